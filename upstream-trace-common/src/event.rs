@@ -1,0 +1,179 @@
+//! The events of the ring buffer. Each begins with an [`EventHeader`].
+
+/// Longest path of a unix socket, `sockaddr_un.sun_path`.
+pub const UNIX_PATH: usize = 108;
+
+/// Frames kept of the kernel stack at a packet event; the function that freed the packet comes first.
+pub const PACKET_STACK: usize = 16;
+
+/// What an event of the ring buffer is; the numbers are part of the ABI.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A [`crate::Record`] whose attempt has ended.
+    End = 1,
+    /// A [`crate::Record`] at its first sign of trouble; the attempt goes on.
+    Trouble = 2,
+    /// A [`PacketEvent`]: the kernel dropped a packet of an upstream connection.
+    Drop = 3,
+    /// A [`PacketEvent`]: this kernel sent a RST that belongs to an upstream address.
+    ResetSent = 4,
+    /// A [`ConnectFailed`]: `connect()` itself returned an error.
+    ConnectFailed = 5,
+    /// A [`ProcessEvent`]: a watched process forked.
+    Fork = 6,
+    /// A [`ProcessEvent`]: a watched process called `execve`.
+    Exec = 7,
+    /// A [`ProcessEvent`]: a watched process ended.
+    Exit = 8,
+    /// A [`RetryEvent`]: nginx went on to another attempt straight after a failed one.
+    RetryStarted = 9,
+    /// A [`RetryEvent`]: that other attempt got the first bytes of an answer.
+    RetryAnswered = 10,
+}
+
+impl EventKind {
+    /// The kind with this number, if there is one.
+    #[must_use]
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        Some(match value {
+            1 => Self::End,
+            2 => Self::Trouble,
+            3 => Self::Drop,
+            4 => Self::ResetSent,
+            5 => Self::ConnectFailed,
+            6 => Self::Fork,
+            7 => Self::Exec,
+            8 => Self::Exit,
+            9 => Self::RetryStarted,
+            10 => Self::RetryAnswered,
+            _ => return None,
+        })
+    }
+}
+
+/// The first bytes of every event.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventHeader {
+    /// When it happened: `bpf_ktime_get_ns`, nanoseconds of `CLOCK_MONOTONIC`.
+    pub now_ns: u64,
+    /// An [`EventKind`].
+    pub kind: u32,
+    /// The process that was current; only meaningful for events of process context.
+    pub tgid: u32,
+}
+
+/// An address and port. IPv4 addresses fill the first four bytes. `family` is `AF_INET`, `AF_INET6`, `AF_UNIX` or 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Addr {
+    /// Network byte order, as in the packet.
+    pub ip: [u8; 16],
+    /// Host byte order.
+    pub port: u16,
+    /// `AF_INET`, `AF_INET6`, `AF_UNIX`, 0 for not known.
+    pub family: u16,
+}
+
+/// A unix socket path as it was passed to `connect()`: `len` bytes, not terminated. Abstract names begin with NUL.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct UnixPath {
+    /// The path's bytes.
+    pub bytes: [u8; UNIX_PATH],
+    /// How many of them count, 0 to 108.
+    pub len: u16,
+    /// Zero; keeps the structure free of padding, since it is a hash key.
+    pub pad: u16,
+}
+
+/// A packet that was dropped, or a RST that was sent, on this kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct PacketEvent {
+    /// Common part.
+    pub header: EventHeader,
+    /// The record it belongs to, 0 if the packet had no socket.
+    pub id: u64,
+    /// Kernel address of the code that dropped it.
+    pub location: u64,
+    /// `enum skb_drop_reason` or `enum sk_rst_reason` of the running kernel; 0 if that kernel gives none.
+    pub reason: u32,
+    /// Inode number of the network namespace in which it happened, 0 if not known.
+    pub netns: u32,
+    /// Sender of the packet; port 0 if the packet could not be read.
+    pub src: Addr,
+    /// Receiver of the packet.
+    pub dst: Addr,
+    /// TCP flags of the packet, the low byte of the header's flags.
+    pub tcp_flags: u8,
+    /// 1 if `stack` was filled.
+    pub has_stack: u8,
+    /// State of the socket when it happened (`TCP_SYN_SENT` ...), 0 if none.
+    pub state: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Zero.
+    pub pad2: u32,
+    /// Return addresses, innermost first, 0 after the last.
+    pub stack: [u64; PACKET_STACK],
+}
+
+/// `connect()` returned an error other than `EINPROGRESS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectFailed {
+    /// Common part.
+    pub header: EventHeader,
+    /// Number of this attempt; shares the space of record ids.
+    pub id: u64,
+    /// The attempt that this one retries, or 0.
+    pub retry_of: u64,
+    /// Nanoseconds between entry and return of `connect()`.
+    pub took_ns: u64,
+    /// Positive errno.
+    pub errno: u32,
+    /// Inode number of the network namespace, 0 if not known.
+    pub netns: u32,
+    /// Where to, for internet sockets.
+    pub remote: Addr,
+    /// Where to, for unix sockets.
+    pub path: UnixPath,
+    /// 1 if the socket had gone to `SYN_SENT` first (then only the local port was missing).
+    pub had_syn_sent: u32,
+}
+
+/// A fork, exec or exit of a watched process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessEvent {
+    /// Common part; `tgid` is the process (for a fork, the parent).
+    pub header: EventHeader,
+    /// The new process of a fork, otherwise 0.
+    pub child: u32,
+    /// `task_struct.exit_code` of an exit: signal in the low 7 bits, status in bits 8 to 15.
+    pub exit_code: u32,
+}
+
+/// A link between two attempts of one request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RetryEvent {
+    /// Common part.
+    pub header: EventHeader,
+    /// The attempt that failed.
+    pub failed: u64,
+    /// The attempt that followed.
+    pub retry: u64,
+}
+
+const _: () = {
+    assert!(size_of::<EventHeader>() == 16);
+    assert!(size_of::<Addr>() == 20);
+    assert!(size_of::<UnixPath>() == 112);
+    assert!(size_of::<PacketEvent>() == 216);
+    assert!(size_of::<ConnectFailed>() == 184);
+    assert!(size_of::<ProcessEvent>() == 24);
+    assert!(size_of::<RetryEvent>() == 32);
+};

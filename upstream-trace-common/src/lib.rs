@@ -1,0 +1,51 @@
+//! What crosses from the kernel side of upstream-trace to its user side: one declaration for both, no logic.
+//!
+//! Everything here is `#[repr(C)]`, has no padding that matters, and its size is asserted below, so that the two
+//! sides, which are built by two compilers, cannot disagree silently.
+#![no_std]
+
+mod event;
+mod offsets;
+mod record;
+
+pub use event::{
+    Addr, ConnectFailed, EventHeader, EventKind, PACKET_STACK, PacketEvent, ProcessEvent, RetryEvent, UNIX_PATH, UnixPath,
+};
+pub use offsets::{ABSENT, FieldSpec, Offsets};
+pub use record::{
+    End, Icmp, Record, SeedKey, Seed, Step, StepKind, TRAIL, TcpNumbers, UpstreamCounters, UpstreamKey, Worker, flags,
+};
+
+/// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
+pub const ABI_VERSION: u32 = 1;
+
+/// Indices into the `STATS` per-CPU array: every attempt is in exactly one of the sums, so that
+/// `ATTEMPTS + ADOPTED = HEALTHY + REPORTED + ABORTED + LOST_RING + live`.
+pub mod stats {
+    /// Records created for new connections.
+    pub const ATTEMPTS: u32 = 0;
+    /// Records created for connections that were open before the program started.
+    pub const ADOPTED: u32 = 1;
+    /// Records that ended provably healthy; they never crossed the ring buffer.
+    pub const HEALTHY: u32 = 2;
+    /// Records sent through the ring buffer when their attempt ended.
+    pub const REPORTED: u32 = 3;
+    /// Records that ended because the client went away or the worker exited.
+    pub const ABORTED: u32 = 4;
+    /// Records that ended and found the ring buffer full.
+    pub const LOST_RING: u32 = 5;
+    /// Connections without a record, because the record map was full.
+    pub const LOST_MAP: u32 = 6;
+    /// Other events (drops, process events, first signs of trouble) that found the ring buffer full.
+    pub const LOST_EVENTS: u32 = 7;
+    /// Attempts towards upstream addresses for which no counter slot was left.
+    pub const LOST_SLOTS: u32 = 8;
+    /// How many counters there are.
+    pub const COUNT: u32 = 9;
+}
+
+/// Slots for upstream addresses; slot 0 collects the addresses beyond that number.
+pub const UPSTREAM_SLOTS: u32 = 1024;
+
+/// Buckets of the latency histograms: bucket `i` counts values below `2^i` microseconds, the last one all above.
+pub const LATENCY_BUCKETS: usize = 28;

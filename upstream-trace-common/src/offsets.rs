@@ -1,0 +1,141 @@
+//! Which fields of kernel structures the kernel side reads. User space looks each up in the running kernel's BTF,
+//! checks its width, and hands the offsets over before load: Rust emits no CO-RE relocations, and none is guessed.
+
+/// Value of an offset whose field the running kernel does not have.
+pub const ABSENT: u16 = u16::MAX;
+
+/// Where a field is looked up and how wide it must be.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldSpec {
+    /// Name in [`Offsets`].
+    pub name: &'static str,
+    /// Kernel structure.
+    pub structure: &'static str,
+    /// Member, dots for members of members.
+    pub path: &'static str,
+    /// Width in bytes.
+    pub width: u16,
+    /// Whether the main job cannot be done without it.
+    pub required: bool,
+}
+
+macro_rules! offsets {
+    ($($(#[$doc:meta])* $name:ident: $structure:literal . $path:literal, $width:literal, $required:literal;)*) => {
+        /// Byte offsets of the fields in [`Offsets::FIELDS`], [`ABSENT`] where the kernel has no such field.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Offsets { $($(#[$doc])* pub $name: u16,)* }
+
+        impl Offsets {
+            /// All fields, in the order of the structure.
+            pub const FIELDS: &'static [FieldSpec] = &[
+                $(FieldSpec { name: stringify!($name), structure: $structure, path: $path, width: $width, required: $required },)*
+            ];
+
+            /// No field is there.
+            pub const ABSENT: Self = Self { $($name: ABSENT,)* };
+
+            /// Sets the field with that name; false if there is none.
+            pub fn set(&mut self, name: &str, offset: u16) -> bool {
+                match name { $(stringify!($name) => { self.$name = offset; true })* _ => false }
+            }
+        }
+    };
+}
+
+offsets! {
+    /// Remote IPv4 address.
+    daddr: "sock_common"."skc_daddr", 4, true;
+    /// Local IPv4 address.
+    saddr: "sock_common"."skc_rcv_saddr", 4, true;
+    /// Remote port, network order.
+    dport: "sock_common"."skc_dport", 2, true;
+    /// Local port, host order.
+    num: "sock_common"."skc_num", 2, true;
+    /// Address family.
+    family: "sock_common"."skc_family", 2, true;
+    /// TCP state.
+    state: "sock_common"."skc_state", 1, true;
+    /// Network namespace.
+    net: "sock_common"."skc_net", 8, false;
+    /// Remote IPv6 address.
+    daddr6: "sock_common"."skc_v6_daddr", 16, false;
+    /// Local IPv6 address.
+    saddr6: "sock_common"."skc_v6_rcv_saddr", 16, false;
+    /// Error of the socket.
+    sk_err: "sock"."sk_err", 4, true;
+    /// Error that does not end the connection.
+    sk_err_soft: "sock"."sk_err_soft", 4, false;
+    /// What the application closed.
+    sk_shutdown: "sock"."sk_shutdown", 1, true;
+    /// Queue of ICMP errors.
+    sk_error_queue: "sock"."sk_error_queue", 24, false;
+    /// Local port, network order; outlives `skc_num`.
+    sport: "inet_sock"."inet_sport", 2, false;
+    /// Retransmissions in a row.
+    icsk_retransmits: "inet_connection_sock"."icsk_retransmits", 1, false;
+    /// Zero-window probes in a row.
+    icsk_probes: "inet_connection_sock"."icsk_probes_out", 1, false;
+    /// Bytes sent.
+    bytes_sent: "tcp_sock"."bytes_sent", 8, false;
+    /// Bytes acknowledged.
+    bytes_acked: "tcp_sock"."bytes_acked", 8, true;
+    /// Bytes received.
+    bytes_received: "tcp_sock"."bytes_received", 8, true;
+    /// First unacknowledged.
+    snd_una: "tcp_sock"."snd_una", 4, true;
+    /// Next to send.
+    snd_nxt: "tcp_sock"."snd_nxt", 4, true;
+    /// End of what was written.
+    write_seq: "tcp_sock"."write_seq", 4, true;
+    /// Next expected.
+    rcv_nxt: "tcp_sock"."rcv_nxt", 4, false;
+    /// Next unread.
+    copied_seq: "tcp_sock"."copied_seq", 4, false;
+    /// Peer's window.
+    snd_wnd: "tcp_sock"."snd_wnd", 4, false;
+    /// Round-trip time.
+    srtt_us: "tcp_sock"."srtt_us", 4, false;
+    /// Retransmitted segments.
+    total_retrans: "tcp_sock"."total_retrans", 4, false;
+    /// Socket of a packet.
+    skb_sk: "sk_buff"."sk", 8, true;
+    /// Device of a packet.
+    skb_dev: "sk_buff"."dev", 8, false;
+    /// Control block of a packet.
+    skb_cb: "sk_buff"."cb", 48, false;
+    /// Buffer of a packet.
+    skb_head: "sk_buff"."head", 8, false;
+    /// Offset of the IP header in that buffer.
+    skb_network: "sk_buff"."network_header", 2, false;
+    /// Ethernet type of a packet.
+    skb_protocol: "sk_buff"."protocol", 2, false;
+    /// Interface it came in by.
+    skb_iif: "sk_buff"."skb_iif", 4, false;
+    /// Namespace of a device.
+    dev_net: "net_device"."nd_net", 8, false;
+    /// Number of a network namespace.
+    net_inum: "net"."ns.inum", 4, false;
+    /// Thread id.
+    task_pid: "task_struct"."pid", 4, true;
+    /// Process id.
+    task_tgid: "task_struct"."tgid", 4, true;
+    /// `PF_EXITING` and others.
+    task_flags: "task_struct"."flags", 4, false;
+    /// How a process ended.
+    task_exit_code: "task_struct"."exit_code", 4, false;
+    /// Open files of a process.
+    task_files: "task_struct"."files", 8, false;
+    /// Table of open files.
+    files_fdt: "files_struct"."fdt", 8, false;
+    /// Array of open files.
+    fdt_fd: "fdtable"."fd", 8, false;
+    /// Size of that array.
+    fdt_max: "fdtable"."max_fds", 4, false;
+    /// The socket behind a file.
+    file_private: "file"."private_data", 8, false;
+    /// The protocol's part of a socket.
+    socket_sk: "socket"."sk", 8, false;
+    /// Stream, datagram ...
+    socket_type: "socket"."type", 2, false;
+}

@@ -1,0 +1,334 @@
+//! One attempt of nginx to get an answer from an upstream: a connection, or a request on a pooled one.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptId, Nanos};
+
+/// How a connection is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP over IPv4 or IPv6.
+    Tcp,
+    /// A unix stream socket.
+    Unix,
+}
+
+/// Where an attempt goes to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upstream {
+    /// An internet address.
+    Tcp(SocketAddr),
+    /// A path; abstract names begin with `@`. Bytes that are no UTF-8 are replaced.
+    Unix(String),
+}
+
+impl Upstream {
+    /// The address without the port, if it has one.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address.ip()),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// How it is carried.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Unix(_) => Transport::Unix,
+        }
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{path}"),
+        }
+    }
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// It has not.
+    Open,
+    /// nginx closed the socket while the connection (or the SYN) was still alive: it gave up, or was done.
+    ClosedByNginx,
+    /// An error or a RST had ended the connection before nginx closed the socket.
+    Broken,
+    /// Its end was not seen, only that it is over.
+    Vanished,
+}
+
+/// What happened to an attempt, with the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// When; for repeated steps the first time.
+    pub at: Nanos,
+    /// What.
+    pub step: Step,
+    /// How often in a row.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u8,
+    /// From the first to the last time in a row, milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub span_ms: u16,
+}
+
+/// A step of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Step {
+    /// The SYN was handed to the network (or was about to be).
+    SynSent,
+    /// A segment was sent again.
+    Retransmit {
+        /// errno with which this host refused to send it, 0 if it left.
+        errno: i32,
+    },
+    /// The handshake finished.
+    Established,
+    /// nginx sent the first bytes of a request.
+    Request {
+        /// How many.
+        bytes: i32,
+    },
+    /// nginx read the first bytes of an answer.
+    Response {
+        /// How many.
+        bytes: i32,
+    },
+    /// The origin closed its side.
+    Fin {
+        /// Bytes of the request that the origin had not acknowledged by then.
+        unacked: i32,
+    },
+    /// The origin (or something between) reset the connection.
+    Reset {
+        /// Bytes of the request that the origin had not acknowledged by then.
+        unacked: i32,
+    },
+    /// This host dropped a packet of the connection.
+    Dropped {
+        /// The kernel's name of the reason, such as `NETFILTER_DROP`.
+        reason: String,
+    },
+    /// An ICMP error came back.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+    },
+    /// The socket got an error.
+    Error {
+        /// errno.
+        errno: i32,
+    },
+    /// The send buffer is full: the origin does not read.
+    SendBlocked,
+    /// `send()` failed.
+    SendError {
+        /// errno.
+        errno: i32,
+    },
+    /// `recv()` failed.
+    RecvError {
+        /// errno.
+        errno: i32,
+    },
+    /// nginx read end of stream.
+    Eof,
+    /// nginx closed the socket.
+    Closed,
+    /// A second SYN-ACK arrived on the established connection.
+    SynAckAgain,
+}
+
+/// An ICMP error that was queued on the socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IcmpError {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Who sent it.
+    pub from: IpAddr,
+    /// errno that the kernel made of it.
+    pub errno: i32,
+    /// Whether this host made it itself.
+    pub local: bool,
+}
+
+/// What the socket knew when the attempt ended or was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Socket {
+    /// Written by nginx and not acknowledged, bytes (sent or not). Meaningless before the handshake finished.
+    pub unacked: u32,
+    /// Written by nginx and not even sent, bytes.
+    pub unsent: u32,
+    /// Arrived and not read by nginx, bytes.
+    pub unread: u32,
+    /// Payload bytes received over the connection's life (without SYN and FIN).
+    pub received: u64,
+    /// Payload bytes acknowledged over the connection's life (without SYN and FIN).
+    pub acked: u64,
+    /// The origin's receive window, bytes.
+    pub peer_window: u32,
+    /// Smoothed round-trip time, microseconds; 0 if never measured.
+    pub srtt_us: u32,
+    /// Segments retransmitted over the connection's life.
+    pub total_retransmits: u32,
+    /// Retransmissions of the current segment in a row.
+    pub retransmits: u8,
+    /// Zero-window probes in a row.
+    pub probes: u8,
+    /// Hard error, errno, 0 if none.
+    pub error: i32,
+    /// Soft error, errno, 0 if none.
+    pub soft_error: i32,
+}
+
+/// One attempt, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "independent observations, recorded by name")]
+pub struct Attempt {
+    /// Number of the attempt.
+    pub id: AttemptId,
+    /// When it was looked at: its end, or the sign of trouble.
+    pub seen: Nanos,
+    /// The attempt that it retries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<AttemptId>,
+    /// Process id of the worker, in the tracing host's numbering.
+    pub worker: u32,
+    /// Network namespace, 0 if not known.
+    pub netns: u32,
+    /// Where to; `None` if the table of addresses was full.
+    pub upstream: Option<Upstream>,
+    /// nginx's side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
+    /// How it ended.
+    pub ended: Ended,
+    /// `connect()`; for adopted connections as far as it could be found out.
+    pub begun: Nanos,
+    /// End of the handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub established: Option<Nanos>,
+    /// First byte of the current request handed to the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Nanos>,
+    /// Last successful send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_send: Option<Nanos>,
+    /// First byte of the current answer read by nginx.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Nanos>,
+    /// Last byte read by nginx, of this or an earlier answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_recv: Option<Nanos>,
+    /// Arrival of the origin's FIN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fin: Option<Nanos>,
+    /// Arrival of a RST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Nanos>,
+    /// Bytes of the current request that nginx handed to the kernel.
+    pub bytes_sent: u64,
+    /// Bytes of the current answer that nginx read.
+    pub bytes_received: u64,
+    /// Requests on this connection so far, the current one included.
+    pub requests: u32,
+    /// The connection had been open before the tool started.
+    #[serde(default)]
+    pub adopted: bool,
+    /// The request went out on a connection that had carried one before (or was adopted).
+    #[serde(default)]
+    pub reused: bool,
+    /// A request was sent and no byte of an answer was read since.
+    #[serde(default)]
+    pub outstanding: bool,
+    /// nginx sent (part of) the request after the origin's FIN had arrived.
+    #[serde(default)]
+    pub sent_after_fin: bool,
+    /// Request bytes were unacknowledged when the FIN or RST arrived.
+    #[serde(default)]
+    pub unacked_at_end: bool,
+    /// The last `send` found the buffer full.
+    #[serde(default)]
+    pub send_blocked: bool,
+    /// A `send` failed.
+    #[serde(default)]
+    pub send_error: bool,
+    /// A `recv` failed (no idle probe).
+    #[serde(default)]
+    pub recv_error: bool,
+    /// A probe of the idle connection in nginx's pool found it closed.
+    #[serde(default)]
+    pub idle_probe: bool,
+    /// The error of a reset connection had been fetched with `getsockopt` when it was closed: nginx tried to use it.
+    #[serde(default)]
+    pub error_fetched: bool,
+    /// The client had gone away (or just spoken) when nginx closed: not a failure of the upstream.
+    #[serde(default)]
+    pub client_gone: bool,
+    /// nginx cut the client off straight after closing, in the middle of an answer.
+    #[serde(default)]
+    pub client_cut: bool,
+    /// The worker was exiting.
+    #[serde(default)]
+    pub worker_exiting: bool,
+    /// The socket died in `connect()` for want of a local port.
+    #[serde(default)]
+    pub no_local_port: bool,
+    /// Packets of it that were dropped on this host.
+    pub drops: u32,
+    /// Retransmissions since the current request (or the SYN).
+    pub retransmits: u32,
+    /// Of these, refused by this host.
+    pub retransmits_failed: u32,
+    /// ICMP error on the socket's queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icmp: Option<IcmpError>,
+    /// What the socket knew.
+    pub socket: Socket,
+    /// What happened, in order of time.
+    pub trail: Vec<Moment>,
+    /// Steps that did not fit into the trail.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub trail_lost: u16,
+}
+
+impl Attempt {
+    /// Since when this attempt runs: the request on a pooled connection, else `connect()`.
+    #[must_use]
+    pub fn since(&self) -> Nanos {
+        if self.reused { self.request.unwrap_or(self.begun) } else { self.begun }
+    }
+}
+
+fn one() -> u8 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(value: &u8) -> bool {
+    *value == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u16) -> bool {
+    *value == 0
+}

@@ -1,0 +1,86 @@
+//! What the program saw, after decoding. Everything that a verdict rests on is one of these, and nothing else is.
+
+mod attempt;
+mod context;
+
+use serde::{Deserialize, Serialize};
+
+pub use attempt::{Attempt, Ended, IcmpError, Moment, Socket, Step, Transport, Upstream};
+pub use context::{
+    Conntrack, ConnectError, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, PacketDrop, PacketTuple,
+    Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
+};
+
+/// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.
+pub type Nanos = u64;
+
+/// Number of an attempt, unique within one run of the program.
+pub type AttemptId = u64;
+
+/// One thing that happened, or that was found out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// First event of a run.
+    Host(Host),
+    /// A process of nginx appeared, changed or ended.
+    Process(Process),
+    /// An attempt is in trouble and not over; or, at the start, was found in that state.
+    Trouble(Attempt),
+    /// An attempt ended and was not provably healthy.
+    End(Attempt),
+    /// `connect()` itself failed.
+    ConnectError(ConnectError),
+    /// A packet of an upstream connection was dropped on this host.
+    Drop(PacketDrop),
+    /// This host's kernel sent a RST for an upstream address: the origin shares the kernel.
+    ResetSent(ResetSent),
+    /// nginx went on to another attempt straight after a failed one.
+    RetryStarted {
+        /// When.
+        at: Nanos,
+        /// The attempt that failed.
+        failed: AttemptId,
+        /// The attempt that followed.
+        retry: AttemptId,
+    },
+    /// That other attempt got an answer.
+    RetryAnswered {
+        /// When.
+        at: Nanos,
+        /// The attempt that failed.
+        failed: AttemptId,
+        /// The attempt that was answered.
+        retry: AttemptId,
+    },
+    /// Something looked up on the host because an attempt is in trouble. Comes before the `Trouble` or `End` that it is for.
+    Enrichment(Enrichment),
+    /// Counters of one upstream, since the start.
+    Upstream(UpstreamSample),
+    /// Events were lost.
+    Lost(Lost),
+    /// Nothing happened until this time.
+    Tick {
+        /// Now.
+        at: Nanos,
+    },
+}
+
+impl Event {
+    /// When it happened.
+    #[must_use]
+    pub fn at(&self) -> Nanos {
+        match self {
+            Self::Host(e) => e.at,
+            Self::Process(e) => e.at,
+            Self::Trouble(e) | Self::End(e) => e.seen,
+            Self::ConnectError(e) => e.at,
+            Self::Drop(e) => e.at,
+            Self::ResetSent(e) => e.at,
+            Self::RetryStarted { at, .. } | Self::RetryAnswered { at, .. } | Self::Tick { at } => *at,
+            Self::Enrichment(e) => e.at,
+            Self::Upstream(e) => e.at,
+            Self::Lost(e) => e.at,
+        }
+    }
+}
