@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{ColorChoice, Parser};
+use jiff::SignedDuration;
+
+const EXAMPLE: &str = "\
+Example:
+  sudo upstream-trace --pid nginx --duration 60s
+
+Exit status:
+  0  it ran, to the end of --duration or until Ctrl-C
+  1  it could not run; the message says what to do
+  2  wrong usage
+  3  a failed attempt was seen, with --fail-on-failure";
+
+/// Says why an nginx answers 502 or 504, from what the kernel did with its
+/// upstream connections.
+#[derive(Clone, Debug, PartialEq, Parser)]
+#[command(version, max_term_width = 80, after_help = EXAMPLE)]
+pub struct Cli {
+    /// nginx to watch: pid of a master or a worker, or a name; may be repeated
+    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
+    pub pid: Vec<Target>,
+
+    /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Report an attempt that has no answer for this long, before it ends
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub slow: Duration,
+
+    /// Exit with status 3 if a failed attempt was seen
+    #[arg(long)]
+    pub fail_on_failure: bool,
+
+    /// Size of the kernel's table of open upstream connections
+    #[arg(long, value_name = "N", default_value_t = 32768,
+          value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
+    pub max_connections: u32,
+
+    /// Also print how much each hook cost
+    #[arg(long, short)]
+    pub verbose: bool,
+
+    /// Use colours
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// Which nginx to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A process id, of a master or of one worker.
+    Pid(u32),
+    /// The name of the program that the master runs.
+    Name(String),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("give a pid or a name such as nginx".to_owned());
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(Self::Name(text.to_owned()));
+        }
+        match text.parse() {
+            Ok(pid @ 1..=0x7fff_ffff) => Ok(Self::Pid(pid)),
+            _ => Err("no process has such an id".to_owned()),
+        }
+    }
+}
+
+/// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let spelled = if plain { format!("{text}s") } else { text.to_owned() };
+    let parsed = spelled.parse::<SignedDuration>().ok();
+    parsed
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a time such as 500ms, 60s, 2m or 1h, more than 0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["upstream-trace"], args].concat())
+    }
+
+    #[test]
+    fn defaults() {
+        let cli = parse(&[]).unwrap();
+        assert_eq!(cli.pid, [Target::Name("nginx".into())]);
+        assert_eq!(cli.duration, None);
+        assert_eq!(cli.slow, Duration::from_secs(1));
+        assert_eq!(cli.max_connections, 32768);
+        assert_eq!(cli.color, ColorChoice::Auto);
+        assert!(!cli.json && !cli.fail_on_failure && !cli.verbose);
+    }
+
+    #[test]
+    fn a_pid_or_a_name_or_several() {
+        let cli = parse(&["--pid", "1712", "--pid", "openresty"]).unwrap();
+        assert_eq!(cli.pid, [Target::Pid(1712), Target::Name("openresty".into())]);
+        for wrong in ["", "0", "99999999999"] {
+            assert!(parse(&["--pid", wrong]).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        let cases = [
+            ("500ms", 500),
+            ("60s", 60_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1h30m", 5_400_000),
+            ("1.5s", 1_500),
+            ("60", 60_000),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for wrong in ["", "0", "0s", "-1s", "soon", "5 parsecs", "s", "99999999999999999999"] {
+            assert!(duration(wrong).unwrap_err().contains("60s"), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_exits_with_2() {
+        for args in [
+            &["--duration", "soon"][..],
+            &["--slow", "0"],
+            &["--max-connections", "63"],
+            &["--max-connections", "1048577"],
+            &["--color", "pink"],
+            &["--record", "file"],
+            &["report"],
+        ] {
+            assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        Cli::command().debug_assert();
+        for flag in ["-h", "--help"] {
+            let help = parse(&[flag]).unwrap_err();
+            assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
+            for line in help.to_string().lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A verdict as a block of text.
+
+use std::fmt::Write;
+
+use nix::errno::Errno;
+use serde_json::{Map, Value};
+use upstream_trace_core::event::Upstream;
+use upstream_trace_core::verdict::{Confidence, Evidence, Phase, Verdict};
+
+use super::clock::Clock;
+use super::escape::escape;
+use super::number;
+use super::page::{BOLD, CYAN, DIM, GREEN, Page, RED, TIE, YELLOW, tie, tie_commands};
+
+/// Which details of evidence come first; the others follow in the order of their names.
+const ORDER: [&str; 7] = ["count", "reason", "from", "type", "code", "errno", "hook"];
+/// Details that explain themselves without their name.
+const BARE: [&str; 5] = ["reason", "family", "by", "state", "name"];
+
+/// What a block is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind<'a> {
+    /// An attempt that is not over.
+    Pending,
+    /// An attempt that failed.
+    Failure,
+    /// An attempt that failed for the reason that was given at that time, when it was pending; only evidence from
+    /// these milliseconds on is news.
+    Confirmed { said: &'a str, after_ms: f64 },
+}
+
+impl Page {
+    /// The whole block, with an empty line at its end.
+    pub(super) fn block(self, clock: Clock, verdict: &Verdict, kind: Kind) -> String {
+        let mut text = String::new();
+        self.head(&mut text, clock, verdict, kind);
+        match kind {
+            Kind::Confirmed { said, after_ms } => {
+                let news: Vec<_> = verdict.evidence.iter().filter(|e| e.at_ms > after_ms).collect();
+                self.evidence(&mut text, &news);
+                self.mark(
+                    &mut text,
+                    "note:",
+                    DIM,
+                    &format!("{}; pending since {said}", circumstances(verdict)),
+                );
+            }
+            Kind::Pending | Kind::Failure => {
+                self.wrap(&mut text, "  ", 2, &tie_commands(&escape(&verdict.summary)));
+                self.evidence(&mut text, &verdict.evidence.iter().collect::<Vec<_>>());
+                self.mark(&mut text, "note:", DIM, &circumstances(verdict));
+                self.mark(&mut text, "also fits:", YELLOW, &verdict.alternatives.join(", "));
+                self.mark(&mut text, "help:", CYAN, &tie_commands(&escape(&verdict.fix)));
+            }
+        }
+        text.push('\n');
+        text
+    }
+
+    fn head(self, text: &mut String, clock: Clock, verdict: &Verdict, kind: Kind) {
+        let (severity, style) = match kind {
+            Kind::Pending => ("pending", YELLOW),
+            _ if verdict.recovered => ("recovered", GREEN),
+            _ => ("failure", RED),
+        };
+        let time = clock.time(verdict.at);
+        let mut head = format!("{}  ", self.paint(style, severity));
+        let _ = write!(head, "{}  ", self.paint(BOLD, verdict.cause));
+        let _ = write!(head, "{}  {}", upstream(verdict.upstream.as_ref()), confidence(verdict.confidence));
+        if kind == Kind::Pending {
+            let open = number::duration(verdict.at.saturating_sub(verdict.since));
+            let _ = write!(head, "  {}", tie(&format!("since {open}")));
+        } else if let (Some(status), false) = (verdict.status, verdict.recovered) {
+            let _ = write!(head, "  {status}");
+        }
+        self.wrap(text, &format!("{}  ", self.paint(DIM, &time)), time.len() + 2, &head);
+    }
+
+    fn evidence(self, text: &mut String, evidence: &[&Evidence]) {
+        let rows: Vec<_> = evidence
+            .iter()
+            .map(|e| (format!("{:+.3} ms", e.at_ms + 0.0), escape(&e.what), details(&e.details)))
+            .collect();
+        let times = rows.iter().map(|row| row.0.len()).max().unwrap_or(0);
+        let names = rows.iter().map(|row| row.1.chars().count()).max().unwrap_or(0);
+        for (time, what, details) in rows {
+            let first = format!("  {}  {what:names$}  ", self.paint(DIM, &format!("{time:>times$}")));
+            self.wrap(text, &first, 6 + times + names, &details);
+        }
+    }
+
+    fn mark(self, text: &mut String, mark: &str, style: anstyle::Style, what: &str) {
+        if !what.is_empty() {
+            self.wrap(text, &format!("  = {} ", self.paint(style, mark)), 5 + mark.len(), what);
+        }
+    }
+}
+
+/// Where to, harmless.
+pub(super) fn upstream(upstream: Option<&Upstream>) -> String {
+    upstream.map_or_else(
+        || "(unknown)".to_owned(),
+        |upstream| escape(&upstream.to_string()).replace(' ', "\\x20"),
+    )
+}
+
+/// How sure, as in JSON.
+pub(super) fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Possible => "possible",
+        Confidence::Likely => "likely",
+        Confidence::Proven => "proven",
+    }
+}
+
+fn circumstances(verdict: &Verdict) -> String {
+    let phase = match verdict.phase {
+        Phase::Resolve => "while resolving the name",
+        Phase::Connect => "while connecting",
+        Phase::Tls => "in the TLS handshake",
+        Phase::Send => "while sending the request",
+        Phase::Wait => "while waiting for the answer",
+        Phase::Receive => "while receiving the answer",
+        Phase::Idle => "between requests",
+    };
+    let after = number::duration(verdict.at.saturating_sub(verdict.since));
+    let mut text = format!("{phase}, {}, worker{TIE}{}", tie(&format!("after {after}")), verdict.worker);
+    if let Some(local) = &verdict.local {
+        let _ = write!(text, ", from{TIE}{}", escape(local));
+    }
+    if verdict.reused {
+        text += ", reused connection";
+    }
+    if let Some(errno) = verdict.errno {
+        let _ = write!(text, ", {}", tie(&errno_name(errno)));
+    }
+    if verdict.bytes_sent > 0 || verdict.bytes_received > 0 {
+        let (sent, received) = (number::count(verdict.bytes_sent), number::count(verdict.bytes_received));
+        let _ = write!(text, ", {}", tie(&format!("{sent} bytes sent, {received} received")));
+    }
+    text
+}
+
+fn details(details: &Map<String, Value>) -> String {
+    let known = ORDER.iter().filter_map(|name| details.get_key_value(*name));
+    let others = details.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    let shown =
+        known.chain(others).filter(|(_, value)| !value.is_null()).map(|(name, value)| detail(name, value));
+    shown.collect::<Vec<_>>().join("  ")
+}
+
+fn detail(name: &str, value: &Value) -> String {
+    let errno = value.as_i64().and_then(|number| i32::try_from(number).ok());
+    let text = match (name, value) {
+        ("errno", _) if errno.is_some() => errno.map(errno_name).unwrap_or_default(),
+        ("count", Value::Number(count)) => format!("{count} times"),
+        (_, Value::Bool(true)) => name.to_owned(),
+        (_, Value::String(text)) if BARE.contains(&name) => text.clone(),
+        (_, Value::String(text)) => format!("{name} {text}"),
+        _ => format!("{name} {value}"),
+    };
+    let text = escape(&text);
+    // A long text, such as a rule, may be broken.
+    if text.len() > 40 { text.into_owned() } else { tie(&text) }
+}
+
+fn errno_name(errno: i32) -> String {
+    match Errno::from_raw(errno) {
+        Errno::UnknownErrno => format!("errno {errno}"),
+        name => format!("errno {errno} {name:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Makes text that comes from outside (paths, names, log lines) harmless for a terminal.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// Shows characters that could move the cursor, change colours, hide text or turn its direction as `\x1b`, `\n` or
+/// `\u{202e}`.
+#[must_use]
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        let _ = match c {
+            '\n' => shown.write_str("\\n"),
+            '\r' => shown.write_str("\\r"),
+            '\t' => shown.write_str("\\t"),
+            _ if !is_unsafe(c) => shown.write_char(c),
+            '\0'..='\u{ff}' => write!(shown, "\\x{:02x}", u32::from(c)),
+            _ => write!(shown, "\\u{{{:x}}}", u32::from(c)),
+        };
+    }
+    Cow::Owned(shown)
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' // invisible
+            | '\u{180b}'..='\u{180f}'     // Mongolian selectors and vowel separator
+            | '\u{200b}'..='\u{200f}'     // zero width, direction marks
+            | '\u{2028}'..='\u{202e}'     // line and paragraph separators, bidi embeddings and overrides
+            | '\u{2060}'..='\u{206f}'     // invisible operators, bidi isolates
+            | '\u{3164}' | '\u{ffa0}'     // fillers
+            | '\u{fe00}'..='\u{fe0f}'     // variation selectors
+            | '\u{feff}'                  // byte order mark
+            | '\u{fff9}'..='\u{fffb}'     // annotations
+            | '\u{e0000}'..='\u{e0fff}') // tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_text_is_not_copied() {
+        for text in ["", "unix:/run/app.sock", "10.99.0.2:8082", "/srv/größe/日本", r"C:\new"] {
+            assert!(matches!(escape(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_becomes_visible() {
+        let cases = [
+            ("\x1b[2J\x07", r"\x1b[2J\x07"),
+            ("a\nb\r\tc\0", r"a\nb\r\tc\x00"),
+            ("\u{9b}31m\u{7f}", r"\x9b31m\x7f"),
+            ("/tmp/\u{202e}kcos.ppa", r"/tmp/\u{202e}kcos.ppa"),
+            ("a\u{2066}b\u{2069}\u{200b}\u{feff}\u{2028}", r"a\u{2066}b\u{2069}\u{200b}\u{feff}\u{2028}"),
+            ("\u{e0041}", r"\u{e0041}"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(escape(text), shown);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the program prints: JSON for programs, blocks of text for people.
+
+mod block;
+mod clock;
+mod escape;
+mod fold;
+mod json;
+mod number;
+mod page;
+mod pipe;
+mod status;
+mod summary;
+mod table;
+mod terminal;
+
+use std::io::{self, IsTerminal};
+
+use anstream::AutoStream;
+use clap::ColorChoice;
+use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
+use upstream_trace_core::event::{Host, Nanos};
+use upstream_trace_core::verdict::{Output, Summary};
+
+pub use escape::escape;
+pub use fold::{Fold, Folded};
+pub use json::Json;
+pub use terminal::{Look, Terminal};
+
+/// Where results go. A reader that goes away ends the output quietly: see [`Sink::closed`].
+pub trait Sink {
+    /// Says what is being watched. Comes first; times are told by the clock of this host.
+    fn start(&mut self, host: &Host);
+
+    /// Says what the engine found.
+    fn output(&mut self, output: &Output);
+
+    /// Says what was held back, if it is time. To be called a few times a second.
+    fn tick(&mut self, now: Nanos);
+
+    /// Says the numbers at the end. Comes last.
+    fn summary(&mut self, summary: &Summary, extra: &Extra);
+
+    /// Nobody reads the results any more: the program may end.
+    fn closed(&self) -> bool;
+}
+
+/// What the summary says about the tool itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extra {
+    /// What each hook cost.
+    pub overhead: Vec<HookCost>,
+    /// From the start of the program until all hooks were attached, milliseconds.
+    pub startup_ms: f64,
+    /// Resident memory at the end.
+    pub rss_bytes: u64,
+    /// Lines of nginx's error.log.
+    pub log_lines: LogLines,
+}
+
+/// What one hook cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HookCost {
+    /// Name of the hook.
+    pub name: String,
+    /// How often it ran.
+    pub runs: u64,
+    /// How long a run took on average, nanoseconds.
+    pub mean_ns: u64,
+}
+
+/// Lines of nginx's error.log that are about upstreams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LogLines {
+    /// How many were seen.
+    pub seen: u64,
+    /// How many were joined to an attempt.
+    pub joined: u64,
+}
+
+/// The sink for stdout and stderr that the command line asks for.
+#[must_use]
+pub fn open(json: bool, verbose: bool, colour: ColorChoice) -> Box<dyn Sink> {
+    let (results, status) = (io::stdout(), io::stderr());
+    let look = Look {
+        width: columns(),
+        colour: wants_colour(&results, colour),
+        status_colour: wants_colour(&status, colour),
+        verbose,
+    };
+    if json {
+        Box::new(Json::new(results, status, look))
+    } else {
+        Box::new(Terminal::new(results, status, look))
+    }
+}
+
+/// 80, or as wide as the terminal within reason.
+fn columns() -> usize {
+    let known = terminal_size_of(io::stdout()).or_else(|| terminal_size_of(io::stderr()));
+    known.map_or(80, |(Width(columns), _)| usize::from(columns).clamp(40, 100))
+}
+
+/// `auto`: on a terminal that knows colours, unless `NO_COLOR` is set.
+fn wants_colour(stream: &(impl anstream::stream::RawStream + IsTerminal), choice: ColorChoice) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => AutoStream::choice(stream) != anstream::ColorChoice::Never,
+    }
+}
+
+/// The name of a reason.
+fn reason(number: u8) -> Option<&'static str> {
+    const NAMES: [&str; 7] =
+        ["proxy", "overload", "service-down", "firewall", "network", "timeout", "application"];
+    NAMES.get(usize::from(number)).copied()
+}
+
+#[cfg(test)]
+mod tests;

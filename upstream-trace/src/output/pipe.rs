@@ -1,0 +1,75 @@
+//! A writer whose reader may go away.
+
+use std::io::{ErrorKind, Write};
+
+/// Writes whole texts and flushes them. After the first error nothing more is written: nobody reads it.
+#[derive(Debug)]
+pub(super) struct Pipe<W> {
+    to: W,
+    closed: bool,
+}
+
+impl<W: Write> Pipe<W> {
+    pub(super) fn new(to: W) -> Self {
+        Self { to, closed: false }
+    }
+
+    /// Whether the reader has gone (or the disk is full).
+    pub(super) fn closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Writes and flushes. Returns what went wrong, once, unless it is just that the reader has gone.
+    pub(super) fn write(&mut self, text: &str) -> Option<String> {
+        if self.closed || text.is_empty() {
+            return None;
+        }
+        let error = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).err()?;
+        self.closed = true;
+        (error.kind() != ErrorKind::BrokenPipe).then(|| format!("cannot write the output: {error}\n"))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Fails with this error after so many writes; counts them.
+    pub(in crate::output) struct Failing {
+        pub(in crate::output) writes: usize,
+        pub(in crate::output) good: usize,
+        pub(in crate::output) kind: ErrorKind,
+    }
+
+    impl Write for &mut Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.writes += 1;
+            if self.writes > self.good { Err(self.kind.into()) } else { Ok(bytes.len()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_ends_the_output_quietly() {
+        let mut to = Failing { writes: 0, good: 1, kind: ErrorKind::BrokenPipe };
+        let mut pipe = Pipe::new(&mut to);
+        for _ in 0..5 {
+            assert_eq!(pipe.write("text\n"), None);
+        }
+        assert!(pipe.closed());
+        assert_eq!(to.writes, 2);
+    }
+
+    #[test]
+    fn a_full_disk_is_named_once() {
+        let mut to = Failing { writes: 0, good: 0, kind: ErrorKind::StorageFull };
+        let mut pipe = Pipe::new(&mut to);
+        assert!(pipe.write("text\n").is_some_and(|error| error.starts_with("cannot write the output: ")));
+        assert_eq!(pipe.write("text\n"), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! The numbers at the end, for people.
+
+use upstream_trace_core::verdict::{CauseCount, Percentiles, Summary, UpstreamSummary};
+
+use super::block::upstream;
+use super::clock::Clock;
+use super::number::{self, count, plural};
+use super::page::{BOLD, Page};
+use super::table::{left, right};
+use super::{Extra, reason};
+
+impl Page {
+    /// Everything that is said at the end; `verbose` adds what the tool itself cost.
+    pub(super) fn summary(self, clock: Clock, summary: &Summary, extra: &Extra, verbose: bool) -> String {
+        let mut text = String::new();
+        self.wrap(&mut text, "", 0, &headline(summary));
+        if !summary.by_cause.is_empty() {
+            text.push('\n');
+            self.causes(&mut text, clock, summary);
+        }
+        if !summary.upstreams.is_empty() {
+            text.push('\n');
+            self.upstreams(&mut text, &summary.upstreams);
+        }
+        let mut remarks = Vec::new();
+        if summary.lost > 0 {
+            let lost = plural(summary.lost, "event");
+            remarks.push(format!(
+                "{lost} did not reach this program: the numbers above are lower bounds, and verdicts that may lack \
+                 evidence for it are not called proven."
+            ));
+        }
+        let log = extra.log_lines;
+        if log.seen > 0 {
+            let seen = plural(log.seen, "line");
+            remarks.push(format!(
+                "error.log: {seen} about upstreams, {} joined to an attempt.",
+                count(log.joined)
+            ));
+        }
+        for remark in remarks {
+            text.push('\n');
+            self.wrap(&mut text, "", 0, &remark);
+        }
+        if verbose {
+            text.push('\n');
+            self.overhead(&mut text, extra);
+        }
+        text
+    }
+
+    fn causes(self, text: &mut String, clock: Clock, summary: &Summary) {
+        let row = |cause: &CauseCount| {
+            [
+                count(cause.count),
+                cause.cause.to_owned(),
+                cause.reason.and_then(reason).unwrap_or("-").to_owned(),
+                clock.short(cause.first, summary.duration),
+                clock.short(cause.last, summary.duration),
+                upstream(cause.upstream.as_ref()),
+            ]
+        };
+        let columns = [
+            right("", "count"),
+            left("cause"),
+            left("reason"),
+            left("first UTC"),
+            left("last UTC"),
+            left("upstream"),
+        ];
+        self.table(text, columns, &summary.by_cause.iter().map(row).collect::<Vec<_>>());
+    }
+
+    fn upstreams(self, text: &mut String, upstreams: &[UpstreamSummary]) {
+        let row = |one: &UpstreamSummary| {
+            [
+                count(one.attempts),
+                count(one.established),
+                count(one.requests),
+                count(one.failures),
+                percentiles(one.connect),
+                percentiles(one.first_byte),
+                one.upstream.as_ref().map_or_else(|| "(all others)".to_owned(), |one| upstream(Some(one))),
+            ]
+        };
+        let columns = [
+            right("", "attempts"),
+            right("", "estab."),
+            right("", "requests"),
+            right("", "failed"),
+            right("connect, ms", "p50   p99"),
+            right("first byte, ms", "p50   p99"),
+            left("upstream"),
+        ];
+        self.table(text, columns, &upstreams.iter().map(row).collect::<Vec<_>>());
+    }
+
+    fn overhead(self, text: &mut String, extra: &Extra) {
+        let resident = extra.rss_bytes as f64 / f64::from(1 << 20);
+        self.wrap(
+            text,
+            "",
+            0,
+            &format!("Attached in {:.0} ms, {resident:.1} MiB resident.", extra.startup_ms),
+        );
+        if extra.overhead.is_empty() {
+            return;
+        }
+        text.push('\n');
+        let rows: Vec<_> = extra
+            .overhead
+            .iter()
+            .map(|hook| [count(hook.runs), count(hook.mean_ns), self.paint(BOLD, &hook.name).into_owned()])
+            .collect();
+        self.table(text, [right("", "runs"), right("", "mean ns"), left("hook")], &rows);
+    }
+}
+
+fn headline(summary: &Summary) -> String {
+    let time = number::duration(summary.duration);
+    let requests: u64 = summary.upstreams.iter().map(|one| one.requests).sum();
+    let (attempts, requests) = (plural(summary.attempts, "attempt"), plural(requests, "request"));
+    let traffic = format!("{attempts}, {requests} to {}", plural(summary.upstreams.len() as u64, "upstream"));
+    match summary.failures {
+        0 if summary.attempts == 0 && summary.upstreams.is_empty() => {
+            format!(
+                "No attempt to reach an upstream seen in {time}: nginx proxied nothing while it was watched."
+            )
+        }
+        0 => format!("No failed attempt seen in {time} ({traffic})."),
+        failures => {
+            let recovered = match summary.recovered {
+                0 => String::new(),
+                recovered => format!(", {} of them recovered by a retry", count(recovered)),
+            };
+            format!("{} in {time}{recovered} ({traffic}).", plural(failures, "failed attempt"))
+        }
+    }
+}
+
+/// `0.13   1.0`: half and 99 of 100.
+fn percentiles(of: Option<Percentiles>) -> String {
+    of.map_or_else(
+        || format!("{:>5} {:>5}", "-", "-"),
+        |of| format!("{:>5} {:>5}", number::ms(of.p50_us), number::ms(of.p99_us)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::page::tests::assert_fits;
+    use super::super::tests::{extra, host, summary};
+    use super::*;
+
+    const PAGE: Page = Page { width: 80, colour: false };
+
+    fn text(summary: &Summary, verbose: bool) -> String {
+        PAGE.summary(Clock::new(&host()), summary, &extra(), verbose)
+    }
+
+    #[test]
+    fn failures_by_cause_and_by_upstream() {
+        let text = text(&summary(), false);
+        assert_eq!(
+            text,
+            "\
+38 failed attempts in 60 s, 30 of them recovered by a retry (1,234 attempts,
+5,678 requests to 2 upstreams).
+
+count  cause         reason        first UTC  last UTC  upstream
+   37  port-refused  service-down  09:12:01   09:12:59  10.0.0.2:80
+    1  unknown       -             09:12:02   09:12:02  (unknown)
+
+                                    connect, ms  first byte, ms
+attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
+   1,197   1,160     5,600      37   0.13   1.0        16 1,049  10.0.0.2:80
+      37      37        78       1      -     -         -     -  (all others)
+"
+        );
+    }
+
+    #[test]
+    fn nothing_failed() {
+        let mut quiet = summary();
+        (quiet.failures, quiet.recovered) = (0, 0);
+        quiet.by_cause.clear();
+        let text = text(&quiet, false);
+        let first = "No failed attempt seen in 60 s (1,234 attempts, 5,678 requests to 2 upstreams).";
+        assert_eq!(text.lines().next(), Some(first));
+        assert!(
+            PAGE.summary(Clock::default(), &Summary::default(), &Extra::default(), false)
+                .contains("proxied nothing")
+        );
+    }
+
+    #[test]
+    fn losses_and_costs_are_told() {
+        let mut lossy = summary();
+        lossy.lost = 12;
+        let brief = text(&lossy, false);
+        assert!(brief.contains("12 events did not reach this program"), "{brief}");
+        assert!(!brief.contains("mean ns"), "{brief}");
+        let verbose = text(&lossy, true);
+        assert!(verbose.contains("Attached in 85 ms, 12.0 MiB resident."), "{verbose}");
+        assert!(verbose.contains("120,000       73  inet_sock_set_state"), "{verbose}");
+        assert_fits(&verbose, 80);
+    }
+
+    #[test]
+    fn every_width_holds() {
+        for width in 70..=100 {
+            assert_fits(
+                &Page { width, colour: false }.summary(Clock::default(), &summary(), &extra(), true),
+                width,
+            );
+        }
+    }
+}
