@@ -144,9 +144,15 @@ fn circumstances(verdict: &Verdict) -> String {
 fn details(details: &Map<String, Value>) -> String {
     let known = ORDER.iter().filter_map(|name| details.get_key_value(*name));
     let others = details.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
-    let shown =
-        known.chain(others).filter(|(_, value)| !value.is_null()).map(|(name, value)| detail(name, value));
+    let shown = known
+        .chain(others)
+        .filter(|(name, value)| says_something(name, value))
+        .map(|(name, value)| detail(name, value));
     shown.collect::<Vec<_>>().join("  ")
+}
+
+fn says_something(name: &str, value: &Value) -> bool {
+    !value.is_null() && (name != "count" || value.as_u64() != Some(1))
 }
 
 fn detail(name: &str, value: &Value) -> String {

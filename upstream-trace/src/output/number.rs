@@ -20,12 +20,13 @@ pub(super) fn plural(number: u64, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// `850 ms`, `1.2 s`, `60 s`, `12 min 5 s`, `3 h 7 min`.
+/// `0.3 ms`, `850 ms`, `1.2 s`, `60 s`, `12 min 5 s`, `3 h 7 min`.
 pub(super) fn duration(time: Nanos) -> String {
     let ms = time / 1_000_000;
     let s = ms / 1000;
     match ms {
-        0..1_000 => format!("{ms} ms"),
+        0..10 => format!("{:.1} ms", time as f64 / 1e6),
+        10..1_000 => format!("{ms} ms"),
         1_000..10_000 => format!("{}.{} s", s, ms % 1000 / 100),
         10_000..120_000 => format!("{s} s"),
         120_000..3_600_000 => format!("{} min {} s", s / 60, s % 60),
@@ -62,7 +63,8 @@ mod tests {
     #[test]
     fn durations() {
         let cases = [
-            (0, "0 ms"),
+            (0, "0.0 ms"),
+            (7, "7.0 ms"),
             (850, "850 ms"),
             (1_000, "1.0 s"),
             (1_290, "1.2 s"),

@@ -120,7 +120,9 @@ fn headline(summary: &Summary) -> String {
     let time = number::duration(summary.duration);
     let requests: u64 = summary.upstreams.iter().map(|one| one.requests).sum();
     let (attempts, requests) = (plural(summary.attempts, "attempt"), plural(requests, "request"));
-    let traffic = format!("{attempts}, {requests} to {}", plural(summary.upstreams.len() as u64, "upstream"));
+    let known = summary.upstreams.iter().filter(|one| one.upstream.is_some()).count();
+    let more = if known < summary.upstreams.len() { "more than " } else { "" };
+    let traffic = format!("{attempts}, {requests} to {more}{}", plural(known as u64, "upstream"));
     match summary.failures {
         0 if summary.attempts == 0 && summary.upstreams.is_empty() => {
             format!(
@@ -165,7 +167,7 @@ mod tests {
             text,
             "\
 38 failed attempts in 60 s, 30 of them recovered by a retry (1,234 attempts,
-5,678 requests to 2 upstreams).
+5,678 requests to more than 1 upstream).
 
 count  cause         reason        first UTC  last UTC  upstream
    37  port-refused  service-down  09:12:01   09:12:59  10.0.0.2:80
@@ -184,8 +186,9 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         let mut quiet = summary();
         (quiet.failures, quiet.recovered) = (0, 0);
         quiet.by_cause.clear();
+        quiet.upstreams.truncate(1);
         let text = text(&quiet, false);
-        let first = "No failed attempt seen in 60 s (1,234 attempts, 5,678 requests to 2 upstreams).";
+        let first = "No failed attempt seen in 60 s (1,234 attempts, 5,600 requests to 1 upstream).";
         assert_eq!(text.lines().next(), Some(first));
         assert!(
             PAGE.summary(Clock::default(), &Summary::default(), &Extra::default(), false)

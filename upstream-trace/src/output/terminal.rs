@@ -40,6 +40,8 @@ pub struct Terminal<W, E> {
     page: Page,
     status_page: Page,
     verbose: bool,
+    /// What was printed last ended with an empty line.
+    apart: bool,
     clock: Clock,
     now: Nanos,
     storms: Fold<Same>,
@@ -86,6 +88,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
             page: Page { width: look.width, colour: look.colour },
             status_page: Page { width: look.width, colour: look.status_colour },
             verbose: look.verbose,
+            apart: true,
             clock: Clock::default(),
             now: 0,
             storms: Fold::default(),
@@ -94,7 +97,14 @@ impl<W: Write, E: Write> Terminal<W, E> {
         }
     }
 
-    fn print(&mut self, text: &str) {
+    /// Prints lines, or a block that is set apart from them by an empty line.
+    fn print(&mut self, text: &str, block: bool) {
+        if text.is_empty() {
+            return;
+        }
+        let gap = if block && !self.apart { "\n" } else { "" };
+        self.apart = text.ends_with("\n\n");
+        let text = &format!("{gap}{text}");
         if let Some(error) = self.results.write(text) {
             self.status.write(&error);
         }
@@ -108,7 +118,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
         let same = Same { what: What::Pending(judged), upstream: verdict.upstream.clone() };
         let first = self.storms.first(same, verdict.at, 1, 0);
         if first {
-            self.print(&self.page.block(self.clock, verdict, Kind::Pending));
+            self.print(&self.page.block(self.clock, verdict, Kind::Pending), true);
         }
         if self.pending.len() < REMEMBERED || self.pending.contains_key(&verdict.attempt) {
             let full = first.then(|| (verdict.at, verdict.evidence.last().map_or(0.0, |e| e.at_ms)));
@@ -128,7 +138,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
             Some((said, after_ms)) => Kind::Confirmed { said, after_ms: *after_ms },
             None => Kind::Failure,
         };
-        self.print(&self.page.block(self.clock, verdict, kind));
+        self.print(&self.page.block(self.clock, verdict, kind), true);
     }
 
     fn resolved(&mut self, resolved: &Resolved) {
@@ -145,7 +155,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
                 told.judged.cause
             );
             page.wrap(&mut text, &format!("{}  ", page.paint(DIM, &time)), time.len() + 2, &what);
-            self.print(&text);
+            self.print(&text, false);
         }
     }
 
@@ -172,7 +182,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
             let what = format!("… {count} more of {} other kinds in the last {span}", others.len());
             self.page.wrap(&mut text, "", 2, &what);
         }
-        self.print(&text);
+        self.print(&text, false);
         for Folded { key: place, count, span, .. } in losses {
             let lost = Lost { at: now, count, place, since: now.saturating_sub(span) };
             self.status.write(&self.status_page.lost(self.clock, &lost));
@@ -208,7 +218,7 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
         rest.retain(|storm| matches!(storm.key.what, What::Pending(_)));
         self.say(&rest, Vec::new(), self.now);
         let text = self.page.summary(self.clock, summary, extra, self.verbose);
-        self.print(&text);
+        self.print(&text, true);
     }
 
     fn closed(&self) -> bool {

@@ -124,6 +124,7 @@ fn details_in_an_order_that_reads_well() {
         shown(json!({"errno": 9999, "gateway": null, "queue": 129, "limit": 128})),
         "errno 9999  limit 128  queue 129"
     );
+    assert_eq!(shown(json!({"count": 1})), "");
     assert_eq!(shown(json!({})), "");
 }
 

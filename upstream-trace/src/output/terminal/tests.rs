@@ -160,6 +160,7 @@ fn what_is_still_pending_is_counted_at_the_end_and_failures_are_not_told_twice()
         sink.summary(&summary(), &extra());
     });
     let counts: Vec<_> = results.lines().filter(|line| line.starts_with('…')).collect();
+    assert!(results.contains("500 ms\n\n38 failed attempts"), "an empty line before the summary: {results}");
     assert_eq!(counts, ["… 3 more pending firewall-drop-local at 10.99.0.2:8082 in the last 500 ms"]);
 }
 
