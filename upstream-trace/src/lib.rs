@@ -1,0 +1,9 @@
+//! The parts of the program that look at the host: nginx's processes, their sockets, and the network around them.
+
+pub mod cli;
+pub mod enrich;
+pub mod kernel;
+pub mod netlink;
+pub mod netns;
+pub mod nginx;
+pub mod output;

@@ -1,0 +1,323 @@
+//! Sockets of a network namespace, from the kernel's `sock_diag`.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_packet_core::Emitable;
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{
+    AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, SOCK_STREAM, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN,
+    TCP_SYN_SENT,
+};
+use netlink_packet_sock_diag::inet::nlas::Nla as InetNla;
+use netlink_packet_sock_diag::inet::{
+    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, Timer,
+};
+use netlink_packet_sock_diag::unix::nlas::{Nla as UnixNla, UnixDiagName, Vfs};
+use netlink_packet_sock_diag::unix::{ShowFlags, StateFlags as UnixStates, UnixRequest, UnixResponse};
+use netlink_sys::protocols::NETLINK_SOCK_DIAG;
+
+pub use super::tcp_info::TcpInfo;
+use super::{Channel, Error};
+
+/// Which TCP states a list shall have.
+pub type States = StateFlags;
+
+/// Any socket with that address: the kernel's "no cookie".
+const NO_COOKIE: [u8; 8] = [0xff; 8];
+
+/// Address family of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6, which includes IPv4 connections on IPv6 sockets.
+    V6,
+}
+
+/// The timer that runs for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunningTimer {
+    /// Retransmission, in so many milliseconds.
+    Retransmit(u64),
+    /// Probe of a zero window, in so many milliseconds.
+    Probe(u64),
+    /// Another one.
+    Other,
+}
+
+/// A TCP (or, with the same fields, UDP) socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpSocket {
+    /// This side; unspecified for a wildcard listener.
+    pub local: SocketAddr,
+    /// The other side; unspecified for listeners.
+    pub remote: SocketAddr,
+    /// The kernel's number of the state, `TCP_ESTABLISHED` 1 and so on.
+    pub state: u8,
+    /// Inode number, 0 if no process holds it any more.
+    pub inode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Bytes not read by the program; of a listener, connections not accepted.
+    pub rqueue: u32,
+    /// Bytes not acknowledged; of a listener, the most connections that may wait.
+    pub wqueue: u32,
+    /// Retransmissions in a row, if the retransmission timer runs.
+    pub retransmits: u8,
+    /// The timer that runs.
+    pub timer: Option<RunningTimer>,
+    /// Takes IPv6 only; of IPv6 sockets, as far as the kernel says so.
+    pub v6_only: Option<bool>,
+    /// What the connection knows; `None` for UDP and for listeners.
+    pub info: Option<TcpInfo>,
+}
+
+impl TcpSocket {
+    /// The handshake has not finished.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.state == TCP_SYN_SENT
+    }
+
+    /// The handshake has finished and nginx has not closed.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        matches!(self.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT)
+    }
+
+    /// The origin has closed its side.
+    #[must_use]
+    pub fn has_fin(&self) -> bool {
+        self.state == TCP_CLOSE_WAIT
+    }
+
+    /// It listens.
+    #[must_use]
+    pub fn is_listener(&self) -> bool {
+        self.state == TCP_LISTEN
+    }
+}
+
+/// A unix socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixSocket {
+    /// Inode number of the socket.
+    pub inode: u32,
+    /// Inode number of the connected peer: 0 if nobody has accepted the connection yet.
+    pub peer: Option<u32>,
+    /// Name it is bound to, as the program gave it; abstract names begin with `@`.
+    pub name: Option<String>,
+    /// Device and inode number of the socket file.
+    pub file: Option<(u32, u32)>,
+    /// Connected or listening stream socket.
+    pub stream: bool,
+    /// It listens.
+    pub listening: bool,
+    /// Bytes not read by the program; of a listener, connections not accepted.
+    pub rqueue: u32,
+    /// Bytes on their way; of a listener, the most connections that may wait.
+    pub wqueue: u32,
+    /// Of a listener: inode numbers of the connecting sockets that wait to be accepted.
+    pub waiting: Vec<u32>,
+}
+
+/// Asks one network namespace for its sockets.
+#[derive(Debug)]
+pub struct Diag(Channel);
+
+impl Diag {
+    /// For the network namespace of the calling thread; may be used from any thread afterwards.
+    pub fn open() -> io::Result<Self> {
+        Channel::open(NETLINK_SOCK_DIAG).map(Self)
+    }
+
+    /// TCP sockets of a family in the given states, as far as `keep` wants them.
+    pub fn tcp_sockets(
+        &mut self,
+        family: Family,
+        states: States,
+        keep: impl Fn(&TcpSocket) -> bool,
+    ) -> Result<Vec<TcpSocket>, Error> {
+        let request = inet_request(family, IPPROTO_TCP, states);
+        self.inet(request, keep)
+    }
+
+    /// UDP sockets of a family, as far as `keep` wants them.
+    pub fn udp_sockets(
+        &mut self,
+        family: Family,
+        keep: impl Fn(&TcpSocket) -> bool,
+    ) -> Result<Vec<TcpSocket>, Error> {
+        self.inet(inet_request(family, IPPROTO_UDP, StateFlags::from_bits_retain(u32::MAX)), keep)
+    }
+
+    /// TCP listeners of both families on a port.
+    pub fn listeners(&mut self, port: u16) -> Result<Vec<TcpSocket>, Error> {
+        let mut found = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            let mut request = inet_request(family, IPPROTO_TCP, States::LISTEN);
+            request.socket_id.source_port = port;
+            found.extend(self.inet(request, |socket| socket.local.port() == port)?);
+        }
+        Ok(found)
+    }
+
+    /// The TCP connection with exactly these ends, `None` if there is none.
+    pub fn tcp_socket(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Option<TcpSocket>, Error> {
+        let found = self.look_up(local, remote, 0)?;
+        Ok(found.filter(|socket| !socket.is_listener() && socket.remote.port() == remote.port()))
+    }
+
+    /// The listener that the kernel would give a SYN to this address that comes in by interface `ifindex`: with
+    /// wildcards, and IPv6 sockets that take IPv4, decided by the kernel itself. Of a `reuseport` group, one.
+    pub fn listener_for(&mut self, address: SocketAddr, ifindex: u32) -> Result<Option<TcpSocket>, Error> {
+        let any = match address {
+            SocketAddr::V4(_) => IpAddr::from([0u8; 4]),
+            SocketAddr::V6(_) => IpAddr::from([0u8; 16]),
+        };
+        let found = self.look_up(address, SocketAddr::new(any, 0), ifindex)?;
+        Ok(found.filter(TcpSocket::is_listener))
+    }
+
+    /// All unix sockets, or only the listening ones.
+    pub fn unix_sockets(&mut self, listening_only: bool) -> Result<Vec<UnixSocket>, Error> {
+        let states = if listening_only { UnixStates::LISTEN } else { UnixStates::from_bits_retain(u32::MAX) };
+        let request = SockDiagMessage::UnixRequest(UnixRequest {
+            state_flags: states,
+            inode: 0,
+            show_flags: ShowFlags::NAME
+                | ShowFlags::VFS
+                | ShowFlags::PEER
+                | ShowFlags::RQLEN
+                | ShowFlags::ICONS,
+            cookie: NO_COOKIE,
+        });
+        self.0.dump(&request, |reply| match reply {
+            SockDiagMessage::UnixResponse(response) => Some(unix_socket(&response)),
+            _ => None,
+        })
+    }
+
+    fn inet(
+        &mut self,
+        request: InetRequest,
+        keep: impl Fn(&TcpSocket) -> bool,
+    ) -> Result<Vec<TcpSocket>, Error> {
+        self.0.dump(&SockDiagMessage::InetRequest(request), |reply| match reply {
+            SockDiagMessage::InetResponse(response) => Some(tcp_socket(&response)).filter(&keep),
+            _ => None,
+        })
+    }
+
+    fn look_up(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        ifindex: u32,
+    ) -> Result<Option<TcpSocket>, Error> {
+        let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
+        let mut request = inet_request(family, IPPROTO_TCP, States::all());
+        request.socket_id = SocketId {
+            source_port: local.port(),
+            destination_port: remote.port(),
+            source_address: local.ip(),
+            destination_address: remote.ip(),
+            interface_id: ifindex,
+            cookie: NO_COOKIE,
+        };
+        match self.0.one(SockDiagMessage::InetRequest(request)) {
+            Ok(SockDiagMessage::InetResponse(response)) => Ok(Some(tcp_socket(&response))),
+            Ok(_) => Err(Error::Malformed),
+            Err(Error::Refused(libc::ENOENT)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn inet_request(family: Family, protocol: u8, states: States) -> InetRequest {
+    let (family, socket_id) = match family {
+        Family::V4 => (AF_INET, SocketId::new_v4()),
+        Family::V6 => (AF_INET6, SocketId::new_v6()),
+    };
+    InetRequest { family, protocol, extensions: ExtensionFlags::INFO, states, socket_id }
+}
+
+fn tcp_socket(response: &InetResponse) -> TcpSocket {
+    let header = &response.header;
+    let (retransmits, timer) = match header.timer {
+        Some(Timer::Retransmit(left, count)) => (count, Some(RunningTimer::Retransmit(millis(left)))),
+        Some(Timer::Probe(left)) => (0, Some(RunningTimer::Probe(millis(left)))),
+        Some(_) => (0, Some(RunningTimer::Other)),
+        None => (0, None),
+    };
+    let mut socket = TcpSocket {
+        local: SocketAddr::new(header.socket_id.source_address, header.socket_id.source_port),
+        remote: SocketAddr::new(header.socket_id.destination_address, header.socket_id.destination_port),
+        state: header.state,
+        inode: header.inode,
+        uid: header.uid,
+        rqueue: header.recv_queue,
+        wqueue: header.send_queue,
+        retransmits,
+        timer,
+        v6_only: None,
+        info: None,
+    };
+    for attribute in &response.nlas {
+        match attribute {
+            InetNla::TcpInfo(bytes) if header.state != TCP_LISTEN && !bytes.is_empty() => {
+                socket.info = Some(TcpInfo::parse(bytes));
+            }
+            InetNla::SkV6Only(only) => socket.v6_only = Some(*only),
+            _ => {}
+        }
+    }
+    socket
+}
+
+fn millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn unix_socket(response: &UnixResponse) -> UnixSocket {
+    let header = &response.header;
+    let mut socket = UnixSocket {
+        inode: header.inode,
+        peer: None,
+        name: None,
+        file: None,
+        stream: header.kind == SOCK_STREAM,
+        listening: header.state == TCP_LISTEN,
+        rqueue: 0,
+        wqueue: 0,
+        waiting: Vec::new(),
+    };
+    for attribute in &response.nlas {
+        match attribute {
+            UnixNla::Name(UnixDiagName::Pathname(path)) => {
+                socket.name = Some(path.to_string_lossy().into_owned());
+            }
+            UnixNla::Name(UnixDiagName::Abstract(name)) => {
+                socket.name = Some(format!("@{}", String::from_utf8_lossy(name)));
+            }
+            UnixNla::Vfs(file) => socket.file = Some(file_of(file)),
+            UnixNla::Peer(inode) => socket.peer = Some(*inode),
+            UnixNla::ReceiveQueueLength(rqueue, wqueue) => {
+                (socket.rqueue, socket.wqueue) = (*rqueue, *wqueue);
+            }
+            UnixNla::PendingConnections(inodes) => socket.waiting.clone_from(inodes),
+            _ => {}
+        }
+    }
+    socket
+}
+
+/// The crate keeps the two fields private; `struct unix_diag_vfs` is the inode and then the device.
+fn file_of(file: &Vfs) -> (u32, u32) {
+    let mut bytes = [0; 8];
+    if file.buffer_len() == bytes.len() {
+        file.emit(&mut bytes);
+    }
+    (super::u32_at(&bytes, 4).unwrap_or(0), super::u32_at(&bytes, 0).unwrap_or(0))
+}

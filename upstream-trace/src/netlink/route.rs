@@ -1,0 +1,151 @@
+//! The routing and neighbour tables of a network namespace, from the kernel's `rtnetlink`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use upstream_trace_core::event::{Neighbour, Route};
+
+use super::{Channel, Error};
+
+/// A route together with what only the same host can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundRoute {
+    /// What the table says.
+    pub route: Route,
+    /// Index of the interface, 0 if there is none.
+    pub ifindex: u32,
+    /// Where neighbours are resolved: a link that is no loopback.
+    pub real_link: bool,
+}
+
+/// Asks one network namespace for its routes.
+#[derive(Debug)]
+pub struct Routes(Channel);
+
+impl Routes {
+    /// For the network namespace of the calling thread; may be used from any thread afterwards.
+    pub fn open() -> io::Result<Self> {
+        Channel::open(NETLINK_ROUTE).map(Self)
+    }
+
+    /// The way to `ip`; `scope` is the interface of a link-local address, else 0.
+    pub fn route_to(&mut self, ip: IpAddr, scope: u32) -> Result<FoundRoute, Error> {
+        let mut request = RouteMessage::default();
+        request.header.address_family = family_of(ip);
+        request.header.destination_prefix_length = if ip.is_ipv4() { 32 } else { 128 };
+        request.attributes.push(RouteAttribute::Destination(ip.into()));
+        if scope != 0 {
+            request.attributes.push(RouteAttribute::Oif(scope));
+        }
+        match self.0.one(RouteNetlinkMessage::GetRoute(request)) {
+            Ok(RouteNetlinkMessage::NewRoute(reply)) => Ok(self.understand(&reply)),
+            Ok(_) => Err(Error::Malformed),
+            Err(Error::Refused(errno)) => Ok(refused(errno)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn understand(&mut self, reply: &RouteMessage) -> FoundRoute {
+        if let Some(errno) = refusal_of(reply.header.kind) {
+            return refused(errno);
+        }
+        let ifindex = reply.attributes.iter().find_map(|attribute| match attribute {
+            RouteAttribute::Oif(index) => Some(*index),
+            _ => None,
+        });
+        let gateway = reply.attributes.iter().find_map(gateway_of);
+        let local = reply.header.kind == RouteType::Local;
+        let ifindex = ifindex.unwrap_or(0);
+        let (interface, loopback) = self.link(ifindex).unwrap_or((None, false));
+        let real_link = ifindex != 0 && !local && !loopback;
+        FoundRoute { route: Route::Found { interface, gateway, local }, ifindex, real_link }
+    }
+
+    /// Name of an interface and whether it is a loopback.
+    fn link(&mut self, ifindex: u32) -> Result<(Option<String>, bool), Error> {
+        let mut request = LinkMessage::default();
+        request.header.index = ifindex;
+        request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+        let RouteNetlinkMessage::NewLink(reply) = self.0.one(RouteNetlinkMessage::GetLink(request))? else {
+            return Err(Error::Malformed);
+        };
+        let name = reply.attributes.into_iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name),
+            _ => None,
+        });
+        Ok((name, reply.header.flags.contains(LinkFlags::Loopback)))
+    }
+
+    /// What the neighbour table of an interface says about `ip`; `None` without an entry.
+    pub fn neighbour(
+        &mut self,
+        ip: IpAddr,
+        ifindex: u32,
+        interface: Option<String>,
+    ) -> Result<Option<Neighbour>, Error> {
+        let mut request = NeighbourMessage::default();
+        request.header.family = family_of(ip);
+        request.header.ifindex = ifindex;
+        request.attributes.push(NeighbourAttribute::Destination(ip.into()));
+        match self.0.one(RouteNetlinkMessage::GetNeighbour(request)) {
+            Ok(RouteNetlinkMessage::NewNeighbour(reply)) => Ok(Some(Neighbour {
+                address: ip,
+                state: state_name(reply.header.state).to_owned(),
+                interface,
+            })),
+            Ok(_) => Err(Error::Malformed),
+            Err(Error::Refused(libc::ENOENT)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn refused(errno: i32) -> FoundRoute {
+    FoundRoute { route: Route::Refused { errno }, ifindex: 0, real_link: false }
+}
+
+fn family_of(ip: IpAddr) -> AddressFamily {
+    if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+/// For IPv6 the kernel describes a route that refuses instead of answering with its error.
+fn refusal_of(kind: RouteType) -> Option<i32> {
+    match kind {
+        RouteType::BlackHole => Some(libc::EINVAL),
+        RouteType::Prohibit => Some(libc::EACCES),
+        RouteType::Unreachable => Some(libc::EHOSTUNREACH),
+        RouteType::Throw => Some(libc::ENETUNREACH),
+        _ => None,
+    }
+}
+
+fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {
+    match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(ip)) | RouteAttribute::Via(RouteVia::Inet(ip)) => {
+            Some(IpAddr::V4(*ip)).filter(|ip| *ip != IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+        }
+        RouteAttribute::Gateway(RouteAddress::Inet6(ip)) | RouteAttribute::Via(RouteVia::Inet6(ip)) => {
+            Some(IpAddr::V6(*ip)).filter(|ip| *ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+        }
+        _ => None,
+    }
+}
+
+fn state_name(state: NeighbourState) -> &'static str {
+    match state {
+        NeighbourState::Incomplete => "incomplete",
+        NeighbourState::Reachable => "reachable",
+        NeighbourState::Stale => "stale",
+        NeighbourState::Delay => "delay",
+        NeighbourState::Probe => "probe",
+        NeighbourState::Failed => "failed",
+        NeighbourState::Noarp => "noarp",
+        NeighbourState::Permanent => "permanent",
+        _ => "none",
+    }
+}

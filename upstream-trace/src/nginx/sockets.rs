@@ -1,0 +1,371 @@
+//! The sockets that nginx's workers hold right now, and what each is for.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use procfs::process::Process;
+use upstream_trace_common::{Addr, Seed, SeedKey};
+use upstream_trace_core::event::Nanos;
+
+use super::role_of;
+use crate::netlink::Error;
+use crate::netlink::diag::{Diag, Family, States, TcpInfo, TcpSocket, UnixSocket};
+use crate::netns;
+
+/// Local ports below this one are never given to outgoing connections.
+const FIRST_EPHEMERAL: u16 = 1024;
+const DNS: u16 = 53;
+const SYSLOG: u16 = 514;
+
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketRole {
+    /// A client's connection.
+    Client,
+    /// nginx listens on it.
+    Listener,
+    /// nginx's connection to an upstream.
+    Upstream,
+    /// A question to a name server.
+    Resolver,
+    /// Something else, such as syslog or the channel to the master.
+    Other,
+}
+
+/// What a socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketKind {
+    /// TCP.
+    Tcp(TcpSocket),
+    /// UDP.
+    Udp(TcpSocket),
+    /// A unix socket.
+    Unix {
+        /// The worker's end.
+        socket: UnixSocket,
+        /// Path of the listener at the other end, if it can be told.
+        upstream: Option<String>,
+        /// It is connected, and the program at the other end has not accepted it yet.
+        waiting: bool,
+    },
+}
+
+/// A socket of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenSocket {
+    /// The worker.
+    pub worker: u32,
+    /// Its network namespace, 0 if not known.
+    pub netns: u32,
+    /// Descriptor in the worker.
+    pub fd: i32,
+    /// What it is for.
+    pub role: SocketRole,
+    /// What it is.
+    pub kind: SocketKind,
+}
+
+impl OpenSocket {
+    /// The TCP socket, if it is one towards an upstream.
+    #[must_use]
+    pub fn upstream_tcp(&self) -> Option<&TcpSocket> {
+        match &self.kind {
+            SocketKind::Tcp(socket) if self.role == SocketRole::Upstream => Some(socket),
+            _ => None,
+        }
+    }
+}
+
+/// A descriptor that is a socket.
+#[derive(Clone, Copy, Debug)]
+struct Descriptor {
+    owner: u32,
+    fd: i32,
+}
+
+/// All sockets of one network namespace that one of its nginx processes holds.
+#[derive(Default)]
+struct Namespace {
+    tcp: Vec<TcpSocket>,
+    udp: Vec<TcpSocket>,
+    unix: Vec<UnixSocket>,
+}
+
+impl Namespace {
+    fn read(pid: u32, held: &HashMap<u32, Vec<Descriptor>>) -> io::Result<Self> {
+        let mut diag = netns::run_in(pid, Diag::open)??;
+        let ours = |socket: &TcpSocket| held.contains_key(&socket.inode);
+        let mut namespace = Self::default();
+        for family in [Family::V4, Family::V6] {
+            namespace.tcp.extend(or_empty(diag.tcp_sockets(family, States::all(), ours))?);
+            namespace.udp.extend(or_empty(diag.udp_sockets(family, ours))?);
+        }
+        namespace.unix = or_empty(diag.unix_sockets(false))?;
+        Ok(namespace)
+    }
+
+    fn listening_ports(&self) -> HashSet<u16> {
+        let tcp = self.tcp.iter().filter(|socket| socket.is_listener());
+        tcp.map(|socket| socket.local.port()).filter(|port| *port != 0).collect()
+    }
+}
+
+/// Kernels without the module for a kind of socket refuse; then there are none to be seen.
+fn or_empty<T>(sockets: Result<Vec<T>, Error>) -> io::Result<Vec<T>> {
+    match sockets {
+        Err(Error::Io(error)) => Err(error),
+        other => Ok(other.unwrap_or_default()),
+    }
+}
+
+/// The sockets of one worker; empty if it is gone.
+///
+/// # Errors
+/// If its network namespace or the kernel's list of sockets cannot be read.
+pub fn open_sockets(worker: u32) -> io::Result<Vec<OpenSocket>> {
+    open_sockets_of(&[worker])
+}
+
+/// The sockets of several workers; each network namespace is read once.
+///
+/// # Errors
+/// If a network namespace or the kernel's list of sockets cannot be read.
+pub fn open_sockets_of(workers: &[u32]) -> io::Result<Vec<OpenSocket>> {
+    let mut found = Vec::new();
+    for (netns, workers) in by_namespace(workers) {
+        let mut held: HashMap<u32, Vec<Descriptor>> = HashMap::new();
+        for pid in with_masters(&workers) {
+            for (inode, fd) in sockets_of(pid) {
+                held.entry(inode).or_default().push(Descriptor { owner: pid, fd });
+            }
+        }
+        let Some(namespace) = read_through(&workers, &held)? else { continue };
+        let classifier = Classifier::new(&namespace, &held);
+        let workers: HashSet<u32> = workers.into_iter().collect();
+        let mut add = |inode: u32, role: SocketRole, kind: &SocketKind| {
+            for descriptor in held.get(&inode).into_iter().flatten().filter(|d| workers.contains(&d.owner)) {
+                let (worker, fd) = (descriptor.owner, descriptor.fd);
+                found.push(OpenSocket { worker, netns, fd, role, kind: kind.clone() });
+            }
+        };
+        for socket in &namespace.tcp {
+            add(socket.inode, classifier.tcp(socket), &SocketKind::Tcp(socket.clone()));
+        }
+        for socket in &namespace.udp {
+            add(socket.inode, classifier.udp(socket), &SocketKind::Udp(socket.clone()));
+        }
+        for socket in namespace.unix.iter().filter(|socket| held.contains_key(&socket.inode)) {
+            let (role, kind) = classifier.unix(socket);
+            add(socket.inode, role, &kind);
+        }
+    }
+    Ok(found)
+}
+
+/// TCP ports on which these processes (and their masters) listen, in order.
+#[must_use]
+pub fn listening_ports(pids: &[u32]) -> Vec<u16> {
+    let mut ports = HashSet::new();
+    for (_, pids) in by_namespace(pids) {
+        let held = with_masters(&pids)
+            .into_iter()
+            .flat_map(|pid| {
+                sockets_of(pid)
+                    .into_iter()
+                    .map(move |(inode, fd)| (inode, vec![Descriptor { owner: pid, fd }]))
+            })
+            .collect();
+        if let Ok(Some(namespace)) = read_through(&pids, &held) {
+            ports.extend(namespace.listening_ports());
+        }
+    }
+    let mut ports: Vec<u16> = ports.into_iter().collect();
+    ports.sort_unstable();
+    ports
+}
+
+/// Reads a namespace through the first of its processes that is still there.
+fn read_through(pids: &[u32], held: &HashMap<u32, Vec<Descriptor>>) -> io::Result<Option<Namespace>> {
+    for pid in pids {
+        match Namespace::read(*pid, held) {
+            Err(_) if netns::inode_of(*pid).is_none() => {}
+            result => return result.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+fn by_namespace(pids: &[u32]) -> HashMap<u32, Vec<u32>> {
+    let mut namespaces: HashMap<u32, Vec<u32>> = HashMap::new();
+    for pid in pids {
+        if let Some(inode) = netns::inode_of(*pid) {
+            namespaces.entry(inode).or_default().push(*pid);
+        }
+    }
+    namespaces
+}
+
+/// The processes and their masters: a worker that drains has closed its listeners, its master has them.
+fn with_masters(pids: &[u32]) -> HashSet<u32> {
+    let parent = |pid: &u32| {
+        let stat = Process::new(i32::try_from(*pid).ok()?).ok()?.stat().ok()?;
+        u32::try_from(stat.ppid).ok()
+    };
+    let masters = pids.iter().filter_map(parent).collect::<HashSet<_>>();
+    masters.into_iter().filter(|pid| role_of(*pid).is_some()).chain(pids.iter().copied()).collect()
+}
+
+/// Inode and descriptor of each socket that a process holds.
+fn sockets_of(pid: u32) -> Vec<(u32, i32)> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let socket = |entry: fs::DirEntry| {
+        let fd = entry.file_name().to_str()?.parse().ok()?;
+        Some((socket_inode(fs::read_link(entry.path()).ok()?.to_str()?)?, fd))
+    };
+    entries.flatten().filter_map(socket).collect()
+}
+
+/// The inode in `socket:[123]`.
+pub(crate) fn socket_inode(link: &str) -> Option<u32> {
+    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().filter(|inode| *inode != 0)
+}
+
+/// Tells what a socket is for from all sockets of its namespace.
+struct Classifier<'a> {
+    ports: HashSet<u16>,
+    udp_ports: HashSet<u16>,
+    /// Names of unix sockets on which nginx itself listens.
+    own_paths: HashSet<&'a str>,
+    unix: HashMap<u32, &'a UnixSocket>,
+    /// Connecting sockets that wait to be accepted, with the path of the listener.
+    waiting: HashMap<u32, Option<&'a str>>,
+}
+
+impl<'a> Classifier<'a> {
+    fn new(namespace: &'a Namespace, held: &HashMap<u32, Vec<Descriptor>>) -> Self {
+        let unix_listeners = || namespace.unix.iter().filter(|socket| socket.listening);
+        let unbound = |socket: &&TcpSocket| socket.remote.port() == 0;
+        Self {
+            ports: namespace.listening_ports(),
+            udp_ports: namespace.udp.iter().filter(unbound).map(|socket| socket.local.port()).collect(),
+            own_paths: unix_listeners()
+                .filter(|socket| held.contains_key(&socket.inode))
+                .filter_map(|socket| socket.name.as_deref())
+                .collect(),
+            unix: namespace.unix.iter().map(|socket| (socket.inode, socket)).collect(),
+            waiting: unix_listeners()
+                .flat_map(|socket| socket.waiting.iter().map(|inode| (*inode, socket.name.as_deref())))
+                .collect(),
+        }
+    }
+
+    fn tcp(&self, socket: &TcpSocket) -> SocketRole {
+        let port = socket.local.port();
+        if socket.is_listener() {
+            SocketRole::Listener
+        } else if socket.remote.port() == 0 {
+            SocketRole::Other
+        } else if self.ports.contains(&port) || port < FIRST_EPHEMERAL {
+            SocketRole::Client
+        } else if socket.remote.port() == DNS {
+            SocketRole::Resolver
+        } else {
+            SocketRole::Upstream
+        }
+    }
+
+    fn udp(&self, socket: &TcpSocket) -> SocketRole {
+        if socket.remote.port() == 0 {
+            SocketRole::Listener
+        } else if self.udp_ports.contains(&socket.local.port()) {
+            SocketRole::Client
+        } else if socket.remote.port() == SYSLOG {
+            SocketRole::Other
+        } else {
+            SocketRole::Resolver
+        }
+    }
+
+    fn unix(&self, socket: &UnixSocket) -> (SocketRole, SocketKind) {
+        let (role, upstream) = self.unix_role(socket);
+        let waiting = self.waiting.contains_key(&socket.inode);
+        (role, SocketKind::Unix { socket: socket.clone(), upstream: upstream.map(str::to_owned), waiting })
+    }
+
+    fn unix_role(&self, socket: &UnixSocket) -> (SocketRole, Option<&'a str>) {
+        if socket.listening {
+            return (SocketRole::Listener, None);
+        }
+        if !socket.stream {
+            return (SocketRole::Other, None);
+        }
+        if let Some(name) = &socket.name {
+            let client = self.own_paths.contains(name.as_str());
+            return (if client { SocketRole::Client } else { SocketRole::Other }, None);
+        }
+        if let Some(path) = self.waiting.get(&socket.inode) {
+            return (SocketRole::Upstream, *path);
+        }
+        match socket.peer.map(|inode| self.unix.get(&inode)) {
+            // An accepted socket has the name of its listener; a socket pair has none.
+            Some(Some(peer)) => match &peer.name {
+                Some(name) => (SocketRole::Upstream, Some(name)),
+                None => (SocketRole::Other, None),
+            },
+            // The other end is in another network namespace, which a socket pair never is.
+            Some(None) => (SocketRole::Upstream, None),
+            None => (SocketRole::Other, None),
+        }
+    }
+}
+
+/// Whether something was sent that no data answered yet.
+pub(super) fn unanswered(info: &TcpInfo, socket: &TcpSocket) -> bool {
+    let sent = info.data_segs_out > 0 || info.bytes_acked > 1 || socket.wqueue > 0;
+    sent && (info.bytes_received == 0 || info.last_data_sent < info.last_data_recv)
+}
+
+/// What the kernel side needs to take over the upstream connections among `open`.
+#[must_use]
+pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(SeedKey, Seed)> {
+    let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
+    let seed = |open: &OpenSocket| {
+        let socket = open.upstream_tcp().filter(|socket| live(socket))?;
+        let key = SeedKey { local: addr(socket.local), remote: addr(socket.remote), netns: open.netns };
+        let info = socket.info.unwrap_or_default();
+        let mut seed = Seed { tgid: open.worker, ..Seed::default() };
+        if socket.is_established() {
+            if unanswered(&info, socket) {
+                seed.request_ns = ago(now, super::stuck::request_age_ms(&info, socket));
+            }
+            if info.bytes_received > 0 {
+                seed.last_recv_ns = ago(now, info.last_data_recv.into());
+            }
+        }
+        seed.born_ns = ago(now, super::stuck::known_age_ms(&info, socket));
+        Some((key, seed))
+    };
+    open.iter().filter_map(seed).collect()
+}
+
+/// So many milliseconds before `now`; never 0, which means "not at all".
+pub(super) fn ago(now: Nanos, ms: u64) -> Nanos {
+    now.saturating_sub(ms.saturating_mul(1_000_000)).max(1)
+}
+
+fn addr(address: SocketAddr) -> Addr {
+    let mut ip = [0; 16];
+    let family = match address.ip() {
+        IpAddr::V4(v4) => {
+            ip[..4].copy_from_slice(&v4.octets());
+            libc::AF_INET
+        }
+        IpAddr::V6(v6) => {
+            ip = v6.octets();
+            libc::AF_INET6
+        }
+    };
+    Addr { ip, port: address.port(), family: u16::try_from(family).unwrap_or(0) }
+}
