@@ -2,7 +2,6 @@
 
 pub mod cli;
 pub mod enrich;
-pub mod kernel;
 pub mod netlink;
 pub mod netns;
 pub mod nginx;
