@@ -1,0 +1,109 @@
+//! What a scenario is given: worlds to make, and somewhere to complain.
+
+use std::env;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::Result;
+
+use crate::world::WorldBuilder;
+
+/// What to do with the scenarios.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Run this tool in each world and check what it says.
+    Tool(PathBuf),
+    /// Only make the worlds, and check nginx's own words.
+    Worlds,
+    /// Nothing, for this reason.
+    Nothing(String),
+}
+
+impl Mode {
+    /// From `UPSTREAM_TRACE_BIN` (the tool) or `UPSTREAM_TRACE_LAB=worlds`.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        if !nix::unistd::geteuid().is_root() {
+            return Self::Nothing("it takes root to make network namespaces".into());
+        }
+        if env::var_os("UPSTREAM_TRACE_LAB").is_some_and(|what| what == "worlds") {
+            return Self::Worlds;
+        }
+        match env::var_os("UPSTREAM_TRACE_BIN").map(PathBuf::from) {
+            Some(path) if path.is_file() => Self::Tool(std::path::absolute(&path).unwrap_or(path)),
+            Some(path) => Self::Nothing(format!("UPSTREAM_TRACE_BIN: there is no file {}", path.display())),
+            None => Self::Nothing(
+                "set UPSTREAM_TRACE_BIN to the tool, or UPSTREAM_TRACE_LAB=worlds to check the faults alone".into(),
+            ),
+        }
+    }
+}
+
+/// The body of a scenario.
+pub type Body = fn(&Lab) -> Result<()>;
+
+/// A name and what to do.
+pub type Scenario = (&'static str, Body);
+
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
+/// The lab of one scenario.
+#[derive(Debug)]
+pub struct Lab {
+    mode: Mode,
+    complaints: Mutex<Vec<String>>,
+    transcript: Mutex<String>,
+}
+
+impl Lab {
+    /// Runs a scenario; the error carries every complaint and what the tool and nginx said.
+    pub fn run(mode: &Mode, body: Body) -> Result<(), String> {
+        let lab =
+            Self { mode: mode.clone(), complaints: Mutex::default(), transcript: Mutex::default() };
+        match catch_unwind(AssertUnwindSafe(|| body(&lab))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => lab.complain(format!("{error:#}")),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                lab.complain(format!("panic: {}", text.or_else(|| panic.downcast_ref().copied()).unwrap_or("?")));
+            }
+        }
+        let complaints = lab.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if complaints.is_empty() {
+            return Ok(());
+        }
+        let transcript = lab.transcript.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Err(format!("- {}\n{transcript}", complaints.join("\n- ")))
+    }
+
+    /// Begins to describe a world.
+    pub fn world(&self) -> WorldBuilder<'_> {
+        WorldBuilder::new(self, NUMBER.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The tool, unless only worlds are made.
+    pub fn tool(&self) -> Option<&PathBuf> {
+        if let Mode::Tool(path) = &self.mode { Some(path) } else { None }
+    }
+
+    /// Notes that something is not as it should be; the scenario goes on and fails at its end.
+    pub fn complain(&self, text: impl Into<String>) {
+        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).push(text.into());
+    }
+
+    /// Complains unless something is so.
+    pub fn check(&self, is_so: bool, otherwise: impl FnOnce() -> String) {
+        if !is_so {
+            self.complain(otherwise());
+        }
+    }
+
+    /// Keeps a text for the report of a scenario that fails.
+    pub fn note(&self, title: &str, text: &str) {
+        let mut transcript = self.transcript.lock().unwrap_or_else(PoisonError::into_inner);
+        let _infallible = writeln!(transcript, "--- {title}\n{}", text.trim_end());
+    }
+}

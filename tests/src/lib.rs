@@ -1,0 +1,28 @@
+//! The fault lab: worlds in which a real nginx fails for a known reason, and what the tool must say about each.
+//!
+//! A [`world::World`] is a pair of network namespaces (nginx in `ng`, origins in `up`, a router between them on
+//! request), an nginx with a configuration of its own and origins that misbehave by script. A scenario provokes one
+//! fault, checks by nginx's status and error.log that the fault is what it says, and then what the tool saw.
+#![allow(
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "a check complains to the lab by itself; its value only serves to ask more"
+)]
+
+pub mod client;
+pub mod expect;
+pub mod firewall;
+pub mod lab;
+pub mod netns;
+pub mod nginx;
+pub mod origin;
+pub mod seen;
+pub mod tool;
+pub mod topology;
+pub mod trace;
+pub mod util;
+pub mod world;
+
+pub use expect::Confidence::{Likely, Possible, Proven};
+pub use lab::{Lab, Mode, Scenario};
+pub use world::World;

@@ -1,0 +1,148 @@
+//! A real nginx, in a namespace, with a folder of its own.
+
+mod config;
+
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+
+pub use config::Config;
+
+use crate::client::Connection;
+use crate::netns::Namespace;
+use crate::util::{alive, children, signal, wait_until};
+
+/// A running nginx; ended, with whatever it became, on drop.
+#[derive(Debug)]
+pub struct Nginx {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Nginx {
+    /// Starts one and waits until it answers.
+    pub fn start(namespace: &Namespace, folder: &Path, config: &Config) -> Result<Self> {
+        fs::create_dir_all(folder.join("temp"))?;
+        fs::write(folder.join("nginx.conf"), config.text(folder))?;
+        let program = program(folder, &config.program)?;
+        let noise = File::create(folder.join("output"))?;
+        let child = namespace.run(|| {
+            Command::new(program)
+                .arg("-p")
+                .arg(folder)
+                .args(["-c", "nginx.conf", "-e", "error.log", "-g", "daemon off;"])
+                .stdin(Stdio::null())
+                .stdout(noise.try_clone()?)
+                .stderr(noise)
+                .spawn()
+                .context("start nginx")
+        })?;
+        let mut nginx = Self { child, folder: folder.to_owned() };
+        let limit = Duration::from_secs(5);
+        let up = wait_until("nginx to listen", limit, || {
+            !matches!(nginx.child.try_wait(), Ok(None)) || Connection::open(namespace).is_ok()
+        });
+        if up.is_err() || !matches!(nginx.child.try_wait(), Ok(None)) {
+            bail!("nginx did not start: {}", fs::read_to_string(folder.join("output"))?);
+        }
+        wait_until("workers", limit, || nginx.workers().len() >= config.workers)?;
+        Ok(nginx)
+    }
+
+    /// The pid of the master that was started.
+    #[must_use]
+    pub fn master(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The pid in the pid file: another master after a binary upgrade.
+    pub fn master_now(&self) -> Result<u32> {
+        let text = fs::read_to_string(self.folder.join("nginx.pid")).context("the pid file")?;
+        text.trim().parse().context("the pid file")
+    }
+
+    /// The workers of the master that was started.
+    #[must_use]
+    pub fn workers(&self) -> Vec<u32> {
+        children(self.master())
+    }
+
+    /// The only worker.
+    pub fn worker(&self) -> Result<u32> {
+        self.workers().first().copied().context("nginx has no worker")
+    }
+
+    /// Signals the master.
+    pub fn signal(&self, what: Signal) -> Result<()> {
+        signal(self.master(), what)
+    }
+
+    /// Reloads, and waits until new workers are there.
+    pub fn reload(&self) -> Result<()> {
+        let before = self.workers();
+        self.signal(Signal::SIGHUP)?;
+        wait_until("new workers", Duration::from_secs(5), || {
+            self.workers().iter().any(|worker| !before.contains(worker))
+        })
+    }
+
+    /// Kills the worker and waits for the next one.
+    pub fn crash_worker(&self) -> Result<u32> {
+        let before = self.worker()?;
+        signal(before, Signal::SIGKILL)?;
+        wait_until("a new worker", Duration::from_secs(5), || self.worker().is_ok_and(|now| now != before))?;
+        self.worker()
+    }
+
+    /// Replaces the running program by a new one, the way packages do; comes back when the old master is gone.
+    pub fn upgrade(&self) -> Result<u32> {
+        let limit = Duration::from_secs(5);
+        self.signal(Signal::SIGUSR2)?;
+        wait_until("a new master", limit, || {
+            self.master_now().is_ok_and(|new| new != self.master() && !children(new).is_empty())
+        })?;
+        self.signal(Signal::SIGQUIT)?;
+        wait_until("the old master to end", limit, || !alive(self.master()))?;
+        self.master_now()
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let mut pids = vec![self.master()];
+        pids.extend(self.master_now());
+        for master in pids {
+            let workers = children(master);
+            // The master first: it would replace the workers.
+            for pid in std::iter::once(master).chain(workers) {
+                if alive(pid) {
+                    let _already_gone = signal(pid, Signal::SIGKILL);
+                }
+            }
+        }
+        let _already_gone = self.child.wait();
+    }
+}
+
+/// The path of nginx, or of a copy of it under another name.
+fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").context("PATH")?;
+    let nginx = env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .map(|folder| folder.join("nginx"))
+        .find(|path| path.is_file())
+        .context("nginx is not installed")?;
+    if name.is_empty() {
+        return Ok(nginx);
+    }
+    let copy = folder.join(name);
+    fs::copy(nginx, &copy)?;
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
+    Ok(copy)
+}

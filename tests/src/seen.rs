@@ -1,0 +1,133 @@
+//! What the tool said in a run, and what is asked of it.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::expect::Expected;
+use crate::lab::Lab;
+
+/// Every object that the tool printed.
+#[derive(Debug)]
+pub struct Seen<'lab> {
+    lab: &'lab Lab,
+    /// `None` if the tool did not run.
+    objects: Option<Vec<Value>>,
+    /// Failures that a scenario asked for.
+    claimed: RefCell<Vec<usize>>,
+}
+
+impl<'lab> Seen<'lab> {
+    /// Without the tool: every question is answered by nothing.
+    #[must_use]
+    pub fn nothing(lab: &'lab Lab) -> Self {
+        Self { lab, objects: None, claimed: RefCell::default() }
+    }
+
+    /// Reads the lines; complains about one that is no object with a type, and about a missing begin or end.
+    #[must_use]
+    pub fn new(lab: &'lab Lab, lines: &[(Duration, String)]) -> Self {
+        let mut objects = Vec::new();
+        for (_, line) in lines {
+            match serde_json::from_str::<Value>(line) {
+                Ok(value) if value["type"].is_string() => objects.push(value),
+                _ => lab.complain(format!("not an object with a type: {line}")),
+            }
+        }
+        let kind = |value: Option<&Value>| value.map(|value| value["type"].clone()).unwrap_or_default();
+        lab.check(kind(objects.first()) == "start", || "the first line is not `start`".into());
+        lab.check(kind(objects.last()) == "summary", || "the last line is not `summary`".into());
+        Self { lab, objects: Some(objects), claimed: RefCell::default() }
+    }
+
+    /// All objects of a type.
+    pub fn of_type(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.objects.iter().flatten().filter(move |value| value["type"] == kind)
+    }
+
+    /// A failure with this cause that was not asked for before.
+    pub fn failure(&self, cause: &str) -> Expected<'lab> {
+        self.failure_of(&[cause])
+    }
+
+    /// A failure with one of these causes: where the evidence cannot tell them apart.
+    pub fn failure_of(&self, causes: &[&str]) -> Expected<'lab> {
+        let name = format!("failure {}", causes.join(" or "));
+        if self.objects.is_none() {
+            return Expected::unchecked(self.lab, name);
+        }
+        let mut claimed = self.claimed.borrow_mut();
+        let found = self.of_type("failure").enumerate().find(|(index, value)| {
+            !claimed.contains(index) && value["cause"].as_str().is_some_and(|cause| causes.contains(&cause))
+        });
+        let value = found.map(|(index, value)| {
+            claimed.push(index);
+            value.clone()
+        });
+        Expected::new(self.lab, name, value)
+    }
+
+    /// So many failures with this cause.
+    pub fn failures(&self, count: usize, cause: &str, check: impl Fn(Expected<'lab>)) {
+        for _ in 0..count {
+            check(self.failure(cause));
+        }
+    }
+
+    /// A `pending` line with this cause, whenever it came.
+    pub fn pending(&self, cause: &str) -> Expected<'lab> {
+        let name = format!("pending {cause}");
+        if self.objects.is_none() {
+            return Expected::unchecked(self.lab, name);
+        }
+        Expected::new(self.lab, name, self.of_type("pending").find(|value| value["cause"] == cause).cloned())
+    }
+
+    /// No failure beyond those asked for, nothing lost, and a summary that agrees.
+    pub fn nothing_else(&self) {
+        if self.objects.is_none() {
+            return;
+        }
+        let claimed = self.claimed.borrow();
+        for (index, value) in self.of_type("failure").enumerate() {
+            self.lab.check(claimed.contains(&index), || {
+                format!("a failure too many: {} {} {}", value["cause"], value["upstream"], value["summary"])
+            });
+        }
+        self.lab.check(self.of_type("lost").next().is_none(), || "events were lost".into());
+        let count = self.of_type("failure").count();
+        let summary = self.summary();
+        self.lab.check(summary["failures"] == count, || {
+            format!("the summary counts {} failures, there are {count} lines", summary["failures"])
+        });
+        self.lab.check(summary["lost"] == 0, || format!("the summary counts {} lost", summary["lost"]));
+        let by_cause: u64 =
+            summary["by_cause"].as_array().into_iter().flatten().filter_map(|row| row["count"].as_u64()).sum();
+        self.lab.check(by_cause == count as u64, || {
+            format!("by_cause of the summary adds up to {by_cause}, there are {count} failures")
+        });
+    }
+
+    /// No pending line either.
+    pub fn nothing_at_all(&self) {
+        self.nothing_else();
+        for value in self.of_type("pending") {
+            self.lab.complain(format!("pending, and nothing is wrong: {} {}", value["cause"], value["upstream"]));
+        }
+    }
+
+    /// The last object.
+    #[must_use]
+    pub fn summary(&self) -> Value {
+        self.of_type("summary").last().cloned().unwrap_or_default()
+    }
+
+    /// Checks a number of the summary.
+    pub fn counted(&self, field: &str, expected: u64) {
+        if self.objects.is_some() {
+            let got = &self.summary()[field];
+            self.lab.check(*got == expected, || format!("summary.{field} is {got}, not {expected}"));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A world: namespaces, an nginx, its origins, and firewalls.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::client::{Connection, Reply};
+use crate::lab::Lab;
+use crate::netns::Namespace;
+use crate::nginx::{Config, Nginx};
+use crate::origin::{Origin, Script};
+use crate::topology::Topology;
+use crate::util::wait_until;
+
+/// Describes a world before it is made.
+#[derive(Debug)]
+#[must_use]
+pub struct WorldBuilder<'lab> {
+    lab: &'lab Lab,
+    number: usize,
+    router: bool,
+    config: Config,
+}
+
+impl<'lab> WorldBuilder<'lab> {
+    pub(crate) fn new(lab: &'lab Lab, number: usize) -> Self {
+        Self { lab, number, router: false, config: Config::default() }
+    }
+
+    /// Adds a peer to the group that `/` goes to: an address, and parameters if any. `unix:NAME` is in the world's folder.
+    pub fn upstream(mut self, peer: &str) -> Self {
+        self.config.peers.push(peer.into());
+        self
+    }
+
+    /// Puts a router into the world.
+    pub fn router(mut self) -> Self {
+        self.router = true;
+        self
+    }
+
+    /// Changes nginx's configuration.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Keeps connections to the upstream open.
+    pub fn keepalive(self, count: usize) -> Self {
+        self.config(|config| config.keepalive = count)
+    }
+
+    /// Sets `proxy_connect_timeout`.
+    pub fn connect_timeout(self, time: &str) -> Self {
+        self.config(|config| config.connect_timeout = time.into())
+    }
+
+    /// Sets `proxy_read_timeout`.
+    pub fn read_timeout(self, time: &str) -> Self {
+        self.config(|config| config.read_timeout = time.into())
+    }
+
+    /// Adds a directive to `location /`.
+    pub fn location(self, directive: &str) -> Self {
+        self.config(|config| config.location.push(directive.into()))
+    }
+
+    /// Makes it.
+    pub fn start(mut self) -> Result<World<'lab>> {
+        let name = format!("utl-{}-{}", std::process::id(), self.number);
+        let folder = std::env::temp_dir().join(&name);
+        let _left_over = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+        let folder = Folder(folder);
+        for peer in &mut self.config.peers {
+            *peer = in_folder(&folder.0, peer);
+        }
+        let topology = Topology::create(self.number, self.router)?;
+        let nginx = Nginx::start(&topology.ng, &folder.0, &self.config)?;
+        Ok(World { lab: self.lab, origins: RefCell::default(), nginx, topology, folder })
+    }
+}
+
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _already_gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A world that runs; everything in it ends on drop, in the order of its fields.
+#[derive(Debug)]
+pub struct World<'lab> {
+    lab: &'lab Lab,
+    origins: RefCell<Vec<Rc<Origin>>>,
+    nginx: Nginx,
+    topology: Topology,
+    folder: Folder,
+}
+
+impl<'lab> World<'lab> {
+    /// The lab it belongs to.
+    #[must_use]
+    pub fn lab(&self) -> &'lab Lab {
+        self.lab
+    }
+
+    /// Its nginx.
+    #[must_use]
+    pub fn nginx(&self) -> &Nginx {
+        &self.nginx
+    }
+
+    /// The namespace of nginx.
+    #[must_use]
+    pub fn ng(&self) -> &Namespace {
+        &self.topology.ng
+    }
+
+    /// The namespace of remote origins.
+    #[must_use]
+    pub fn up(&self) -> &Namespace {
+        &self.topology.up
+    }
+
+    /// The namespace of the router.
+    pub fn router(&self) -> Result<&Namespace> {
+        self.topology.router.as_ref().context("this world has no router")
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
+    /// `unix:NAME` with the path of the world's folder, as nginx and the tool write it.
+    #[must_use]
+    pub fn unix(&self, name: &str) -> String {
+        in_folder(&self.folder.0, &format!("unix:{name}"))
+    }
+
+    /// Starts an origin where its address belongs: 127.0.0.1, `[::1]` and .1 beside nginx, others in `up`.
+    pub fn origin(&self, address: &str, script: Script) -> Result<Rc<Origin>> {
+        let beside = ["127.", "[::1]", "10.99.0.1:", "[fd99::1]"].iter().any(|start| address.starts_with(start));
+        let namespace = if beside { self.ng() } else { self.up() };
+        let origin = Rc::new(Origin::start(namespace, &in_folder(&self.folder.0, address), script)?);
+        self.origins.borrow_mut().push(Rc::clone(&origin));
+        Ok(origin)
+    }
+
+    /// Ends an origin; its handle must be the last one.
+    pub fn stop(&self, origin: Rc<Origin>) -> Result<()> {
+        self.origins.borrow_mut().retain(|other| !Rc::ptr_eq(other, &origin));
+        Rc::into_inner(origin).context("the origin is still in use").map(drop)
+    }
+
+    /// A client's connection to nginx.
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(self.ng())
+    }
+
+    /// Sends a request and does not wait for its answer.
+    pub fn begin(&self, method: &str, path: &str, body: &[u8]) -> Result<Connection> {
+        let mut connection = self.connect()?;
+        connection.send(method, path, body, false)?;
+        Ok(connection)
+    }
+
+    /// Gets a page.
+    pub fn get(&self, path: &str) -> Answer<'_> {
+        self.request("GET", path, &[])
+    }
+
+    /// Posts a body of this size.
+    pub fn post(&self, path: &str, size: usize) -> Answer<'_> {
+        self.request("POST", path, &vec![b'x'; size])
+    }
+
+    fn request(&self, method: &str, path: &str, body: &[u8]) -> Answer<'_> {
+        let reply = self.begin(method, path, body).map(|mut connection| connection.receive());
+        if let Err(error) = &reply {
+            self.lab.complain(format!("{method} {path}: {error:#}"));
+        }
+        self.answer(reply.unwrap_or_default())
+    }
+
+    /// Gives a reply its checks.
+    pub fn answer(&self, reply: Reply) -> Answer<'_> {
+        Answer { world: self, reply }
+    }
+
+    /// nginx's error.log.
+    #[must_use]
+    pub fn error_log(&self) -> String {
+        fs::read_to_string(self.folder().join("error.log")).unwrap_or_default()
+    }
+
+    /// nginx's access.log: `status|upstream status|upstream address|bytes sent to it|request`.
+    #[must_use]
+    pub fn access_log(&self) -> String {
+        fs::read_to_string(self.folder().join("access.log")).unwrap_or_default()
+    }
+
+    /// Checks that error.log has a line with this text.
+    pub fn nginx_says(&self, text: &str) {
+        self.lab.check(self.error_log().contains(text), || format!("nginx did not say: {text}"));
+    }
+
+    /// Checks that error.log has no complaint.
+    pub fn nginx_is_silent(&self) {
+        let log = self.error_log();
+        let spoke = ["[error]", "[crit]", "[alert]", "[emerg]"].iter().any(|level| log.contains(level));
+        self.lab.check(!spoke, || "nginx complains, and should not".into());
+    }
+
+    /// Waits for a line in access.log that begins so.
+    pub fn wait_access(&self, begin: &str) {
+        let limit = Duration::from_secs(5);
+        let found = wait_until(begin, limit, || self.access_log().lines().any(|line| line.starts_with(begin)));
+        self.lab.check(found.is_ok(), || format!("no line in access.log begins with {begin}"));
+    }
+
+    /// Does nothing for a while.
+    pub fn pause(&self, time: Duration) {
+        thread::sleep(time);
+    }
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        self.lab.note("nginx's error.log", &self.error_log());
+        self.lab.note("nginx's access.log", &last_lines(&self.access_log(), 20));
+    }
+}
+
+/// A reply, with checks that complain to the lab.
+#[derive(Debug)]
+pub struct Answer<'world> {
+    world: &'world World<'world>,
+    reply: Reply,
+}
+
+impl Answer<'_> {
+    /// Checks its status.
+    pub fn status(self, status: u16) -> Self {
+        let got = self.reply.status;
+        self.world.lab.check(got == status, || format!("nginx answered {got}, not {status}"));
+        self
+    }
+
+    /// Checks that nginx's error.log says this.
+    pub fn log(self, text: &str) -> Self {
+        self.world.nginx_says(text);
+        self
+    }
+
+    /// Checks that the body is not complete.
+    pub fn truncated(self) -> Self {
+        self.world.lab.check(!self.reply.complete, || "the answer is complete, and should not be".into());
+        self
+    }
+
+    /// Checks the size of a complete body.
+    pub fn body(self, size: usize) -> Self {
+        let Reply { body, complete, .. } = self.reply;
+        self.world.lab.check(body == size && complete, || format!("{body} bytes of body, complete: {complete}"));
+        self
+    }
+
+    /// What came.
+    pub fn reply(&self) -> &Reply {
+        &self.reply
+    }
+}
+
+fn in_folder(folder: &Path, address: &str) -> String {
+    match address.strip_prefix("unix:") {
+        Some(name) if !name.starts_with('/') => format!("unix:{}/{name}", folder.display()),
+        _ => address.to_owned(),
+    }
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

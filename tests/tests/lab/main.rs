@@ -1,0 +1,34 @@
+//! The fault lab. `UPSTREAM_TRACE_BIN` names the tool to test; `UPSTREAM_TRACE_LAB=worlds` checks the faults alone.
+
+mod scenarios;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Trial};
+use upstream_trace_tests::{Lab, Mode};
+
+/// Scenarios wait more than they work; more of them at once would disturb each other's timing.
+const AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).clamp(1, AT_ONCE));
+    let mode = Mode::from_environment();
+    if let Mode::Nothing(reason) = &mode {
+        eprintln!("the fault lab is ignored: {reason}");
+    }
+    let trials = scenarios::all().map(|(name, body)| {
+        let (ignored, mode) = (matches!(mode, Mode::Nothing(_)), mode.clone());
+        let trial = move || {
+            let begin = Instant::now();
+            let result = match &mode {
+                Mode::Nothing(reason) => Err(reason.clone()),
+                mode => Lab::run(mode, body),
+            };
+            result.map_err(|report| format!("after {:.1} s\n{report}", begin.elapsed().as_secs_f64()).into())
+        };
+        Trial::test(name, trial).with_ignored_flag(ignored)
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
