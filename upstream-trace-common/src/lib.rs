@@ -7,13 +7,17 @@
 mod event;
 mod offsets;
 mod record;
+#[cfg(feature = "user")]
+mod user;
 
 pub use event::{
-    Addr, ConnectFailed, EventHeader, EventKind, PACKET_STACK, PacketEvent, ProcessEvent, RetryEvent, UNIX_PATH, UnixPath,
+    Addr, ConnectFailed, EventHeader, EventKind, PACKET_STACK, PacketEvent, ProcessEvent, RetryEvent,
+    UNIX_PATH, UnixPath,
 };
 pub use offsets::{ABSENT, FieldSpec, Offsets};
 pub use record::{
-    End, Icmp, Record, SeedKey, Seed, Step, StepKind, TRAIL, TcpNumbers, UpstreamCounters, UpstreamKey, Worker, flags,
+    Connecting, End, FdKey, Icmp, Record, Seed, SeedKey, Step, StepKind, TRAIL, TcpNumbers, UpstreamCounters,
+    Worker, flags,
 };
 
 /// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
@@ -44,8 +48,8 @@ pub mod stats {
     pub const COUNT: u32 = 9;
 }
 
-/// Slots for upstream addresses; slot 0 collects the addresses beyond that number.
-pub const UPSTREAM_SLOTS: u32 = 1024;
+/// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
+pub const UPSTREAMS: u32 = 1024;
 
 /// Buckets of the latency histograms: bucket `i` counts values below `2^i` microseconds, the last one all above.
 pub const LATENCY_BUCKETS: usize = 28;

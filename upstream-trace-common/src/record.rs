@@ -3,7 +3,7 @@
 use crate::{Addr, EventHeader, LATENCY_BUCKETS, UnixPath};
 
 /// Steps kept per record; later ones are counted in `trail_lost`.
-pub const TRAIL: usize = 12;
+pub const TRAIL: usize = 16;
 
 /// Bits of [`Record::flags`].
 pub mod flags {
@@ -263,8 +263,8 @@ pub struct Record {
     pub tgid: u32,
     /// Inode number of the network namespace.
     pub netns: u32,
-    /// Index into the upstream counters.
-    pub slot: u32,
+    /// For unix sockets the number of the path, 0 if the table of paths was full. `remote` holds it, too.
+    pub path_id: u32,
     /// Bits of [`flags`].
     pub flags: u32,
     /// Requests on this connection so far.
@@ -327,10 +327,7 @@ pub struct Worker {
     pub pad: u32,
 }
 
-/// Key of the internet upstream table.
-pub type UpstreamKey = Addr;
-
-/// Counters per upstream address and CPU. Latencies in microseconds, as powers of two.
+/// Counters per upstream address. Latencies in microseconds, as powers of two.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamCounters {
@@ -380,6 +377,118 @@ pub struct Seed {
     pub pad: u32,
 }
 
+/// What is kept between entry and return of `connect()`, per thread.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connecting {
+    /// When it was called.
+    pub at_ns: u64,
+    /// The address, in the memory of the process.
+    pub address: u64,
+    /// Length of that address.
+    pub len: u32,
+    /// Descriptor.
+    pub fd: i32,
+}
+
+/// A descriptor of a watched process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FdKey {
+    /// The process.
+    pub tgid: u32,
+    /// The descriptor.
+    pub fd: i32,
+}
+
+impl Addr {
+    /// The key under which attempts to the unix path with this number are counted.
+    #[must_use]
+    pub const fn of_path(id: u32) -> Self {
+        let [a, b, c, d] = id.to_ne_bytes();
+        Self { ip: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], port: 0, family: 1 }
+    }
+}
+
+impl Step {
+    /// Unused entry.
+    pub const ZERO: Self = Self { at_ns: 0, arg: 0, kind: 0, count: 0, span_ms: 0 };
+}
+
+impl Record {
+    /// A record in which nothing has happened.
+    pub const ZERO: Self = Self {
+        header: EventHeader { now_ns: 0, kind: 0, tgid: 0 },
+        id: 0,
+        sk: 0,
+        client: 0,
+        client_key: 0,
+        retry_of: 0,
+        born_ns: 0,
+        established_ns: 0,
+        request_ns: 0,
+        last_send_ns: 0,
+        first_recv_ns: 0,
+        last_recv_ns: 0,
+        fin_ns: 0,
+        reset_ns: 0,
+        app_sent: 0,
+        app_received: 0,
+        tgid: 0,
+        netns: 0,
+        path_id: 0,
+        flags: 0,
+        requests: 0,
+        last_send: 0,
+        last_recv: 0,
+        fd: -1,
+        drops: 0,
+        retransmits: 0,
+        retransmits_failed: 0,
+        end: End::Open as u8,
+        trail_len: 0,
+        trail_lost: 0,
+        local: Addr { ip: [0; 16], port: 0, family: 0 },
+        remote: Addr { ip: [0; 16], port: 0, family: 0 },
+        tcp: TcpNumbers {
+            bytes_sent: 0,
+            bytes_acked: 0,
+            bytes_received: 0,
+            snd_una: 0,
+            snd_nxt: 0,
+            write_seq: 0,
+            rcv_nxt: 0,
+            copied_seq: 0,
+            snd_wnd: 0,
+            srtt_us: 0,
+            total_retrans: 0,
+            err: 0,
+            err_soft: 0,
+            retransmits: 0,
+            probes: 0,
+            state: 0,
+            shutdown: 0,
+            pad: 0,
+        },
+        icmp: Icmp { from: [0; 16], errno: 0, ifindex: 0, kind: 0, code: 0, ttl: 0, present: 0, pad: 0 },
+        trail: [Step::ZERO; TRAIL],
+    };
+}
+
+impl UpstreamCounters {
+    /// Nothing counted.
+    pub const ZERO: Self = Self {
+        attempts: 0,
+        established: 0,
+        requests: 0,
+        answers: 0,
+        last_established_ns: 0,
+        last_answer_ns: 0,
+        connect: [0; LATENCY_BUCKETS],
+        first_byte: [0; LATENCY_BUCKETS],
+    };
+}
+
 impl UnixPath {
     /// The bytes that count.
     #[must_use]
@@ -393,7 +502,7 @@ const _: () = {
     assert!(size_of::<Step>() == 16);
     assert!(size_of::<TcpNumbers>() == 72);
     assert!(size_of::<Icmp>() == 32);
-    assert!(size_of::<Record>() == 520);
+    assert!(size_of::<Record>() == 584);
     assert!(size_of::<Worker>() == 80);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<SeedKey>() == 44);

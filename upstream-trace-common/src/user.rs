@@ -1,0 +1,16 @@
+//! Which structures the user side may read from and write to maps.
+
+use crate::{
+    Addr, ConnectFailed, EventHeader, FdKey, Offsets, PacketEvent, ProcessEvent, Record, RetryEvent, Seed,
+    SeedKey, UnixPath, UpstreamCounters, Worker,
+};
+
+macro_rules! pod {
+    ($($name:ty),*) => {$(
+        // SAFETY: repr(C), integers and arrays of integers only: every bit pattern is a valid value.
+        unsafe impl aya::Pod for $name {}
+    )*};
+}
+
+pod!(Addr, FdKey, Offsets, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker);
+pod!(ConnectFailed, EventHeader, PacketEvent, ProcessEvent, RetryEvent);

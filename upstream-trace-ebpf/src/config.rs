@@ -1,0 +1,80 @@
+//! What user space sets before load. The map that holds these is frozen, so the verifier folds them into constants
+//! and removes the code that they switch off.
+
+use upstream_trace_common::{ABI_VERSION, Offsets};
+
+/// Offsets of the running kernel.
+#[unsafe(no_mangle)]
+static OFFSETS: Offsets = Offsets::ABSENT;
+
+/// Bit n is set if drop reason n is of interest.
+#[unsafe(no_mangle)]
+static DROP_REASONS: [u64; 4] = [0; 4];
+
+/// Number of `SKB_DROP_REASON_TCP_INVALID_SYN`, or of the reason that a second SYN-ACK gets; 0 if unknown.
+#[unsafe(no_mangle)]
+static REASON_INVALID_SYN: u32 = 0;
+
+/// `kfree_skb` has the reason as its third argument.
+#[unsafe(no_mangle)]
+static KFREE_REASON: u8 = 0;
+
+/// `kfree_skb` has the receiving socket as its fourth argument (6.11).
+#[unsafe(no_mangle)]
+static KFREE_RX_SK: u8 = 0;
+
+/// `tcp_retransmit_skb` has the errno of the attempt as its third argument (6.17).
+#[unsafe(no_mangle)]
+static RETRANSMIT_ERR: u8 = 0;
+
+/// `tcp_send_reset` has the reason as its third argument (6.10).
+#[unsafe(no_mangle)]
+static RESET_REASON: u8 = 0;
+
+/// Version of the structures that this object was built with; user space reads it from the object before load.
+#[unsafe(no_mangle)]
+#[used]
+static ABI: u32 = ABI_VERSION;
+
+macro_rules! global {
+    ($name:ident, $of:ident, $t:ty) => {
+        #[inline(always)]
+        pub fn $name() -> $t {
+            // SAFETY: a valid static; volatile because user space replaces its value in the object before load.
+            unsafe { core::ptr::read_volatile(&raw const $of) }
+        }
+    };
+}
+
+global!(reason_invalid_syn, REASON_INVALID_SYN, u32);
+global!(kfree_reason, KFREE_REASON, u8);
+global!(kfree_rx_sk, KFREE_RX_SK, u8);
+global!(retransmit_err, RETRANSMIT_ERR, u8);
+global!(reset_reason, RESET_REASON, u8);
+
+/// Whether drops for this reason are noted.
+#[inline(always)]
+pub fn drop_of_interest(reason: u32) -> bool {
+    if reason >= 256 {
+        return false;
+    }
+    let word = (reason >> 6) as usize & 3;
+    // SAFETY: index 0 to 3 of a valid static array; volatile as above.
+    let bits = unsafe { core::ptr::read_volatile((&raw const DROP_REASONS).cast::<u64>().add(word)) };
+    bits >> (reason & 63) & 1 == 1
+}
+
+/// Reads one offset of [`OFFSETS`].
+macro_rules! offset {
+    ($name:ident) => {{
+        // SAFETY: a field of a valid static; volatile because user space replaces its value before load.
+        unsafe { core::ptr::read_volatile(&raw const (*$crate::config::offsets()).$name) }
+    }};
+}
+pub(crate) use offset;
+
+/// Address of the offsets, for [`offset!`].
+#[inline(always)]
+pub const fn offsets() -> *const Offsets {
+    &raw const OFFSETS
+}

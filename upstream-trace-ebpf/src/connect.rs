@@ -1,0 +1,273 @@
+//! `connect()` itself: errors that never reach TCP (no route, no permission, no port), and unix sockets, which have no
+//! tracepoints of their own. Tracepoints of system calls slow every system call of the host a little: last rung.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+use upstream_trace_common::{
+    Addr, ConnectFailed, Connecting, End, EventKind, FdKey, UNIX_PATH, UnixPath, flags, stats,
+};
+
+use crate::birth::{self, DNS_PORT};
+use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX};
+use crate::maps::{CONNECTING, EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
+use crate::record;
+use crate::{emit, finish};
+
+const SOCK_STREAM: u16 = 1;
+const EADDRNOTAVAIL: i64 = 99;
+
+/// Offsets in the record of a `sys_enter_*` / `sys_exit_*` tracepoint: 8 bytes of header, the number of the call,
+/// then the arguments (or the result), 8 bytes each. The same on every 64-bit architecture since 2.6.
+const ARGUMENT_0: usize = 16;
+const RESULT: usize = 16;
+
+/// `connect(fd, address, len)`.
+#[tracepoint(category = "syscalls", name = "sys_enter_connect")]
+pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
+    let id = bpf_get_current_pid_tgid();
+    let tgid = (id >> 32) as u32;
+    if !record::may_be_watched(tgid) || record::worker(tgid).is_none() {
+        return 0;
+    }
+    // SAFETY: the three arguments lie within the tracepoint's record.
+    let (fd, address, len) = unsafe {
+        (
+            ctx.read_at::<u64>(ARGUMENT_0).unwrap_or(0),
+            ctx.read_at::<u64>(ARGUMENT_0 + 8).unwrap_or(0),
+            ctx.read_at::<u64>(ARGUMENT_0 + 16).unwrap_or(0),
+        )
+    };
+    let call = Connecting { at_ns: emit::now(), address, len: len as u32, fd: fd as i32 };
+    let _ = CONNECTING.insert(id, &call, 0);
+    0
+}
+
+/// Result of `connect()`.
+#[tracepoint(category = "syscalls", name = "sys_exit_connect")]
+pub fn sys_exit_connect(ctx: TracePointContext) -> u32 {
+    let id = bpf_get_current_pid_tgid();
+    let tgid = (id >> 32) as u32;
+    if !record::may_be_watched(tgid) {
+        return 0;
+    }
+    // SAFETY: the value was written by this thread's sys_enter_connect.
+    let Some(call) = (unsafe { CONNECTING.get(id) }).copied() else { return 0 };
+    let _ = CONNECTING.remove(id);
+    // SAFETY: the result lies within the tracepoint's record.
+    let result = unsafe { ctx.read_at::<i64>(RESULT) }.unwrap_or(0);
+    match -result {
+        0 => connected(tgid, &call),
+        // EINTR, EISCONN, EALREADY, EINPROGRESS: not an end.
+        4 | 106 | 114 | 115 => {}
+        errno => failed(tgid, &call, errno),
+    }
+    0
+}
+
+/// `close(fd)`: the end of a unix connection. Attached only while nginx has unix upstreams.
+#[tracepoint(category = "syscalls", name = "sys_enter_close")]
+pub fn sys_enter_close(ctx: TracePointContext) -> u32 {
+    let tgid = kernel::current_tgid();
+    if !record::may_be_watched(tgid) {
+        return 0;
+    }
+    // SAFETY: the argument lies within the tracepoint's record.
+    let fd = unsafe { ctx.read_at::<u64>(ARGUMENT_0) }.unwrap_or(0) as i32;
+    let key = FdKey { tgid, fd };
+    // SAFETY: a plain copy of the value.
+    let Some(sk) = (unsafe { UNIX_FDS.get(&key) }).copied() else { return 0 };
+    match RECORDS.get_ptr_mut(sk) {
+        Some(record) => {
+            finish::finish(sk, record, End::Closed as u32);
+        }
+        None => {
+            let _ = UNIX_FDS.remove(&key);
+        }
+    }
+    0
+}
+
+/// Reads `len` bytes of the caller's memory; the mask shows the verifier that they fit.
+#[inline(always)]
+fn read_user(to: *mut u8, len: u32, from: u64) -> bool {
+    // SAFETY: the helper checks `from`; `to` has room for 127 bytes by contract of the callers.
+    unsafe { bpf_probe_read_user(to.cast(), len & 127, from as *const _) == 0 }
+}
+
+/// Family of the address that was passed.
+#[inline(always)]
+fn family_of(call: &Connecting) -> u16 {
+    let mut family: u16 = 0;
+    read_user((&raw mut family).cast(), 2, call.address);
+    family
+}
+
+/// Room for a whole mask's worth of bytes behind the family.
+#[repr(C)]
+struct PathBuffer {
+    path: UnixPath,
+    spare: [u8; 16],
+}
+
+#[inline(always)]
+fn path_of(call: &Connecting, to: &mut PathBuffer) {
+    let len = call.len.saturating_sub(2);
+    let len = if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len };
+    read_user(to.path.bytes.as_mut_ptr(), len, call.address + 2);
+    // A path in the file system ends at its NUL, which callers may or may not count.
+    let mut end = len as u16;
+    if to.path.bytes[0] != 0 {
+        let mut i = 0;
+        while i < UNIX_PATH {
+            if to.path.bytes[i] == 0 {
+                end = if (i as u16) < end { i as u16 } else { end };
+                break;
+            }
+            i += 1;
+        }
+    }
+    to.path.len = end;
+}
+
+const EMPTY_PATH: PathBuffer =
+    PathBuffer { path: UnixPath { bytes: [0; UNIX_PATH], len: 0, pad: 0 }, spare: [0; 16] };
+
+#[inline(never)]
+fn connected(tgid: u32, call: &Connecting) {
+    if family_of(call) != AF_UNIX {
+        return;
+    }
+    let (sk, kind) = kernel::socket_of_fd(call.fd);
+    if sk == 0 || kind != SOCK_STREAM {
+        return;
+    }
+    let Some(worker) = record::worker(tgid) else { return };
+    let mut buffer = EMPTY_PATH;
+    path_of(call, &mut buffer);
+    let path_id = number_of(&buffer.path, call.at_ns);
+    emit::count(stats::ATTEMPTS, 1);
+    let Some(record) = birth::create(sk, &Addr::of_path(path_id), call.at_ns) else { return };
+    let now = emit::now();
+    // SAFETY: a map value.
+    unsafe {
+        (*record).tgid = tgid;
+        (*record).fd = call.fd;
+        (*record).path_id = path_id;
+        (*record).netns = kernel::netns(sk);
+        (*record).flags = flags::UNIX | flags::ESTABLISHED;
+        (*record).established_ns = now;
+        record::note(record, upstream_trace_common::StepKind::Established, now, 0);
+        birth::take_client(record, worker, now);
+        if let Some(counters) = record::counters(&*record) {
+            record::add(&raw mut (*counters).established);
+            (*counters).last_established_ns = now;
+            record::add_latency(&raw mut (*counters).connect, now.wrapping_sub(call.at_ns));
+        }
+    }
+    let _ = UNIX_FDS.insert(FdKey { tgid, fd: call.fd }, sk, 0);
+}
+
+/// The number of a unix path, given at its first use.
+#[inline(always)]
+fn number_of(path: &UnixPath, now: u64) -> u32 {
+    // SAFETY: a plain copy of the value; values never change.
+    if let Some(id) = unsafe { UNIX_PATHS.get(path) } {
+        return *id;
+    }
+    // The time in steps of 16 ns: two paths would have to be met in the same step, 68 s apart.
+    let id = (now >> 4) as u32 | 1;
+    if UNIX_PATHS.insert(path, id, 1).is_err() {
+        // SAFETY: as above.
+        return unsafe { UNIX_PATHS.get(path) }.copied().unwrap_or(0);
+    }
+    id
+}
+
+#[inline(never)]
+fn failed(tgid: u32, call: &Connecting, errno: i64) {
+    let Some(worker) = record::worker(tgid) else { return };
+    let (sk, kind) = kernel::socket_of_fd(call.fd);
+    if sk != 0 && kind != SOCK_STREAM {
+        // syslog, the resolver's UDP.
+        return;
+    }
+    let family = family_of(call);
+    let now = emit::now();
+    let Some(mut entry) = EVENTS.reserve::<ConnectFailed>(0) else {
+        emit::count(stats::ATTEMPTS, 1);
+        emit::count(stats::LOST_RING, 1);
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: reserved memory of that type, all of it written; map values.
+    unsafe {
+        event.write(core::mem::zeroed());
+        (*event).header.now_ns = now;
+        (*event).header.kind = EventKind::ConnectFailed as u32;
+        (*event).header.tgid = tgid;
+        (*event).id = birth::next_id(now);
+        (*event).took_ns = now.wrapping_sub(call.at_ns);
+        (*event).errno = errno as u32;
+        (*event).netns = if sk == 0 { 0 } else { kernel::netns(sk) };
+        let known = address(call, family, &mut (*event).remote, &mut (*event).path);
+        if !known || (*event).remote.port == DNS_PORT {
+            entry.discard(0);
+            return;
+        }
+        let mut counted = false;
+        if sk != 0
+            && let Some(record) = RECORDS.get_ptr_mut(sk)
+        {
+            (*event).id = (*record).id;
+            (*event).retry_of = (*record).retry_of;
+            (*event).had_syn_sent = u32::from(errno == EADDRNOTAVAIL);
+            let _ = RECORDS.remove(sk);
+            counted = true;
+        } else if (*worker).armed != 0 && now.wrapping_sub((*worker).armed_ns) < 20_000_000 {
+            (*event).retry_of = (*worker).armed;
+        }
+        if !counted {
+            emit::count(stats::ATTEMPTS, 1);
+            if family != AF_UNIX
+                && let Some(counters) = birth::upstream(&(*event).remote)
+            {
+                record::add(&raw mut (*counters).attempts);
+            }
+        }
+        if (*event).retry_of == 0 {
+            (*worker).armed_client = (*worker).client;
+            (*worker).armed_client_key = (*worker).client_key;
+        }
+        (*worker).armed = (*event).id;
+        (*worker).armed_ns = now;
+    }
+    entry.submit(0);
+    emit::count(stats::REPORTED, 1);
+}
+
+/// The address that was passed to `connect()`; false if it is of no family of ours.
+#[inline(always)]
+fn address(call: &Connecting, family: u16, remote: &mut Addr, path: &mut UnixPath) -> bool {
+    remote.family = family;
+    match family {
+        AF_UNIX => {
+            let mut buffer = EMPTY_PATH;
+            path_of(call, &mut buffer);
+            *path = buffer.path;
+            true
+        }
+        AF_INET => {
+            read_user((&raw mut remote.port).cast(), 2, call.address + 2);
+            remote.port = u16::from_be(remote.port);
+            read_user(remote.ip.as_mut_ptr(), 4, call.address + 4)
+        }
+        AF_INET6 => {
+            read_user((&raw mut remote.port).cast(), 2, call.address + 2);
+            remote.port = u16::from_be(remote.port);
+            read_user(remote.ip.as_mut_ptr(), 16, call.address + 8)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,149 @@
+//! The end of an attempt.
+
+use upstream_trace_common::{End, EventKind, FdKey, Record, StepKind, Worker, flags, stats};
+
+use crate::classify::{self, Fate};
+use crate::emit;
+use crate::kernel::{self, TCP_CLOSE, TCP_ESTABLISHED};
+use crate::maps::{PARKED, RECORDS, UNIX_FDS};
+use crate::record::{self, note};
+
+/// nginx cuts the client off within the same turn of its event loop.
+const CUT_NS: u64 = 5_000_000;
+
+/// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
+#[inline(never)]
+pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
+    let now = emit::now();
+    let tgid = kernel::current_tgid();
+    // SAFETY: callers pass a map value.
+    unsafe {
+        (*record).end = end as u8;
+        if end != End::Reborn as u32 {
+            record::refresh(sk, record);
+        }
+        if end == End::Closed as u32 {
+            note(record, StepKind::Closed, now, 0);
+        }
+        let ours = end != End::Reborn as u32 && tgid == (*record).tgid;
+        if ours && kernel::current_is_exiting() {
+            (*record).flags |= flags::WORKER_EXITING;
+        }
+        let worker = if ours { record::worker(tgid) } else { None };
+        explain_end(record, worker, now);
+        let fate = classify::fate(&*record, now);
+        settle(sk, record, fate, worker, now);
+    }
+    0
+}
+
+/// What else the host knows that explains why it ended.
+///
+/// # Safety
+/// `record` and `worker` are map values.
+#[inline(always)]
+unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64) {
+    // SAFETY: by contract.
+    unsafe {
+        let seen = (*record).flags;
+        let has = |bits: u32| seen & bits != 0;
+        let reset = has(flags::RESET_RECEIVED);
+        if reset && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0 && !has(flags::IDLE_PROBE)
+        {
+            (*record).flags |= flags::ERROR_FETCHED;
+        }
+        // nginx closed first: did the client make it do so?
+        let gave_up = (*record).end == End::Closed as u8
+            && !has(flags::FIN_RECEIVED | flags::RESET_RECEIVED | flags::ICMP | flags::READ_EOF)
+            && (*record).tcp.err == 0
+            && (*record).tcp.err_soft == 0;
+        if !gave_up || !has(flags::CLIENT_KNOWN) {
+            return;
+        }
+        let client = (*record).client;
+        if kernel::client_key(client) == (*record).client_key && kernel::state(client) != TCP_ESTABLISHED {
+            (*record).flags |= flags::CLIENT_GONE;
+        }
+        if let Some(worker) = worker
+            && (*worker).client == client
+            && classify::client_spoke(&*record, (*worker).client_ns, now)
+        {
+            (*record).flags |= flags::CLIENT_GONE;
+        }
+    }
+}
+
+/// Counts the record, sends it if need be, and removes it.
+///
+/// # Safety
+/// `record` and `worker` are map values.
+#[inline(always)]
+unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut Worker>, now: u64) {
+    // SAFETY: by contract.
+    unsafe {
+        let announced = (*record).flags & flags::TROUBLE_SENT != 0;
+        let adopted_idle = (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) == flags::ADOPTED;
+        let send = fate == Fate::Report || announced;
+        if fate == Fate::Park
+            && !announced
+            && !adopted_idle
+            && let Some(worker) = worker
+        {
+            (*worker).parked_client = (*record).client;
+            (*worker).parked_ns = now;
+            let _ = PARKED.insert((*record).tgid, &*record, 0);
+        }
+        if fate == Fate::Report
+            && let Some(worker) = worker
+        {
+            (*worker).armed = (*record).id;
+            (*worker).armed_ns = now;
+            (*worker).armed_client = (*record).client;
+            (*worker).armed_client_key = (*record).client_key;
+        }
+        let sum = match (send, fate) {
+            (true, _) if emit::record(record, EventKind::End as u32, now) => stats::REPORTED,
+            (true, _) => stats::LOST_RING,
+            (false, Fate::Aborted) => stats::ABORTED,
+            (false, _) => stats::HEALTHY,
+        };
+        if (*record).flags & flags::UNIX != 0 && (*record).fd >= 0 {
+            let _ = UNIX_FDS.remove(&FdKey { tgid: (*record).tgid, fd: (*record).fd });
+        }
+        let _ = RECORDS.remove(sk);
+        emit::count(sum, 1);
+    }
+}
+
+/// A watched process closed another socket: a client of the answer that stalled?
+#[inline(never)]
+pub fn client_closed(sk: u64, old_state: u8, tgid: u32) {
+    let Some(worker) = record::worker(tgid) else { return };
+    // SAFETY: map values.
+    unsafe {
+        if (*worker).parked_client != sk || sk == 0 {
+            return;
+        }
+        (*worker).parked_client = 0;
+        let now = emit::now();
+        if old_state != TCP_ESTABLISHED || now.wrapping_sub((*worker).parked_ns) > CUT_NS {
+            return;
+        }
+        let Some(record) = PARKED.get_ptr_mut(tgid) else { return };
+        (*record).flags |= flags::CLIENT_CUT;
+        if emit::record(record, EventKind::End as u32, (*worker).parked_ns) {
+            emit::count(stats::HEALTHY, -1);
+            emit::count(stats::REPORTED, 1);
+        } else {
+            emit::count(stats::HEALTHY, -1);
+            emit::count(stats::LOST_RING, 1);
+        }
+    }
+}
+
+/// Whether this transition of another socket is nginx closing it.
+#[inline(always)]
+pub fn is_close(old: u8, new: u8) -> bool {
+    old == TCP_ESTABLISHED && (new == kernel::TCP_FIN_WAIT1 || new == TCP_CLOSE)
+        || old == kernel::TCP_CLOSE_WAIT && new == kernel::TCP_LAST_ACK
+}

@@ -1,0 +1,223 @@
+//! What nginx sends and reads: where requests begin, when answers come, which client a request belongs to.
+//!
+//! `sock_send_length` and `sock_recv_length` (6.3) see every family and way of sending in one place. They run for
+//! every socket of the host, so a process that is not watched must leave at once.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use upstream_trace_common::{EventKind, Record, RetryEvent, StepKind, flags};
+
+use crate::kernel::{self, AF_INET, AF_INET6, TCP_CLOSE_WAIT};
+use crate::maps::RECORDS;
+use crate::record::{self, note};
+use crate::{birth, emit};
+
+const EAGAIN: i32 = -11;
+
+/// `MSG_PEEK`: nginx probes idle connections of its pool with it.
+const MSG_PEEK: u32 = 2;
+
+/// Whose socket a watched process used.
+enum Side {
+    Upstream(*mut Record),
+    Client,
+    Other,
+}
+
+/// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
+#[raw_tracepoint(tracepoint = "sock_send_length")]
+pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
+    let tgid = kernel::current_tgid();
+    if !record::may_be_watched(tgid) {
+        return 0;
+    }
+    let (sk, ret): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    match side(sk) {
+        Side::Upstream(record) => sent(sk, record, tgid, ret as i32),
+        Side::Client if ret as i32 > 0 => answered(tgid),
+        _ => {}
+    }
+    0
+}
+
+/// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
+#[raw_tracepoint(tracepoint = "sock_recv_length")]
+pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
+    let tgid = kernel::current_tgid();
+    if !record::may_be_watched(tgid) {
+        return 0;
+    }
+    let (sk, ret, how): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    match side(sk) {
+        Side::Upstream(record) => received(record, tgid, ret as i32, how as u32),
+        Side::Client if ret as i32 > 0 => asked(sk, tgid),
+        _ => {}
+    }
+    0
+}
+
+#[inline(always)]
+fn side(sk: u64) -> Side {
+    let family = kernel::family(sk);
+    let internet = family == AF_INET || family == AF_INET6;
+    if internet && record::is_listening(kernel::local_port(sk)) {
+        return Side::Client;
+    }
+    let record = if internet { record::find(sk) } else { RECORDS.get_ptr_mut(sk) };
+    record.map_or(Side::Other, Side::Upstream)
+}
+
+/// A client spoke: what nginx does next is for that client.
+#[inline(always)]
+fn asked(sk: u64, tgid: u32) {
+    if let Some(worker) = record::worker(tgid) {
+        // SAFETY: a map value.
+        unsafe {
+            (*worker).client = sk;
+            (*worker).client_key = kernel::client_key(sk);
+            (*worker).client_ns = emit::now();
+        }
+    }
+}
+
+/// A client got (part of) an answer: an attempt that failed before is not being retried.
+#[inline(always)]
+fn answered(tgid: u32) {
+    if let Some(worker) = record::worker(tgid) {
+        // SAFETY: a map value.
+        unsafe { (*worker).armed = 0 };
+    }
+}
+
+#[inline(always)]
+fn sent(sk: u64, record: *mut Record, tgid: u32, ret: i32) {
+    let now = emit::now();
+    // SAFETY: a map value.
+    unsafe {
+        (*record).last_send = ret;
+        if ret > 0 {
+            if (*record).flags & flags::OUTSTANDING == 0 {
+                request_begins(record, tgid, now, ret);
+            }
+            (*record).flags &= !flags::SEND_BLOCKED;
+            (*record).app_sent += ret as u64;
+            (*record).last_send_ns = now;
+            if (*record).flags & flags::UNIX == 0 && kernel::state(sk) == TCP_CLOSE_WAIT {
+                (*record).flags |= flags::SENT_AFTER_FIN;
+            }
+        } else if ret == EAGAIN {
+            if (*record).flags & flags::SEND_BLOCKED == 0 {
+                note(record, StepKind::SendBlocked, now, 0);
+            }
+            (*record).flags |= flags::SEND_BLOCKED;
+        } else if ret < 0 {
+            (*record).flags |= flags::SEND_ERROR;
+            note(record, StepKind::SendError, now, -ret);
+        }
+    }
+}
+
+/// The first bytes since the last answer: a request begins.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn request_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
+    // SAFETY: by contract.
+    unsafe {
+        if (*record).requests > 0 {
+            // The trail is about the current request.
+            (*record).trail_len = 0;
+            (*record).trail_lost = 0;
+            (*record).retransmits = 0;
+            (*record).retransmits_failed = 0;
+            (*record).drops = 0;
+        }
+        (*record).requests += 1;
+        (*record).request_ns = now;
+        (*record).first_recv_ns = 0;
+        (*record).app_sent = 0;
+        (*record).app_received = 0;
+        let fresh = flags::RETRANSMITTED
+            | flags::SEND_ERROR
+            | flags::RECV_ERROR
+            | flags::TROUBLE_SENT
+            | flags::READ_EOF;
+        if (*record).requests > 1 {
+            (*record).flags &= !fresh;
+        }
+        (*record).flags |= flags::OUTSTANDING;
+        note(record, StepKind::Request, now, bytes);
+        if ((*record).requests > 1 || (*record).flags & flags::CLIENT_KNOWN == 0)
+            && let Some(worker) = record::worker(tgid)
+        {
+            birth::take_client(record, worker, now);
+        }
+        if let Some(counters) = record::counters(&*record) {
+            record::add(&raw mut (*counters).requests);
+        }
+    }
+}
+
+#[inline(always)]
+fn received(record: *mut Record, tgid: u32, ret: i32, how: u32) {
+    if ret == EAGAIN {
+        return;
+    }
+    let now = emit::now();
+    // SAFETY: a map value.
+    unsafe {
+        if how & MSG_PEEK != 0 {
+            if ret <= 0 {
+                (*record).flags |= flags::IDLE_PROBE;
+            }
+            return;
+        }
+        (*record).last_recv = ret;
+        if ret > 0 {
+            if (*record).first_recv_ns == 0 {
+                answer_begins(record, tgid, now, ret);
+            }
+            (*record).flags &= !flags::OUTSTANDING;
+            (*record).app_received += ret as u64;
+            (*record).last_recv_ns = now;
+        } else if ret == 0 {
+            (*record).flags |= flags::READ_EOF;
+            note(record, StepKind::Eof, now, 0);
+        } else {
+            (*record).flags |= flags::RECV_ERROR;
+            note(record, StepKind::RecvError, now, -ret);
+        }
+    }
+}
+
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
+    // SAFETY: by contract.
+    unsafe {
+        (*record).first_recv_ns = now;
+        note(record, StepKind::Response, now, bytes);
+        if (*record).retry_of != 0 {
+            let (failed, retry) = ((*record).retry_of, (*record).id);
+            (*record).retry_of = 0;
+            emit::event::<RetryEvent>(EventKind::RetryAnswered, tgid, now, |event| {
+                (*event).failed = failed;
+                (*event).retry = retry;
+            });
+        }
+        if let Some(worker) = record::worker(tgid) {
+            // What nginx connects to next, if it has not heard another client, is for the same one.
+            (*worker).client = (*record).client;
+            (*worker).client_key = (*record).client_key;
+        }
+        if (*record).request_ns != 0
+            && let Some(counters) = record::counters(&*record)
+        {
+            record::add(&raw mut (*counters).answers);
+            (*counters).last_answer_ns = now;
+            record::add_latency(&raw mut (*counters).first_byte, now.wrapping_sub((*record).request_ns));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Reads of kernel structures, at the offsets that user space found in the kernel's BTF.
+
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated::bpf_get_current_task};
+use upstream_trace_common::{ABSENT, Addr, TcpNumbers};
+
+use crate::config::offset;
+
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+
+pub const TCP_ESTABLISHED: u8 = 1;
+pub const TCP_SYN_SENT: u8 = 2;
+pub const TCP_FIN_WAIT1: u8 = 4;
+pub const TCP_CLOSE: u8 = 7;
+pub const TCP_CLOSE_WAIT: u8 = 8;
+pub const TCP_LAST_ACK: u8 = 9;
+pub const TCP_LISTEN: u8 = 10;
+
+/// `sk_shutdown` once the application has closed the socket.
+pub const SHUTDOWN_BOTH: u8 = 3;
+
+/// Task flag of a process that is exiting; same value since 2.6.
+const PF_EXITING: u32 = 4;
+
+/// Reads a value at `base + offset`; `None` if the kernel has no such field or the address is bad.
+#[inline(always)]
+pub fn read<T: Copy>(base: u64, offset: u16) -> Option<T> {
+    if offset == ABSENT || base == 0 {
+        return None;
+    }
+    // SAFETY: bpf_probe_read_kernel checks the address at run time and fails on a bad one; T is plain data.
+    unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T) }.ok()
+}
+
+/// Process id of the current task.
+#[inline(always)]
+pub fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// Whether the current task is exiting: its sockets are being closed for it.
+#[inline(always)]
+pub fn current_is_exiting() -> bool {
+    // SAFETY: takes no argument.
+    let task = unsafe { bpf_get_current_task() };
+    read::<u32>(task, offset!(task_flags)).unwrap_or(0) & PF_EXITING != 0
+}
+
+#[inline(always)]
+pub fn family(sk: u64) -> u16 {
+    read(sk, offset!(family)).unwrap_or(0)
+}
+
+#[inline(always)]
+pub fn local_port(sk: u64) -> u16 {
+    read(sk, offset!(num)).unwrap_or(0)
+}
+
+#[inline(always)]
+pub fn state(sk: u64) -> u8 {
+    read(sk, offset!(state)).unwrap_or(0)
+}
+
+#[inline(always)]
+pub fn shutdown(sk: u64) -> u8 {
+    read(sk, offset!(sk_shutdown)).unwrap_or(0)
+}
+
+#[inline(always)]
+pub fn error(sk: u64) -> u32 {
+    read(sk, offset!(sk_err)).unwrap_or(0)
+}
+
+/// Inode number of the network namespace of a socket, 0 if it cannot be read.
+#[inline(always)]
+pub fn netns(sk: u64) -> u32 {
+    read::<u64>(sk, offset!(net)).and_then(|net| read(net, offset!(net_inum))).unwrap_or(0)
+}
+
+/// Remote address of an internet socket.
+#[inline(always)]
+pub fn remote(sk: u64, family: u16, to: &mut Addr) {
+    to.family = family;
+    to.port = u16::from_be(read(sk, offset!(dport)).unwrap_or(0));
+    to.ip = ip(sk, family, offset!(daddr), offset!(daddr6));
+}
+
+/// Local address of an internet socket. The port outlives `skc_num`, which is 0 again after the end.
+#[inline(always)]
+pub fn local(sk: u64, family: u16, to: &mut Addr) {
+    to.family = family;
+    let port = u16::from_be(read(sk, offset!(sport)).unwrap_or(0));
+    to.port = if port == 0 { local_port(sk) } else { port };
+    to.ip = ip(sk, family, offset!(saddr), offset!(saddr6));
+}
+
+#[inline(always)]
+fn ip(sk: u64, family: u16, v4: u16, v6: u16) -> [u8; 16] {
+    if family == AF_INET6 {
+        return read(sk, v6).unwrap_or([0; 16]);
+    }
+    let mut ip = [0; 16];
+    let four: [u8; 4] = read(sk, v4).unwrap_or([0; 4]);
+    ip[0] = four[0];
+    ip[1] = four[1];
+    ip[2] = four[2];
+    ip[3] = four[3];
+    ip
+}
+
+/// Tells one client's socket from the next that uses the same memory. Leaves out the local port, which is 0 again
+/// once a reset has closed the socket.
+#[inline(always)]
+pub fn client_key(sk: u64) -> u64 {
+    let address: u32 = read(sk, offset!(daddr)).unwrap_or(0);
+    let port: u16 = read(sk, offset!(dport)).unwrap_or(0);
+    u64::from(address) << 32 | u64::from(port)
+}
+
+/// Bytes written and not acknowledged.
+#[inline(always)]
+pub fn unacked(sk: u64) -> u32 {
+    let end: u32 = read(sk, offset!(write_seq)).unwrap_or(0);
+    end.wrapping_sub(read(sk, offset!(snd_una)).unwrap_or(end))
+}
+
+/// Everything that the TCP socket knows.
+#[inline(always)]
+pub fn tcp_numbers(sk: u64, to: &mut TcpNumbers) {
+    to.bytes_sent = read(sk, offset!(bytes_sent)).unwrap_or(0);
+    to.bytes_acked = read(sk, offset!(bytes_acked)).unwrap_or(0);
+    to.bytes_received = read(sk, offset!(bytes_received)).unwrap_or(0);
+    to.snd_una = read(sk, offset!(snd_una)).unwrap_or(0);
+    to.snd_nxt = read(sk, offset!(snd_nxt)).unwrap_or(0);
+    to.write_seq = read(sk, offset!(write_seq)).unwrap_or(0);
+    to.rcv_nxt = read(sk, offset!(rcv_nxt)).unwrap_or(0);
+    to.copied_seq = read(sk, offset!(copied_seq)).unwrap_or(0);
+    to.snd_wnd = read(sk, offset!(snd_wnd)).unwrap_or(0);
+    to.srtt_us = read(sk, offset!(srtt_us)).unwrap_or(0);
+    to.total_retrans = read(sk, offset!(total_retrans)).unwrap_or(0);
+    to.err = error(sk);
+    to.err_soft = read(sk, offset!(sk_err_soft)).unwrap_or(0);
+    to.retransmits = read(sk, offset!(icsk_retransmits)).unwrap_or(0);
+    to.probes = read(sk, offset!(icsk_probes)).unwrap_or(0);
+    to.shutdown = shutdown(sk);
+}
+
+/// The socket behind a descriptor of the current process, and its type; 0 if it is none.
+#[inline(always)]
+pub fn socket_of_fd(fd: i32) -> (u64, u16) {
+    // SAFETY: takes no argument.
+    let task = unsafe { bpf_get_current_task() };
+    socket_in(task, fd).unwrap_or((0, 0))
+}
+
+#[inline(always)]
+fn socket_in(task: u64, fd: i32) -> Option<(u64, u16)> {
+    let table: u64 = read(read(task, offset!(task_files))?, offset!(files_fdt))?;
+    let size: u32 = read(table, offset!(fdt_max))?;
+    if fd < 0 || fd as u32 >= size {
+        return None;
+    }
+    let files: u64 = read(table, offset!(fdt_fd))?;
+    let file: u64 = read(files + fd as u64 * 8, 0)?;
+    let socket: u64 = read(file, offset!(file_private))?;
+    Some((read(socket, offset!(socket_sk))?, read(socket, offset!(socket_type))?))
+}

@@ -1,0 +1,64 @@
+//! All maps, with their sizes. Sizes that follow from an option are set by user space before load.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use upstream_trace_common::{
+    Addr, Connecting, FdKey, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters,
+    Worker, stats,
+};
+
+/// Flight records by socket address. Sized by `--max-connections`.
+#[map]
+pub static RECORDS: HashMap<u64, Record> = HashMap::with_max_entries(32768, 0);
+
+/// Records that look healthy but for one thing that the next event of the process decides; by process.
+#[map]
+pub static PARKED: HashMap<u32, Record> = HashMap::with_max_entries(512, 0);
+
+/// The one way to user space. Sized by user space.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Watched processes.
+#[map]
+pub static WORKERS: HashMap<u32, Worker> = HashMap::with_max_entries(1024, 0);
+
+/// Entry `tgid & 4095` is not 0 if such a process may be watched: a cheap filter before the hash table.
+#[map]
+pub static WATCHED: Array<u64> = Array::with_max_entries(4096, 0);
+
+/// Entry `port` is not 0 if nginx listens on that port: its sockets are clients.
+#[map]
+pub static LISTENING: Array<u64> = Array::with_max_entries(65536, 0);
+
+/// Counters by upstream address; unix paths by their number (`Addr::of_path`).
+#[map]
+pub static UPSTREAMS: HashMap<Addr, UpstreamCounters> = HashMap::with_max_entries(UPSTREAM_COUNT, 0);
+
+/// Numbers of unix paths.
+#[map]
+pub static UNIX_PATHS: HashMap<UnixPath, u32> = HashMap::with_max_entries(UPSTREAM_COUNT, 0);
+
+/// Sums over everything, see `upstream_trace_common::stats`.
+#[map]
+pub static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(stats::COUNT, 0);
+
+/// Threads inside `connect()`.
+#[map]
+pub static CONNECTING: LruHashMap<u64, Connecting> = LruHashMap::with_max_entries(4096, 0);
+
+/// Socket behind a descriptor of a unix connection, so that `close()` finds the record.
+#[map]
+pub static UNIX_FDS: HashMap<FdKey, u64> = HashMap::with_max_entries(32768, 0);
+
+/// Connections that were open at the start and whose socket address is not known yet.
+#[map]
+pub static SEEDS: HashMap<SeedKey, Seed> = HashMap::with_max_entries(16384, 0);
+
+/// Entry 0: how many seeds may be left. 0 spares the lookup.
+#[map]
+pub static SEEDS_LEFT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// When a packet event without a socket was last sent for a pair of addresses, nanoseconds.
+#[map]
+pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entries(4096, 0);

@@ -1,0 +1,235 @@
+//! Packets that this host dropped, and resets that it sent, as far as they concern an upstream.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::bpf_get_stack;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use upstream_trace_common::{
+    Addr, EventHeader, EventKind, PACKET_STACK, PacketEvent, Record, StepKind, flags, stats,
+};
+
+use crate::config::{self, offset};
+use crate::emit;
+use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
+use crate::maps::{EVENTS, PACKETS_SEEN, RECORDS, UPSTREAMS};
+use crate::record::{self, note};
+
+const IPPROTO_TCP: u8 = 6;
+
+/// The same pair of addresses is reported at most this often when the packet has no socket.
+const REPEAT_NS: u64 = 500_000_000;
+
+/// Drops reported per record; the rest is counted.
+const DROPS_REPORTED: u32 = 2;
+
+/// What is known of a packet before it is sent on.
+struct Sighting {
+    /// Sender and receiver.
+    pair: [Addr; 2],
+    now: u64,
+    /// The record it belongs to, or 0.
+    id: u64,
+    location: u64,
+    reason: u32,
+    netns: u32,
+    kind: EventKind,
+    tcp_flags: u8,
+    state: u8,
+}
+
+impl Sighting {
+    #[inline(always)]
+    fn new(kind: EventKind, reason: u32, location: u64) -> Self {
+        let none = Addr { ip: [0; 16], port: 0, family: 0 };
+        let now = emit::now();
+        Self { pair: [none, none], now, id: 0, location, reason, netns: 0, kind, tcp_flags: 0, state: 0 }
+    }
+}
+
+/// (struct sk_buff *skb, void *location[, enum skb_drop_reason reason (5.17, and backports)[, struct sock *rx_sk
+/// (6.11)]]).
+#[raw_tracepoint(tracepoint = "kfree_skb")]
+pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
+    if config::kfree_reason() == 0 {
+        return 0;
+    }
+    let reason = ctx.arg::<u64>(2) as u32;
+    if !config::drop_of_interest(reason) {
+        return 0;
+    }
+    let (skb, location): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    let mut sk: u64 = read(skb, offset!(skb_sk)).unwrap_or(0);
+    if sk == 0 && config::kfree_rx_sk() != 0 {
+        // Dropped inside TCP: the packet was already taken from its socket.
+        sk = ctx.arg(3);
+    }
+    let mut seen = Sighting::new(EventKind::Drop, reason, location);
+    match if sk == 0 { None } else { RECORDS.get_ptr_mut(sk) } {
+        Some(record) => ours(&ctx, sk, record, skb, &mut seen),
+        None => orphan(&ctx, skb, &mut seen),
+    }
+    0
+}
+
+#[inline(always)]
+fn ours(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64, seen: &mut Sighting) {
+    let state = kernel::state(sk);
+    // SAFETY: a map value.
+    unsafe {
+        if seen.reason == config::reason_invalid_syn() && seen.reason != 0 {
+            if state == TCP_ESTABLISHED {
+                (*record).flags |= flags::SYNACK_AGAIN;
+                note(record, StepKind::SynAckAgain, seen.now, 0);
+            }
+            return;
+        }
+        (*record).drops += 1;
+        (*record).flags |= flags::DROPPED;
+        note(record, StepKind::Dropped, seen.now, seen.reason as i32);
+        if (*record).drops <= DROPS_REPORTED {
+            seen.id = (*record).id;
+            seen.netns = (*record).netns;
+            seen.state = state;
+            parse(skb, seen);
+            send(ctx, seen);
+        }
+    }
+    if state == TCP_SYN_SENT || state == TCP_ESTABLISHED {
+        record::trouble(sk, record, seen.now);
+    }
+}
+
+/// A packet without a socket: a reply dropped before it found one, a SYN on its way through this host.
+#[inline(always)]
+fn orphan(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
+    if !parse(skb, seen) {
+        return;
+    }
+    if UPSTREAMS.get_ptr(&seen.pair[0]).is_none() && UPSTREAMS.get_ptr(&seen.pair[1]).is_none() {
+        return;
+    }
+    if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
+        // SAFETY: a map value.
+        unsafe {
+            if seen.now.wrapping_sub(*last) < REPEAT_NS {
+                return;
+            }
+            *last = seen.now;
+        }
+    } else {
+        let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
+    }
+    seen.netns = netns_of(skb);
+    send(ctx, seen);
+}
+
+/// (const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason (6.10)]). With a packet it
+/// answers that packet; without one the socket's owner ended the connection.
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
+    let (sk, skb): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    let reason = if config::reset_reason() == 0 { 0 } else { ctx.arg::<u64>(2) as u32 };
+    let mut seen = Sighting::new(EventKind::ResetSent, reason, 0);
+    let known = if skb == 0 { of_socket(sk, &mut seen) } else { parse(skb, &mut seen) };
+    if !known || UPSTREAMS.get_ptr(&seen.pair[1]).is_none() {
+        return 0;
+    }
+    seen.netns = if sk == 0 { netns_of(skb) } else { kernel::netns(sk) };
+    send(&ctx, &seen);
+    0
+}
+
+/// Namespace of the device that a packet is at, 0 if it cannot be read.
+#[inline(always)]
+fn netns_of(skb: u64) -> u32 {
+    read::<u64>(skb, offset!(skb_dev))
+        .and_then(|dev| read::<u64>(dev, offset!(dev_net)))
+        .and_then(|net| read(net, offset!(net_inum)))
+        .unwrap_or(0)
+}
+
+/// The packet that the origin's own socket resets, seen from its peer.
+#[inline(always)]
+fn of_socket(sk: u64, seen: &mut Sighting) -> bool {
+    let family = kernel::family(sk);
+    if family != AF_INET && family != AF_INET6 {
+        return false;
+    }
+    kernel::remote(sk, family, &mut seen.pair[0]);
+    kernel::local(sk, family, &mut seen.pair[1]);
+    true
+}
+
+/// Reads addresses, ports and flags of a TCP packet; false if it is none.
+#[inline(always)]
+fn parse(skb: u64, seen: &mut Sighting) -> bool {
+    try_parse(skb, seen).is_some()
+}
+
+#[inline(always)]
+fn try_parse(skb: u64, seen: &mut Sighting) -> Option<()> {
+    let head: u64 = read(skb, offset!(skb_head))?;
+    let network: u16 = read(skb, offset!(skb_network))?;
+    let ip = head + u64::from(network);
+    let first: u8 = read(ip, 0)?;
+    let tcp = match first >> 4 {
+        4 if read::<u8>(ip, 9)? == IPPROTO_TCP => {
+            four(&mut seen.pair[0], read(ip, 12)?);
+            four(&mut seen.pair[1], read(ip, 16)?);
+            ip + u64::from(first & 15) * 4
+        }
+        // Extension headers are not followed: TCP to an upstream carries none.
+        6 if read::<u8>(ip, 6)? == IPPROTO_TCP => {
+            seen.pair[0].ip = read(ip, 8)?;
+            seen.pair[1].ip = read(ip, 24)?;
+            seen.pair[0].family = AF_INET6;
+            seen.pair[1].family = AF_INET6;
+            ip + 40
+        }
+        _ => return None,
+    };
+    seen.pair[0].port = u16::from_be(read(tcp, 0)?);
+    seen.pair[1].port = u16::from_be(read(tcp, 2)?);
+    seen.tcp_flags = read(tcp, 13)?;
+    Some(())
+}
+
+#[inline(always)]
+fn four(to: &mut Addr, ip: [u8; 4]) {
+    to.family = AF_INET;
+    to.ip[0] = ip[0];
+    to.ip[1] = ip[1];
+    to.ip[2] = ip[2];
+    to.ip[3] = ip[3];
+}
+
+#[inline(always)]
+fn send(ctx: &RawTracePointContext, seen: &Sighting) {
+    let Some(mut entry) = EVENTS.reserve::<PacketEvent>(0) else {
+        emit::count(stats::LOST_EVENTS, 1);
+        return;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: reserved memory of that type; every field is written, the stack by the helper or with zeros.
+    unsafe {
+        (*event).header = EventHeader { now_ns: seen.now, kind: seen.kind as u32, tgid: 0 };
+        (*event).id = seen.id;
+        (*event).location = seen.location;
+        (*event).reason = seen.reason;
+        (*event).netns = seen.netns;
+        (*event).src = seen.pair[0];
+        (*event).dst = seen.pair[1];
+        (*event).tcp_flags = seen.tcp_flags;
+        (*event).state = seen.state;
+        (*event).pad = 0;
+        (*event).pad2 = 0;
+        (*event).stack = [0; PACKET_STACK];
+        (*event).has_stack = 0;
+        if seen.location != 0 {
+            let size = (PACKET_STACK * 8) as u32;
+            let got = bpf_get_stack(ctx.as_ptr(), (&raw mut (*event).stack).cast(), size, 0);
+            (*event).has_stack = u8::from(got > 0);
+        }
+    }
+    entry.submit(0);
+}

@@ -1,0 +1,184 @@
+//! Finding a socket's record and noting what happens to it.
+
+use core::arch::asm;
+
+use upstream_trace_common::{
+    EventKind, LATENCY_BUCKETS, Record, Seed, SeedKey, Step, StepKind, TRAIL, UpstreamCounters, Worker,
+    flags, stats,
+};
+
+use crate::kernel::{self, AF_INET, AF_INET6};
+use crate::maps::{LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WATCHED, WORKERS};
+use crate::{birth, emit};
+
+/// Whether this process may be watched; a few nanoseconds, with false positives.
+#[inline(always)]
+pub fn may_be_watched(tgid: u32) -> bool {
+    WATCHED.get(tgid & 4095).is_some_and(|flag| *flag != 0)
+}
+
+/// State of a watched process.
+#[inline(always)]
+pub fn worker(tgid: u32) -> Option<*mut Worker> {
+    WORKERS.get_ptr_mut(tgid)
+}
+
+/// Whether nginx listens on this port.
+#[inline(always)]
+pub fn is_listening(port: u16) -> bool {
+    LISTENING.get(u32::from(port)).is_some_and(|flag| *flag != 0)
+}
+
+/// The record of this socket, taking over a connection that was open before the start.
+#[inline(always)]
+pub fn find(sk: u64) -> Option<*mut Record> {
+    match RECORDS.get_ptr_mut(sk) {
+        Some(record) => Some(record),
+        None if SEEDS_LEFT.get(0).is_some_and(|left| *left != 0) => adopt(sk),
+        None => None,
+    }
+}
+
+#[inline(never)]
+fn adopt(sk: u64) -> Option<*mut Record> {
+    let family = kernel::family(sk);
+    if family != AF_INET && family != AF_INET6 {
+        return None;
+    }
+    let mut key = SeedKey { netns: kernel::netns(sk), ..SeedKey::default() };
+    kernel::local(sk, family, &mut key.local);
+    kernel::remote(sk, family, &mut key.remote);
+    // SAFETY: seeds are written by user space before the programs are attached and only removed afterwards.
+    let seed: Seed = *unsafe { SEEDS.get(&key) }?;
+    // Whoever removes the seed owns the adoption: two CPUs may come here at once.
+    SEEDS.remove(&key).ok()?;
+    if let Some(left) = SEEDS_LEFT.get_ptr_mut(0) {
+        // SAFETY: a plain counter; a lost update only costs lookups.
+        unsafe { *left = (*left).saturating_sub(1) };
+    }
+    let record = birth::adopted(sk, &key, &seed)?;
+    emit::count(stats::ADOPTED, 1);
+    Some(record)
+}
+
+/// An index into the trail. The compiler knows that it is small and would drop a mask that the verifier needs, so
+/// the mask is an instruction that it cannot see.
+#[inline(always)]
+fn trail_index(index: usize) -> usize {
+    const _: () = assert!(TRAIL == 16);
+    let mut index = index;
+    // SAFETY: one arithmetic instruction on a register.
+    unsafe { asm!("{0} &= 15", inout(reg) index) };
+    index
+}
+
+/// Appends to the trail; the same step again only counts.
+#[inline(always)]
+pub fn note(record: *mut Record, kind: StepKind, at_ns: u64, arg: i32) {
+    // SAFETY: callers pass a map value.
+    unsafe {
+        let trail = (&raw mut (*record).trail).cast::<Step>();
+        let len = (*record).trail_len as usize;
+        if len > 0 {
+            let last = trail.add(trail_index(len - 1));
+            if (*last).kind == kind as u8 {
+                (*last).count = (*last).count.saturating_add(1);
+                (*last).span_ms = (at_ns.wrapping_sub((*last).at_ns) / 1_000_000).min(0xffff) as u16;
+                return;
+            }
+        }
+        if len < TRAIL {
+            *trail.add(trail_index(len)) = Step { at_ns, arg, kind: kind as u8, count: 1, span_ms: 0 };
+            (*record).trail_len = len as u8 + 1;
+        } else {
+            (*record).trail_lost = (*record).trail_lost.saturating_add(1);
+        }
+    }
+}
+
+/// Sends the record at its first sign of trouble; the attempt goes on.
+#[inline(always)]
+pub fn trouble(sk: u64, record: *mut Record, now: u64) {
+    // SAFETY: callers pass a map value.
+    unsafe {
+        if (*record).flags & flags::TROUBLE_SENT != 0 {
+            return;
+        }
+        (*record).flags |= flags::TROUBLE_SENT;
+        refresh(sk, record);
+    }
+    if !emit::record(record, EventKind::Trouble as u32, now) {
+        emit::count(stats::LOST_EVENTS, 1);
+    }
+}
+
+/// Reads into the record what the socket itself knows.
+#[inline(never)]
+pub fn refresh(sk: u64, record: *mut Record) -> u32 {
+    // SAFETY: callers pass a map value.
+    let record = unsafe { &mut *record };
+    if record.flags & flags::UNIX != 0 {
+        return 0;
+    }
+    let family = record.remote.family;
+    kernel::local(sk, family, &mut record.local);
+    kernel::tcp_numbers(sk, &mut record.tcp);
+    if record.tcp.snd_wnd == 0 && record.flags & flags::ESTABLISHED != 0 {
+        record.flags |= flags::ZERO_WINDOW;
+    }
+    0
+}
+
+/// Counters of the record's upstream.
+#[inline(always)]
+pub fn counters(record: &Record) -> Option<*mut UpstreamCounters> {
+    UPSTREAMS.get_ptr_mut(&record.remote)
+}
+
+/// Counts one more.
+#[inline(always)]
+pub fn add(counter: *mut u64) {
+    // SAFETY: callers pass an aligned field of a map value; the counter is shared between CPUs, hence atomic.
+    unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) counter, in(reg) 1u64) }
+}
+
+/// Counts a latency.
+#[inline(always)]
+pub fn add_latency(histogram: *mut [u32; LATENCY_BUCKETS], ns: u64) {
+    let bucket = bucket(ns);
+    // SAFETY: as above; `bucket` is below LATENCY_BUCKETS.
+    unsafe {
+        asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) histogram.cast::<u32>().add(bucket), in(reg) 1u64)
+    }
+}
+
+/// Bucket of a latency: bucket i holds values below 2^i microseconds.
+#[inline(always)]
+pub fn bucket(ns: u64) -> usize {
+    let us = ns / 1000;
+    let mut bucket = 0;
+    // Unrolled binary search for the bit length: leading_zeros is no BPF instruction.
+    let mut rest = us;
+    if rest >> 16 != 0 {
+        bucket += 16;
+        rest >>= 16;
+    }
+    if rest >> 8 != 0 {
+        bucket += 8;
+        rest >>= 8;
+    }
+    if rest >> 4 != 0 {
+        bucket += 4;
+        rest >>= 4;
+    }
+    if rest >> 2 != 0 {
+        bucket += 2;
+        rest >>= 2;
+    }
+    if rest >> 1 != 0 {
+        bucket += 1;
+        rest >>= 1;
+    }
+    bucket += rest as usize;
+    if bucket >= LATENCY_BUCKETS { LATENCY_BUCKETS - 1 } else { bucket }
+}

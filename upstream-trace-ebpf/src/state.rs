@@ -1,0 +1,134 @@
+//! TCP states: birth, handshake, FIN, and every way to end.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use upstream_trace_common::{End, Record, StepKind, flags};
+
+use crate::kernel::{
+    self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
+    TCP_SYN_SENT,
+};
+use crate::maps::RECORDS;
+use crate::record::{self, note};
+use crate::{birth, emit, finish};
+
+/// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
+    let (sk, old, new): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    let (old, new) = (old as u8, new as u8);
+    match (old, new) {
+        (TCP_CLOSE, TCP_SYN_SENT) => begins(sk),
+        (TCP_CLOSE, kernel::TCP_LISTEN) => listens(sk),
+        (TCP_SYN_SENT | TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) => changes(sk, old, new),
+        _ => {}
+    }
+    0
+}
+
+/// (struct sock *sk), 4.16 to 7.2. What is left here was closed by an error before nginx closed it.
+#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
+    let sk: u64 = ctx.arg(0);
+    if let Some(record) = RECORDS.get_ptr_mut(sk) {
+        finish::finish(sk, record, End::Destroyed as u32);
+    }
+    0
+}
+
+#[inline(always)]
+fn begins(sk: u64) {
+    let tgid = kernel::current_tgid();
+    if record::may_be_watched(tgid) {
+        birth::tcp(sk, tgid, flags::BORN_BY_STATE);
+    }
+}
+
+/// A watched process listens: connections on that port are clients.
+#[inline(always)]
+fn listens(sk: u64) {
+    let tgid = kernel::current_tgid();
+    if record::may_be_watched(tgid)
+        && record::worker(tgid).is_some()
+        && let Some(flag) = crate::maps::LISTENING.get_ptr_mut(u32::from(kernel::local_port(sk)))
+    {
+        // SAFETY: a map value.
+        unsafe { *flag = 1 };
+    }
+}
+
+#[inline(always)]
+fn changes(sk: u64, old: u8, new: u8) {
+    let Some(record) = record::find(sk) else {
+        if finish::is_close(old, new) && kernel::shutdown(sk) == SHUTDOWN_BOTH {
+            let tgid = kernel::current_tgid();
+            if record::may_be_watched(tgid) {
+                finish::client_closed(sk, old, tgid);
+            }
+        }
+        return;
+    };
+    let now = emit::now();
+    // SAFETY: a map value.
+    unsafe { (*record).tcp.state = old };
+    match (old, new) {
+        (TCP_SYN_SENT, TCP_ESTABLISHED) => established(sk, record, now),
+        (TCP_ESTABLISHED, TCP_CLOSE_WAIT) => fin(sk, record, now),
+        (_, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSE) => closes(sk, record, old, new, now),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn established(sk: u64, record: *mut Record, now: u64) {
+    // SAFETY: a map value.
+    unsafe {
+        (*record).flags |= flags::ESTABLISHED;
+        (*record).flags &= !flags::RETRANSMITTED;
+        (*record).established_ns = now;
+        kernel::local(sk, (*record).remote.family, &mut (*record).local);
+        note(record, StepKind::Established, now, 0);
+        if let Some(counters) = record::counters(&*record) {
+            record::add(&raw mut (*counters).established);
+            (*counters).last_established_ns = now;
+            record::add_latency(&raw mut (*counters).connect, now.wrapping_sub((*record).born_ns));
+        }
+    }
+}
+
+#[inline(always)]
+fn fin(sk: u64, record: *mut Record, now: u64) {
+    let unacked = kernel::unacked(sk);
+    // SAFETY: a map value.
+    unsafe {
+        (*record).flags |= flags::FIN_RECEIVED;
+        if unacked > 0 {
+            (*record).flags |= flags::UNACKED_AT_END;
+        }
+        (*record).fin_ns = now;
+        note(record, StepKind::Fin, now, unacked as i32);
+    }
+}
+
+#[inline(always)]
+fn closes(sk: u64, record: *mut Record, old: u8, new: u8, now: u64) {
+    if kernel::shutdown(sk) == SHUTDOWN_BOTH {
+        finish::finish(sk, record, End::Closed as u32);
+        return;
+    }
+    // A half-closed connection (stream{} with proxy_half_close) goes on.
+    if new != TCP_CLOSE {
+        return;
+    }
+    // Closed by an error; nginx learns of it now and closes the socket next: tcp_destroy_sock.
+    let error = kernel::error(sk);
+    // SAFETY: a map value.
+    unsafe {
+        (*record).tcp.err = error;
+        if error != 0 {
+            note(record, StepKind::Error, now, error as i32);
+        } else if old == TCP_SYN_SENT {
+            (*record).flags |= flags::NO_LOCAL_PORT;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What the running kernel's BTF says: where the fields are, what the reasons are called, which arguments the
+//! tracepoints have. Nothing here is guessed; a field that is missing or of another width is reported as missing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::{Context, Result};
+use btf_rs::{Backend, Btf, BtfType, Type};
+use fallible_iterator::FallibleIterator;
+use upstream_trace_common::{FieldSpec, Offsets};
+
+/// Where the kernel publishes its BTF.
+pub const PATH: &str = "/sys/kernel/btf/vmlinux";
+
+const DROP_REASON: &str = "skb_drop_reason";
+const RESET_REASON: &str = "sk_rst_reason";
+const TRACEPOINTS: [&str; 3] = ["btf_trace_kfree_skb", "btf_trace_tcp_retransmit_skb", "btf_trace_tcp_send_reset"];
+
+/// What was found.
+#[derive(Debug)]
+pub struct Layout {
+    /// Offsets for the kernel side.
+    pub offsets: Offsets,
+    /// Fields that this kernel does not have, or has in another width.
+    pub missing: Vec<&'static FieldSpec>,
+    /// Names of the drop reasons, without their prefix; empty on kernels before 5.17.
+    pub drop_reasons: BTreeMap<u32, String>,
+    /// Names of the reset reasons, without their prefix; empty on kernels before 6.10.
+    pub reset_reasons: BTreeMap<u32, String>,
+    /// Arguments of the tracepoints, the context pointer not counted.
+    arguments: HashMap<&'static str, usize>,
+}
+
+impl Layout {
+    /// Reads the running kernel's BTF.
+    pub fn read() -> Result<Self> {
+        let btf = open().with_context(|| {
+            format!("cannot read {PATH}: this kernel was built without BTF (CONFIG_DEBUG_INFO_BTF), which is needed")
+        })?;
+        let ids = find_ids(&btf)?;
+        let mut layout = Self {
+            offsets: Offsets::ABSENT,
+            missing: Vec::new(),
+            drop_reasons: reasons(&btf, &ids, DROP_REASON, &["SKB_DROP_REASON_", "SKB_"]),
+            reset_reasons: reasons(&btf, &ids, RESET_REASON, &["SK_RST_REASON_"]),
+            arguments: HashMap::new(),
+        };
+        for field in Offsets::FIELDS {
+            match offset_of(&btf, &ids, field) {
+                Some(offset) => {
+                    layout.offsets.set(field.name, offset);
+                }
+                None => layout.missing.push(field),
+            }
+        }
+        for name in TRACEPOINTS {
+            if let Some(count) = ids.get(name).and_then(|id| arguments(&btf, *id)) {
+                layout.arguments.insert(name, count);
+            }
+        }
+        Ok(layout)
+    }
+
+    /// How many arguments this tracepoint passes, 0 if it is unknown.
+    pub fn arguments(&self, tracepoint: &str) -> usize {
+        self.arguments.iter().find(|(name, _)| name.ends_with(tracepoint)).map_or(0, |(_, count)| *count)
+    }
+
+    /// Number of the drop reason with this name.
+    pub fn drop_reason(&self, name: &str) -> Option<u32> {
+        self.drop_reasons.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
+    }
+}
+
+/// Maps the BTF instead of parsing it into memory: 3 MB instead of 40. sysfs allows that from 6.16 on; for older
+/// kernels a copy in a memory file is mapped.
+fn open() -> Result<Btf> {
+    if let Ok(btf) = Btf::from_file_with_backend(PATH, Backend::Mmap) {
+        return Ok(btf);
+    }
+    let mut source = File::open(PATH)?;
+    let memory: OwnedFd = nix::sys::memfd::memfd_create(c"btf", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    let mut copy = File::from(memory);
+    io::copy(&mut source, &mut copy)?;
+    Ok(Btf::from_file_with_backend(format!("/proc/self/fd/{}", copy.as_raw_fd()), Backend::Mmap)?)
+}
+
+/// Ids of the types of interest, in one pass: looking a name up is a pass over all types.
+fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
+    let structures = Offsets::FIELDS.iter().map(|field| field.structure);
+    let wanted: HashMap<&str, &'static str> =
+        structures.chain(TRACEPOINTS).chain([DROP_REASON, RESET_REASON]).map(|name| (name, name)).collect();
+    let mut ids = HashMap::new();
+    let (first, _) = btf.base().type_id_range();
+    let mut types = btf.type_iter();
+    let mut id = first;
+    while let Some(found) = types.next()? {
+        if matches!(found, Type::Struct(_) | Type::Typedef(_) | Type::Enum(_))
+            && let Some(name) = found.as_btf_type().and_then(|t| btf.resolve_name(t).ok())
+            && let Some(name) = wanted.get(name.as_str())
+        {
+            ids.entry(*name).or_insert(id);
+        }
+        id += 1;
+    }
+    Ok(ids)
+}
+
+fn offset_of(btf: &Btf, ids: &HashMap<&'static str, u32>, field: &FieldSpec) -> Option<u16> {
+    let mut id = *ids.get(field.structure)?;
+    let mut bits = 0;
+    for part in field.path.split('.') {
+        let (at, of, width) = member(btf, id, part, 0)?;
+        if width.is_some() {
+            return None;
+        }
+        bits += at;
+        id = of;
+    }
+    let width = size_of(btf, id, 0)?;
+    (bits % 8 == 0 && width == usize::from(field.width)).then(|| u16::try_from(bits / 8).ok()).flatten()
+}
+
+/// Offset in bits, type and bit-field width of a member, looking into anonymous structures and unions.
+fn member(btf: &Btf, id: u32, name: &str, depth: u8) -> Option<(u32, u32, Option<u32>)> {
+    if depth > 8 {
+        return None;
+    }
+    let (Type::Struct(structure) | Type::Union(structure)) = strip(btf, id)? else { return None };
+    for member in &structure.members {
+        let id = member.get_type_id()?;
+        let own = btf.resolve_name(member).unwrap_or_default();
+        if own == name {
+            let width = member.bitfield_size().filter(|width| *width != 0);
+            return Some((member.bit_offset(), id, width));
+        }
+        if own.is_empty()
+            && let Some((bits, id, width)) = self::member(btf, id, name, depth + 1)
+        {
+            return Some((member.bit_offset() + bits, id, width));
+        }
+    }
+    None
+}
+
+/// The type behind typedefs and qualifiers.
+fn strip(btf: &Btf, id: u32) -> Option<Type> {
+    let mut found = btf.resolve_type_by_id(id).ok()?;
+    for _ in 0..16 {
+        let next = match &found {
+            Type::Typedef(t) => t.get_type_id(),
+            Type::Const(t) | Type::Volatile(t) | Type::Restrict(t) => t.get_type_id(),
+            Type::TypeTag(t) => t.get_type_id(),
+            _ => return Some(found),
+        }?;
+        found = btf.resolve_type_by_id(next).ok()?;
+    }
+    None
+}
+
+fn size_of(btf: &Btf, id: u32, depth: u8) -> Option<usize> {
+    if depth > 8 {
+        return None;
+    }
+    Some(match strip(btf, id)? {
+        Type::Int(t) => t.size(),
+        Type::Ptr(_) => std::mem::size_of::<usize>(),
+        Type::Struct(t) | Type::Union(t) => t.size(),
+        Type::Enum(t) => t.size(),
+        Type::Array(t) => t.len() * size_of(btf, t.get_type_id()?, depth + 1)?,
+        _ => return None,
+    })
+}
+
+fn reasons(btf: &Btf, ids: &HashMap<&'static str, u32>, name: &str, prefixes: &[&str]) -> BTreeMap<u32, String> {
+    let Some(Ok(Type::Enum(reasons))) = ids.get(name).map(|id| btf.resolve_type_by_id(*id)) else {
+        return BTreeMap::new();
+    };
+    let mut names = BTreeMap::new();
+    for reason in &reasons.members {
+        if let Ok(name) = btf.resolve_name(reason) {
+            let short = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+            names.insert(reason.val(), short.to_owned());
+        }
+    }
+    names
+}
+
+fn arguments(btf: &Btf, id: u32) -> Option<usize> {
+    let Type::Ptr(pointer) = strip(btf, id)? else { return None };
+    let Type::FuncProto(function) = strip(btf, pointer.get_type_id()?)? else { return None };
+    // The first parameter is the tracepoint's private data.
+    Some(function.parameters.len().saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_has_what_is_required() {
+        if !std::path::Path::new(PATH).exists() {
+            eprintln!("skipped: this kernel has no BTF");
+            return;
+        }
+        let layout = Layout::read().expect("BTF is there");
+        let required: Vec<_> = layout.missing.iter().filter(|field| field.required).collect();
+        assert!(required.is_empty(), "{required:?}");
+        // Fixed by the layout of sock_common since 4.x on 64-bit kernels.
+        assert_eq!(layout.offsets.daddr, 0);
+        assert_eq!(layout.offsets.state, 18);
+    }
+}

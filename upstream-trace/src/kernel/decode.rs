@@ -1,0 +1,311 @@
+//! From the bytes of the ring buffer to events. Everything is checked: a kernel side of another version must not make
+//! the program panic or tell nonsense.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use upstream_trace_common::{
+    Addr, ConnectFailed, End, EventHeader, EventKind, PacketEvent, ProcessEvent, Record, RetryEvent, StepKind, TRAIL,
+    UnixPath, UpstreamCounters, flags,
+};
+use upstream_trace_core::event::{
+    Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent, Socket, Step,
+    Upstream, UpstreamSample,
+};
+
+use super::btf::Layout;
+use super::symbols::Symbols;
+
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const LOOPBACK_IFINDEX: u32 = 1;
+
+/// What a message of the ring buffer was.
+#[derive(Debug)]
+pub enum Message {
+    /// An event for the engine.
+    Event(Event),
+    /// Something about a process; what it means has to be looked up.
+    Process(EventKind, ProcessEvent),
+}
+
+/// Turns bytes into events; `path` finds a unix path by its number.
+#[derive(Debug)]
+pub struct Decoder<'a> {
+    /// Names of reasons.
+    pub layout: &'a Layout,
+    /// Names of functions.
+    pub symbols: &'a Symbols,
+}
+
+impl Decoder<'_> {
+    /// Decodes one message; `None` if it is too short or of an unknown kind.
+    pub fn message(&self, bytes: &[u8], path: impl FnMut(u32) -> Option<UnixPath>) -> Option<Message> {
+        let header: EventHeader = read(bytes)?;
+        let event = match EventKind::from_u32(header.kind)? {
+            EventKind::End => Event::End(self.attempt(&read::<Record>(bytes)?, path)?),
+            EventKind::Trouble => Event::Trouble(self.attempt(&read::<Record>(bytes)?, path)?),
+            EventKind::Drop => Event::Drop(self.packet_drop(&read::<PacketEvent>(bytes)?)),
+            EventKind::ResetSent => Event::ResetSent(self.reset_sent(&read::<PacketEvent>(bytes)?)?),
+            EventKind::ConnectFailed => Event::ConnectError(connect_error(&read::<ConnectFailed>(bytes)?)?),
+            EventKind::RetryStarted => {
+                let retry: RetryEvent = read(bytes)?;
+                Event::RetryStarted { at: header.now_ns, failed: retry.failed, retry: retry.retry }
+            }
+            EventKind::RetryAnswered => {
+                let retry: RetryEvent = read(bytes)?;
+                Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry }
+            }
+            kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
+                return Some(Message::Process(kind, read(bytes)?));
+            }
+        };
+        Some(Message::Event(event))
+    }
+
+    /// A record as an attempt; `None` if its address makes no sense.
+    pub fn attempt(&self, record: &Record, mut path: impl FnMut(u32) -> Option<UnixPath>) -> Option<Attempt> {
+        let has = |bits: u32| record.flags & bits != 0;
+        let upstream = if has(flags::UNIX) {
+            path(record.path_id).map(|path| Upstream::Unix(path_text(path.as_bytes())))
+        } else {
+            Some(Upstream::Tcp(socket_addr(&record.remote)?))
+        };
+        let seen = record.header.now_ns;
+        Some(Attempt {
+            id: record.id,
+            seen,
+            retry_of: (record.retry_of != 0).then_some(record.retry_of),
+            worker: record.tgid,
+            netns: record.netns,
+            upstream,
+            local: socket_addr(&record.local).filter(|local| local.port() != 0),
+            ended: ended(record),
+            begun: record.born_ns,
+            established: if has(flags::ESTABLISHED) { Some(record.established_ns) } else { None },
+            request: some(record.request_ns),
+            last_send: some(record.last_send_ns),
+            answer: some(record.first_recv_ns),
+            last_recv: some(record.last_recv_ns),
+            fin: some(record.fin_ns),
+            reset: some(record.reset_ns),
+            bytes_sent: record.app_sent,
+            bytes_received: record.app_received,
+            requests: record.requests,
+            adopted: has(flags::ADOPTED),
+            reused: record.requests > 1 || has(flags::ADOPTED) && record.last_recv_ns != 0,
+            outstanding: has(flags::OUTSTANDING),
+            sent_after_fin: has(flags::SENT_AFTER_FIN),
+            unacked_at_end: has(flags::UNACKED_AT_END),
+            send_blocked: has(flags::SEND_BLOCKED),
+            send_error: has(flags::SEND_ERROR),
+            recv_error: has(flags::RECV_ERROR),
+            idle_probe: has(flags::IDLE_PROBE),
+            error_fetched: has(flags::ERROR_FETCHED),
+            client_gone: has(flags::CLIENT_GONE),
+            client_cut: has(flags::CLIENT_CUT),
+            worker_exiting: has(flags::WORKER_EXITING),
+            no_local_port: has(flags::NO_LOCAL_PORT),
+            drops: record.drops,
+            retransmits: record.retransmits,
+            retransmits_failed: record.retransmits_failed,
+            icmp: icmp(record),
+            socket: socket(record),
+            trail: self.trail(record),
+            trail_lost: record.trail_lost,
+        })
+    }
+
+    fn trail(&self, record: &Record) -> Vec<Moment> {
+        let len = usize::from(record.trail_len).min(TRAIL);
+        let steps = record.trail[..len].iter();
+        steps
+            .filter_map(|step| {
+                Some(Moment {
+                    at: step.at_ns,
+                    step: self.step(StepKind::from_u8(step.kind), step.arg)?,
+                    count: step.count,
+                    span_ms: step.span_ms,
+                })
+            })
+            .collect()
+    }
+
+    fn step(&self, kind: StepKind, arg: i32) -> Option<Step> {
+        Some(match kind {
+            StepKind::None => return None,
+            StepKind::SynSent => Step::SynSent,
+            StepKind::Retransmit => Step::Retransmit { errno: arg.saturating_abs() },
+            StepKind::Established => Step::Established,
+            StepKind::Request => Step::Request { bytes: arg },
+            StepKind::Response => Step::Response { bytes: arg },
+            StepKind::Fin => Step::Fin { unacked: arg },
+            StepKind::Reset => Step::Reset { unacked: arg },
+            StepKind::Dropped => Step::Dropped { reason: self.drop_reason(u32::try_from(arg).unwrap_or(0)) },
+            StepKind::Icmp => {
+                let [code, kind, ..] = arg.to_le_bytes();
+                Step::Icmp { kind, code }
+            }
+            StepKind::Error => Step::Error { errno: arg },
+            StepKind::SendBlocked => Step::SendBlocked,
+            StepKind::SendError => Step::SendError { errno: arg },
+            StepKind::RecvError => Step::RecvError { errno: arg },
+            StepKind::Eof => Step::Eof,
+            StepKind::Closed => Step::Closed,
+            StepKind::SynAckAgain => Step::SynAckAgain,
+        })
+    }
+
+    fn drop_reason(&self, number: u32) -> String {
+        self.layout.drop_reasons.get(&number).cloned().unwrap_or_else(|| format!("reason {number}"))
+    }
+
+    fn packet_drop(&self, packet: &PacketEvent) -> PacketDrop {
+        let reason = self.drop_reason(packet.reason);
+        let netfilter = if reason == "NETFILTER_DROP" && packet.has_stack != 0 {
+            self.symbols.netfilter(&packet.stack)
+        } else {
+            None
+        };
+        PacketDrop {
+            at: packet.header.now_ns,
+            attempt: some(packet.id),
+            tuple: tuple(packet),
+            tcp_flags: packet.tcp_flags,
+            reason,
+            netns: packet.netns,
+            function: self.symbols.name(packet.location).map(str::to_owned),
+            netfilter,
+        }
+    }
+
+    fn reset_sent(&self, packet: &PacketEvent) -> Option<ResetSent> {
+        Some(ResetSent {
+            at: packet.header.now_ns,
+            tuple: tuple(packet)?,
+            reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
+            netns: packet.netns,
+        })
+    }
+}
+
+/// Counters as an event.
+pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters) -> UpstreamSample {
+    let wide = |histogram: &[u32]| histogram.iter().map(|count| u64::from(*count)).collect();
+    UpstreamSample {
+        at,
+        upstream,
+        attempts: counters.attempts,
+        established: counters.established,
+        requests: counters.requests,
+        answers: counters.answers,
+        last_established: counters.last_established_ns,
+        last_answer: counters.last_answer_ns,
+        connect: wide(&counters.connect),
+        first_byte: wide(&counters.first_byte),
+    }
+}
+
+/// A socket address of the kernel side; `None` for other families.
+pub fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
+    let ip = match addr.family {
+        AF_INET => {
+            let [a, b, c, d, ..] = addr.ip;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        AF_INET6 => IpAddr::V6(Ipv6Addr::from(addr.ip)),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, addr.port))
+}
+
+/// A unix path as text: abstract names begin with `@`.
+pub fn path_text(bytes: &[u8]) -> String {
+    match bytes {
+        [0, name @ ..] => format!("@{}", String::from_utf8_lossy(name)),
+        path => String::from_utf8_lossy(path).into_owned(),
+    }
+}
+
+fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
+    const AF_UNIX: u16 = 1;
+    let upstream = if failed.remote.family == AF_UNIX {
+        Upstream::Unix(path_text(failed.path.as_bytes()))
+    } else {
+        Upstream::Tcp(socket_addr(&failed.remote)?)
+    };
+    Some(ConnectError {
+        id: failed.id,
+        at: failed.header.now_ns,
+        retry_of: some(failed.retry_of),
+        worker: failed.header.tgid,
+        netns: failed.netns,
+        upstream,
+        errno: i32::try_from(failed.errno).unwrap_or(0),
+        took: failed.took_ns,
+        had_syn_sent: failed.had_syn_sent != 0,
+    })
+}
+
+fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
+    let (src, dst) = (socket_addr(&packet.src)?, socket_addr(&packet.dst)?);
+    Some(PacketTuple { src, dst })
+}
+
+fn ended(record: &Record) -> Ended {
+    match record.end {
+        end if end == End::Open as u8 => Ended::Open,
+        end if end == End::Closed as u8 => Ended::ClosedByNginx,
+        end if end == End::Destroyed as u8 => Ended::Broken,
+        _ => Ended::Vanished,
+    }
+}
+
+fn icmp(record: &Record) -> Option<IcmpError> {
+    let icmp = &record.icmp;
+    if icmp.present == 0 {
+        return None;
+    }
+    let [a, b, c, d, ..] = icmp.from;
+    Some(IcmpError {
+        kind: icmp.kind,
+        code: icmp.code,
+        from: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+        errno: i32::try_from(icmp.errno).unwrap_or(0),
+        local: icmp.ifindex == LOOPBACK_IFINDEX,
+    })
+}
+
+fn socket(record: &Record) -> Socket {
+    let tcp = &record.tcp;
+    let fin = u64::from(record.flags & flags::FIN_RECEIVED != 0);
+    let syn = u64::from(record.flags & flags::ESTABLISHED != 0);
+    Socket {
+        unacked: tcp.write_seq.wrapping_sub(tcp.snd_una),
+        unsent: tcp.write_seq.wrapping_sub(tcp.snd_nxt),
+        // The peer's FIN takes a sequence number, and is never read.
+        unread: tcp.rcv_nxt.wrapping_sub(tcp.copied_seq).saturating_sub(u32::from(fin != 0)),
+        received: tcp.bytes_received.saturating_sub(fin),
+        acked: tcp.bytes_acked.saturating_sub(syn),
+        peer_window: tcp.snd_wnd,
+        srtt_us: tcp.srtt_us >> 3,
+        total_retransmits: tcp.total_retrans,
+        retransmits: tcp.retransmits,
+        probes: tcp.probes,
+        error: i32::try_from(tcp.err).unwrap_or(0),
+        soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
+    }
+}
+
+fn some(value: u64) -> Option<u64> {
+    (value != 0).then_some(value)
+}
+
+/// Copies a structure out of the buffer; `None` if the buffer is too short.
+fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: long enough, as just checked; Pod types are valid for every bit pattern; read_unaligned asks for no
+    // alignment.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}

@@ -1,0 +1,9 @@
+//! The eBPF side as user space sees it: what the kernel offers, loading, attaching, reading.
+
+pub mod btf;
+pub mod decode;
+pub mod hooks;
+pub mod load;
+pub mod rights;
+pub mod symbols;
+pub mod tables;

@@ -1,0 +1,158 @@
+//! Names of the few kernel functions that say where a packet was dropped, from `/proc/kallsyms`.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+
+use upstream_trace_core::event::Netfilter;
+
+const PATH: &str = "/proc/kallsyms";
+
+/// Functions of interest and what one of them on the stack says.
+const KNOWN: &[(&str, Says)] = &[
+    ("nft_do_chain", Says::By("nft")),
+    ("ipt_do_table", Says::By("iptables")),
+    ("ip6t_do_table", Says::By("iptables")),
+    ("nf_conntrack_in", Says::By("conntrack")),
+    ("ipv4_conntrack_in", Says::By("conntrack")),
+    ("ipv4_conntrack_local", Says::By("conntrack")),
+    ("ipv6_conntrack_in", Says::By("conntrack")),
+    ("ipv6_conntrack_local", Says::By("conntrack")),
+    ("nft_do_chain_inet", Says::Family("inet")),
+    ("nft_do_chain_ipv4", Says::Family("ip")),
+    ("nft_do_chain_ipv6", Says::Family("ip6")),
+    ("nft_do_chain_netdev", Says::Family("netdev")),
+    ("nft_do_chain_bridge", Says::Family("bridge")),
+    ("nf_hook_slow", Says::Nothing),
+    ("__ip_local_out", Says::Hook("output")),
+    ("__ip6_local_out", Says::Hook("output")),
+    ("ip6_xmit", Says::Hook("output")),
+    ("ip_output", Says::Hook("postrouting")),
+    ("ip6_output", Says::Hook("postrouting")),
+    ("ip_mc_output", Says::Hook("postrouting")),
+    ("ip_local_deliver", Says::Hook("input")),
+    ("ip6_input", Says::Hook("input")),
+    ("ip_rcv", Says::Hook("prerouting")),
+    ("ipv6_rcv", Says::Hook("prerouting")),
+    ("ip_forward", Says::Hook("forward")),
+    ("ip6_forward", Says::Hook("forward")),
+    ("__dev_queue_xmit", Says::Hook("egress")),
+    ("__netif_receive_skb_core", Says::Hook("ingress")),
+];
+
+/// What a function on the stack tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// Who dropped the packet.
+    By(&'static str),
+    /// Family of the nft table.
+    Family(&'static str),
+    /// Netfilter hook; the innermost one counts.
+    Hook(&'static str),
+    /// Only that the drop was netfilter's.
+    Nothing,
+}
+
+/// Address ranges of the known functions.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    ranges: Vec<(u64, u64, &'static str, Says)>,
+}
+
+impl Symbols {
+    /// Reads the kernel's symbols; empty (and every lookup `None`) if they cannot be read.
+    pub fn read() -> Self {
+        File::open(PATH).map(|file| Self::parse(BufReader::new(file))).unwrap_or_default()
+    }
+
+    fn parse(reader: impl BufRead) -> Self {
+        let known: HashMap<&str, (&'static str, Says)> = KNOWN.iter().map(|(name, says)| (*name, (*name, *says))).collect();
+        let mut starts = Vec::new();
+        let mut all = Vec::with_capacity(1 << 17);
+        for line in reader.lines().map_while(Result::ok) {
+            let mut words = line.split_ascii_whitespace();
+            let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
+            let (true, Ok(address)) = (matches!(kind, "t" | "T"), u64::from_str_radix(address, 16)) else { continue };
+            if address == 0 {
+                // Hidden by kptr_restrict.
+                continue;
+            }
+            all.push(address);
+            // Compilers append .constprop.0, .isra.0, .cold and the like.
+            let base = name.split('.').next().unwrap_or(name);
+            if let Some((name, says)) = known.get(base) {
+                starts.push((address, *name, *says));
+            }
+        }
+        all.sort_unstable();
+        let end = |start: u64| all.get(all.partition_point(|address| *address <= start)).copied().unwrap_or(u64::MAX);
+        let mut ranges: Vec<_> = starts.into_iter().map(|(start, name, says)| (start, end(start), name, says)).collect();
+        ranges.sort_unstable_by_key(|range| range.0);
+        Self { ranges }
+    }
+
+    fn find(&self, address: u64) -> Option<(&'static str, Says)> {
+        let after = self.ranges.partition_point(|range| range.0 <= address);
+        let (_, end, name, says) = *self.ranges.get(after.checked_sub(1)?)?;
+        (address < end).then_some((name, says))
+    }
+
+    /// Name of the function that contains this address, if it is one of those that matter.
+    pub fn name(&self, address: u64) -> Option<&'static str> {
+        self.find(address).map(|(name, _)| name)
+    }
+
+    /// Reads a stack, innermost first, as a netfilter drop; `None` if netfilter is not on it.
+    pub fn netfilter(&self, stack: &[u64]) -> Option<Netfilter> {
+        let mut seen = false;
+        let mut found = Netfilter { hook: None, by: "other".to_owned(), family: None };
+        for (_, says) in stack.iter().take_while(|frame| **frame != 0).filter_map(|frame| self.find(*frame)) {
+            match says {
+                Says::By(by) => {
+                    seen = true;
+                    if found.by == "other" {
+                        by.clone_into(&mut found.by);
+                    }
+                }
+                Says::Family(family) => found.family = Some(family.to_owned()),
+                Says::Nothing => seen = true,
+                Says::Hook(hook) => {
+                    if seen {
+                        found.hook = Some(hook.to_owned());
+                    }
+                    break;
+                }
+            }
+        }
+        seen.then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SYMBOLS: &str = "1000 T nft_do_chain\n2000 t nft_do_chain_inet.constprop.0\n3000 T nf_hook_slow\n\
+                           4000 T __ip_local_out\n5000 T something_else\n6000 T ip_output\n0 T hidden\n";
+
+    #[test]
+    fn the_innermost_hook_names_the_place() {
+        let symbols = Symbols::parse(SYMBOLS.as_bytes());
+        let found = symbols.netfilter(&[0x1010, 0x2010, 0x3010, 0x4010, 0x6010]).expect("netfilter");
+        assert_eq!(found.by, "nft");
+        assert_eq!(found.family.as_deref(), Some("inet"));
+        assert_eq!(found.hook.as_deref(), Some("output"));
+    }
+
+    #[test]
+    fn a_drop_elsewhere_is_not_netfilter() {
+        let symbols = Symbols::parse(SYMBOLS.as_bytes());
+        assert_eq!(symbols.netfilter(&[0x5010, 0x4010]), None);
+        assert_eq!(symbols.name(0x5fff), None);
+    }
+
+    #[test]
+    fn without_symbols_nothing_is_claimed() {
+        assert_eq!(Symbols::default().netfilter(&[0x1010]), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! The maps that user space reads and writes, with types.
+
+use std::collections::HashMap as Table;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use upstream_trace_common::{Addr, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker, stats};
+
+use super::load::Kernel;
+
+/// All maps.
+pub struct Tables {
+    /// Events.
+    pub events: RingBuf<MapData>,
+    records: HashMap<MapData, u64, Record>,
+    workers: HashMap<MapData, u32, Worker>,
+    watched: Array<MapData, u64>,
+    listening: Array<MapData, u64>,
+    upstreams: HashMap<MapData, Addr, UpstreamCounters>,
+    unix_paths: HashMap<MapData, UnixPath, u32>,
+    stats: PerCpuArray<MapData, u64>,
+    seeds: HashMap<MapData, SeedKey, Seed>,
+    seeds_left: Array<MapData, u64>,
+    paths: Table<u32, UnixPath>,
+}
+
+impl Tables {
+    /// Takes the maps out of the loaded object.
+    pub fn take(kernel: &mut Kernel) -> Result<Self> {
+        Ok(Self {
+            events: kernel.map("EVENTS")?.try_into().context("the ring buffer")?,
+            records: kernel.map("RECORDS")?.try_into()?,
+            workers: kernel.map("WORKERS")?.try_into()?,
+            watched: kernel.map("WATCHED")?.try_into()?,
+            listening: kernel.map("LISTENING")?.try_into()?,
+            upstreams: kernel.map("UPSTREAMS")?.try_into()?,
+            unix_paths: kernel.map("UNIX_PATHS")?.try_into()?,
+            stats: kernel.map("STATS")?.try_into()?,
+            seeds: kernel.map("SEEDS")?.try_into()?,
+            seeds_left: kernel.map("SEEDS_LEFT")?.try_into()?,
+            paths: Table::new(),
+        })
+    }
+
+    /// Watches this process.
+    pub fn watch(&mut self, pid: u32) -> Result<()> {
+        // Keeps what the kernel side knows of a process that it has found by itself.
+        let _ = self.workers.insert(pid, Worker::default(), 1);
+        self.watched.set(pid & 4095, 1, 0)?;
+        Ok(())
+    }
+
+    /// Stops watching this process.
+    pub fn forget(&mut self, pid: u32) {
+        // The filter in front of the table keeps its entry: another process may share it.
+        let _ = self.workers.remove(&pid);
+    }
+
+    /// Connections on this port are clients.
+    pub fn listening(&mut self, port: u16) -> Result<()> {
+        Ok(self.listening.set(u32::from(port), 1, 0)?)
+    }
+
+    /// Connections to be taken over.
+    pub fn seed(&mut self, seeds: &[(SeedKey, Seed)]) -> Result<()> {
+        let mut left = 0u64;
+        for (key, seed) in seeds {
+            if self.seeds.insert(key, seed, 0).is_ok() {
+                left += 1;
+            }
+        }
+        Ok(self.seeds_left.set(0, left, 0)?)
+    }
+
+    /// Forgets seeds whose connection `alive` does not know any more; true if none is left.
+    pub fn prune_seeds(&mut self, alive: impl Fn(&SeedKey) -> bool) -> Result<bool> {
+        let keys: Vec<SeedKey> = self.seeds.keys().flatten().collect();
+        let mut left = 0u64;
+        for key in keys {
+            if alive(&key) {
+                left += 1;
+            } else {
+                let _ = self.seeds.remove(&key);
+            }
+        }
+        self.seeds_left.set(0, left, 0)?;
+        Ok(left == 0)
+    }
+
+    /// Sums over all CPUs, by index of `upstream_trace_common::stats`.
+    pub fn sums(&self) -> Result<[u64; stats::COUNT as usize]> {
+        let mut sums = [0u64; stats::COUNT as usize];
+        for (index, sum) in (0..stats::COUNT).zip(&mut sums) {
+            *sum = self.stats.get(&index, 0)?.iter().fold(0u64, |sum, cpu| sum.wrapping_add(*cpu));
+        }
+        Ok(sums)
+    }
+
+    /// All live records.
+    pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
+        self.records.iter().flatten().map(|(_, record)| record)
+    }
+
+    /// Removes a record; false if the kernel side has removed it already.
+    pub fn end(&mut self, sk: u64) -> bool {
+        self.records.remove(&sk).is_ok()
+    }
+
+    /// Counters of all upstreams.
+    pub fn upstreams(&self) -> impl Iterator<Item = (Addr, UpstreamCounters)> + '_ {
+        self.upstreams.iter().flatten()
+    }
+
+    /// Whether any unix upstream is known.
+    pub fn has_unix(&self) -> bool {
+        self.unix_paths.keys().next().is_some()
+    }
+
+    /// The unix path with this number.
+    pub fn path(&mut self, id: u32) -> Option<UnixPath> {
+        if let Some(path) = self.paths.get(&id) {
+            return Some(*path);
+        }
+        self.paths = self.unix_paths.iter().flatten().map(|(path, id)| (id, path)).collect();
+        self.paths.get(&id).copied()
+    }
+}
+
+/// Whether the descriptor still is what it was; for unix connections whose end no hook saw.
+pub fn descriptor_exists(pid: u32, fd: i32) -> bool {
+    Path::new("/proc").join(pid.to_string()).join("fd").join(fd.to_string()).symlink_metadata().is_ok()
+}
