@@ -43,11 +43,18 @@ impl Connection {
     /// Sends a request; `keep` asks to leave the connection open.
     pub fn send(&mut self, method: &str, path: &str, body: &[u8], keep: bool) -> Result<()> {
         let connection = if keep { "keep-alive" } else { "close" };
-        let length = if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: lab\r\n{length}Connection: {connection}\r\n\r\n");
+        let length =
+            if method == "GET" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: lab\r\n{length}Connection: {connection}\r\n\r\n");
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(body);
-        self.stream.write_all(&bytes).context("send to nginx")
+        self.send_bytes(&bytes)
+    }
+
+    /// Sends bytes as they are.
+    pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).context("send to nginx")
     }
 
     /// Reads one answer.

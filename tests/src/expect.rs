@@ -36,6 +36,14 @@ impl BitOr for Confidence {
     }
 }
 
+impl BitOr<Confidence> for Confidences {
+    type Output = Self;
+
+    fn bitor(self, other: Confidence) -> Self {
+        Self(self.0 | other as u8)
+    }
+}
+
 impl Confidences {
     fn names(self) -> Vec<&'static str> {
         let all = [(1, "proven"), (2, "likely"), (4, "possible")];
@@ -80,7 +88,8 @@ impl<'lab> Expected<'lab> {
     pub fn confidence(self, allowed: impl Into<Confidences>) -> Self {
         let names = allowed.into().names();
         let expected = names.join(" or ");
-        let this = self.check("confidence", &expected, |got| got.as_str().is_some_and(|got| names.contains(&got)));
+        let this =
+            self.check("confidence", &expected, |got| got.as_str().is_some_and(|got| names.contains(&got)));
         let unsure = this.object.as_ref().is_some_and(|object| object["confidence"] == "possible");
         if unsure {
             return this.check("alternatives", "a list of rivals", |got| {
@@ -158,7 +167,9 @@ impl<'lab> Expected<'lab> {
     /// The error.log line, joined.
     pub fn joined(self, text: &str) -> Self {
         let expected = format!("a line that says {text}");
-        self.check("log", &expected, |got| got["message"].as_str().is_some_and(|message| message.contains(text)))
+        self.check("log", &expected, |got| {
+            got["message"].as_str().is_some_and(|message| message.contains(text))
+        })
     }
 
     /// The object, if the tool ran and printed it.

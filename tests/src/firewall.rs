@@ -16,7 +16,12 @@ pub struct Firewall<'world> {
 
 impl<'world> Firewall<'world> {
     /// A chain `inet lab HOOK` at this hook with this rule; write `counter` into the rule.
-    pub fn nft(world: &'world World<'_>, namespace: &'world Namespace, hook: &str, rule: &str) -> Result<Self> {
+    pub fn nft(
+        world: &'world World<'_>,
+        namespace: &'world Namespace,
+        hook: &str,
+        rule: &str,
+    ) -> Result<Self> {
         namespace.script(&format!(
             "nft -f - <<'END'
 table inet lab {{ chain {hook} {{ type filter hook {hook} priority 0; policy accept; {rule}; }} }}
@@ -78,7 +83,9 @@ mod tests {
         assert!(counted("tcp dport 1 counter packets 3 bytes 180 drop"));
         assert!(!counted("tcp dport 1 counter packets 0 bytes 0 drop"));
         let list = |count| {
-            format!("Chain OUTPUT (policy ACCEPT 9 packets, 9 bytes)\n pkts bytes target\n {count} 60 DROP tcp")
+            format!(
+                "Chain OUTPUT (policy ACCEPT 9 packets, 9 bytes)\n pkts bytes target\n {count} 60 DROP tcp"
+            )
         };
         assert!(counted(&list(1)));
         assert!(!counted(&list(0)));

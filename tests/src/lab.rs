@@ -36,7 +36,8 @@ impl Mode {
             Some(path) if path.is_file() => Self::Tool(std::path::absolute(&path).unwrap_or(path)),
             Some(path) => Self::Nothing(format!("UPSTREAM_TRACE_BIN: there is no file {}", path.display())),
             None => Self::Nothing(
-                "set UPSTREAM_TRACE_BIN to the tool, or UPSTREAM_TRACE_LAB=worlds to check the faults alone".into(),
+                "set UPSTREAM_TRACE_BIN to the tool, or UPSTREAM_TRACE_LAB=worlds to check the faults alone"
+                    .into(),
             ),
         }
     }
@@ -61,14 +62,16 @@ pub struct Lab {
 impl Lab {
     /// Runs a scenario; the error carries every complaint and what the tool and nginx said.
     pub fn run(mode: &Mode, body: Body) -> Result<(), String> {
-        let lab =
-            Self { mode: mode.clone(), complaints: Mutex::default(), transcript: Mutex::default() };
+        let lab = Self { mode: mode.clone(), complaints: Mutex::default(), transcript: Mutex::default() };
         match catch_unwind(AssertUnwindSafe(|| body(&lab))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => lab.complain(format!("{error:#}")),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
-                lab.complain(format!("panic: {}", text.or_else(|| panic.downcast_ref().copied()).unwrap_or("?")));
+                lab.complain(format!(
+                    "panic: {}",
+                    text.or_else(|| panic.downcast_ref().copied()).unwrap_or("?")
+                ));
             }
         }
         let complaints = lab.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -102,8 +102,12 @@ impl<'lab> Seen<'lab> {
             format!("the summary counts {} failures, there are {count} lines", summary["failures"])
         });
         self.lab.check(summary["lost"] == 0, || format!("the summary counts {} lost", summary["lost"]));
-        let by_cause: u64 =
-            summary["by_cause"].as_array().into_iter().flatten().filter_map(|row| row["count"].as_u64()).sum();
+        let by_cause: u64 = summary["by_cause"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|row| row["count"].as_u64())
+            .sum();
         self.lab.check(by_cause == count as u64, || {
             format!("by_cause of the summary adds up to {by_cause}, there are {count} failures")
         });
@@ -113,7 +117,8 @@ impl<'lab> Seen<'lab> {
     pub fn nothing_at_all(&self) {
         self.nothing_else();
         for value in self.of_type("pending") {
-            self.lab.complain(format!("pending, and nothing is wrong: {} {}", value["cause"], value["upstream"]));
+            self.lab
+                .complain(format!("pending, and nothing is wrong: {} {}", value["cause"], value["upstream"]));
         }
     }
 

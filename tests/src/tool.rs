@@ -160,7 +160,8 @@ fn wait(
         if begin.elapsed() >= limit || !more() {
             return None;
         }
-        let (next, _) = lines.news.wait_timeout(seen, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner);
+        let (next, _) =
+            lines.news.wait_timeout(seen, Duration::from_millis(50)).unwrap_or_else(PoisonError::into_inner);
         seen = next;
     }
 }

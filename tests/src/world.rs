@@ -9,12 +9,13 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use socket2::Socket;
 
 use crate::client::{Connection, Reply};
 use crate::lab::Lab;
 use crate::netns::Namespace;
 use crate::nginx::{Config, Nginx};
-use crate::origin::{Origin, Script};
+use crate::origin::{Origin, OriginProcess, Script, fill};
 use crate::topology::Topology;
 use crate::util::wait_until;
 
@@ -69,6 +70,11 @@ impl<'lab> WorldBuilder<'lab> {
     /// Adds a directive to `location /`.
     pub fn location(self, directive: &str) -> Self {
         self.config(|config| config.location.push(directive.into()))
+    }
+
+    /// Adds a directive to the group of peers.
+    pub fn group(self, directive: &str) -> Self {
+        self.config(|config| config.group.push(directive.into()))
     }
 
     /// Makes it.
@@ -149,13 +155,29 @@ impl<'lab> World<'lab> {
         in_folder(&self.folder.0, &format!("unix:{name}"))
     }
 
-    /// Starts an origin where its address belongs: 127.0.0.1, `[::1]` and .1 beside nginx, others in `up`.
+    /// Where an address belongs: 127.0.0.1, `[::1]` and .1 beside nginx, others in `up`.
+    #[must_use]
+    pub fn home(&self, address: &str) -> &Namespace {
+        let beside =
+            ["127.", "[::1]", "10.99.0.1:", "[fd99::1]"].iter().any(|start| address.starts_with(start));
+        if beside { self.ng() } else { self.up() }
+    }
+
+    /// Starts an origin where its address belongs.
     pub fn origin(&self, address: &str, script: Script) -> Result<Rc<Origin>> {
-        let beside = ["127.", "[::1]", "10.99.0.1:", "[fd99::1]"].iter().any(|start| address.starts_with(start));
-        let namespace = if beside { self.ng() } else { self.up() };
-        let origin = Rc::new(Origin::start(namespace, &in_folder(&self.folder.0, address), script)?);
+        let origin = Rc::new(Origin::start(self.home(address), &in_folder(&self.folder.0, address), script)?);
         self.origins.borrow_mut().push(Rc::clone(&origin));
         Ok(origin)
+    }
+
+    /// Starts an origin that is a process of its own: reads requests, never answers.
+    pub fn origin_process(&self, address: &str) -> Result<OriginProcess> {
+        OriginProcess::start(self.home(address), &in_folder(&self.folder.0, address))
+    }
+
+    /// Fills the queue of a listener from its own host, until no more fit.
+    pub fn fill(&self, address: &str) -> Result<Vec<Socket>> {
+        fill(self.home(address), &in_folder(&self.folder.0, address))
     }
 
     /// Ends an origin; its handle must be the last one.
@@ -226,7 +248,8 @@ impl<'lab> World<'lab> {
     /// Waits for a line in access.log that begins so.
     pub fn wait_access(&self, begin: &str) {
         let limit = Duration::from_secs(5);
-        let found = wait_until(begin, limit, || self.access_log().lines().any(|line| line.starts_with(begin)));
+        let found =
+            wait_until(begin, limit, || self.access_log().lines().any(|line| line.starts_with(begin)));
         self.lab.check(found.is_ok(), || format!("no line in access.log begins with {begin}"));
     }
 
@@ -273,7 +296,9 @@ impl Answer<'_> {
     /// Checks the size of a complete body.
     pub fn body(self, size: usize) -> Self {
         let Reply { body, complete, .. } = self.reply;
-        self.world.lab.check(body == size && complete, || format!("{body} bytes of body, complete: {complete}"));
+        self.world
+            .lab
+            .check(body == size && complete, || format!("{body} bytes of body, complete: {complete}"));
         self
     }
 

@@ -12,6 +12,8 @@ pub struct Config {
     pub user: String,
     /// `worker_processes`.
     pub workers: usize,
+    /// `worker_connections`.
+    pub connections: usize,
     /// Parameters of each `server` in the group that `/` goes to: address, and what follows it.
     pub peers: Vec<String>,
     /// `keepalive`, 0 for none.
@@ -40,6 +42,7 @@ impl Default for Config {
             program: String::new(),
             user: "root".into(),
             workers: 1,
+            connections: 4096,
             peers: Vec::new(),
             keepalive: 0,
             connect_timeout: "2s".into(),
@@ -60,9 +63,11 @@ impl Config {
     pub fn text(&self, folder: &Path) -> String {
         let mut text = String::new();
         let folder = folder.display();
-        let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|of| format!("{of}_temp_path temp/{of};"));
+        let temp = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|of| format!("{of}_temp_path temp/{of};"));
         let group = if self.keepalive > 0 { format!("keepalive {};", self.keepalive) } else { String::new() };
-        let pooled = if self.keepalive > 0 { "proxy_http_version 1.1; proxy_set_header Connection '';" } else { "" };
+        let pooled =
+            if self.keepalive > 0 { "proxy_http_version 1.1; proxy_set_header Connection '';" } else { "" };
         let peers: String = self.peers.iter().fold(String::new(), |mut peers, peer| {
             let _infallible = write!(peers, "server {peer}; ");
             peers
@@ -81,7 +86,7 @@ worker_processes {};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log error;
 {}
-events {{ worker_connections 4096; }}
+events {{ worker_connections {}; }}
 http {{
   log_format lab '$status|$upstream_status|$upstream_addr|$upstream_bytes_sent|$request';
   access_log {folder}/access.log lab;
@@ -104,6 +109,7 @@ http {{
             self.user,
             self.workers,
             self.main.join("\n"),
+            self.connections,
             temp.join(" "),
             self.connect_timeout,
             self.send_timeout,

@@ -1,5 +1,8 @@
 //! Origins: servers that do what a script says, each on threads inside a namespace.
 
+mod dns;
+mod fill;
+mod process;
 mod script;
 mod serve;
 
@@ -14,6 +17,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+pub use dns::{Dns, Says};
+pub use fill::fill;
+pub use process::{ORIGIN_PROCESS, OriginProcess, serve_forever};
 pub use script::{Script, Step, response};
 
 use crate::netns::Namespace;
@@ -51,7 +57,8 @@ pub struct Origin {
 impl Origin {
     /// Listens on `ip:port`, `[ip6]:port` or `unix:/path`.
     pub fn start(namespace: &Namespace, address: &str, script: Script) -> Result<Self> {
-        let listener = namespace.run(|| listen(address, &script).with_context(|| format!("listen on {address}")))?;
+        let listener =
+            namespace.run(|| listen(address, &script).with_context(|| format!("listen on {address}")))?;
         let shared = Arc::new(Shared::default());
         if !script.accepts {
             return Ok(Self { shared, thread: None, _idle: Some(listener) });
@@ -111,12 +118,17 @@ fn listen(address: &str, script: &Script) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Reads `ip:port` or `unix:/path`; a file that is in the way of a socket is removed.
-pub fn parse(address: &str) -> Result<(Domain, SockAddr)> {
+/// Reads `ip:port` or `unix:/path`; a file that is in the way of a new socket is removed.
+fn parse(address: &str) -> Result<(Domain, SockAddr)> {
+    if let Some(path) = address.strip_prefix("unix:").filter(|path| Path::new(path).exists()) {
+        fs::remove_file(path)?;
+    }
+    parse_existing(address)
+}
+
+/// Reads `ip:port` or `unix:/path`.
+fn parse_existing(address: &str) -> Result<(Domain, SockAddr)> {
     if let Some(path) = address.strip_prefix("unix:") {
-        if Path::new(path).exists() {
-            fs::remove_file(path)?;
-        }
         return Ok((Domain::UNIX, SockAddr::unix(path)?));
     }
     let address: SocketAddr = address.parse().with_context(|| format!("not an address: {address}"))?;

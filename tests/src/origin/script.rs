@@ -9,6 +9,8 @@ pub enum Step {
     Request,
     /// Reads only the head of a request, and only as much as that takes.
     Head,
+    /// Reads whatever comes first.
+    Bytes,
     /// Sends these bytes.
     Send(Vec<u8>),
     /// Waits.

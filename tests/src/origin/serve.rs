@@ -51,6 +51,12 @@ impl Serving<'_> {
         match step {
             Step::Request => self.request(),
             Step::Head => self.head(),
+            Step::Bytes => {
+                while self.buffer.is_empty() {
+                    self.read()?;
+                }
+                Ok(())
+            }
             Step::Send(bytes) => (&*self.socket).write_all(bytes).map_err(|_| Some(End(None))),
             Step::Sleep(time) => self.sleep(*time),
             Step::UntilClosed => loop {

@@ -2,16 +2,21 @@
 
 mod scenarios;
 
+use std::env;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
+use upstream_trace_tests::origin::{ORIGIN_PROCESS, serve_forever};
 use upstream_trace_tests::{Lab, Mode};
 
 /// Scenarios wait more than they work; more of them at once would disturb each other's timing.
 const AT_ONCE: usize = 4;
 
 fn main() -> ExitCode {
+    if let Ok(address) = env::var(ORIGIN_PROCESS) {
+        return if serve_forever(&address).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).clamp(1, AT_ONCE));
     let mode = Mode::from_environment();

@@ -41,7 +41,8 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace(&[])?;
         world.get("/").status(502).log("failed (111: Connection refused)");
         let seen = trace.finish()?;
-        let failure = seen.failure("socket-refused").confidence(Proven | Likely).upstream(&world.unix("app.sock"));
+        let failure =
+            seen.failure("socket-refused").confidence(Proven | Likely).upstream(&world.unix("app.sock"));
         failure.transport("unix").phase("connect").status(502).errno(111);
         seen.nothing_else();
         Ok(())
@@ -63,7 +64,8 @@ fn port(lab: &Lab, upstream: &str) -> Result<()> {
     let trace = world.trace(&[])?;
     world.get("/").status(502).log("connect() failed (111: Connection refused)");
     let seen = trace.finish()?;
-    let failure = seen.failure("port-refused").confidence(Proven | Likely).upstream(upstream).transport("tcp");
+    let failure =
+        seen.failure("port-refused").confidence(Proven | Likely).upstream(upstream).transport("tcp");
     let failure = failure.phase("connect").status(502).errno(111).recovered(false).reused(false);
     failure.evidence("reset").joined("connect() failed (111: Connection refused)");
     seen.nothing_else();

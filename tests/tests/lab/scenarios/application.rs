@@ -1,0 +1,149 @@
+//! The application broke the exchange.
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use upstream_trace_tests::origin::{Script, Step};
+use upstream_trace_tests::util::ms;
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario};
+
+const V4: &str = "10.99.0.2:8081";
+const V6: &str = "[fd99::2]:8081";
+const CLOSED: &str = "upstream prematurely closed connection while reading response header from upstream";
+const RESET: &str =
+    "recv() failed (104: Connection reset by peer) while reading response header from upstream";
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("premature-close/tcp4", |lab| breaks(lab, V4, Script::read_then_fin(), "premature-close", CLOSED)),
+    ("premature-close/tcp6", |lab| breaks(lab, V6, Script::read_then_fin(), "premature-close", CLOSED)),
+    ("premature-close/unix", |lab| {
+        breaks(lab, "unix:app.sock", Script::read_then_fin(), "premature-close", CLOSED)
+    }),
+    ("premature-close/half-a-header", |lab| {
+        let half = Step::Send(b"HTTP/1.1 200 OK\r\nContent-".to_vec());
+        let script = Script::new(vec![Step::Request, half, Step::Close]);
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, script)?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(502).log(CLOSED);
+        let seen = trace.finish()?;
+        seen.failure_of(&["premature-close", "truncated-response"]).upstream(V4).status(502);
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("reset-by-backend/tcp4", |lab| breaks(lab, V4, Script::read_then_rst(), "reset-by-backend", RESET)),
+    ("reset-by-backend/tcp6", |lab| breaks(lab, V6, Script::read_then_rst(), "reset-by-backend", RESET)),
+    ("reset-by-backend/loopback", |lab| {
+        breaks(lab, "127.0.0.1:8081", Script::read_then_rst(), "reset-by-backend", RESET)
+    }),
+    ("reset-by-backend/unread-request", |lab| {
+        let script = Script::new(vec![Step::Sleep(ms(200)), Step::Close]);
+        breaks(lab, V4, script, "reset-by-backend", RESET)
+    }),
+    ("reset-by-backend/unix-unread-request", |lab| {
+        let script = Script::new(vec![Step::Sleep(ms(200)), Step::Close]);
+        breaks(lab, "unix:app.sock", script, "reset-by-backend", RESET)
+    }),
+    ("reset-by-backend/in-the-body", |lab| {
+        let script = Script::partial_then_rst(100, 100_000);
+        truncates(
+            lab,
+            V4,
+            script,
+            "reset-by-backend",
+            "(104: Connection reset by peer) while reading upstream",
+        )
+    }),
+    ("truncated-response/tcp4", |lab| {
+        truncates(lab, V4, Script::partial_then_fin(100, 1000), TRUNCATED.0, TRUNCATED.1)
+    }),
+    ("truncated-response/unix", |lab| {
+        truncates(lab, "unix:app.sock", Script::partial_then_fin(100, 1000), TRUNCATED.0, TRUNCATED.1)
+    }),
+    ("request-rejected-early/tcp4", |lab| rejected(lab, V4)),
+    ("request-rejected-early/loopback", |lab| rejected(lab, "127.0.0.1:8081")),
+    ("header-too-big/tcp4", |lab| {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nX-Big: ".to_vec();
+        bytes.resize(20_000, b'x');
+        let script = Script::says(&[&bytes[..], b"\r\n\r\n"].concat());
+        breaks(
+            lab,
+            V4,
+            script,
+            "header-too-big",
+            "upstream sent too big header while reading response header",
+        )
+    }),
+    ("invalid-response/bad-header", |lab| {
+        let script = Script::says(b"HTTP/1.1 200 OK\r\nX-Bad\0: yes\r\n\r\n");
+        breaks(lab, V4, script, "invalid-response", "upstream sent invalid header")
+    }),
+    ("upstream-error-status/502", |lab| passes_on(lab, "502 Bad Gateway", 502)),
+    ("upstream-error-status/504", |lab| passes_on(lab, "504 Gateway Time-out", 504)),
+    ("backend-crashed/loopback", |lab| crashes(lab, "127.0.0.1:8081")),
+    ("backend-crashed/unix", |lab| crashes(lab, "unix:app.sock")),
+];
+
+const TRUNCATED: (&str, &str) =
+    ("truncated-response", "upstream prematurely closed connection while reading upstream");
+
+fn breaks(lab: &Lab, upstream: &str, script: Script, cause: &str, says: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let _origin = world.origin(upstream, script)?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(502).log(says);
+    let seen = trace.finish()?;
+    let failure = seen.failure(cause).confidence(Proven | Likely | Possible).status(502).joined(says);
+    failure.reused(false).phase_of(&["wait", "receive"]);
+    seen.nothing_else();
+    Ok(())
+}
+
+fn truncates(lab: &Lab, upstream: &str, script: Script, cause: &str, says: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let _origin = world.origin(upstream, script)?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(200).truncated().log(says);
+    let seen = trace.finish()?;
+    seen.failure(cause).confidence(Proven | Likely | Possible).phase("receive").joined(says);
+    seen.nothing_else();
+    Ok(())
+}
+
+fn rejected(lab: &Lab, upstream: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let _origin = world.origin(upstream, Script::reject_early())?;
+    let trace = world.trace(&[])?;
+    world.post("/", 16 << 20).status(502).log("while sending request to upstream");
+    let seen = trace.finish()?;
+    let failure =
+        seen.failure("request-rejected-early").confidence(Proven | Likely | Possible).upstream(upstream);
+    failure.phase("send").status(502);
+    seen.nothing_else();
+    Ok(())
+}
+
+fn passes_on(lab: &Lab, answer: &str, status: u16) -> Result<()> {
+    let world = lab.world().upstream(V4).start()?;
+    let _origin = world.origin(V4, Script::status(answer))?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(status);
+    world.nginx_is_silent();
+    let seen = trace.finish()?;
+    seen.failure("upstream-error-status").upstream(V4).status(status).phase("receive");
+    seen.nothing_else();
+    Ok(())
+}
+
+fn crashes(lab: &Lab, upstream: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let mut origin = world.origin_process(upstream)?;
+    let trace = world.trace(&[])?;
+    let mut client = world.begin("GET", "/", &[])?;
+    world.pause(ms(300));
+    origin.kill(Signal::SIGKILL)?;
+    world.answer(client.receive()).status(502).log(CLOSED);
+    let seen = trace.finish()?;
+    seen.failure("backend-crashed").confidence(Proven | Likely).phase("wait").status(502);
+    seen.nothing_else();
+    Ok(())
+}
