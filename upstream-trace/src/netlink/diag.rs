@@ -321,3 +321,79 @@ fn file_of(file: &Vfs) -> (u32, u32) {
     }
     (super::u32_at(&bytes, 4).unwrap_or(0), super::u32_at(&bytes, 0).unwrap_or(0))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A TCP socket with these ends, and nothing else.
+    pub(crate) fn tcp(local: &str, remote: &str, state: u8) -> TcpSocket {
+        TcpSocket {
+            local: local.parse().unwrap(),
+            remote: remote.parse().unwrap(),
+            state,
+            inode: 1,
+            uid: 0,
+            rqueue: 0,
+            wqueue: 0,
+            retransmits: 0,
+            timer: None,
+            v6_only: None,
+            info: None,
+        }
+    }
+
+    /// A unix stream socket.
+    pub(crate) fn unix(inode: u32, name: Option<&str>, peer: Option<u32>) -> UnixSocket {
+        UnixSocket {
+            inode,
+            peer,
+            name: name.map(str::to_owned),
+            file: None,
+            stream: true,
+            listening: false,
+            rqueue: 0,
+            wqueue: 0,
+            waiting: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn this_process_sees_its_own_sockets() {
+        use std::net::{TcpListener, TcpStream};
+        let mut diag = Diag::open().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = TcpStream::connect(address).unwrap();
+        let local = client.local_addr().unwrap();
+
+        let found = diag.listener_for(address, 1).unwrap().unwrap();
+        assert_eq!((found.local, found.rqueue), (address, 1), "one connection waits");
+        assert_eq!(diag.listeners(address.port()).unwrap(), [found]);
+        let connection = diag.tcp_socket(local, address).unwrap().unwrap();
+        assert_eq!((connection.local, connection.remote), (local, address));
+        assert!(connection.is_established() && connection.info.is_some());
+        let listed =
+            diag.tcp_sockets(Family::V4, States::ESTABLISHED, |socket| socket.local == local).unwrap();
+        assert_eq!(listed.len(), 1);
+        assert_eq!(listed[0].inode, connection.inode);
+        drop(listener);
+        assert_eq!(diag.listener_for(address, 1).unwrap(), None);
+    }
+
+    #[test]
+    fn a_unix_listener_shows_its_queue() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+        let name = format!("diag-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let _listener = UnixListener::bind_addr(&address).unwrap();
+        let _client = UnixStream::connect_addr(&address).unwrap();
+        let mut diag = Diag::open().unwrap();
+        let sockets = diag.unix_sockets(true).unwrap();
+        let wanted = format!("@{name}");
+        let found = sockets.iter().find(|socket| socket.name.as_ref() == Some(&wanted)).unwrap();
+        assert!(found.listening && found.stream);
+        assert_eq!((found.rqueue, found.waiting.len()), (1, 1));
+    }
+}

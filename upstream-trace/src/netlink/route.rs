@@ -149,3 +149,34 @@ fn state_name(state: NeighbourState) -> &'static str {
         _ => "none",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_address_is_local() {
+        let found = Routes::open().unwrap().route_to(Ipv4Addr::LOCALHOST.into(), 0).unwrap();
+        assert!(matches!(found.route, Route::Found { gateway: None, local: true, .. }), "{found:?}");
+        assert!(!found.real_link);
+    }
+
+    #[test]
+    fn a_missing_neighbour_is_none() {
+        let mut routes = Routes::open().unwrap();
+        assert_eq!(routes.neighbour(Ipv4Addr::new(192, 0, 2, 1).into(), 1, None).unwrap(), None);
+    }
+
+    #[test]
+    fn described_refusals_have_the_errno_of_answered_ones() {
+        assert_eq!(refusal_of(RouteType::BlackHole), Some(libc::EINVAL));
+        assert_eq!(refusal_of(RouteType::Unicast), None);
+    }
+
+    #[test]
+    fn an_unspecified_gateway_is_none() {
+        let gateway = |ip: [u8; 4]| gateway_of(&RouteAttribute::Gateway(RouteAddress::Inet(ip.into())));
+        assert_eq!(gateway([0; 4]), None);
+        assert_eq!(gateway([10, 0, 0, 1]), Some(IpAddr::from([10, 0, 0, 1])));
+    }
+}

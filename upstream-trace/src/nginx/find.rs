@@ -2,36 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 
-use procfs::process::Process;
-
-/// Longest command line that is looked at.
-const CMDLINE: u64 = 4096;
-
-/// What a process of nginx is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Starts and supervises the others.
-    Master,
-    /// Serves requests.
-    Worker,
-    /// A worker that finishes its requests after a reload or upgrade.
-    Draining,
-    /// Master and worker in one: `master_process off`.
-    Single,
-    /// Cache manager, cache loader or another helper; makes no upstream connections.
-    Helper,
-}
-
-impl Role {
-    /// It makes upstream connections.
-    #[must_use]
-    pub fn serves(self) -> bool {
-        matches!(self, Self::Worker | Self::Draining | Self::Single)
-    }
-}
+use super::process::{Role, Seen};
 
 /// The processes to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -151,140 +124,6 @@ impl fmt::Display for Master {
     }
 }
 
-/// A process, as far as finding nginx needs it.
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    pid: u32,
-    parent: u32,
-    started: u64,
-    comm: String,
-    /// Base name of the program file.
-    program: String,
-    program_path: String,
-    arguments: Vec<String>,
-}
-
-impl Seen {
-    fn read(pid: u32) -> Option<Self> {
-        let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-        let stat = process.stat().ok()?;
-        let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        let path = path.to_string_lossy();
-        let path = path.strip_suffix(" (deleted)").unwrap_or(&path);
-        let mut cmdline = Vec::new();
-        File::open(format!("/proc/{pid}/cmdline")).ok()?.take(CMDLINE).read_to_end(&mut cmdline).ok()?;
-        Some(Self {
-            pid,
-            parent: u32::try_from(stat.ppid).unwrap_or(0),
-            started: stat.starttime,
-            comm: stat.comm,
-            program: path.rsplit('/').next().unwrap_or_default().to_owned(),
-            program_path: path.to_owned(),
-            arguments: split_arguments(&cmdline),
-        })
-    }
-
-    fn role(&self) -> Option<Role> {
-        role_of_title(self.title()).or_else(|| {
-            let runs = is_nginx(&self.program) && !self.arguments.iter().any(|argument| is_command(argument));
-            runs.then_some(Role::Single)
-        })
-    }
-
-    fn title(&self) -> &str {
-        self.arguments.first().map_or("", String::as_str)
-    }
-
-    fn has_name(&self, name: &str) -> bool {
-        self.comm == name
-            || self.program == name
-            || self.title().split_once(": ").is_some_and(|(program, _)| program == name)
-            || self.title().split(' ').next().and_then(|path| path.rsplit('/').next()) == Some(name)
-    }
-
-    /// The command line in one line; of a kernel thread its name.
-    fn describe(&self) -> String {
-        let line = if self.arguments.is_empty() { self.comm.clone() } else { self.arguments.join(" ") };
-        line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
-    }
-
-    /// The argument of `-c`, also where the title of a master holds all arguments in one.
-    fn config(&self) -> Option<String> {
-        let words: Vec<&str> =
-            self.arguments.iter().flat_map(|argument| argument.split_whitespace()).collect();
-        let at = words.iter().position(|word| word.starts_with("-c"))?;
-        let attached = words[at].trim_start_matches("-c");
-        let path = if attached.is_empty() { words.get(at + 1).copied()? } else { attached };
-        Some(path.to_owned())
-    }
-
-    fn version(&self) -> Option<String> {
-        let titled =
-            self.title().split_whitespace().find_map(|word| word.strip_prefix('v').filter(|v| is_version(v)));
-        let in_path = || {
-            let mut parts = self.program_path.split('/').flat_map(|part| part.split('-'));
-            parts.find(|part| is_version(part))
-        };
-        titled.or_else(in_path).map(str::to_owned)
-    }
-}
-
-/// `1.25.3`: three numbers.
-fn is_version(text: &str) -> bool {
-    let mut numbers = text.split('.');
-    numbers
-        .by_ref()
-        .take(3)
-        .filter(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
-        .count()
-        == 3
-        && numbers.next().is_none()
-}
-
-/// nginx and what is made of it, by the name of the program file.
-fn is_nginx(program: &str) -> bool {
-    ["nginx", "nginx-debug", "openresty", "tengine", "angie", "freenginx"].contains(&program)
-        || program.strip_prefix("nginx-").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-}
-
-/// Options with which the program only checks something or signals another one.
-fn is_command(argument: &str) -> bool {
-    ["-s", "-t", "-T", "-v", "-V", "-h", "-?"].iter().any(|option| argument.starts_with(option))
-}
-
-fn split_arguments(cmdline: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(cmdline);
-    let text = text.trim_end_matches(['\0', ' ']);
-    if text.is_empty() {
-        return Vec::new();
-    }
-    text.split('\0').map(|argument| argument.trim_end().to_owned()).collect()
-}
-
-/// What a process says of itself: `nginx: worker process`, and the same with another program's name.
-fn role_of_title(title: &str) -> Option<Role> {
-    let (program, rest) = title.split_once(": ")?;
-    if program.contains(' ') {
-        return None;
-    }
-    if rest.starts_with("master process") {
-        Some(Role::Master)
-    } else if rest.starts_with("worker process") {
-        Some(if rest.contains("is shutting down") { Role::Draining } else { Role::Worker })
-    } else if ["cache manager", "cache loader", "privileged agent"].iter().any(|name| rest.starts_with(name))
-    {
-        Some(Role::Helper)
-    } else {
-        None
-    }
-}
-
-/// What process `pid` is for; `None` if it is gone or no nginx.
-#[must_use]
-pub fn role_of(pid: u32) -> Option<Role> {
-    Seen::read(pid)?.role()
-}
-
 /// Finds what to watch by a name such as `nginx`, or a pid.
 ///
 /// # Errors
@@ -382,4 +221,89 @@ fn describe_master(seen: &Seen) -> Master {
     let started = seen.started as f64 / procfs::ticks_per_second() as f64;
     let age = std::time::Duration::try_from_secs_f64((uptime - started).max(0.0)).unwrap_or_default();
     Master { pid: seen.pid, age_s: age.as_secs(), config: seen.config() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nginx::process::tests::seen;
+
+    fn host() -> Vec<Seen> {
+        vec![
+            seen(1, 0, "init", "init"),
+            seen(10, 1, "nginx", "nginx: master process nginx"),
+            seen(12, 10, "nginx", "nginx: worker process"),
+            seen(11, 10, "nginx", "nginx: worker process is shutting down"),
+            seen(13, 10, "nginx", "nginx: cache manager process"),
+            seen(20, 1, "bash", "bash"),
+        ]
+    }
+
+    #[test]
+    fn a_name_finds_the_master_and_its_children() {
+        let found = by_name("nginx", &host()).unwrap();
+        assert_eq!(found, Found { master: Some(10), workers: vec![11, 12], other: vec![13], version: None });
+        assert_eq!(by_pid(10, &host()).unwrap(), found);
+    }
+
+    #[test]
+    fn a_worker_is_watched_alone() {
+        assert_eq!(by_pid(12, &host()).unwrap(), Found { workers: vec![12], ..Found::default() });
+    }
+
+    #[test]
+    fn during_an_upgrade_the_old_master_leads() {
+        let mut host = host();
+        host.push(seen(30, 10, "nginx", "nginx: master process nginx"));
+        host.push(seen(31, 30, "nginx", "nginx: worker process"));
+        let found = by_name("nginx", &host).unwrap();
+        assert_eq!((found.master, found.workers, found.other), (Some(10), vec![11, 12, 31], vec![13, 30]));
+        assert_eq!(by_pid(30, &host).unwrap().workers, [31]);
+    }
+
+    #[test]
+    fn without_a_master() {
+        let orphans = [seen(12, 1, "nginx", "nginx: worker process")];
+        assert_eq!(by_name("nginx", &orphans).unwrap(), Found { workers: vec![12], ..Found::default() });
+        let single = [seen(5, 1, "nginx", "nginx|-g|master_process off;")];
+        let found = Found { master: Some(5), workers: vec![5], ..Found::default() };
+        assert_eq!(by_name("nginx", &single).unwrap(), found);
+        assert_eq!(by_pid(5, &single).unwrap(), found);
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let mut host = host();
+        let message = |error: FindError| error.to_string();
+        let missing = message(by_name("ngnix", &host).unwrap_err());
+        assert!(
+            missing.contains("'ngnix'") && missing.contains("10 (nginx: master process nginx)"),
+            "{missing}"
+        );
+        let none = message(by_name("nginx", &host[..1]).unwrap_err());
+        assert!(none.contains("is nginx running?"), "{none}");
+        assert!(message(by_pid(99, &host).unwrap_err()).contains("no process 99"));
+        let other = message(by_pid(20, &host).unwrap_err());
+        assert!(other.contains("not an nginx but 'bash'"), "{other}");
+        let helper = message(by_pid(13, &host).unwrap_err());
+        assert!(helper.contains("--pid 10"), "{helper}");
+        host.push(seen(40, 1, "nginx", "nginx: master process nginx -c /etc/b.conf"));
+        let several = message(by_name("nginx", &host).unwrap_err());
+        assert!(
+            several.starts_with("2 nginx masters are running: 10 (") && several.contains("-c /etc/b.conf"),
+            "{several}"
+        );
+        for text in [missing, none, other, helper, several] {
+            assert!(!text.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn ages_are_readable() {
+        let age = |age_s| Master { pid: 7, age_s, config: None }.to_string();
+        assert_eq!(age(59), "7 (up 59 s)");
+        assert_eq!(age(3599), "7 (up 59 min)");
+        assert_eq!(age(3600), "7 (up 1 h 0 min)");
+        assert_eq!(age(48 * 3600), "7 (up 2 days)");
+    }
 }

@@ -3,21 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 
 use procfs::process::Process;
-use upstream_trace_common::{Addr, Seed, SeedKey};
-use upstream_trace_core::event::Nanos;
 
+use super::classify::Classifier;
 use super::role_of;
 use crate::netlink::Error;
-use crate::netlink::diag::{Diag, Family, States, TcpInfo, TcpSocket, UnixSocket};
+use crate::netlink::diag::{Diag, Family, States, TcpSocket, UnixSocket};
 use crate::netns;
-
-/// Local ports below this one are never given to outgoing connections.
-const FIRST_EPHEMERAL: u16 = 1024;
-const DNS: u16 = 53;
-const SYSLOG: u16 = 514;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,17 +73,18 @@ impl OpenSocket {
 
 /// A descriptor that is a socket.
 #[derive(Clone, Copy, Debug)]
-struct Descriptor {
+pub(super) struct Descriptor {
     owner: u32,
     fd: i32,
 }
 
-/// All sockets of one network namespace that one of its nginx processes holds.
+/// The sockets of one network namespace that its nginx processes hold.
 #[derive(Default)]
-struct Namespace {
-    tcp: Vec<TcpSocket>,
-    udp: Vec<TcpSocket>,
-    unix: Vec<UnixSocket>,
+pub(super) struct Namespace {
+    pub(super) tcp: Vec<TcpSocket>,
+    pub(super) udp: Vec<TcpSocket>,
+    /// All of them, also those of other programs.
+    pub(super) unix: Vec<UnixSocket>,
 }
 
 impl Namespace {
@@ -106,7 +100,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    fn listening_ports(&self) -> HashSet<u16> {
+    pub(super) fn listening_ports(&self) -> HashSet<u16> {
         let tcp = self.tcp.iter().filter(|socket| socket.is_listener());
         tcp.map(|socket| socket.local.port()).filter(|port| *port != 0).collect()
     }
@@ -142,7 +136,7 @@ pub fn open_sockets_of(workers: &[u32]) -> io::Result<Vec<OpenSocket>> {
             }
         }
         let Some(namespace) = read_through(&workers, &held)? else { continue };
-        let classifier = Classifier::new(&namespace, &held);
+        let classifier = Classifier::new(&namespace, |inode| held.contains_key(&inode));
         let workers: HashSet<u32> = workers.into_iter().collect();
         let mut add = |inode: u32, role: SocketRole, kind: &SocketKind| {
             for descriptor in held.get(&inode).into_iter().flatten().filter(|d| workers.contains(&d.owner)) {
@@ -230,142 +224,4 @@ fn sockets_of(pid: u32) -> Vec<(u32, i32)> {
 /// The inode in `socket:[123]`.
 pub(crate) fn socket_inode(link: &str) -> Option<u32> {
     link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().filter(|inode| *inode != 0)
-}
-
-/// Tells what a socket is for from all sockets of its namespace.
-struct Classifier<'a> {
-    ports: HashSet<u16>,
-    udp_ports: HashSet<u16>,
-    /// Names of unix sockets on which nginx itself listens.
-    own_paths: HashSet<&'a str>,
-    unix: HashMap<u32, &'a UnixSocket>,
-    /// Connecting sockets that wait to be accepted, with the path of the listener.
-    waiting: HashMap<u32, Option<&'a str>>,
-}
-
-impl<'a> Classifier<'a> {
-    fn new(namespace: &'a Namespace, held: &HashMap<u32, Vec<Descriptor>>) -> Self {
-        let unix_listeners = || namespace.unix.iter().filter(|socket| socket.listening);
-        let unbound = |socket: &&TcpSocket| socket.remote.port() == 0;
-        Self {
-            ports: namespace.listening_ports(),
-            udp_ports: namespace.udp.iter().filter(unbound).map(|socket| socket.local.port()).collect(),
-            own_paths: unix_listeners()
-                .filter(|socket| held.contains_key(&socket.inode))
-                .filter_map(|socket| socket.name.as_deref())
-                .collect(),
-            unix: namespace.unix.iter().map(|socket| (socket.inode, socket)).collect(),
-            waiting: unix_listeners()
-                .flat_map(|socket| socket.waiting.iter().map(|inode| (*inode, socket.name.as_deref())))
-                .collect(),
-        }
-    }
-
-    fn tcp(&self, socket: &TcpSocket) -> SocketRole {
-        let port = socket.local.port();
-        if socket.is_listener() {
-            SocketRole::Listener
-        } else if socket.remote.port() == 0 {
-            SocketRole::Other
-        } else if self.ports.contains(&port) || port < FIRST_EPHEMERAL {
-            SocketRole::Client
-        } else if socket.remote.port() == DNS {
-            SocketRole::Resolver
-        } else {
-            SocketRole::Upstream
-        }
-    }
-
-    fn udp(&self, socket: &TcpSocket) -> SocketRole {
-        if socket.remote.port() == 0 {
-            SocketRole::Listener
-        } else if self.udp_ports.contains(&socket.local.port()) {
-            SocketRole::Client
-        } else if socket.remote.port() == SYSLOG {
-            SocketRole::Other
-        } else {
-            SocketRole::Resolver
-        }
-    }
-
-    fn unix(&self, socket: &UnixSocket) -> (SocketRole, SocketKind) {
-        let (role, upstream) = self.unix_role(socket);
-        let waiting = self.waiting.contains_key(&socket.inode);
-        (role, SocketKind::Unix { socket: socket.clone(), upstream: upstream.map(str::to_owned), waiting })
-    }
-
-    fn unix_role(&self, socket: &UnixSocket) -> (SocketRole, Option<&'a str>) {
-        if socket.listening {
-            return (SocketRole::Listener, None);
-        }
-        if !socket.stream {
-            return (SocketRole::Other, None);
-        }
-        if let Some(name) = &socket.name {
-            let client = self.own_paths.contains(name.as_str());
-            return (if client { SocketRole::Client } else { SocketRole::Other }, None);
-        }
-        if let Some(path) = self.waiting.get(&socket.inode) {
-            return (SocketRole::Upstream, *path);
-        }
-        match socket.peer.map(|inode| self.unix.get(&inode)) {
-            // An accepted socket has the name of its listener; a socket pair has none.
-            Some(Some(peer)) => match &peer.name {
-                Some(name) => (SocketRole::Upstream, Some(name)),
-                None => (SocketRole::Other, None),
-            },
-            // The other end is in another network namespace, which a socket pair never is.
-            Some(None) => (SocketRole::Upstream, None),
-            None => (SocketRole::Other, None),
-        }
-    }
-}
-
-/// Whether something was sent that no data answered yet.
-pub(super) fn unanswered(info: &TcpInfo, socket: &TcpSocket) -> bool {
-    let sent = info.data_segs_out > 0 || info.bytes_acked > 1 || socket.wqueue > 0;
-    sent && (info.bytes_received == 0 || info.last_data_sent < info.last_data_recv)
-}
-
-/// What the kernel side needs to take over the upstream connections among `open`.
-#[must_use]
-pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(SeedKey, Seed)> {
-    let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
-    let seed = |open: &OpenSocket| {
-        let socket = open.upstream_tcp().filter(|socket| live(socket))?;
-        let key = SeedKey { local: addr(socket.local), remote: addr(socket.remote), netns: open.netns };
-        let info = socket.info.unwrap_or_default();
-        let mut seed = Seed { tgid: open.worker, ..Seed::default() };
-        if socket.is_established() {
-            if unanswered(&info, socket) {
-                seed.request_ns = ago(now, super::stuck::request_age_ms(&info, socket));
-            }
-            if info.bytes_received > 0 {
-                seed.last_recv_ns = ago(now, info.last_data_recv.into());
-            }
-        }
-        seed.born_ns = ago(now, super::stuck::known_age_ms(&info, socket));
-        Some((key, seed))
-    };
-    open.iter().filter_map(seed).collect()
-}
-
-/// So many milliseconds before `now`; never 0, which means "not at all".
-pub(super) fn ago(now: Nanos, ms: u64) -> Nanos {
-    now.saturating_sub(ms.saturating_mul(1_000_000)).max(1)
-}
-
-fn addr(address: SocketAddr) -> Addr {
-    let mut ip = [0; 16];
-    let family = match address.ip() {
-        IpAddr::V4(v4) => {
-            ip[..4].copy_from_slice(&v4.octets());
-            libc::AF_INET
-        }
-        IpAddr::V6(v6) => {
-            ip = v6.octets();
-            libc::AF_INET6
-        }
-    };
-    Addr { ip, port: address.port(), family: u16::try_from(family).unwrap_or(0) }
 }
