@@ -3,5 +3,15 @@
 //! Pure: no clock, no files, no sockets, no kernel. All time comes from the events, so that whoever has a recording
 //! gets the same verdicts as the host on which it was made.
 
+pub mod case;
+pub mod cause;
+pub mod engine;
+pub mod errno;
 pub mod event;
+pub mod evidence;
+pub mod json;
+#[cfg(test)]
+mod testkit;
 pub mod verdict;
+
+pub use engine::Engine;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Ended, IcmpError, Moment, Socket, Step, Transport, Upstream};
 pub use context::{
-    Conntrack, ConnectError, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, PacketDrop, PacketTuple,
-    Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
+    ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, PacketDrop,
+    PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
 };
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.

@@ -1,0 +1,142 @@
+//! Facts that were looked up, and how other attempts fared.
+
+use super::Case;
+use crate::event::{Conntrack, Fact, Listener, Nanos, Neighbour, Route, UnixTarget};
+
+/// Another port of the upstream's address that gave a sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherPort {
+    /// Which.
+    pub port: u16,
+    /// A connection was established; otherwise it was refused by RST.
+    pub established: bool,
+    /// When.
+    pub at: Nanos,
+}
+
+/// How other attempts fared in the last 60 s.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Siblings {
+    /// When another connection to the same upstream was last established.
+    pub established: Option<Nanos>,
+    /// When the same upstream last began an answer.
+    pub answered: Option<Nanos>,
+    /// Others at the same upstream that are connected and wait for an answer, as far as they were reported.
+    pub waiting: u32,
+    /// Others at the same upstream that got no answer to their SYN.
+    pub silent: u32,
+    /// Others at the same upstream that were refused or reset.
+    pub refused: u32,
+    /// Other ports of the same address.
+    pub other_ports: Vec<OtherPort>,
+}
+
+impl Case<'_> {
+    fn fact<T>(&self, pick: impl Fn(&Fact) -> Option<T>) -> Option<T> {
+        self.enrichment.and_then(|found| found.facts.iter().find_map(pick))
+    }
+
+    /// What the routing table says.
+    #[must_use]
+    pub fn route(&self) -> Option<Route> {
+        self.fact(|fact| match fact {
+            Fact::Route(route) => Some(route.clone()),
+            _ => None,
+        })
+    }
+
+    /// errno of the routing table, if it refuses.
+    #[must_use]
+    pub fn route_refused(&self) -> Option<i32> {
+        match self.route() {
+            Some(Route::Refused { errno }) => Some(errno.abs()),
+            _ => None,
+        }
+    }
+
+    /// The routing table has a way.
+    #[must_use]
+    pub fn route_found(&self) -> bool {
+        matches!(self.route(), Some(Route::Found { .. }))
+    }
+
+    /// What the neighbour table says.
+    #[must_use]
+    pub fn neighbour(&self) -> Option<Neighbour> {
+        self.fact(|fact| match fact {
+            Fact::Neighbour(neighbour) => Some(neighbour.clone()),
+            _ => None,
+        })
+    }
+
+    /// The neighbour did not answer ARP or NDP.
+    #[must_use]
+    pub fn neighbour_failed(&self) -> bool {
+        self.neighbour().is_some_and(|found| matches!(found.state.as_str(), "failed" | "incomplete"))
+    }
+
+    /// The listener on this host.
+    #[must_use]
+    pub fn listener(&self) -> Option<Listener> {
+        self.fact(|fact| match fact {
+            Fact::Listener(listener) => Some(listener.clone()),
+            _ => None,
+        })
+    }
+
+    /// The listener on this host has more waiting connections than it may.
+    #[must_use]
+    pub fn queue_overflows(&self) -> bool {
+        self.listener().is_some_and(|listener| listener.queue > listener.limit)
+    }
+
+    /// The address is this host's and nobody listens on the port.
+    #[must_use]
+    pub fn nobody_listens(&self) -> bool {
+        self.fact(|fact| matches!(fact, Fact::NoListener).then_some(())).is_some()
+    }
+
+    /// Usage of the connection-tracking table.
+    #[must_use]
+    pub fn conntrack(&self) -> Option<Conntrack> {
+        self.fact(|fact| match fact {
+            Fact::Conntrack(conntrack) => Some(conntrack.clone()),
+            _ => None,
+        })
+    }
+
+    /// What is at the socket path.
+    #[must_use]
+    pub fn unix_target(&self) -> Option<UnixTarget> {
+        self.fact(|fact| match fact {
+            Fact::UnixPath { target } => Some(*target),
+            _ => None,
+        })
+    }
+
+    /// Another connection to this upstream was established while this one tried.
+    #[must_use]
+    pub fn sibling_connected_meanwhile(&self) -> bool {
+        self.siblings.established.is_some_and(|at| at >= self.attempt.begun)
+    }
+
+    /// Connections to this upstream are established and wait for an answer.
+    #[must_use]
+    pub fn siblings_wait(&self) -> bool {
+        let unanswered = match (self.siblings.established, self.siblings.answered) {
+            (Some(established), Some(answered)) => established > answered,
+            (Some(_), None) => true,
+            _ => false,
+        };
+        self.siblings.waiting > 0 || unanswered
+    }
+
+    /// Something proves that the upstream's host is up: another port answered, or its neighbour entry is good.
+    #[must_use]
+    pub fn host_alive(&self) -> bool {
+        let on_link = self.neighbour().is_some_and(|found| {
+            Some(found.address) == self.ip() && matches!(found.state.as_str(), "reachable" | "delay")
+        });
+        on_link || !self.siblings.other_ports.is_empty()
+    }
+}

@@ -1,0 +1,215 @@
+//! Everything that a recogniser of causes may look at.
+//!
+//! A case is one attempt with what belongs to it: dropped packets, resets, facts that were looked up, and how other
+//! attempts fared. Whether `connect()` failed at once or the attempt ended later, it is seen through one [`Attempt`].
+
+mod context;
+mod outcome;
+mod packets;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::event::{
+    Attempt, ConnectError, Ended, Enrichment, Hook, Nanos, PacketDrop, ResetSent, Socket, Step, Transport,
+    Upstream,
+};
+
+pub use context::{OtherPort, Siblings};
+pub use outcome::Calm;
+pub use packets::{Direction, IcmpSeen};
+
+/// One millisecond.
+pub const MS: Nanos = 1_000_000;
+/// One second.
+pub const SECOND: Nanos = 1_000 * MS;
+
+/// One attempt and what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Case<'a> {
+    /// The attempt; for an error of `connect()`, an attempt made of what is known.
+    pub attempt: Cow<'a, Attempt>,
+    /// `connect()` itself failed.
+    pub connect: Option<&'a ConnectError>,
+    /// Packets of it that were dropped in nginx's network namespace, in order of time.
+    pub drops: Vec<&'a PacketDrop>,
+    /// Packets of it that were dropped in other network namespaces of this machine.
+    pub drops_elsewhere: Vec<&'a PacketDrop>,
+    /// Resets that this machine's kernel sent in answer to its packets.
+    pub resets: Vec<&'a ResetSent>,
+    /// What was looked up, if fresh.
+    pub enrichment: Option<&'a Enrichment>,
+    /// How others fared.
+    pub siblings: Siblings,
+    /// All hooks; recognisers ask [`Case::lacks`].
+    pub hooks: &'a [Hook],
+    /// Events were lost while the attempt ran: its evidence may be among them.
+    pub lossy: bool,
+    /// `--slow`.
+    pub slow: Nanos,
+}
+
+impl<'a> Case<'a> {
+    /// A case of an attempt, with nothing else known.
+    #[must_use]
+    pub fn of_attempt(attempt: &'a Attempt) -> Self {
+        Self::new(Cow::Borrowed(attempt), None)
+    }
+
+    /// A case of an error of `connect()`, with nothing else known.
+    #[must_use]
+    pub fn of_connect_error(error: &'a ConnectError) -> Self {
+        Self::new(Cow::Owned(attempt_of(error)), Some(error))
+    }
+
+    fn new(attempt: Cow<'a, Attempt>, connect: Option<&'a ConnectError>) -> Self {
+        Self {
+            attempt,
+            connect,
+            drops: Vec::new(),
+            drops_elsewhere: Vec::new(),
+            resets: Vec::new(),
+            enrichment: None,
+            siblings: Siblings::default(),
+            hooks: &[],
+            lossy: false,
+            slow: SECOND,
+        }
+    }
+
+    /// The upstream for sentences.
+    #[must_use]
+    pub fn target(&self) -> String {
+        self.attempt.upstream.as_ref().map_or_else(|| "the upstream".to_owned(), Upstream::to_string)
+    }
+
+    /// The upstream's address without the port, for sentences and commands.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.ip().map_or_else(|| "ADDRESS".to_owned(), |ip| ip.to_string())
+    }
+
+    /// The upstream's address.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.attempt.upstream.as_ref().and_then(Upstream::ip)
+    }
+
+    /// The upstream's port, for sentences and commands.
+    #[must_use]
+    pub fn port(&self) -> String {
+        match &self.attempt.upstream {
+            Some(Upstream::Tcp(address)) => address.port().to_string(),
+            _ => "PORT".to_owned(),
+        }
+    }
+
+    /// Path of the unix socket, for sentences and commands.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match &self.attempt.upstream {
+            Some(Upstream::Unix(path)) => path,
+            _ => "PATH",
+        }
+    }
+
+    /// How it is carried.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.attempt.upstream.as_ref().map_or(Transport::Tcp, Upstream::transport)
+    }
+
+    /// It is TCP.
+    #[must_use]
+    pub fn tcp(&self) -> bool {
+        self.transport() == Transport::Tcp
+    }
+
+    /// It is a unix socket.
+    #[must_use]
+    pub fn unix(&self) -> bool {
+        self.transport() == Transport::Unix
+    }
+
+    /// The destination is an IPv6 address.
+    #[must_use]
+    pub fn ipv6(&self) -> bool {
+        self.ip().is_some_and(|ip| ip.is_ipv6())
+    }
+
+    /// errno of `connect()` on TCP, if that failed at once.
+    #[must_use]
+    pub fn tcp_connect_errno(&self) -> Option<i32> {
+        self.connect.filter(|_| self.tcp()).map(|error| error.errno)
+    }
+
+    /// errno of `connect()` on a unix socket.
+    #[must_use]
+    pub fn unix_connect_errno(&self) -> Option<i32> {
+        self.connect.filter(|_| self.unix()).map(|error| error.errno)
+    }
+
+    /// How long it runs or ran.
+    #[must_use]
+    pub fn duration(&self) -> Nanos {
+        self.attempt.seen.saturating_sub(self.attempt.since())
+    }
+
+    /// A hook of this name exists on the list and none of that name is attached.
+    #[must_use]
+    pub fn lacks(&self, name: &str) -> bool {
+        let mut named = self.hooks.iter().filter(|hook| hook.name == name).peekable();
+        named.peek().is_some() && !named.any(|hook| hook.attached)
+    }
+
+    /// Time of the first step that fits.
+    #[must_use]
+    pub fn step(&self, fits: impl Fn(&Step) -> bool) -> Option<Nanos> {
+        self.attempt.trail.iter().find(|moment| fits(&moment.step)).map(|moment| moment.at)
+    }
+}
+
+fn attempt_of(error: &ConnectError) -> Attempt {
+    Attempt {
+        id: error.id,
+        seen: error.at,
+        retry_of: error.retry_of,
+        worker: error.worker,
+        netns: error.netns,
+        upstream: Some(error.upstream.clone()),
+        local: None,
+        ended: Ended::Broken,
+        begun: error.at.saturating_sub(error.took),
+        established: None,
+        request: None,
+        last_send: None,
+        answer: None,
+        last_recv: None,
+        fin: None,
+        reset: None,
+        bytes_sent: 0,
+        bytes_received: 0,
+        requests: 0,
+        adopted: false,
+        reused: false,
+        outstanding: false,
+        sent_after_fin: false,
+        unacked_at_end: false,
+        send_blocked: false,
+        send_error: false,
+        recv_error: false,
+        idle_probe: false,
+        error_fetched: false,
+        client_gone: false,
+        client_cut: false,
+        worker_exiting: false,
+        no_local_port: false,
+        drops: 0,
+        retransmits: 0,
+        retransmits_failed: 0,
+        icmp: None,
+        socket: Socket::default(),
+        trail: Vec::new(),
+        trail_lost: 0,
+    }
+}

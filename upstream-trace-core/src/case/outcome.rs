@@ -1,0 +1,250 @@
+//! How far an attempt came, how it ended, and whether that is a failure at all.
+
+use super::{Case, SECOND};
+use crate::errno;
+use crate::event::{Ended, Nanos, Step};
+use crate::verdict::Phase;
+
+/// Why an ended attempt is no failure of the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calm {
+    /// The answer came, or the connection was idle.
+    Answered,
+    /// The client went away first.
+    ClientGone,
+    /// nginx was exiting.
+    WorkerExit,
+    /// It is over; nobody saw how.
+    Vanished,
+}
+
+impl Calm {
+    /// For [`crate::verdict::Resolved::how`].
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ClientGone => "client-gone",
+            Self::WorkerExit => "worker-exit",
+            Self::Vanished => "vanished",
+        }
+    }
+}
+
+impl Case<'_> {
+    /// It is not over.
+    #[must_use]
+    pub fn pending(&self) -> bool {
+        self.attempt.ended == Ended::Open
+    }
+
+    /// TCP, and the handshake never finished (nor failed inside `connect()`).
+    #[must_use]
+    pub fn connecting(&self) -> bool {
+        self.tcp()
+            && self.connect.is_none()
+            && self.attempt.established.is_none()
+            && !self.attempt.no_local_port
+    }
+
+    /// A request is out and nothing of an answer was read.
+    #[must_use]
+    pub fn awaiting(&self) -> bool {
+        self.connect.is_none()
+            && !self.connecting()
+            && self.attempt.outstanding
+            && self.attempt.bytes_received == 0
+    }
+
+    /// All that nginx wrote was acknowledged. Always so for unix sockets.
+    #[must_use]
+    pub fn request_acked(&self) -> bool {
+        self.attempt.socket.unacked == 0 && self.attempt.socket.unsent == 0 && !self.attempt.send_blocked
+    }
+
+    /// When the other side reset the connection.
+    #[must_use]
+    pub fn reset_at(&self) -> Option<Nanos> {
+        self.attempt.reset.or_else(|| {
+            self.step(|step| {
+                matches!(
+                    step,
+                    Step::Reset { .. }
+                        | Step::Error { errno: errno::ECONNRESET }
+                        | Step::RecvError { errno: errno::ECONNRESET }
+                )
+            })
+        })
+    }
+
+    /// When the other side closed in order.
+    #[must_use]
+    pub fn fin_at(&self) -> Option<Nanos> {
+        self.attempt.fin.or_else(|| self.step(|step| matches!(step, Step::Fin { .. } | Step::Eof)))
+    }
+
+    /// Nothing came from the other side that ended it: no reset, no close, no ICMP error, no error but a timeout.
+    #[must_use]
+    pub fn silent(&self) -> bool {
+        self.reset_at().is_none()
+            && self.fin_at().is_none()
+            && self.icmp().is_none()
+            && self.errno().is_none_or(|errno| errno == errno::ETIMEDOUT)
+    }
+
+    /// nginx closed a connection that nothing had ended: its timer ran out.
+    #[must_use]
+    pub fn gave_up(&self) -> bool {
+        self.attempt.ended == Ended::ClosedByNginx
+            && self.silent()
+            && !self.attempt.send_error
+            && !self.attempt.recv_error
+    }
+
+    /// Something from the other side, or in its name, ended it.
+    #[must_use]
+    pub fn answered_or_refused(&self) -> bool {
+        !self.silent() || self.attempt.bytes_received > 0
+    }
+
+    /// It took longer than any round trip: the time in which a neighbour is given up.
+    #[must_use]
+    pub fn slow_failure(&self) -> bool {
+        self.duration() >= SECOND
+    }
+
+    /// In trouble for as long as `--slow`, or given up.
+    #[must_use]
+    pub fn overdue(&self) -> bool {
+        self.gave_up()
+            || self.attempt.ended == Ended::Broken
+            || (self.pending() && self.duration() >= self.slow)
+    }
+
+    /// The errno that the attempt ended with, or that `connect()` gave.
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        let attempt = &self.attempt;
+        if let Some(error) = self.connect {
+            return Some(error.errno);
+        }
+        if attempt.no_local_port {
+            return Some(errno::EADDRNOTAVAIL);
+        }
+        let last = attempt.trail.iter().rev().find_map(|moment| match moment.step {
+            Step::Error { errno } | Step::SendError { errno } | Step::RecvError { errno } if errno != 0 => {
+                Some(errno.abs())
+            }
+            _ => None,
+        });
+        let positive = |errno: i32| (errno != 0).then_some(errno.abs());
+        // On an established connection a soft error wakes nobody; while connecting it is what nginx gets.
+        last.or_else(|| positive(attempt.socket.error))
+            .or_else(|| {
+                attempt.icmp.as_ref().filter(|_| self.connecting()).and_then(|icmp| positive(icmp.errno))
+            })
+            .or_else(|| positive(attempt.socket.soft_error).filter(|_| self.connecting()))
+    }
+
+    /// What nginx answers the client: 504 if its timer ran out, else 502; nothing more once the answer has begun.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        let begun = self.attempt.bytes_received > 0 || self.attempt.answer.is_some();
+        if self.pending() || (begun && !self.reset_in_pool()) {
+            return None;
+        }
+        Some(if self.gave_up() { 504 } else { 502 })
+    }
+
+    /// Where it stands or stood.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let attempt = &self.attempt;
+        if self.connect.is_some() || attempt.no_local_port || self.connecting() {
+            return Phase::Connect;
+        }
+        if attempt.bytes_received > 0 {
+            return if self.reset_in_pool() { Phase::Send } else { Phase::Receive };
+        }
+        match attempt.request {
+            None if self.unix() || attempt.requests == 0 => Phase::Connect,
+            None => Phase::Idle,
+            Some(_) if attempt.send_error || attempt.send_blocked || attempt.socket.unsent > 0 => Phase::Send,
+            Some(_) if attempt.outstanding => Phase::Wait,
+            Some(_) => Phase::Idle,
+        }
+    }
+
+    /// Whether the attempt, ended, was no failure of the upstream.
+    #[must_use]
+    pub fn calm(&self) -> Option<Calm> {
+        let attempt = &self.attempt;
+        if self.connect.is_some() || attempt.no_local_port || self.pending() {
+            return None;
+        }
+        if !self.broke() {
+            if attempt.client_gone {
+                return Some(Calm::ClientGone);
+            }
+            if attempt.worker_exiting {
+                return Some(Calm::WorkerExit);
+            }
+            if attempt.ended == Ended::Vanished {
+                return Some(Calm::Vanished);
+            }
+        }
+        if self.connecting() {
+            return None;
+        }
+        if attempt.idle_probe {
+            return Some(Calm::Answered);
+        }
+        (!attempt.outstanding && !self.failed_without_request()).then_some(Calm::Answered)
+    }
+
+    /// The other side, or an error, ended what was under way.
+    fn broke(&self) -> bool {
+        let under_way = self.attempt.outstanding || self.connecting();
+        under_way && (self.reset_at().is_some() || self.fin_at().is_some() || self.errno().is_some())
+    }
+
+    /// No request waits for its answer, and yet it failed.
+    fn failed_without_request(&self) -> bool {
+        let attempt = &self.attempt;
+        let reset = self.reset_at().is_some();
+        if attempt.bytes_received > 0 || attempt.answer.is_some() {
+            let cut = attempt.client_cut && (reset || self.stalled());
+            return cut || (reset && attempt.recv_error) || self.reset_in_pool();
+        }
+        reset || self.fin_at().is_some() || attempt.send_error || self.connected_late()
+    }
+
+    /// It was reset while it lay in nginx's pool, and nginx then took it for a request and found the error.
+    #[must_use]
+    pub fn reset_in_pool(&self) -> bool {
+        let attempt = &self.attempt;
+        let idle = !attempt.outstanding && attempt.requests > 0 && attempt.established.is_some();
+        // Reading clears the error of a socket as well.
+        let tried = attempt.error_fetched && !attempt.recv_error && !attempt.idle_probe;
+        idle && tried && self.reset_at().is_some()
+    }
+
+    /// The answer had begun, and nothing more came for a second or longer although nginx had read all there was.
+    #[must_use]
+    pub fn stalled(&self) -> bool {
+        let last = self.attempt.last_recv.or(self.attempt.answer);
+        self.attempt.ended == Ended::ClosedByNginx
+            && self.fin_at().is_none()
+            && self.attempt.socket.unread == 0
+            && last.is_some_and(|at| self.attempt.seen.saturating_sub(at) >= self.slow.min(SECOND))
+    }
+
+    /// The handshake finished only after a second, and nginx closed without using the connection.
+    #[must_use]
+    pub fn connected_late(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.request.is_none()
+            && attempt.ended == Ended::ClosedByNginx
+            && attempt.established.is_some_and(|at| at.saturating_sub(attempt.begun) >= SECOND)
+    }
+}

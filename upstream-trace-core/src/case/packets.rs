@@ -1,0 +1,117 @@
+//! What single packets tell: drops, resets, ICMP errors, retransmissions.
+
+use std::net::IpAddr;
+
+use super::Case;
+use crate::event::{PacketDrop, Step, Upstream};
+
+/// Which way a packet went, seen from nginx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the upstream.
+    Out,
+    /// From the upstream.
+    In,
+}
+
+/// An ICMP error, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpSeen {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Who sent it, if the socket kept that.
+    pub from: Option<IpAddr>,
+    /// This host made it itself.
+    pub local: bool,
+}
+
+impl Case<'_> {
+    /// The ICMP error that came back.
+    #[must_use]
+    pub fn icmp(&self) -> Option<IcmpSeen> {
+        if let Some(icmp) = &self.attempt.icmp {
+            return Some(IcmpSeen {
+                kind: icmp.kind,
+                code: icmp.code,
+                from: Some(icmp.from),
+                local: icmp.local,
+            });
+        }
+        self.attempt.trail.iter().find_map(|moment| match moment.step {
+            Step::Icmp { kind, code } => Some(IcmpSeen { kind, code, from: None, local: false }),
+            _ => None,
+        })
+    }
+
+    /// Which way a dropped packet went.
+    #[must_use]
+    pub fn direction(&self, packet: &PacketDrop) -> Direction {
+        let remote = match &self.attempt.upstream {
+            Some(Upstream::Tcp(address)) => Some(*address),
+            _ => None,
+        };
+        let hook = packet.netfilter.as_ref().and_then(|netfilter| netfilter.hook.as_deref());
+        let incoming = match (packet.tuple, remote, hook) {
+            // nginx and its upstream on one port of one address: the hook decides.
+            (Some(tuple), Some(remote), _) if tuple.src != tuple.dst => tuple.src == remote,
+            (_, _, Some(hook)) => matches!(hook, "prerouting" | "input" | "ingress"),
+            _ => packet.tcp_flags & 0x12 == 0x12,
+        };
+        if incoming { Direction::In } else { Direction::Out }
+    }
+
+    /// A packet of it was dropped for this reason in nginx's network namespace.
+    #[must_use]
+    pub fn dropped_for(&self, reason: &str) -> bool {
+        self.drops.iter().any(|packet| packet.reason == reason)
+            || self.step(|step| matches!(step, Step::Dropped { reason: seen } if seen == reason)).is_some()
+    }
+
+    /// First drop that fits.
+    #[must_use]
+    pub fn drop_where(&self, fits: impl Fn(&PacketDrop) -> bool) -> Option<&PacketDrop> {
+        self.drops.iter().copied().find(|packet| fits(packet))
+    }
+
+    /// The kernel of this machine said, on the origin's side, that the accept queue is full.
+    #[must_use]
+    pub fn listen_overflow_seen(&self) -> bool {
+        self.dropped_for("TCP_LISTEN_OVERFLOW")
+            || self.drops_elsewhere.iter().any(|packet| packet.reason == "TCP_LISTEN_OVERFLOW")
+    }
+
+    /// A second SYN-ACK arrived although the handshake was finished for nginx's side.
+    #[must_use]
+    pub fn syn_ack_again(&self) -> bool {
+        self.attempt.established.is_some()
+            && (self.step(|step| *step == Step::SynAckAgain).is_some() || self.dropped_for("TCP_INVALID_SYN"))
+    }
+
+    /// Retransmissions that left this host.
+    #[must_use]
+    pub fn retransmits_left(&self) -> u32 {
+        let attempt = &self.attempt;
+        let noted = attempt.retransmits.saturating_sub(attempt.retransmits_failed);
+        // While connecting, the socket's total counts just the SYNs that left; later it counts earlier requests too.
+        let on_socket = if self.connecting() {
+            attempt.socket.total_retransmits
+        } else {
+            u32::from(attempt.socket.retransmits).saturating_sub(attempt.retransmits_failed)
+        };
+        noted.max(on_socket)
+    }
+
+    /// This host refused a retransmission with this errno.
+    #[must_use]
+    pub fn retransmit_refused(&self, errno: i32) -> bool {
+        self.step(|step| matches!(step, Step::Retransmit { errno: seen } if seen.abs() == errno)).is_some()
+    }
+
+    /// This machine's kernel sent the reset, and gave this reason (or could give none).
+    #[must_use]
+    pub fn reset_sent_for(&self, reason: &str) -> bool {
+        self.resets.iter().any(|reset| reset.reason == reason || reset.reason.is_empty())
+    }
+}

@@ -1,0 +1,200 @@
+//! The origin's accept queue overflowed.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+use crate::errno::EAGAIN;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "accept-queue-full",
+    reason: Some(1),
+    title: "the origin's accept queue overflowed",
+    means: "The kernel of the origin finishes handshakes and queues the connections until the application accepts \
+            them. That queue was full because the application accepts too slowly: too few workers, or all of them \
+            busy. Linux then drops further SYNs without a word, or resets if tcp_abort_on_overflow is set; on a unix \
+            socket connect() gives EAGAIN at once.",
+    told_apart: "To nginx it looks like `firewall-drop-remote`. But other connections to the same port succeed or \
+                 already wait there, or the origin repeats its SYN-ACK on a connection that nginx holds for \
+                 established, or the listener is on this host and its queue can be read.",
+    fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q above Send-Q), `nstat -az TcpExtListenOverflows`. More \
+          workers first (pm.max_children, gunicorn --workers), then listen backlog and `sysctl net.core.somaxconn`.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    if let Some(errno) = case.unix_connect_errno() {
+        return (errno == EAGAIN).then(|| {
+            let path = case.path();
+            Finding::proven(format!("The accept queue of {path} is full: the service accepts too slowly."))
+                .fix(format!("`ss -xl src {path}`: Recv-Q against Send-Q. Give the service more workers, then raise its backlog."))
+        });
+    }
+    let finding = if case.connecting() {
+        unanswered_syn(case)
+    } else if case.awaiting() && !case.attempt.reused {
+        not_taken_over(case).or_else(|| reset_at_once(case))
+    } else {
+        None
+    }?;
+    Some(finding.fix(format!(
+        "On {}: `ss -lnt sport = :{}` (Recv-Q above Send-Q) and `nstat -az TcpExtListenOverflows`; more workers, then \
+         a longer backlog.",
+        case.host(),
+        case.port()
+    )))
+}
+
+/// The SYN got no answer.
+fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
+    if case.answered_or_refused() || case.dropped_for("NETFILTER_DROP") || case.attempt.retransmits_failed > 0
+    {
+        return None;
+    }
+    let target = case.target();
+    if let Some(listener) = case.listener().filter(|_| case.queue_overflows()) {
+        return Some(Finding::proven(format!(
+            "The accept queue of {target} is full ({} waiting, limit {}): its kernel drops new connections.",
+            listener.queue, listener.limit
+        )));
+    }
+    if case.listener().is_some() {
+        return None;
+    }
+    let retried = case.retransmits_left() >= 2;
+    if case.sibling_connected_meanwhile() || (case.siblings_wait() && case.siblings.established.is_some()) {
+        let summary = format!(
+            "{target} did not answer this SYN while other connections to it were established: its accept queue is full."
+        );
+        // One lost SYN on the way looks the same; two in a row hardly happen while others pass.
+        return Some(if retried {
+            Finding::likely(summary)
+        } else {
+            Finding::possible(summary).or(&["firewall-drop-remote"])
+        });
+    }
+    case.siblings.established.is_some().then(|| {
+        Finding::possible(format!("{target} answered others within the last minute, but not this SYN."))
+            .or(&["firewall-drop-remote"])
+    })
+}
+
+/// nginx holds the connection for established, the origin does not.
+fn not_taken_over(case: &Case<'_>) -> Option<Finding> {
+    let unacked = case.attempt.socket.unacked > 0 && case.attempt.socket.acked == 0;
+    if !unacked || case.reset_at().is_some() || !(case.syn_ack_again() || case.listen_overflow_seen()) {
+        return None;
+    }
+    let summary = format!(
+        "{} repeated its SYN-ACK and never took the connection over: its accept queue is full.",
+        case.target()
+    );
+    Some(if case.listen_overflow_seen() || case.queue_overflows() {
+        Finding::proven(summary)
+    } else {
+        Finding::likely(summary).or(&["path-lost"])
+    })
+}
+
+/// The end of the handshake was answered by RST: `tcp_abort_on_overflow`.
+fn reset_at_once(case: &Case<'_>) -> Option<Finding> {
+    let (reset, established) = (case.reset_at()?, case.attempt.established?);
+    let round_trip = u64::from(case.attempt.socket.srtt_us) * 1_000;
+    let at_once = reset.saturating_sub(established) <= (2 * round_trip).max(MS);
+    if !at_once || case.attempt.socket.acked > 0 || case.attempt.socket.received > 0 {
+        return None;
+    }
+    let target = case.target();
+    if case.listen_overflow_seen() || case.queue_overflows() {
+        return Some(Finding::proven(format!(
+            "The accept queue of {target} is full: it reset the connection at once."
+        )));
+    }
+    Some(
+        Finding::possible(format!(
+            "{target} finished the handshake and reset the connection at once, before it took the request."
+        ))
+        .or(&["reset-by-backend", "firewall-reject-remote"]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::{SECOND, Siblings};
+    use crate::event::{Fact, Listener, Step};
+    use crate::testkit::{
+        BEGUN, enrichment, expect, moment, unanswered_request, unanswered_syn, unix_error, with_reset,
+    };
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn eagain_on_a_unix_socket_proves_it() {
+        expect(&Case::of_connect_error(&unix_error(EAGAIN)), "accept-queue-full", Confidence::Proven);
+    }
+
+    #[test]
+    fn siblings_that_connect_meanwhile_make_it_likely() {
+        let attempt = unanswered_syn();
+        let mut case = Case::of_attempt(&attempt);
+        case.siblings = Siblings {
+            established: Some(BEGUN + SECOND),
+            answered: Some(BEGUN + SECOND),
+            ..Siblings::default()
+        };
+        expect(&case, "accept-queue-full", Confidence::Likely);
+    }
+
+    #[test]
+    fn siblings_that_were_answered_before_are_no_sign_of_a_queue() {
+        let attempt = unanswered_syn();
+        let mut case = Case::of_attempt(&attempt);
+        case.siblings = Siblings {
+            established: Some(BEGUN - SECOND),
+            answered: Some(BEGUN - SECOND),
+            ..Siblings::default()
+        };
+        assert_eq!(crate::testkit::verdict(&case).1, Confidence::Possible);
+        case.siblings = Siblings::default();
+        assert_eq!(judge(&case), None);
+    }
+
+    #[test]
+    fn the_listeners_queue_decides() {
+        let attempt = unanswered_syn();
+        for (queue, id) in [(6, "accept-queue-full"), (0, "firewall-drop-remote")] {
+            let found = enrichment(vec![Fact::Listener(Listener {
+                queue,
+                limit: 5,
+                overflows: None,
+                process: None,
+            })]);
+            let mut case = Case::of_attempt(&attempt);
+            case.enrichment = Some(&found);
+            assert_eq!(crate::testkit::verdict(&case).0, id);
+        }
+    }
+
+    #[test]
+    fn a_second_syn_ack_on_an_unacknowledged_request() {
+        let mut attempt = unanswered_request();
+        (attempt.socket.unacked, attempt.socket.acked, attempt.retransmits) = (200, 0, 3);
+        expect(&Case::of_attempt(&attempt), "path-lost", Confidence::Likely);
+        attempt.trail.push(moment(1_000, Step::SynAckAgain));
+        expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Likely);
+        attempt.trail.push(moment(1_001, Step::Dropped { reason: "TCP_LISTEN_OVERFLOW".to_owned() }));
+        expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_reset_straight_after_the_handshake() {
+        let mut attempt = with_reset(unanswered_request(), 2);
+        attempt.socket.acked = 0;
+        attempt.unacked_at_end = true;
+        let full =
+            enrichment(vec![Fact::Listener(Listener { queue: 6, limit: 5, overflows: None, process: None })]);
+        let mut case = Case::of_attempt(&attempt);
+        case.enrichment = Some(&full);
+        expect(&case, "accept-queue-full", Confidence::Proven);
+        attempt.socket.acked = 200;
+        expect(&Case::of_attempt(&attempt), "reset-by-backend", Confidence::Likely);
+    }
+}

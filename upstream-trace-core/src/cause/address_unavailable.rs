@@ -1,0 +1,59 @@
+//! There is no local address to connect from.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::errno::EADDRNOTAVAIL;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "address-unavailable",
+    reason: Some(0),
+    title: "no local address to connect from",
+    means: "This host has no address of the upstream's family that can reach it, most often because the upstream's \
+            name also resolves to ::1 or another IPv6 address and IPv6 is off here, or `proxy_bind` names an address \
+            that is gone.",
+    told_apart: "connect() returns EADDRNOTAVAIL before a local address was chosen. If one had been chosen, a free \
+                 port was missing (`ports-exhausted`).",
+    fix: "Use a literal address of a family that this host has (127.0.0.1 in place of localhost), or \
+          `resolver ... ipv6=off;`. Compare `proxy_bind` with `ip address`.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let error =
+        case.connect.filter(|error| case.tcp() && error.errno == EADDRNOTAVAIL && !error.had_syn_sent)?;
+    let finding =
+        Finding::proven(format!("This host has no address from which it can reach {}.", error.upstream));
+    Some(finding.fix(if case.ipv6() {
+        "Use the IPv4 address of the upstream (127.0.0.1 in place of localhost), or `resolver ... ipv6=off;`."
+            .to_owned()
+    } else {
+        format!(
+            "Ask `ip route get {}` which address it would use, and compare `proxy_bind` with `ip address`.",
+            case.host()
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Upstream;
+    use crate::testkit::{connect_error, expect};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn ipv6_without_an_ipv6_address_proves_it() {
+        let mut error = connect_error(EADDRNOTAVAIL);
+        error.upstream = Upstream::Tcp("[::1]:8080".parse().expect("an address"));
+        let case = Case::of_connect_error(&error);
+        expect(&case, "address-unavailable", Confidence::Proven);
+        assert!(judge(&case).and_then(|finding| finding.fix).is_some_and(|fix| fix.contains("127.0.0.1")));
+    }
+
+    #[test]
+    fn a_missing_port_is_another_cause() {
+        let mut error = connect_error(EADDRNOTAVAIL);
+        error.had_syn_sent = true;
+        assert_eq!(judge(&Case::of_connect_error(&error)), None);
+    }
+}

@@ -1,0 +1,94 @@
+//! The connection-tracking table of this host is full.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::event::PacketDrop;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "conntrack-full",
+    reason: Some(3),
+    title: "this host's connection-tracking table is full",
+    means: "Connection tracking could not take another entry, so the kernel dropped the first packet of the \
+            connection. New connections of the whole host suffer, clients of nginx included.",
+    told_apart: "The packet is dropped inside conntrack's own hook and not in a rule, and the table is full. A drop \
+                 in a rule is `firewall-drop-local`.",
+    fix: "`sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`, raise the latter; or exempt the \
+          upstream with a `notrack` rule in the raw table. `dmesg | grep 'table full'` says since when.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let dropped = case.drop_where(in_hook_itself)?;
+    let by_conntrack = by(dropped) == Some("conntrack");
+    let target = case.target();
+    match case.conntrack() {
+        Some(table) if table.count >= table.max && !case.answered_or_refused() => {
+            let summary = format!(
+                "This host's connection-tracking table is full ({} of {}): it dropped the packet to {target}.",
+                table.count, table.max
+            );
+            let finding = if by_conntrack {
+                Finding::proven(summary)
+            } else {
+                Finding::likely(summary).or(&["firewall-drop-local"])
+            };
+            Some(finding.fix(format!(
+                "`sysctl -w net.netfilter.nf_conntrack_max={}`; find what fills it with `conntrack -L | head`.",
+                table.max.saturating_mul(2)
+            )))
+        }
+        // Entries come and go: a table that was full a moment ago may have room when one looks.
+        Some(table) if table.count < table.max / 10 * 9 => None,
+        _ if by_conntrack && !case.answered_or_refused() => Some(
+            Finding::likely(format!(
+                "Connection tracking on this host dropped the packet to {target}; its table is probably full."
+            ))
+            .or(&["firewall-drop-local"]),
+        ),
+        _ => None,
+    }
+}
+
+/// The netfilter core dropped it, not a chain of rules.
+fn in_hook_itself(packet: &PacketDrop) -> bool {
+    let in_rule = matches!(by(packet), Some("nft" | "iptables"));
+    let core = by(packet) == Some("conntrack")
+        || packet.function.as_deref().is_some_and(|function| function.starts_with("nf_hook_slow"));
+    packet.reason == "NETFILTER_DROP" && !in_rule && core
+}
+
+fn by(packet: &PacketDrop) -> Option<&str> {
+    packet.netfilter.as_ref().map(|netfilter| netfilter.by.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Conntrack, Fact};
+    use crate::testkit::{enrichment, expect, netfilter_drop, stuck_syn};
+    use crate::verdict::Confidence;
+
+    fn judged(by: &str, count: u64, id: &str, confidence: Confidence) {
+        let (attempt, packet) = (stuck_syn(), netfilter_drop("output", by));
+        let found = enrichment(vec![Fact::Conntrack(Conntrack { count, max: 1000 })]);
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        case.enrichment = Some(&found);
+        expect(&case, id, confidence);
+    }
+
+    #[test]
+    fn a_full_table_and_a_drop_in_its_hook_prove_it() {
+        judged("conntrack", 1000, "conntrack-full", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_drop_in_a_rule_is_the_rules_work_even_if_the_table_is_full() {
+        judged("nft", 1000, "firewall-drop-local", Confidence::Proven);
+    }
+
+    #[test]
+    fn an_empty_table_dropped_nothing() {
+        judged("conntrack", 10, "firewall-drop-local", Confidence::Proven);
+    }
+}

@@ -1,0 +1,180 @@
+//! A firewall on this host dropped packets of the connection.
+
+use super::{Cause, Finding};
+use crate::case::{Case, Direction, MS, SECOND};
+use crate::errno::EPERM;
+use crate::event::{PacketDrop, Step};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "firewall-drop-local",
+    reason: Some(3),
+    title: "a firewall on this host dropped the packets",
+    means: "A rule on the nginx host threw away packets of the connection: what nginx sent, or the answer that came \
+            in. Nothing is reported to nginx, which waits until its timeout. iptables, nftables, a policy on the \
+            interface (tc, XDP, a program on the cgroup) and the reverse-path filter can do this.",
+    told_apart: "The kernel reports the drop with its reason and place. `firewall-drop-remote` looks the same to \
+                 nginx, but every packet leaves this host and none is dropped here. If the rule also answers, it is \
+                 `firewall-reject-local`.",
+    fix: "`nft list ruleset` or `iptables -vnL` (in nginx's network namespace): the counter of the guilty rule grows \
+          with every try. Allow the upstream's address and port, and answers to established connections.",
+    judge,
+};
+
+/// Reasons that are the work of a policy on this host.
+const POLICIES: [&str; 6] =
+    ["NETFILTER_DROP", "IP_RPFILTER", "BPF_CGROUP_EGRESS", "XDP", "TC_INGRESS", "TC_EGRESS"];
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.answered_or_refused() || !(case.connecting() || case.awaiting()) {
+        return None;
+    }
+    let target = case.target();
+    let since = case.attempt.since();
+    let dropped =
+        case.drop_where(|packet| POLICIES.contains(&packet.reason.as_str()) && packet.at + 5 * MS >= since);
+    if let Some(packet) = dropped {
+        return Some(of_packet(case, packet));
+    }
+    let noted =
+        case.step(|step| matches!(step, Step::Dropped { reason } if POLICIES.contains(&reason.as_str())));
+    if noted.is_some() {
+        return Some(Finding::proven(format!(
+            "This host itself dropped packets of the connection to {target}."
+        )));
+    }
+    if case.retransmit_refused(EPERM) {
+        let summary =
+            format!("This host's firewall does not let packets to {target} out (EPERM on sending).");
+        return Some(Finding::likely(summary).or(&["conntrack-full"]));
+    }
+    // A SYN is sent again after a second. If it was not, it never left: the kernel counts only those that do.
+    let stuck = case.connecting()
+        && case.duration() >= 3 * SECOND / 2
+        && case.retransmits_left() == 0
+        && case.attempt.retransmits == 0
+        && !case.attempt.adopted
+        && !case.lacks("tcp_retransmit_skb");
+    stuck.then(|| {
+        Finding::possible(format!("No packet to {target} seems to leave this host.")).or(&[
+            "neighbour-unreachable",
+            "conntrack-full",
+            "firewall-drop-remote",
+        ])
+    })
+}
+
+fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
+    let (target, place) = (case.target(), place(packet));
+    let way = match case.direction(packet) {
+        Direction::Out => format!("the packets to {target}"),
+        Direction::In => format!("the answer of {target}"),
+    };
+    let fix = format!(
+        "`nft list ruleset` or `iptables -vnL`: find and change the rule for {} port {}.",
+        case.host(),
+        case.port()
+    );
+    match packet.reason.as_str() {
+        "IP_RPFILTER" => Finding::proven(format!(
+            "This host's reverse-path filter dropped {way}: it came in by another interface than the route back."
+        ))
+        .fix(format!("`ip route get {}`; mend the asymmetric route, or set net.ipv4.conf.IFACE.rp_filter=2.", case.host())),
+        "NETFILTER_DROP" if case.direction(packet) == Direction::Out && case.retransmits_left() > 0 => {
+            Finding::likely(format!("This host's firewall dropped some of {way}{place}; others left and nothing came back."))
+                .or(&["firewall-drop-remote"])
+                .fix(fix)
+        }
+        "NETFILTER_DROP" => Finding::proven(format!("This host's firewall dropped {way}{place}.")).fix(fix),
+        reason => Finding::proven(format!("A policy of this host ({reason}) dropped {way}."))
+            .fix("`tc filter show dev IFACE egress`, `ip link show` (xdp), `bpftool cgroup tree` show such policies."),
+    }
+}
+
+/// Where in netfilter, for sentences.
+pub(super) fn place(packet: &PacketDrop) -> String {
+    let Some(netfilter) = &packet.netfilter else { return String::new() };
+    let by = match netfilter.by.as_str() {
+        "nft" => ", nftables",
+        "iptables" => ", iptables",
+        "conntrack" => ", connection tracking",
+        _ => "",
+    };
+    match &netfilter.hook {
+        Some(hook) => format!(" (hook {hook}{by})"),
+        None if by.is_empty() => String::new(),
+        None => format!(" ({})", &by[2..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, moment, netfilter_drop, unanswered_request, unanswered_syn, verdict};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn outgoing_drop_proves_it_and_names_the_hook() {
+        let (mut attempt, packet) = (unanswered_syn(), netfilter_drop("output", "nft"));
+        attempt.retransmits_failed = 3;
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Proven);
+        assert!(
+            judge(&case).expect("found").summary.contains("packets to 10.0.0.2:8080 (hook output, nftables)")
+        );
+    }
+
+    #[test]
+    fn incoming_drop_proves_it_though_the_syn_left() {
+        let (attempt, packet) = (unanswered_syn(), netfilter_drop("input", "iptables"));
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Proven);
+        assert!(judge(&case).expect("found").summary.contains("the answer of"));
+    }
+
+    #[test]
+    fn some_dropped_and_some_left_is_not_proof() {
+        let (attempt, packet) = (unanswered_syn(), netfilter_drop("output", "nft"));
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_drop_in_the_middle_of_a_request_counts_too() {
+        let (mut attempt, packet) = (unanswered_request(), netfilter_drop("input", "nft"));
+        attempt.socket.unacked = 200;
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Proven);
+    }
+
+    #[test]
+    fn refused_retransmissions_without_a_drop_are_likely() {
+        let mut attempt = unanswered_syn();
+        attempt.retransmits_failed = 3;
+        attempt.trail[1] = moment(1_000, Step::Retransmit { errno: EPERM });
+        expect(&Case::of_attempt(&attempt), "firewall-drop-local", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_syn_never_sent_again_is_only_possible() {
+        let mut attempt = unanswered_syn();
+        attempt.retransmits = 0;
+        attempt.trail.truncate(1);
+        let (id, confidence, alternatives) = verdict(&Case::of_attempt(&attempt));
+        assert_eq!((id, confidence), ("firewall-drop-local", Confidence::Possible));
+        assert!(alternatives.contains(&"firewall-drop-remote"));
+    }
+
+    #[test]
+    fn noise_such_as_a_purged_queue_is_no_firewall() {
+        let attempt = unanswered_syn();
+        let mut packet = netfilter_drop("output", "nft");
+        "QUEUE_PURGE".clone_into(&mut packet.reason);
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        assert_eq!(verdict(&case).0, "firewall-drop-remote");
+    }
+}

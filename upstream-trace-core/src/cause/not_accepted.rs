@@ -1,0 +1,76 @@
+//! The kernel took the connection, the application never did.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "not-accepted",
+    reason: Some(1),
+    title: "the application never accepted the connection",
+    means: "The origin's kernel finished the handshake and acknowledged the request, but the connection still waits in \
+            the accept queue: all workers of the application are busy or hang. To nginx it looks like a slow answer.",
+    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, the application has the \
+                 request and is slow (`slow-response`). The queue can be read only if the origin is on this host; else \
+                 the two are listed as rivals.",
+    fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q above zero and staying there. More workers (pm.max_children, \
+          gunicorn --workers), or find what blocks them.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let listener = case.listener().filter(|listener| listener.queue > 0)?;
+    if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.attempt.reused {
+        return None;
+    }
+    if case.attempt.socket.unread > 0 {
+        return None;
+    }
+    let process = listener.process.map(|process| format!(" of {process}")).unwrap_or_default();
+    let summary = format!(
+        "{} connections wait in the accept queue of {}: the application{process} did not accept this one for {} ms.",
+        listener.queue,
+        case.target(),
+        case.duration() / MS
+    );
+    // The queue is first come, first served, but whether this very connection is in it cannot be seen.
+    Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
+        "`ss -lntp sport = :{}`: if Recv-Q stays above zero, give the application more workers or find what blocks them.",
+        case.port()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Fact, Listener};
+    use crate::testkit::{enrichment, expect, reused_request, unanswered_request};
+    use crate::verdict::Confidence;
+
+    fn queue(queue: u32) -> crate::event::Enrichment {
+        enrichment(vec![Fact::Listener(Listener {
+            queue,
+            limit: 128,
+            overflows: None,
+            process: Some("app[7]".to_owned()),
+        })])
+    }
+
+    #[test]
+    fn a_queue_that_waits_and_one_that_is_empty() {
+        let (attempt, waits, empty) = (unanswered_request(), queue(3), queue(0));
+        let mut case = Case::of_attempt(&attempt);
+        case.enrichment = Some(&waits);
+        expect(&case, "not-accepted", Confidence::Likely);
+        case.enrichment = Some(&empty);
+        expect(&case, "slow-response", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_pooled_connection_was_accepted_long_ago() {
+        let (mut attempt, waits) = (reused_request(), queue(3));
+        attempt.seen += 2_000_000_000;
+        let mut case = Case::of_attempt(&attempt);
+        case.enrichment = Some(&waits);
+        expect(&case, "slow-response", Confidence::Proven);
+    }
+}

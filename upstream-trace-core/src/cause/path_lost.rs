@@ -1,0 +1,79 @@
+//! What nginx sent on an established connection was never acknowledged.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::errno::ETIMEDOUT;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "path-lost",
+    reason: Some(4),
+    title: "connected, but what nginx sent was never acknowledged",
+    means: "The connection was established, then nginx's packets were sent again and again without acknowledgement: \
+            the path or the host died in between, a firewall or NAT forgot the connection, or large packets vanish \
+            because the path's MTU is smaller than believed.",
+    told_apart: "The application cannot be the reason: its kernel would acknowledge without it. `slow-response` has the \
+                 request acknowledged; `accept-queue-full` has the origin repeat its SYN-ACK; `not-reading` has a zero \
+                 window.",
+    fix: "`ping -M do -s 1472 ADDRESS` (MTU), `mtr -T -P PORT ADDRESS` (loss), `ss -ti dst ADDRESS` (retrans, unacked). \
+          For connections that die while idle: TCP keepalive (`proxy_socket_keepalive on;`).",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let (attempt, socket) = (&case.attempt, &case.attempt.socket);
+    let tries = case.retransmits_left();
+    let in_flight = socket.unacked > socket.unsent;
+    let stuck = case.tcp() && case.awaiting() && in_flight && tries > 0 && socket.probes == 0;
+    if !stuck || !case.silent() || case.syn_ack_again() || case.dropped_for("NETFILTER_DROP") {
+        return None;
+    }
+    // One retransmission happens on healthy paths; nginx's patience, or the kernel's, must have ended, or be strained.
+    if !case.overdue() {
+        return None;
+    }
+    let target = case.target();
+    let mut summary = format!(
+        "{target} did not acknowledge {} bytes that were sent again {tries} times",
+        socket.unacked - socket.unsent
+    );
+    if case.errno() == Some(ETIMEDOUT) {
+        summary += " until the kernel gave up";
+    }
+    let large = u64::from(socket.unacked) > 1_200 && socket.acked > 0;
+    summary += if large { "; smaller ones got through, so it may be the path's MTU." } else { "." };
+    let fresh = !attempt.reused && socket.acked == 0;
+    let rivals: &[_] =
+        if fresh { &["accept-queue-full", "firewall-drop-remote"] } else { &["firewall-drop-remote"] };
+    let host = case.host();
+    Some(Finding::likely(summary).or(rivals).fix(if large {
+        format!("`ping -M do -s 1472 {host}`: if only smaller sizes pass, lower the MTU or clamp the MSS.")
+    } else {
+        format!(
+            "`mtr -T -P {} {host}` for loss; ask what firewall or NAT on the way forgets connections.",
+            case.port()
+        )
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, reused_request, unanswered_request, verdict};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn unacknowledged_and_sent_again() {
+        let mut attempt = reused_request();
+        attempt.seen += 2_000_000_000;
+        (attempt.socket.unacked, attempt.retransmits) = (200, 4);
+        let found = verdict(&Case::of_attempt(&attempt));
+        assert_eq!(found, ("path-lost", Confidence::Likely, vec!["firewall-drop-remote"]));
+    }
+
+    #[test]
+    fn acknowledged_in_the_end_is_the_applications_time() {
+        let mut attempt = unanswered_request();
+        attempt.retransmits = 2;
+        expect(&Case::of_attempt(&attempt), "slow-response", Confidence::Likely);
+    }
+}

@@ -1,0 +1,109 @@
+//! Nothing listens on the upstream's port.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::errno::ECONNREFUSED;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "port-refused",
+    reason: Some(2),
+    title: "nothing listens on the upstream's port",
+    means: "The origin answered the SYN with RST: the host is up and reachable, but no process listens on that \
+            address and port. The service is down or still starting, listens on another port or only on 127.0.0.1, or \
+            nginx was given a wrong port; with `localhost` it may listen on IPv4 and nginx try ::1.",
+    told_apart: "A RST came, where rejecting firewalls mostly send ICMP (`firewall-reject-remote`). A firewall set to \
+                 reject with RST cannot be told from a closed port on this side. If the origin runs on this machine, \
+                 its kernel says itself that there was no socket. A RST made by a rule of this host is \
+                 `firewall-reject-local`.",
+    fix: "On the origin: `ss -lntp sport = :PORT`. Start the service, or correct its bind address or nginx's port.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    if !case.connecting() || case.dropped_for("NETFILTER_DROP") || case.icmp().is_some() {
+        return None;
+    }
+    let (target, host, port) = (case.target(), case.host(), case.port());
+    let fix = format!(
+        "On {host}: `ss -lntp sport = :{port}`. Start the service, or correct its bind address or nginx's port."
+    );
+    let summary = format!("{target} refused the connection: nothing listens on port {port} there.");
+    if case.reset_at().is_none() {
+        let untold = case.errno() == Some(ECONNREFUSED) && case.lacks("tcp_receive_reset");
+        return untold.then(|| Finding::possible(summary).or(&["firewall-reject-remote"]).fix(fix));
+    }
+    Some(if case.nobody_listens() || case.reset_sent_for("NO_SOCKET") {
+        Finding::proven(summary)
+            .fix(format!("`ss -lntp sport = :{port}` on this machine is empty: start the service."))
+    } else if case.listener().is_some() {
+        Finding::possible(format!(
+            "{target} refused the connection, though something listens on port {port} now."
+        ))
+        .or(&["firewall-reject-remote"])
+        .fix(fix)
+    } else {
+        Finding::likely(summary).or(&["firewall-reject-remote"]).fix(fix)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Fact, Listener, PacketTuple, ResetSent};
+    use crate::testkit::{BEGUN, enrichment, expect, icmp, local, refused, remote, verdict};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn a_reset_from_elsewhere_may_be_a_firewalls() {
+        let (id, confidence, alternatives) = verdict(&Case::of_attempt(&refused()));
+        assert_eq!((id, confidence), ("port-refused", Confidence::Likely));
+        assert_eq!(alternatives, ["firewall-reject-remote"]);
+    }
+
+    #[test]
+    fn the_origins_own_kernel_proves_it() {
+        let attempt = refused();
+        let mut sent = ResetSent {
+            at: BEGUN,
+            tuple: PacketTuple { src: local(), dst: remote() },
+            reason: "NO_SOCKET".to_owned(),
+            netns: 9,
+        };
+        let mut case = Case::of_attempt(&attempt);
+        case.resets.push(&sent);
+        expect(&case, "port-refused", Confidence::Proven);
+        "TCP_ABORT_ON_CLOSE".clone_into(&mut sent.reason);
+        let mut case = Case::of_attempt(&attempt);
+        case.resets.push(&sent);
+        expect(&case, "port-refused", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_look_at_the_listeners_proves_or_shakes_it() {
+        let attempt = refused();
+        let mut case = Case::of_attempt(&attempt);
+        let none = enrichment(vec![Fact::NoListener]);
+        case.enrichment = Some(&none);
+        expect(&case, "port-refused", Confidence::Proven);
+        let one =
+            enrichment(vec![Fact::Listener(Listener { queue: 0, limit: 5, overflows: None, process: None })]);
+        case.enrichment = Some(&one);
+        expect(&case, "port-refused", Confidence::Possible);
+    }
+
+    #[test]
+    fn refused_by_icmp_is_a_firewall() {
+        let attempt = icmp(3, 3, "10.0.0.2", false, ECONNREFUSED);
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+    }
+
+    #[test]
+    fn lost_events_take_the_proof_away() {
+        let attempt = refused();
+        let none = enrichment(vec![Fact::NoListener]);
+        let mut case = Case::of_attempt(&attempt);
+        case.enrichment = Some(&none);
+        case.lossy = true;
+        expect(&case, "port-refused", Confidence::Likely);
+    }
+}

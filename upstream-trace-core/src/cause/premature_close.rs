@@ -1,0 +1,81 @@
+//! The origin closed without answering.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "premature-close",
+    reason: Some(6),
+    title: "the origin closed the connection without answering",
+    means: "The origin took the connection and closed it in order, without one byte of an answer: the worker process \
+            crashed or was killed after it had read the request, a timeout of the application fired (gunicorn \
+            --timeout, php-fpm request_terminate_timeout), it refuses such clients, or it speaks another protocol on \
+            that port (TLS, PROXY).",
+    told_apart: "A FIN came after the request and nothing before it. On a pooled connection a FIN that came before or \
+                 crossed the request is `stale-keepalive`; a RST is `reset-by-backend`.",
+    fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` for the \
+          OOM killer. If it always happens after the same time, that is a timeout of the application.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let fin = case.fin_at()?;
+    let unused = attempt.request.is_none() && attempt.requests == 0 && !attempt.adopted;
+    if case.connecting()
+        || case.connect.is_some()
+        || attempt.bytes_received > 0
+        || !(attempt.outstanding || unused)
+    {
+        return None;
+    }
+    if case.reset_at().is_some_and(|reset| reset < fin) || (attempt.reused && attempt.sent_after_fin) {
+        return None;
+    }
+    let target = case.target();
+    let Some(sent) = attempt.request.filter(|sent| *sent <= fin) else {
+        return Some(Finding::proven(format!(
+            "{target} accepted the connection and closed it before any request."
+        )));
+    };
+    let after = fin.saturating_sub(sent) / MS;
+    let summary = format!("{target} closed the connection {after} ms after the request, without answering.");
+    Some(if attempt.reused && attempt.unacked_at_end {
+        Finding::likely(summary).or(&["stale-keepalive"])
+    } else {
+        Finding::proven(summary)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, unanswered_request, with_fin, with_reset};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn a_fin_in_place_of_an_answer() {
+        let attempt = with_fin(unanswered_request(), 500);
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "premature-close", Confidence::Proven);
+        assert_eq!(case.status(), Some(502));
+        assert!(judge(&case).expect("found").summary.contains("499 ms"));
+    }
+
+    #[test]
+    fn a_fin_before_any_request() {
+        let mut attempt = with_fin(unanswered_request(), 2);
+        (attempt.request, attempt.requests, attempt.outstanding, attempt.bytes_sent) = (None, 0, false, 0);
+        let case = Case::of_attempt(&attempt);
+        assert_eq!(case.calm(), None);
+        expect(&case, "premature-close", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_reset_is_another_cause_and_an_answer_none() {
+        assert_eq!(judge(&Case::of_attempt(&with_reset(unanswered_request(), 500))), None);
+        let mut attempt = with_fin(unanswered_request(), 500);
+        attempt.bytes_received = 1;
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! The origin answered and closed while nginx was still sending.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "request-rejected-early",
+    reason: Some(6),
+    title: "the origin answered and closed before it had read the request",
+    means: "The origin decided early, typically 413 for a large upload or 401, sent its answer and closed with unread \
+            data, which resets the connection. nginx was still sending, got \"Broken pipe\" or \"Connection reset\", \
+            and answers 502: the origin's own answer is lost.",
+    told_apart: "Bytes of an answer lay unread on the connection while nginx's send failed. Without them it is \
+                 `reset-by-backend`; on a pooled connection that was already closed it is `stale-keepalive`.",
+    fix: "Give nginx the same limit as the application: `client_max_body_size` (nginx then answers 413 itself), or \
+          raise the application's limit. The origin's log names the status it sent.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let sending = attempt.send_error || attempt.send_blocked || attempt.socket.unsent > 0;
+    let over = case.fin_at().is_some() || case.reset_at().is_some() || attempt.send_error;
+    // On a pooled connection `received` counts earlier answers as well.
+    let answered = attempt.socket.unread > 0 || (!attempt.reused && attempt.socket.received > 0);
+    if !case.awaiting() || !sending || !over || !answered {
+        return None;
+    }
+    let bytes =
+        if attempt.socket.unread > 0 { u64::from(attempt.socket.unread) } else { attempt.socket.received };
+    Some(Finding::proven(format!(
+        "{} answered ({bytes} bytes) and closed while nginx was still sending the request; nginx lost that answer.",
+        case.target()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, reused_request, unanswered_request, with_reset};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn an_unread_answer_and_a_failed_send() {
+        let mut attempt = with_reset(unanswered_request(), 5);
+        attempt.send_error = true;
+        attempt.socket.received = 120;
+        expect(&Case::of_attempt(&attempt), "request-rejected-early", Confidence::Proven);
+    }
+
+    #[test]
+    fn without_an_answer_it_is_a_reset() {
+        let mut attempt = with_reset(unanswered_request(), 5);
+        attempt.send_error = true;
+        expect(&Case::of_attempt(&attempt), "reset-by-backend", Confidence::Likely);
+    }
+
+    #[test]
+    fn bytes_of_an_earlier_answer_do_not_count() {
+        let mut attempt = with_reset(reused_request(), 10_050);
+        attempt.send_error = true;
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+        attempt.socket.unread = 120;
+        expect(&Case::of_attempt(&attempt), "request-rejected-early", Confidence::Proven);
+    }
+}

@@ -1,0 +1,88 @@
+//! The origin reset an established connection.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "reset-by-backend",
+    reason: Some(6),
+    title: "the origin reset the connection after it was established",
+    means: "A RST came while nginx waited for the answer or read it: the application closed with unread data, was \
+            killed before it read the request, closed with SO_LINGER 0, or does not speak this protocol. A load \
+            balancer or firewall between can send it in the origin's name. A RST does not mean a crash, nor a FIN a \
+            clean exit.",
+    told_apart: "The handshake had finished, else it is `port-refused`. On a pooled connection that takes nothing of the \
+                 request it is `stale-keepalive`; with an answer that nginx could not read `request-rejected-early`; \
+                 straight after the handshake perhaps `accept-queue-full`.",
+    fix: "The application's log and `journalctl -u SERVICE` at that time. If the origin sent no RST (`tcpdump -ni any \
+          'tcp port PORT and tcp[13] & 4 != 0'` there), something on the way did.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let reset = case.reset_at()?;
+    if case.connecting() || case.connect.is_some() {
+        return None;
+    }
+    let target = case.target();
+    let in_answer =
+        attempt.bytes_received > 0 && (attempt.recv_error || attempt.client_cut || attempt.outstanding);
+    let unused = attempt.request.is_none() && attempt.requests == 0;
+    let summary = if in_answer {
+        format!(
+            "{target} reset the connection in the middle of its answer, after {} bytes.",
+            attempt.bytes_received
+        )
+    } else if attempt.outstanding {
+        let after = reset.saturating_sub(attempt.request.unwrap_or(attempt.begun)) / MS;
+        format!("{target} reset the connection {after} ms after the request, without answering.")
+    } else if unused {
+        format!("{target} accepted the connection and reset it before any request.")
+    } else {
+        return None;
+    };
+    Some(if case.unix() || !case.resets.is_empty() {
+        Finding::proven(summary)
+    } else {
+        Finding::likely(summary).or(&["firewall-reject-remote"])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{PacketTuple, ResetSent};
+    use crate::testkit::{BEGUN, expect, local, refused, remote, unanswered_request, with_reset};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn likely_from_elsewhere_proven_on_this_machine() {
+        let attempt = with_reset(unanswered_request(), 500);
+        let mut case = Case::of_attempt(&attempt);
+        expect(&case, "reset-by-backend", Confidence::Likely);
+        let sent = ResetSent {
+            at: BEGUN + 500 * MS,
+            tuple: PacketTuple { src: local(), dst: remote() },
+            reason: "TCP_ABORT_ON_CLOSE".to_owned(),
+            netns: 9,
+        };
+        case.resets.push(&sent);
+        expect(&case, "reset-by-backend", Confidence::Proven);
+    }
+
+    #[test]
+    fn in_the_middle_of_an_answer_there_is_no_status_left() {
+        let mut attempt = with_reset(unanswered_request(), 500);
+        (attempt.outstanding, attempt.bytes_received, attempt.recv_error) = (false, 900, true);
+        attempt.answer = Some(BEGUN + 100 * MS);
+        let case = Case::of_attempt(&attempt);
+        assert_eq!((case.calm(), case.status()), (None, None));
+        expect(&case, "reset-by-backend", Confidence::Likely);
+    }
+
+    #[test]
+    fn before_the_handshake_it_is_a_refusal() {
+        assert_eq!(judge(&Case::of_attempt(&refused())), None);
+    }
+}

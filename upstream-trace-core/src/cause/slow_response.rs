@@ -1,0 +1,91 @@
+//! The request arrived, the answer did not.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "slow-response",
+    reason: Some(5),
+    title: "the request arrived, no answer came within nginx's timeout",
+    means: "The origin acknowledged the whole request and then sent nothing until nginx gave up: a slow query, a call \
+            to something slow, a lock, or work that takes longer than proxy_read_timeout allows.",
+    told_apart: "All bytes were acknowledged and none came back, so neither path nor firewall is to blame \
+                 (`path-lost`). Whether the application has accepted the connection at all (`not-accepted`) can be \
+                 seen only if it runs on this host.",
+    fix: "Find the slow part in the application (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
+          takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    if !case.awaiting()
+        || !case.request_acked()
+        || !case.silent()
+        || !case.overdue()
+        || attempt.socket.unread > 0
+    {
+        return None;
+    }
+    if case.errno().is_some() {
+        return None;
+    }
+    let (target, ms) = (case.target(), case.duration() / MS);
+    let so_far = if case.pending() { "so far" } else { "and nginx gave up" };
+    let took = if case.tcp() { "acknowledged" } else { "took" };
+    let summary = format!("{target} {took} the request and has not answered for {ms} ms, {so_far}.");
+    let summary = if case.pending() {
+        summary
+    } else {
+        format!("{target} {took} the request and did not answer within {ms} ms; nginx gave up.")
+    };
+    let listener = case.listener();
+    Some(match listener {
+        // An accepted connection, or an empty queue: the application has it.
+        _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
+        Some(_) if attempt.reused => Finding::proven(summary),
+        Some(_) => Finding::possible(summary).or(&["not-accepted"]),
+        None if attempt.reused => Finding::likely(summary),
+        None => Finding::likely(summary).or(&["not-accepted"]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Ended;
+    use crate::testkit::{BEGUN, expect, unanswered_request, verdict, with_fin};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn acknowledged_and_silent() {
+        let attempt = unanswered_request();
+        let case = Case::of_attempt(&attempt);
+        assert_eq!(verdict(&case), ("slow-response", Confidence::Likely, vec!["not-accepted"]));
+        assert_eq!(case.status(), Some(504));
+    }
+
+    #[test]
+    fn not_acknowledged_is_the_path() {
+        let mut attempt = unanswered_request();
+        (attempt.socket.unacked, attempt.retransmits) = (200, 3);
+        expect(&Case::of_attempt(&attempt), "path-lost", Confidence::Likely);
+    }
+
+    #[test]
+    fn pending_counts_only_after_the_slow_limit() {
+        let mut attempt = unanswered_request();
+        attempt.ended = Ended::Open;
+        expect(&Case::of_attempt(&attempt), "slow-response", Confidence::Likely);
+        attempt.seen = BEGUN + 100 * MS;
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+    }
+
+    #[test]
+    fn an_answer_that_nginx_did_not_read_is_not_the_origins_slowness() {
+        let mut attempt = unanswered_request();
+        attempt.socket.unread = 10;
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+        assert_eq!(judge(&Case::of_attempt(&with_fin(unanswered_request(), 100))), None);
+    }
+}

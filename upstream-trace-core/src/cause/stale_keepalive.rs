@@ -1,0 +1,127 @@
+//! nginx used a pooled connection that the origin had closed.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "stale-keepalive",
+    reason: Some(5),
+    title: "nginx reused an idle connection that the origin was closing",
+    means: "The origin closes idle connections after a time of its own, and nginx sent a request on one at just that \
+            moment. GET requests are retried without notice; POST requests fail with 502. It happens wherever nginx \
+            keeps connections longer than the application does.",
+    told_apart: "The connection had carried a request before, and the close arrived before the request or crossed it. \
+                 If the origin had the request and then closed, it is `premature-close` or `reset-by-backend`.",
+    fix: "Let nginx close first: `keepalive_timeout` in upstream{} below the application's idle timeout (Node and \
+          uvicorn 5 s, gunicorn 2 s, Puma and Tomcat 20 s by default), or raise the application's.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    if case.connecting() || case.connect.is_some() {
+        return None;
+    }
+    let target = case.target();
+    let (fin, reset) = (case.fin_at(), case.reset_at());
+    if !attempt.outstanding {
+        return case.reset_in_pool().then(|| {
+            Finding::proven(format!("nginx took a pooled connection that {target} had already reset."))
+                .fix(fix(case))
+        });
+    }
+    if !attempt.reused || attempt.bytes_received > 0 {
+        return None;
+    }
+    let ended = fin.into_iter().chain(reset).min()?;
+    let sent = attempt.request.unwrap_or(attempt.begun);
+    let finding = if attempt.sent_after_fin || ended < sent {
+        Finding::proven(format!(
+            "nginx sent the request on a pooled connection that {target} had already closed."
+        ))
+    } else if attempt.unacked_at_end && fin.is_some() {
+        Finding::proven(format!(
+            "{target} closed a pooled connection at the moment nginx sent the request on it."
+        ))
+    } else if attempt.unacked_at_end {
+        Finding::likely(format!(
+            "{target} answered the request on a pooled connection with RST: it had closed it before."
+        ))
+        .or(&["reset-by-backend"])
+    } else if ended - sent <= u64::from(attempt.socket.srtt_us) * 1_000 {
+        Finding::likely(format!("{target} closed a pooled connection within one round trip of the request."))
+            .or(&[if reset.is_some() { "reset-by-backend" } else { "premature-close" }])
+    } else {
+        return None;
+    };
+    Some(finding.fix(fix(case)))
+}
+
+/// The idle time at which the origin closed is what nginx has to stay below.
+fn fix(case: &Case<'_>) -> String {
+    let attempt = &case.attempt;
+    let ended = case.fin_at().into_iter().chain(case.reset_at()).min();
+    let idle = attempt.last_recv.zip(ended).map(|(last, end)| end.saturating_sub(last) / MS);
+    let seen = idle
+        .filter(|ms| *ms >= 100)
+        .map(|ms| format!(" It had been idle for {}.{} s.", ms / 1_000, ms % 1_000 / 100))
+        .unwrap_or_default();
+    format!(
+        "Set `keepalive_timeout` in upstream{{}} below the idle timeout of the application, or raise that one.{seen}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::Calm;
+    use crate::event::Ended;
+    use crate::testkit::{expect, reused_request, unanswered_request, with_fin, with_reset};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn sent_after_the_fin() {
+        let mut attempt = with_fin(reused_request(), 9_999);
+        attempt.sent_after_fin = true;
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "stale-keepalive", Confidence::Proven);
+        assert!(judge(&case).and_then(|found| found.fix).is_some_and(|fix| fix.contains("idle for 9.9 s")));
+    }
+
+    #[test]
+    fn a_fin_that_crossed_the_request_and_one_that_answered_it() {
+        let mut attempt = with_fin(reused_request(), 10_005);
+        expect(&Case::of_attempt(&attempt), "premature-close", Confidence::Proven);
+        attempt.unacked_at_end = true;
+        expect(&Case::of_attempt(&attempt), "stale-keepalive", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_reset_that_took_nothing_of_the_request() {
+        let mut attempt = with_reset(reused_request(), 10_005);
+        expect(&Case::of_attempt(&attempt), "reset-by-backend", Confidence::Likely);
+        attempt.unacked_at_end = true;
+        expect(&Case::of_attempt(&attempt), "stale-keepalive", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_first_request_is_never_stale() {
+        let mut attempt = with_fin(unanswered_request(), 3);
+        attempt.unacked_at_end = true;
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+    }
+
+    #[test]
+    fn reset_in_the_pool_counts_only_if_nginx_tried_it() {
+        let mut attempt = with_reset(reused_request(), 9_000);
+        attempt.outstanding = false;
+        attempt.answer = Some(attempt.begun);
+        attempt.bytes_received = 500;
+        assert_eq!(Case::of_attempt(&attempt).calm(), Some(Calm::Answered));
+        attempt.error_fetched = true;
+        attempt.ended = Ended::Broken;
+        let case = Case::of_attempt(&attempt);
+        assert_eq!((case.calm(), case.status()), (None, Some(502)));
+        expect(&case, "stale-keepalive", Confidence::Proven);
+    }
+}

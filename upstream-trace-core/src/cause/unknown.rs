@@ -1,0 +1,80 @@
+//! The evidence fits no cause.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::errno;
+
+/// Its id.
+pub(super) const ID: &str = "unknown";
+
+pub(super) const CAUSE: Cause = Cause {
+    id: ID,
+    reason: None,
+    title: "the evidence fits no known cause",
+    means: "The attempt failed, and what was seen of it fits no cause, or what would tell was not seen. A wrong cause \
+            is worse than none.",
+    told_apart: "The summary says which evidence is missing: hooks that this kernel refuses, events that were lost, a \
+                 connection that was open before the tool started.",
+    fix: "Compare with nginx's error.log at that time. `upstream-trace doctor` says which evidence this host withholds.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let errno = case.errno().map(|errno| format!(" with {}", errno::text(errno))).unwrap_or_default();
+    let state = if case.pending() { "is in trouble" } else { "failed" };
+    let missing = missing(case);
+    let missing =
+        if missing.is_empty() { String::new() } else { format!(" Missing: {}.", missing.join("; ")) };
+    Some(Finding::possible(format!(
+        "The attempt to {} {state}{errno}; the evidence fits no known cause.{missing}",
+        case.target()
+    )))
+}
+
+/// What would have told more.
+fn missing(case: &Case<'_>) -> Vec<String> {
+    let mut missing = Vec::new();
+    if case.lossy {
+        missing.push("events were lost at that time".to_owned());
+    }
+    if case.attempt.adopted {
+        missing.push("what happened before the start of tracing".to_owned());
+    }
+    if case.attempt.trail_lost > 0 {
+        missing.push(format!("{} steps of the attempt", case.attempt.trail_lost));
+    }
+    for hook in case.hooks.iter().filter(|hook| case.lacks(&hook.name)) {
+        let costs = hook.costs.as_ref().map(|costs| format!(" ({costs})")).unwrap_or_default();
+        missing.push(format!("hook {}{costs}", hook.name));
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Hook;
+    use crate::testkit::{connect_error, expect};
+    use crate::verdict::Confidence;
+
+    #[test]
+    fn it_names_the_missing_evidence() {
+        let error = connect_error(12);
+        let hooks = [Hook {
+            name: "kfree_skb".to_owned(),
+            kind: "tp_btf".to_owned(),
+            attached: false,
+            why: None,
+            costs: None,
+        }];
+        let mut case = Case::of_connect_error(&error);
+        case.hooks = &hooks;
+        case.lossy = true;
+        expect(&case, "unknown", Confidence::Possible);
+        let summary = judge(&case).expect("always").summary;
+        assert!(
+            summary.contains("ENOMEM") && summary.contains("hook kfree_skb") && summary.contains("lost"),
+            "{summary}"
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! What was looked up about upstreams, latest first.
+
+use std::collections::HashMap;
+
+use crate::case::SECOND;
+use crate::event::{Attempt, Enrichment, Nanos, Upstream};
+
+/// Upstreams kept; the one looked up longest ago makes room.
+const KEPT: usize = 1_024;
+/// A fact older than this says nothing about an attempt.
+const FRESH: Nanos = 5 * SECOND;
+/// The look-up follows the sign of trouble, so it may be a little later.
+const AFTER: Nanos = SECOND;
+
+/// The cache.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    latest: HashMap<(u32, Upstream), Enrichment>,
+}
+
+impl Lookups {
+    pub(super) fn keep(&mut self, found: &Enrichment) {
+        let key = (found.netns, found.upstream.clone());
+        if self.latest.len() >= KEPT && !self.latest.contains_key(&key) {
+            let oldest = self.latest.iter().min_by_key(|(_, found)| found.at).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                self.latest.remove(&oldest);
+            }
+        }
+        self.latest.insert(key, found.clone());
+    }
+
+    pub(super) fn of(&self, attempt: &Attempt) -> Option<&Enrichment> {
+        let key = (attempt.netns, attempt.upstream.clone()?);
+        let found = self.latest.get(&key)?;
+        (found.at + FRESH >= attempt.seen && found.at <= attempt.seen + AFTER).then_some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{BEGUN, enrichment, unanswered_syn};
+
+    #[test]
+    fn only_fresh_facts_of_the_same_namespace_count() {
+        let mut lookups = Lookups::default();
+        lookups.keep(&enrichment(Vec::new()));
+        let mut attempt = unanswered_syn();
+        assert!(lookups.of(&attempt).is_some());
+        attempt.seen = BEGUN + FRESH + 1;
+        assert!(lookups.of(&attempt).is_none());
+        (attempt.seen, attempt.netns) = (BEGUN, 8);
+        assert!(lookups.of(&attempt).is_none());
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let mut lookups = Lookups::default();
+        for netns in 0..2_000 {
+            lookups.keep(&Enrichment { netns, at: u64::from(netns), ..enrichment(Vec::new()) });
+        }
+        assert_eq!(lookups.latest.len(), KEPT);
+        assert!(lookups.latest.keys().all(|(netns, _)| *netns >= 2_000 - KEPT as u32));
+    }
+}

@@ -1,0 +1,162 @@
+//! Dropped packets and resets, kept until the attempt that they belong to is judged.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+
+use crate::case::{Case, MS, SECOND};
+use crate::event::{AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Upstream};
+
+/// Packets kept in all; the oldest make room.
+const KEPT: usize = 16_384;
+/// Packets kept per attempt or tuple; further ones of a storm say nothing new.
+const PER_KEY: usize = 16;
+/// Longer than the kernel tries to connect.
+const KEPT_FOR: Nanos = 130 * SECOND;
+/// How far a packet's time may lie outside its attempt's: events arrive from several CPUs.
+const SLACK: Nanos = 50 * MS;
+
+/// What packets are found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Attempt(AttemptId),
+    /// Both ends, the smaller first: a packet belongs to its connection in either direction.
+    Ends(SocketAddr, SocketAddr),
+}
+
+impl Key {
+    fn ends(tuple: PacketTuple) -> Self {
+        if tuple.src <= tuple.dst {
+            Self::Ends(tuple.src, tuple.dst)
+        } else {
+            Self::Ends(tuple.dst, tuple.src)
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Packet {
+    Dropped(PacketDrop),
+    Reset(ResetSent),
+}
+
+impl Packet {
+    fn at(&self) -> Nanos {
+        match self {
+            Self::Dropped(packet) => packet.at,
+            Self::Reset(reset) => reset.at,
+        }
+    }
+}
+
+/// The store.
+#[derive(Debug, Default)]
+pub(super) struct Packets {
+    by_key: HashMap<Key, VecDeque<Packet>>,
+    in_order: VecDeque<(Nanos, Key)>,
+}
+
+impl Packets {
+    pub(super) fn dropped(&mut self, packet: &PacketDrop) {
+        let key = packet.attempt.map(Key::Attempt).or(packet.tuple.map(Key::ends));
+        if let Some(key) = key {
+            self.keep(key, Packet::Dropped(packet.clone()));
+        }
+    }
+
+    pub(super) fn reset_sent(&mut self, reset: &ResetSent) {
+        self.keep(Key::ends(reset.tuple), Packet::Reset(reset.clone()));
+    }
+
+    fn keep(&mut self, key: Key, packet: Packet) {
+        let at = packet.at();
+        let packets = self.by_key.entry(key).or_default();
+        if packets.len() == PER_KEY {
+            // A port may have been used by an older connection: the first of a storm matters less than the latest.
+            packets.pop_front();
+        } else {
+            self.in_order.push_back((at, key));
+        }
+        packets.push_back(packet);
+        while self.in_order.len() > KEPT {
+            self.forget_oldest();
+        }
+    }
+
+    /// Drops what is too old to matter.
+    pub(super) fn expire(&mut self, now: Nanos) {
+        while self.in_order.front().is_some_and(|(at, _)| at + KEPT_FOR < now) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((_, key)) = self.in_order.pop_front() else { return };
+        if let Some(packets) = self.by_key.get_mut(&key) {
+            packets.pop_front();
+            if packets.is_empty() {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+
+    /// Puts the packets of an attempt into its case.
+    pub(super) fn fill<'a>(&'a self, case: &mut Case<'a>) {
+        let attempt = &case.attempt;
+        let (from, to) = (attempt.begun.saturating_sub(SLACK), attempt.seen + SLACK);
+        let (id, netns) = (attempt.id, attempt.netns);
+        let tuple = match (&attempt.upstream, attempt.local) {
+            (Some(Upstream::Tcp(dst)), Some(src)) => Some(PacketTuple { src, dst: *dst }),
+            _ => None,
+        };
+        let keys = [Some(Key::Attempt(id)), tuple.map(Key::ends)];
+        let found = keys.into_iter().flatten().filter_map(|key| self.by_key.get(&key)).flatten();
+        for packet in found.filter(|packet| (from..=to).contains(&packet.at())) {
+            match packet {
+                Packet::Reset(reset) => case.resets.push(reset),
+                Packet::Dropped(packet) if packet.attempt == Some(id) => case.drops.push(packet),
+                Packet::Dropped(packet) if netns == 0 || packet.netns == 0 || packet.netns == netns => {
+                    case.drops.push(packet);
+                }
+                Packet::Dropped(packet) => case.drops_elsewhere.push(packet),
+            }
+        }
+        case.drops.sort_by_key(|packet| packet.at);
+        case.drops_elsewhere.sort_by_key(|packet| packet.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{BEGUN, netfilter_drop, unanswered_syn};
+
+    #[test]
+    fn packets_without_a_socket_are_found_by_their_ends_in_both_directions() {
+        let attempt = unanswered_syn();
+        let mut packets = Packets::default();
+        for hook in ["output", "input"] {
+            packets.dropped(&PacketDrop { attempt: None, ..netfilter_drop(hook, "nft") });
+        }
+        packets.dropped(&PacketDrop { attempt: None, netns: 99, ..netfilter_drop("input", "nft") });
+        packets.dropped(&PacketDrop { attempt: Some(77), ..netfilter_drop("input", "nft") });
+        packets.dropped(&PacketDrop { attempt: None, at: BEGUN - SECOND, ..netfilter_drop("input", "nft") });
+        let mut case = Case::of_attempt(&attempt);
+        packets.fill(&mut case);
+        assert_eq!((case.drops.len(), case.drops_elsewhere.len()), (2, 1));
+    }
+
+    #[test]
+    fn the_store_is_bounded_and_forgets() {
+        let mut packets = Packets::default();
+        for id in 0..2 * KEPT as u64 {
+            packets.dropped(&PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
+        }
+        for _ in 0..100 {
+            packets.dropped(&PacketDrop { attempt: Some(1), ..netfilter_drop("output", "nft") });
+        }
+        assert!(packets.in_order.len() <= KEPT && packets.by_key.len() <= KEPT);
+        assert!(packets.by_key.values().all(|found| found.len() <= PER_KEY));
+        packets.expire(BEGUN + KEPT_FOR + SECOND);
+        assert!(packets.by_key.is_empty() && packets.in_order.is_empty());
+    }
+}

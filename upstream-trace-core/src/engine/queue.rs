@@ -1,0 +1,82 @@
+//! Failed attempts that are held, in order of the time at which to look at them.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::event::{Attempt, AttemptId, ConnectError, Nanos};
+
+/// A failed attempt.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// It ended.
+    Ended(Box<Attempt>),
+    /// `connect()` failed.
+    AtOnce(Box<ConnectError>),
+}
+
+impl Failed {
+    fn id(&self) -> AttemptId {
+        match self {
+            Self::Ended(attempt) => attempt.id,
+            Self::AtOnce(error) => error.id,
+        }
+    }
+
+    /// When it ended.
+    pub(super) fn at(&self) -> Nanos {
+        match self {
+            Self::Ended(attempt) => attempt.seen,
+            Self::AtOnce(error) => error.at,
+        }
+    }
+}
+
+/// The failures that are held.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    failed: HashMap<AttemptId, (Failed, Nanos)>,
+    by_due: BTreeSet<(Nanos, AttemptId)>,
+}
+
+impl Queue {
+    pub(super) fn insert(&mut self, failed: Failed, due: Nanos) {
+        let id = failed.id();
+        self.remove(id);
+        self.by_due.insert((due, id));
+        self.failed.insert(id, (failed, due));
+    }
+
+    pub(super) fn remove(&mut self, id: AttemptId) -> Option<Failed> {
+        let (failed, due) = self.failed.remove(&id)?;
+        self.by_due.remove(&(due, id));
+        Some(failed)
+    }
+
+    pub(super) fn postpone(&mut self, id: AttemptId, until: Nanos) {
+        if let Some(failed) = self.remove(id) {
+            self.insert(failed, until);
+        }
+    }
+
+    /// The one to look at first, if its time has come.
+    pub(super) fn due(&self, now: Nanos) -> Option<AttemptId> {
+        self.by_due.first().filter(|(due, _)| *due <= now).map(|(_, id)| *id)
+    }
+
+    /// The one to look at first, whatever its time.
+    pub(super) fn oldest(&self) -> Option<AttemptId> {
+        self.by_due.first().map(|(_, id)| *id)
+    }
+
+    /// When a held failure ended.
+    pub(super) fn ended(&self, id: AttemptId) -> Option<Nanos> {
+        self.failed.get(&id).map(|(failed, _)| failed.at())
+    }
+
+    pub(super) fn contains(&self, id: AttemptId) -> bool {
+        self.failed.contains_key(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.failed.len()
+    }
+}

@@ -1,0 +1,113 @@
+//! Attempts in trouble that are not over.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::event::{Attempt, AttemptId, Upstream};
+use crate::verdict::Confidence;
+
+/// Attempts in trouble that are remembered; the oldest make room.
+const KEPT: usize = 8_192;
+
+/// An attempt in trouble.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) attempt: Box<Attempt>,
+    /// The verdict that was told last.
+    pub(super) said: Option<(&'static str, Confidence)>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Troubles {
+    by_id: HashMap<AttemptId, Trouble>,
+    /// Oldest first; ids of those that ended stay until they come up.
+    in_order: VecDeque<AttemptId>,
+    /// How many per upstream are connected and wait for an answer.
+    waiting: HashMap<Upstream, u32>,
+}
+
+impl Troubles {
+    /// Keeps the latest view of an attempt; whether it is new.
+    pub(super) fn keep(&mut self, attempt: &Attempt) -> bool {
+        let earlier = self.remove(attempt.id);
+        if let Some(upstream) = attempt.upstream.as_ref().filter(|_| waits(attempt)) {
+            *self.waiting.entry(upstream.clone()).or_default() += 1;
+        }
+        let new = earlier.is_none();
+        let said = earlier.and_then(|trouble| trouble.said);
+        self.by_id.insert(attempt.id, Trouble { attempt: Box::new(attempt.clone()), said });
+        if new {
+            self.in_order.push_back(attempt.id);
+        }
+        while self.by_id.len() > KEPT || self.in_order.len() > 8 * KEPT {
+            let Some(oldest) = self.in_order.pop_front() else { break };
+            self.remove(oldest);
+        }
+        new
+    }
+
+    pub(super) fn remove(&mut self, id: AttemptId) -> Option<Trouble> {
+        let trouble = self.by_id.remove(&id)?;
+        if let Some(upstream) = trouble.attempt.upstream.as_ref().filter(|_| waits(&trouble.attempt))
+            && let Some(count) = self.waiting.get_mut(upstream)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.waiting.remove(upstream);
+            }
+        }
+        Some(trouble)
+    }
+
+    pub(super) fn get(&self, id: AttemptId) -> Option<&Trouble> {
+        self.by_id.get(&id)
+    }
+
+    /// Notes what is told about an attempt; `false` if that was told before.
+    pub(super) fn say(&mut self, id: AttemptId, cause: &'static str, confidence: Confidence) -> bool {
+        let now = Some((cause, confidence));
+        self.by_id.get_mut(&id).is_some_and(|trouble| std::mem::replace(&mut trouble.said, now) != now)
+    }
+
+    /// Others at the same upstream that are connected and wait for an answer.
+    pub(super) fn others_waiting(&self, attempt: &Attempt) -> u32 {
+        let Some(upstream) = &attempt.upstream else { return 0 };
+        let all = self.waiting.get(upstream).copied().unwrap_or(0);
+        let own = self.by_id.get(&attempt.id).is_some_and(|trouble| waits(&trouble.attempt));
+        all.saturating_sub(u32::from(own))
+    }
+}
+
+fn waits(attempt: &Attempt) -> bool {
+    attempt.established.is_some() && attempt.outstanding && attempt.bytes_received == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{unanswered_request, unanswered_syn};
+
+    #[test]
+    fn others_that_wait_are_counted_without_oneself() {
+        let mut troubles = Troubles::default();
+        for id in 1..=3 {
+            assert!(troubles.keep(&Attempt { id, ..unanswered_request() }));
+        }
+        assert!(!troubles.keep(&Attempt { id: 3, ..unanswered_request() }));
+        assert_eq!(troubles.others_waiting(&Attempt { id: 3, ..unanswered_request() }), 2);
+        assert_eq!(troubles.others_waiting(&Attempt { id: 9, ..unanswered_syn() }), 3);
+        troubles.remove(1);
+        troubles.keep(&Attempt { id: 2, answer: Some(1), outstanding: false, ..unanswered_request() });
+        assert_eq!(troubles.others_waiting(&Attempt { id: 9, ..unanswered_syn() }), 1);
+    }
+
+    #[test]
+    fn only_so_many_are_remembered() {
+        let mut troubles = Troubles::default();
+        for id in 0..2 * KEPT as u64 {
+            troubles.keep(&Attempt { id, ..unanswered_request() });
+        }
+        assert_eq!(troubles.by_id.len(), KEPT);
+        assert_eq!(troubles.waiting.values().sum::<u32>() as usize, KEPT);
+    }
+}

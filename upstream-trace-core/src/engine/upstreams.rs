@@ -1,0 +1,159 @@
+//! How upstreams fare: their counters, and what became of other attempts in the last minute.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use super::percentiles::percentiles;
+use crate::case::{Case, OtherPort, SECOND, Siblings};
+use crate::event::{AttemptId, Nanos, Upstream, UpstreamSample};
+use crate::verdict::UpstreamSummary;
+
+/// The window in which others count.
+const WINDOW: Nanos = 60 * SECOND;
+/// Upstreams kept; further ones are counted together, as the kernel side does.
+const KEPT: usize = 4_096;
+/// Failures remembered per upstream.
+const RECENT: usize = 64;
+/// Other ports named per verdict.
+const PORTS: usize = 4;
+
+/// How an attempt to connect failed, as far as others learn from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Silent,
+    Refused,
+    Other,
+}
+
+impl Outcome {
+    pub(super) fn of(case: &Case<'_>) -> Self {
+        match (case.connecting(), case.reset_at().is_some()) {
+            (true, true) => Self::Refused,
+            (true, false) if case.silent() => Self::Silent,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Fare {
+    sample: Option<UpstreamSample>,
+    recent: VecDeque<(Nanos, AttemptId, Outcome)>,
+    failures: u64,
+    seen: u64,
+}
+
+/// All upstreams.
+#[derive(Debug, Default)]
+pub(super) struct Upstreams {
+    fares: HashMap<Option<Upstream>, Fare>,
+    /// Ports of `fares` by address.
+    ports: HashMap<IpAddr, BTreeSet<SocketAddr>>,
+}
+
+impl Upstreams {
+    fn fare(&mut self, upstream: Option<&Upstream>) -> &mut Fare {
+        let key = upstream.cloned();
+        let known = self.fares.contains_key(&key);
+        let key = if known || self.fares.len() < KEPT { key } else { None };
+        if let Some(Upstream::Tcp(address)) = key.as_ref().filter(|_| !known) {
+            self.ports.entry(address.ip()).or_default().insert(*address);
+        }
+        self.fares.entry(key).or_default()
+    }
+
+    pub(super) fn sample(&mut self, sample: &UpstreamSample) {
+        self.fare(sample.upstream.as_ref()).sample = Some(sample.clone());
+    }
+
+    /// Counts an attempt of which an event told.
+    pub(super) fn seen(&mut self, upstream: Option<&Upstream>) {
+        self.fare(upstream).seen += 1;
+    }
+
+    pub(super) fn failed(&mut self, upstream: Option<&Upstream>, id: AttemptId, at: Nanos, outcome: Outcome) {
+        let fare = self.fare(upstream);
+        fare.failures += 1;
+        fare.recent.push_back((at, id, outcome));
+        if fare.recent.len() > RECENT {
+            fare.recent.pop_front();
+        }
+    }
+
+    /// How others fared that an attempt may be compared with; `waiting` is counted by the caller.
+    pub(super) fn siblings(&self, upstream: Option<&Upstream>, id: AttemptId, now: Nanos) -> Siblings {
+        let Some(upstream) = upstream else { return Siblings::default() };
+        let mut siblings = Siblings::default();
+        if let Some(fare) = self.fares.get(&Some(upstream.clone())) {
+            (siblings.established, siblings.answered) = fare.lately(now);
+            for (_, _, outcome) in
+                fare.recent.iter().filter(|(at, other, _)| *other != id && at + WINDOW >= now)
+            {
+                match outcome {
+                    Outcome::Silent => siblings.silent += 1,
+                    Outcome::Refused => siblings.refused += 1,
+                    Outcome::Other => {}
+                }
+            }
+        }
+        siblings.other_ports = self.other_ports(upstream, now);
+        siblings
+    }
+
+    fn other_ports(&self, upstream: &Upstream, now: Nanos) -> Vec<OtherPort> {
+        let Upstream::Tcp(own) = upstream else { return Vec::new() };
+        let ports = self.ports.get(&own.ip()).into_iter().flatten().filter(|other| *other != own);
+        let alive = |other: &SocketAddr| {
+            self.fares.get(&Some(Upstream::Tcp(*other)))?.sign_of_life(other.port(), now)
+        };
+        ports.filter_map(alive).take(PORTS).collect()
+    }
+
+    /// Connections begun: the kernel's counters if there are any, else those that events told of.
+    pub(super) fn attempts(&self) -> u64 {
+        let counted: u64 =
+            self.fares.values().filter_map(|fare| fare.sample.as_ref()).map(|sample| sample.attempts).sum();
+        if counted > 0 { counted } else { self.fares.values().map(|fare| fare.seen).sum() }
+    }
+
+    pub(super) fn summaries(&self) -> Vec<UpstreamSummary> {
+        let mut all: Vec<_> =
+            self.fares.iter().map(|(upstream, fare)| fare.summary(upstream.clone())).collect();
+        all.sort_by(|a, b| {
+            (b.failures, b.requests).cmp(&(a.failures, a.requests)).then_with(|| a.upstream.cmp(&b.upstream))
+        });
+        all
+    }
+}
+
+impl Fare {
+    fn lately(&self, now: Nanos) -> (Option<Nanos>, Option<Nanos>) {
+        let fresh = |at: Nanos| (at != 0 && at + WINDOW >= now).then_some(at);
+        self.sample
+            .as_ref()
+            .map_or((None, None), |sample| (fresh(sample.last_established), fresh(sample.last_answer)))
+    }
+
+    fn sign_of_life(&self, port: u16, now: Nanos) -> Option<OtherPort> {
+        if let Some(at) = self.lately(now).0 {
+            return Some(OtherPort { port, established: true, at });
+        }
+        let refused =
+            self.recent.iter().rev().find(|(at, _, how)| *how == Outcome::Refused && at + WINDOW >= now);
+        refused.map(|(at, ..)| OtherPort { port, established: false, at: *at })
+    }
+
+    fn summary(&self, upstream: Option<Upstream>) -> UpstreamSummary {
+        let sample = self.sample.as_ref();
+        let count = |pick: fn(&UpstreamSample) -> u64| sample.map_or(0, pick);
+        UpstreamSummary {
+            upstream,
+            attempts: sample.map_or(self.seen, |sample| sample.attempts),
+            established: count(|sample| sample.established),
+            failures: self.failures,
+            requests: count(|sample| sample.requests),
+            connect: sample.and_then(|sample| percentiles(&sample.connect)),
+            first_byte: sample.and_then(|sample| percentiles(&sample.first_byte)),
+        }
+    }
+}

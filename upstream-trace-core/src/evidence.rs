@@ -1,0 +1,214 @@
+//! What was seen of an attempt, in order of time, for people and for the output.
+
+use serde_json::{Map, Value, json};
+
+use crate::case::{Case, Direction};
+use crate::errno;
+use crate::event::{Fact, Moment, Nanos, PacketDrop, Route, Step};
+use crate::verdict::Evidence;
+
+/// Everything known about a case that verdicts rest on.
+#[must_use]
+pub fn of(case: &Case<'_>) -> Vec<Evidence> {
+    let since = case.attempt.since();
+    let mut all = Vec::new();
+    from_trail(case, &mut all);
+    from_packets(case, &mut all);
+    from_connect(case, &mut all);
+    from_socket(case, &mut all);
+    from_facts(case, &mut all);
+    from_siblings(case, &mut all);
+    all.sort_by_key(|(at, _, _)| *at);
+    all.into_iter()
+        .map(|(at, what, details)| Evidence { at_ms: ms(at, since), what: what.to_owned(), details })
+        .collect()
+}
+
+type Entry = (Nanos, &'static str, Map<String, Value>);
+
+fn entry(at: Nanos, what: &'static str, details: Value) -> Entry {
+    let mut details = if let Value::Object(details) = details { details } else { Map::new() };
+    details.retain(|_, value| !value.is_null());
+    (at, what, details)
+}
+
+/// Milliseconds since the begin, three decimals, negative before it.
+fn ms(at: Nanos, since: Nanos) -> f64 {
+    let microseconds = (i128::from(at) - i128::from(since)) / 1_000;
+    microseconds as f64 / 1e3
+}
+
+fn from_trail(case: &Case<'_>, all: &mut Vec<Entry>) {
+    for moment in &case.attempt.trail {
+        let told_better = match &moment.step {
+            Step::Dropped { reason } => case.drops.iter().any(|packet| packet.reason == *reason),
+            _ => false,
+        };
+        if !told_better {
+            let (at, what, mut details) = of_step(case, moment);
+            if moment.count > 1 {
+                details.insert("count".to_owned(), moment.count.into());
+                details.insert("span_ms".to_owned(), moment.span_ms.into());
+            }
+            all.push((at, what, details));
+        }
+    }
+}
+
+fn of_step(case: &Case<'_>, moment: &Moment) -> Entry {
+    let at = moment.at;
+    match &moment.step {
+        Step::SynSent => entry(at, "syn-sent", json!({})),
+        Step::Retransmit { errno: 0 } => entry(at, "retransmit", json!({})),
+        Step::Retransmit { errno } => entry(at, "retransmit", error(*errno)),
+        Step::Established => entry(at, "established", json!({})),
+        Step::Request { bytes } => entry(at, "request", json!({"bytes": bytes})),
+        Step::Response { bytes } => entry(at, "response", json!({"bytes": bytes})),
+        Step::Fin { unacked } => entry(at, "fin", json!({"unacked": unacked})),
+        Step::Reset { unacked } => entry(at, "reset", json!({"unacked": unacked})),
+        Step::Dropped { reason } => entry(at, "dropped", json!({"reason": reason})),
+        Step::Icmp { kind, code } => {
+            let known = case.attempt.icmp.as_ref();
+            let from = known.map(|icmp| icmp.from.to_string());
+            entry(
+                at,
+                "icmp",
+                json!({"type": kind, "code": code, "from": from, "local": known.map(|icmp| icmp.local)}),
+            )
+        }
+        Step::Error { errno } => entry(at, "error", error(*errno)),
+        Step::SendBlocked => entry(at, "send-blocked", json!({})),
+        Step::SendError { errno } => entry(at, "send-error", error(*errno)),
+        Step::RecvError { errno } => entry(at, "recv-error", error(*errno)),
+        Step::Eof => entry(at, "eof", json!({})),
+        Step::Closed => entry(at, "closed-by-nginx", json!({})),
+        Step::SynAckAgain => entry(at, "syn-ack-again", json!({})),
+    }
+}
+
+fn error(errno: i32) -> Value {
+    let errno = errno.abs();
+    json!({"errno": errno, "name": errno::name(errno)})
+}
+
+/// Drops of the same kind fold into one entry with a count.
+fn from_packets(case: &Case<'_>, all: &mut Vec<Entry>) {
+    for (packets, elsewhere) in [(&case.drops, false), (&case.drops_elsewhere, true)] {
+        let mut folded: Vec<(Entry, u64)> = Vec::new();
+        for packet in packets {
+            let new = of_drop(case, packet, elsewhere);
+            match folded.iter_mut().find(|((_, _, details), _)| *details == new.2) {
+                Some((_, count)) => *count += 1,
+                None => folded.push((new, 1)),
+            }
+        }
+        all.extend(folded.into_iter().map(|(mut entry, count)| {
+            if count > 1 {
+                entry.2.insert("count".to_owned(), count.into());
+            }
+            entry
+        }));
+    }
+    for reset in &case.resets {
+        let reason = Some(&reset.reason).filter(|reason| !reason.is_empty());
+        all.push(entry(reset.at, "reset-sent", json!({"reason": reason, "netns": reset.netns})));
+    }
+}
+
+fn of_drop(case: &Case<'_>, packet: &PacketDrop, elsewhere: bool) -> Entry {
+    let direction = match case.direction(packet) {
+        Direction::Out => "out",
+        Direction::In => "in",
+    };
+    let netfilter = packet.netfilter.as_ref();
+    let details = json!({
+        "reason": packet.reason,
+        "direction": direction,
+        "hook": netfilter.and_then(|netfilter| netfilter.hook.as_ref()),
+        "by": netfilter.map(|netfilter| &netfilter.by),
+        "family": netfilter.and_then(|netfilter| netfilter.family.as_ref()),
+        "function": packet.function,
+        "netns": elsewhere.then_some(packet.netns),
+    });
+    entry(packet.at, "dropped", details)
+}
+
+fn from_connect(case: &Case<'_>, all: &mut Vec<Entry>) {
+    if let Some(connect) = case.connect {
+        all.push(entry(connect.at, "connect-error", error(connect.errno)));
+    } else if case.attempt.no_local_port {
+        all.push(entry(case.attempt.seen, "connect-error", error(errno::EADDRNOTAVAIL)));
+    }
+}
+
+/// What the socket knew at the end, and what the trail had no room for.
+fn from_socket(case: &Case<'_>, all: &mut Vec<Entry>) {
+    let (attempt, socket) = (&case.attempt, &case.attempt.socket);
+    let noted = |fits: fn(&Step) -> bool| case.step(fits).is_some();
+    if let Some(icmp) = attempt.icmp.as_ref().filter(|_| !noted(|step| matches!(step, Step::Icmp { .. }))) {
+        let details =
+            json!({"type": icmp.kind, "code": icmp.code, "from": icmp.from.to_string(), "local": icmp.local});
+        all.push(entry(attempt.seen, "icmp", details));
+    }
+    for (at, what) in [(attempt.reset, "reset"), (attempt.fin, "fin")] {
+        let missing = !all.iter().any(|(_, seen, _)| *seen == what);
+        all.extend(at.filter(|_| missing).map(|at| entry(at, what, json!({}))));
+    }
+    if case.tcp() && attempt.established.is_some() && attempt.request.is_some() {
+        let what = if socket.unacked > 0 { "unacked" } else { "acked" };
+        let window = (attempt.send_blocked || socket.unsent > 0).then_some(socket.peer_window);
+        let positive = |bytes: u32| (bytes > 0).then_some(bytes);
+        let details = json!({
+            "bytes": if socket.unacked > 0 { u64::from(socket.unacked) } else { socket.acked },
+            "unsent": positive(socket.unsent),
+            "unread": positive(socket.unread),
+            "peer_window": window,
+        });
+        all.push(entry(attempt.seen, what, details));
+    }
+}
+
+fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
+    let Some(found) = case.enrichment else { return };
+    let at = found.at;
+    all.extend(found.facts.iter().map(|fact| match fact {
+        Fact::Route(Route::Found { interface, gateway, local }) => entry(
+            at,
+            "route",
+            json!({"interface": interface, "gateway": gateway.map(|ip| ip.to_string()), "local": local}),
+        ),
+        Fact::Route(Route::Refused { errno }) => entry(at, "route", error(*errno)),
+        Fact::Neighbour(found) => entry(
+            at,
+            "neighbour",
+            json!({"address": found.address.to_string(), "state": found.state, "interface": found.interface}),
+        ),
+        Fact::Listener(found) => entry(
+            at,
+            "listener",
+            json!({"queue": found.queue, "limit": found.limit, "overflows": found.overflows, "process": found.process}),
+        ),
+        Fact::NoListener => entry(at, "no-listener", json!({})),
+        Fact::Conntrack(table) => entry(at, "conntrack", json!({"count": table.count, "max": table.max})),
+        Fact::UnixPath { target } => entry(at, "unix-path", json!({"target": target})),
+    }));
+}
+
+/// How others fared matters only while it is unclear why nobody answers.
+fn from_siblings(case: &Case<'_>, all: &mut Vec<Entry>) {
+    if !case.connecting() || case.answered_or_refused() {
+        return;
+    }
+    let siblings = &case.siblings;
+    all.extend(siblings.established.map(|at| entry(at, "sibling-established", json!({}))));
+    all.extend(siblings.answered.map(|at| entry(at, "sibling-answered", json!({}))));
+    if siblings.waiting > 0 || siblings.silent > 0 || siblings.refused > 0 {
+        let details =
+            json!({"waiting": siblings.waiting, "silent": siblings.silent, "refused": siblings.refused});
+        all.push(entry(case.attempt.seen, "siblings", details));
+    }
+    for other in &siblings.other_ports {
+        let how = if other.established { "established" } else { "refused" };
+        all.push(entry(other.at, "other-port", json!({"port": other.port, "how": how})));
+    }
+}

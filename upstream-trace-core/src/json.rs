@@ -1,0 +1,201 @@
+//! The objects of `--json`. Fields are only ever added.
+
+use serde_json::{Value, json};
+
+use crate::case::MS;
+use crate::event::{Host, Lost, Nanos, Upstream};
+use crate::verdict::{CauseCount, Note, Percentiles, Resolved, Summary, UpstreamSummary, Verdict};
+
+/// Turns the monotonic time of events into the time of day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    at: Nanos,
+    unix_us: i64,
+}
+
+impl Clock {
+    /// The clock of the run that began so.
+    #[must_use]
+    pub fn new(host: &Host) -> Self {
+        Self { at: host.at, unix_us: host.unix_us }
+    }
+
+    /// Microseconds since 1970, UTC.
+    #[must_use]
+    pub fn unix_us(&self, at: Nanos) -> i64 {
+        let since = (i128::from(at) - i128::from(self.at)).div_euclid(1_000);
+        i64::try_from(i128::from(self.unix_us) + since).unwrap_or(self.unix_us)
+    }
+
+    /// `2026-11-20T09:12:01.123456Z`.
+    #[must_use]
+    pub fn iso(&self, at: Nanos) -> String {
+        let us = self.unix_us(at);
+        let (seconds, us) = (us.div_euclid(1_000_000), us.rem_euclid(1_000_000));
+        let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        let (year, month, day) = civil(day);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{us:06}Z")
+    }
+}
+
+/// Year, month and day of a day since 1970-01-01, in the Gregorian calendar. Counts in eras of 400 years, and in years
+/// that begin in March, so that the leap day is the last one.
+fn civil(day: i64) -> (i64, i64, i64) {
+    let shifted = day + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let in_era = shifted.rem_euclid(146_097);
+    let year = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
+    let in_year = in_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * in_year + 2) / 153;
+    let day = in_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// `failure`: one per failed attempt.
+#[must_use]
+pub fn failure(verdict: &Verdict, clock: &Clock) -> Value {
+    let mut object = common(verdict, clock, "failure");
+    object["duration_ms"] = milliseconds(verdict.at.saturating_sub(verdict.since));
+    object["recovered"] = verdict.recovered.into();
+    object
+}
+
+/// `pending`: an attempt in trouble that is not over.
+#[must_use]
+pub fn pending(verdict: &Verdict, clock: &Clock) -> Value {
+    let mut object = common(verdict, clock, "pending");
+    object["since_ms"] = milliseconds(verdict.at.saturating_sub(verdict.since));
+    object
+}
+
+fn common(verdict: &Verdict, clock: &Clock, kind: &str) -> Value {
+    json!({
+        "type": kind,
+        "time": clock.iso(verdict.at),
+        "attempt": verdict.attempt,
+        "worker": verdict.worker,
+        "upstream": text(verdict.upstream.as_ref()),
+        "transport": verdict.transport,
+        "local": verdict.local,
+        "phase": verdict.phase,
+        "cause": verdict.cause,
+        "reason": verdict.reason,
+        "category": verdict.category,
+        "confidence": verdict.confidence,
+        "alternatives": verdict.alternatives,
+        "errno": verdict.errno,
+        "status": verdict.status,
+        "reused": verdict.reused,
+        "bytes_sent": verdict.bytes_sent,
+        "bytes_received": verdict.bytes_received,
+        "evidence": verdict.evidence,
+        "summary": verdict.summary,
+        "fix": verdict.fix,
+    })
+}
+
+/// `resolved`: an attempt that was reported as pending is no failure after all.
+#[must_use]
+pub fn resolved(resolved: &Resolved, clock: &Clock) -> Value {
+    json!({
+        "type": "resolved",
+        "time": clock.iso(resolved.at),
+        "attempt": resolved.attempt,
+        "upstream": text(resolved.upstream.as_ref()),
+        "how": resolved.how,
+    })
+}
+
+/// `note`: something about nginx itself.
+#[must_use]
+pub fn note(note: &Note, clock: &Clock) -> Value {
+    json!({"type": "note", "time": clock.iso(note.at), "text": note.text})
+}
+
+/// `lost`: events that did not arrive.
+#[must_use]
+pub fn lost(lost: &Lost, clock: &Clock) -> Value {
+    json!({
+        "type": "lost",
+        "time": clock.iso(lost.at),
+        "count": lost.count,
+        "where": lost.place,
+        "since": clock.iso(lost.since),
+    })
+}
+
+/// `summary`; the caller adds `overhead` and `log_lines`.
+#[must_use]
+pub fn summary(summary: &Summary, clock: &Clock) -> Value {
+    json!({
+        "type": "summary",
+        "duration_ms": milliseconds(summary.duration),
+        "attempts": summary.attempts,
+        "failures": summary.failures,
+        "recovered": summary.recovered,
+        "lost": summary.lost,
+        "by_cause": summary.by_cause.iter().map(|count| by_cause(count, clock)).collect::<Vec<_>>(),
+        "upstreams": summary.upstreams.iter().map(upstream).collect::<Vec<_>>(),
+    })
+}
+
+fn by_cause(count: &CauseCount, clock: &Clock) -> Value {
+    json!({
+        "cause": count.cause,
+        "reason": count.reason,
+        "upstream": text(count.upstream.as_ref()),
+        "count": count.count,
+        "first": clock.iso(count.first),
+        "last": clock.iso(count.last),
+    })
+}
+
+fn upstream(found: &UpstreamSummary) -> Value {
+    json!({
+        "upstream": text(found.upstream.as_ref()),
+        "attempts": found.attempts,
+        "established": found.established,
+        "failures": found.failures,
+        "requests": found.requests,
+        "connect_ms": found.connect.as_ref().map(percentiles),
+        "first_byte_ms": found.first_byte.as_ref().map(percentiles),
+    })
+}
+
+fn percentiles(found: &Percentiles) -> Value {
+    let ms = |us: u64| us as f64 / 1e3;
+    json!({"p50": ms(found.p50_us), "p90": ms(found.p90_us), "p99": ms(found.p99_us)})
+}
+
+fn text(upstream: Option<&Upstream>) -> Option<String> {
+    upstream.map(Upstream::to_string)
+}
+
+/// Three decimals.
+fn milliseconds(time: Nanos) -> Value {
+    ((time / (MS / 1_000)) as f64 / 1e3).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_of_the_calendar() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(-1), (1969, 12, 31));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(20_777), (2026, 11, 20));
+        assert_eq!(civil(47_541), (2100, 3, 1));
+    }
+
+    #[test]
+    fn times_before_and_after_the_start() {
+        let clock = Clock { at: 5_000_000_000, unix_us: 1_795_165_921_123_456 };
+        assert_eq!(clock.iso(5_000_000_000), "2026-11-20T09:12:01.123456Z");
+        assert_eq!(clock.iso(4_000_000_000), "2026-11-20T09:12:00.123456Z");
+        assert_eq!(clock.iso(5_000_000_999), "2026-11-20T09:12:01.123456Z");
+    }
+}

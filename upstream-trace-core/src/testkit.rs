@@ -1,0 +1,221 @@
+//! Builders for the unit tests: attempts as the kernel side would report them.
+
+use std::net::SocketAddr;
+
+use crate::case::{Case, MS, SECOND};
+use crate::cause;
+use crate::event::{
+    Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, Moment, Nanos, Netfilter, PacketDrop,
+    PacketTuple, Socket, Step, Upstream,
+};
+use crate::verdict::Confidence;
+
+/// When attempts of the tests begin.
+pub(crate) const BEGUN: Nanos = 1_000 * SECOND;
+
+pub(crate) const LOCAL: &str = "10.0.0.1:41234";
+pub(crate) const REMOTE: &str = "10.0.0.2:8080";
+
+pub(crate) fn remote() -> SocketAddr {
+    REMOTE.parse().expect("an address")
+}
+
+pub(crate) fn local() -> SocketAddr {
+    LOCAL.parse().expect("an address")
+}
+
+/// A SYN was sent, nothing came, nginx gave up after four seconds.
+pub(crate) fn unanswered_syn() -> Attempt {
+    let mut attempt = bare(Ended::ClosedByNginx, 4 * SECOND);
+    attempt.retransmits = 3;
+    attempt.trail = vec![
+        moment(0, Step::SynSent),
+        Moment { at: BEGUN + SECOND, step: Step::Retransmit { errno: 0 }, count: 3, span_ms: 2_000 },
+        moment(4_000, Step::Closed),
+    ];
+    attempt
+}
+
+/// The same, and this host refused every SYN.
+pub(crate) fn stuck_syn() -> Attempt {
+    let mut attempt = unanswered_syn();
+    attempt.retransmits_failed = attempt.retransmits;
+    attempt.trail[1].step = Step::Retransmit { errno: 1 };
+    attempt
+}
+
+/// The SYN was answered by RST.
+pub(crate) fn refused() -> Attempt {
+    let mut attempt = bare(Ended::Broken, MS / 2);
+    attempt.reset = Some(BEGUN + MS / 2);
+    attempt.socket.error = 111;
+    attempt.error_fetched = true;
+    attempt.trail = vec![moment(0, Step::SynSent), moment(0, Step::Reset { unacked: 0 })];
+    attempt
+}
+
+/// Connected, request sent at 1 ms and acknowledged, no answer; nginx gave up after 2 s.
+pub(crate) fn unanswered_request() -> Attempt {
+    let mut attempt = bare(Ended::ClosedByNginx, 2 * SECOND);
+    attempt.established = Some(BEGUN + MS);
+    attempt.request = Some(BEGUN + MS);
+    attempt.last_send = attempt.request;
+    attempt.requests = 1;
+    attempt.bytes_sent = 200;
+    attempt.outstanding = true;
+    attempt.socket = Socket { acked: 200, peer_window: 65_000, srtt_us: 1_000, ..Socket::default() };
+    attempt.trail =
+        vec![moment(0, Step::SynSent), moment(1, Step::Established), moment(1, Step::Request { bytes: 200 })];
+    attempt
+}
+
+/// A second request on a pooled connection, sent at 10 s, no answer to it.
+pub(crate) fn reused_request() -> Attempt {
+    let mut attempt = unanswered_request();
+    attempt.reused = true;
+    attempt.requests = 2;
+    attempt.request = Some(BEGUN + 10 * SECOND);
+    attempt.last_send = attempt.request;
+    attempt.last_recv = Some(BEGUN + 5 * MS);
+    attempt.seen = BEGUN + 10 * SECOND + 2 * MS;
+    attempt.socket.received = 500;
+    attempt.trail = vec![moment(10_000, Step::Request { bytes: 200 })];
+    attempt
+}
+
+/// The origin closed at this time, nothing outstanding being answered.
+pub(crate) fn with_fin(mut attempt: Attempt, at_ms: u64) -> Attempt {
+    attempt.fin = Some(BEGUN + at_ms * MS);
+    attempt.seen = attempt.seen.max(BEGUN + at_ms * MS);
+    attempt.trail.push(moment(at_ms, Step::Fin { unacked: 0 }));
+    attempt
+}
+
+/// A RST came at this time.
+pub(crate) fn with_reset(mut attempt: Attempt, at_ms: u64) -> Attempt {
+    attempt.ended = Ended::Broken;
+    attempt.reset = Some(BEGUN + at_ms * MS);
+    attempt.seen = BEGUN + at_ms * MS;
+    attempt.socket.error = 104;
+    attempt.trail.push(moment(at_ms, Step::Reset { unacked: 0 }));
+    attempt
+}
+
+/// An ICMP error ended the attempt to connect.
+pub(crate) fn icmp(kind: u8, code: u8, from: &str, local: bool, errno: i32) -> Attempt {
+    let mut attempt = bare(Ended::ClosedByNginx, MS);
+    attempt.icmp = Some(IcmpError { kind, code, from: from.parse().expect("an address"), errno, local });
+    attempt.socket.soft_error = errno;
+    attempt.trail = vec![moment(0, Step::SynSent), moment(0, Step::Icmp { kind, code })];
+    attempt
+}
+
+/// An error of `connect()` on TCP.
+pub(crate) fn connect_error(errno: i32) -> ConnectError {
+    ConnectError {
+        id: 1,
+        at: BEGUN + 50_000,
+        retry_of: None,
+        worker: 1713,
+        netns: 7,
+        upstream: Upstream::Tcp(remote()),
+        errno,
+        took: 50_000,
+        had_syn_sent: false,
+    }
+}
+
+/// An error of `connect()` on a unix socket.
+pub(crate) fn unix_error(errno: i32) -> ConnectError {
+    ConnectError { upstream: Upstream::Unix("/run/app.sock".to_owned()), ..connect_error(errno) }
+}
+
+/// A packet dropped by netfilter, 10 µs after the SYN; outgoing or incoming by `hook`.
+pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
+    let incoming = matches!(hook, "input" | "prerouting");
+    let (src, dst) = if incoming { (remote(), local()) } else { (local(), remote()) };
+    PacketDrop {
+        at: BEGUN + 10_000,
+        attempt: Some(1),
+        tuple: Some(PacketTuple { src, dst }),
+        tcp_flags: if incoming { 0x12 } else { 2 },
+        reason: "NETFILTER_DROP".to_owned(),
+        netns: 7,
+        function: None,
+        netfilter: Some(Netfilter {
+            hook: Some(hook.to_owned()),
+            by: by.to_owned(),
+            family: Some("inet".to_owned()),
+        }),
+    }
+}
+
+pub(crate) fn enrichment(facts: Vec<Fact>) -> Enrichment {
+    Enrichment { at: BEGUN, netns: 7, upstream: Upstream::Tcp(remote()), facts }
+}
+
+pub(crate) fn moment(at_ms: u64, step: Step) -> Moment {
+    Moment { at: BEGUN + at_ms * MS, step, count: 1, span_ms: 0 }
+}
+
+/// The verdict on a case: id, confidence, alternatives.
+pub(crate) fn verdict(case: &Case<'_>) -> (&'static str, Confidence, Vec<&'static str>) {
+    let (cause, finding) = cause::judge(case);
+    for id in &finding.alternatives {
+        assert!(cause::CONTRACT.iter().any(|(known, _)| known == id), "{id} is not in the contract");
+    }
+    assert!(finding.summary.ends_with('.'), "{:?}", finding.summary);
+    (cause.id, finding.confidence, finding.alternatives)
+}
+
+/// Fails unless the verdict has this id and confidence.
+#[track_caller]
+pub(crate) fn expect(case: &Case<'_>, id: &str, confidence: Confidence) {
+    let (found, sure, alternatives) = verdict(case);
+    assert_eq!((found, sure), (id, confidence), "alternatives {alternatives:?}");
+}
+
+fn bare(ended: Ended, duration: Nanos) -> Attempt {
+    Attempt {
+        id: 1,
+        seen: BEGUN + duration,
+        retry_of: None,
+        worker: 1713,
+        netns: 7,
+        upstream: Some(Upstream::Tcp(remote())),
+        local: Some(local()),
+        ended,
+        begun: BEGUN,
+        established: None,
+        request: None,
+        last_send: None,
+        answer: None,
+        last_recv: None,
+        fin: None,
+        reset: None,
+        bytes_sent: 0,
+        bytes_received: 0,
+        requests: 0,
+        adopted: false,
+        reused: false,
+        outstanding: false,
+        sent_after_fin: false,
+        unacked_at_end: false,
+        send_blocked: false,
+        send_error: false,
+        recv_error: false,
+        idle_probe: false,
+        error_fetched: false,
+        client_gone: false,
+        client_cut: false,
+        worker_exiting: false,
+        no_local_port: false,
+        drops: 0,
+        retransmits: 0,
+        retransmits_failed: 0,
+        icmp: None,
+        socket: Socket::default(),
+        trail: Vec::new(),
+        trail_lost: 0,
+    }
+}
