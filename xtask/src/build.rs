@@ -1,0 +1,118 @@
+//! `cargo xtask build`: the kernel side, then one binary with the kernel side in it.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::say::say;
+use crate::setup::{self, Toolchain};
+use crate::{paths, process};
+
+/// Which binary to build.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Build with optimisations; this is the default
+    #[arg(long, conflicts_with = "debug")]
+    release: bool,
+    /// Build the host side without optimisations
+    #[arg(long)]
+    debug: bool,
+    /// Link the C library in, so that the binary runs on any Linux of this architecture
+    #[arg(long = "static")]
+    statically: bool,
+}
+
+/// Builds it, says where it is, and returns where.
+pub(crate) fn build(options: Options) -> Result<PathBuf> {
+    let object = kernel_side(&setup::toolchain()?)?;
+    let binary = host_side(options, &object)?;
+    let size = fs::metadata(&binary).with_context(|| format!("there is no {}", binary.display()))?.len();
+    say("Built", format!("{} ({:.1} MB)", paths::shown(&binary), size as f64 / 1e6));
+    Ok(binary)
+}
+
+/// The object with the BPF programs.
+fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
+    let dir = paths::target().join("bpf");
+    let mut cargo = bpf_cargo(toolchain)?;
+    cargo.args(["build", "--release", "--target-dir"]).arg(&dir);
+    process::run(&mut cargo).context("the eBPF side did not build")?;
+    Ok(dir.join(bpf_target()).join("release/upstream-trace"))
+}
+
+/// A cargo that builds for the BPF target; say which command.
+pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
+    let mut cargo = Command::new(&toolchain.cargo);
+    for (name, _) in env::vars_os().filter(|(name, _)| is_of_host_build(name)) {
+        cargo.env_remove(name);
+    }
+    let linkers = toolchain.linker.parent().map(PathBuf::from);
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(linkers.into_iter().chain(env::split_paths(&path)))
+        .context("PATH cannot take the directory of bpf-linker: its name has a colon")?;
+    cargo
+        .current_dir(paths::root().join("upstream-trace-ebpf"))
+        .env("PATH", path)
+        .env("RUSTC", &toolchain.rustc)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-C debuginfo=2 -C link-arg=--btf")
+        .env("CARGO_BUILD_TARGET", bpf_target())
+        .env("CARGO_UNSTABLE_BUILD_STD", "core");
+    Ok(cargo)
+}
+
+/// What cargo and rustup say to the build that runs xtask, and what a developer says to builds for the host.
+fn is_of_host_build(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let kept = ["CARGO_HOME", "RUSTUP_HOME", "RUST_BACKTRACE", "CARGO_TERM_COLOR"];
+    let network = ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_SOURCE_"];
+    if kept.contains(&&*name) || network.iter().any(|prefix| name.starts_with(prefix)) {
+        return false;
+    }
+    name.starts_with("CARGO") || name.starts_with("RUST") || name == "LD_LIBRARY_PATH"
+}
+
+fn bpf_target() -> &'static str {
+    if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
+}
+
+fn host_side(options: Options, object: &PathBuf) -> Result<PathBuf> {
+    let mut cargo = process::cargo();
+    cargo.args(["build", "--package", "upstream-trace"]).env("UPSTREAM_TRACE_EBPF", object);
+    let mut dir = paths::target();
+    if options.statically {
+        let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+        cargo.args(["--target", &triple]).env(flags, "-C target-feature=+crt-static");
+        dir.push(triple);
+    }
+    if options.debug {
+        dir.push("debug");
+    } else {
+        cargo.arg("--release");
+        dir.push("release");
+    }
+    process::run(&mut cargo)?;
+    Ok(dir.join("upstream-trace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_bpf_build_must_not_inherit() {
+        for name in
+            ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER", "RUSTFLAGS", "CARGO_TARGET_DIR", "LD_LIBRARY_PATH"]
+        {
+            assert!(is_of_host_build(OsStr::new(name)), "{name}");
+        }
+        for name in ["CARGO_HOME", "RUSTUP_HOME", "CARGO_NET_OFFLINE", "PATH", "HOME"] {
+            assert!(!is_of_host_build(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `cargo xtask setup`: makes sure that everything is there that build, tests and demo need.
+
+mod apt;
+mod programs;
+mod stamp;
+mod toolchain;
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process;
+use crate::say::{note, say};
+pub(crate) use toolchain::Toolchain;
+
+/// The release of `bpf-linker` that is installed where none fits.
+const LINKER_VERSION: &str = "0.13.0";
+
+const BY_HAND: &str = "install a nightly compiler with its source and a bpf-linker of the same LLVM:\n  \
+    rustup toolchain install nightly --component rust-src\n  cargo install bpf-linker";
+
+/// Everything.
+pub(crate) fn all() -> Result<Toolchain> {
+    let toolchain = toolchain()?;
+    programs::ensure()?;
+    Ok(toolchain)
+}
+
+/// Says what is there and what is not, and changes nothing.
+pub(crate) fn check() -> Result<()> {
+    let mut missing: Vec<String> = programs::missing().into_iter().map(str::to_owned).collect();
+    match stamp::read().map_or_else(toolchain::find, Ok) {
+        Ok(toolchain) => say("Found", toolchain.describe()),
+        Err(complaints) => missing.extend(complaints),
+    }
+    if !missing.is_empty() {
+        bail!("not ready: {}\n`cargo xtask setup` gets what is missing", missing.join("; "));
+    }
+    say("Ready", "programs for demo and tests are there");
+    Ok(())
+}
+
+/// What the eBPF crate is built with.
+pub(crate) fn toolchain() -> Result<Toolchain> {
+    if let Some(toolchain) = stamp::read() {
+        return Ok(toolchain);
+    }
+    let toolchain = match toolchain::find() {
+        Ok(toolchain) => toolchain,
+        Err(complaints) => {
+            complaints.iter().for_each(|complaint| note("Missing", complaint));
+            install()?
+        }
+    };
+    say("Found", toolchain.describe());
+    stamp::write(&toolchain)?;
+    Ok(toolchain)
+}
+
+fn install() -> Result<Toolchain> {
+    if !apt::is_usable() {
+        bail!("nothing here can build for the BPF target: {BY_HAND}");
+    }
+    let hint = || format!("or {BY_HAND}");
+    apt::install(&["rustc-web", "rust-web-src", "rust-web-clippy"]).with_context(hint)?;
+    // A linker of an earlier setup, or one of one's own, may fit already.
+    if let Ok(found) = toolchain::find() {
+        return Ok(found);
+    }
+    install_linker().with_context(hint)?;
+    toolchain::find().map_err(|complaints| anyhow::anyhow!("{}; {BY_HAND}", complaints.join("; ")))
+}
+
+/// Builds a `bpf-linker` on the LLVM of the system's compiler.
+fn install_linker() -> Result<()> {
+    let rustc = toolchain::system_rustc();
+    let version = process::capture(Command::new(&rustc).arg("-vV"))?;
+    let llvm = llvm_major(&version).with_context(|| format!("{} does not name its LLVM", rustc.display()))?;
+    apt::install(&[&format!("llvm-{llvm}-dev")])?;
+    say("Building", format!("bpf-linker {LINKER_VERSION} on LLVM {llvm}, about a minute"));
+    let root = toolchain::own_tools();
+    let mut cargo = process::cargo();
+    cargo.args(["install", "--quiet", "bpf-linker", "--version", LINKER_VERSION, "--locked"]);
+    cargo.args(["--no-default-features", "--features", &format!("llvm-{llvm}"), "--root"]).arg(root);
+    process::run(cargo.env("LLVM_PREFIX", format!("/usr/lib/llvm-{llvm}")))
+}
+
+fn llvm_major(version: &str) -> Option<&str> {
+    let version = version.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
+    version.split('.').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::llvm_major;
+
+    #[test]
+    fn llvm_of_a_compiler() {
+        assert_eq!(llvm_major("rustc 1.96.0\nhost: x\nLLVM version: 22.1.8\n"), Some("22"));
+        assert_eq!(llvm_major("rustc 1.96.0\n"), None);
+    }
+}
