@@ -365,6 +365,8 @@ pub struct SeedKey {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Seed {
+    /// Number of the attempt.
+    pub id: u64,
     /// When the unanswered request was sent, 0 if none is outstanding.
     pub request_ns: u64,
     /// When bytes last arrived, 0 if never.
@@ -506,5 +508,5 @@ const _: () = {
     assert!(size_of::<Worker>() == 80);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<SeedKey>() == 44);
-    assert!(size_of::<Seed>() == 32);
+    assert!(size_of::<Seed>() == 40);
 };

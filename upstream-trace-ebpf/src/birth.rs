@@ -163,6 +163,7 @@ pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
     let record = create(sk, &key.remote, now)?;
     // SAFETY: a map value.
     unsafe {
+        (*record).id = seed.id;
         (*record).born_ns = seed.born_ns;
         (*record).local = key.local;
         (*record).netns = key.netns;

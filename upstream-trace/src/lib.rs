@@ -2,6 +2,8 @@
 
 pub mod cli;
 pub mod enrich;
+pub mod kernel;
+pub mod live;
 pub mod netlink;
 pub mod netns;
 pub mod nginx;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::nginx::socket_inode;
 
 /// Longest time of one search.
-const BUDGET: Duration = Duration::from_micros(1000);
+const BUDGET: Duration = Duration::from_millis(1);
 /// Listeners are among the first descriptors of a process.
 const DESCRIPTORS: usize = 64;
 /// Sockets whose holder is remembered.

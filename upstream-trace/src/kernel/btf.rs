@@ -16,7 +16,8 @@ pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 
 const DROP_REASON: &str = "skb_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
-const TRACEPOINTS: [&str; 3] = ["btf_trace_kfree_skb", "btf_trace_tcp_retransmit_skb", "btf_trace_tcp_send_reset"];
+const TRACEPOINTS: [&str; 3] =
+    ["btf_trace_kfree_skb", "btf_trace_tcp_retransmit_skb", "btf_trace_tcp_send_reset"];
 
 /// What was found.
 #[derive(Debug)]
@@ -174,7 +175,12 @@ fn size_of(btf: &Btf, id: u32, depth: u8) -> Option<usize> {
     })
 }
 
-fn reasons(btf: &Btf, ids: &HashMap<&'static str, u32>, name: &str, prefixes: &[&str]) -> BTreeMap<u32, String> {
+fn reasons(
+    btf: &Btf,
+    ids: &HashMap<&'static str, u32>,
+    name: &str,
+    prefixes: &[&str],
+) -> BTreeMap<u32, String> {
     let Some(Ok(Type::Enum(reasons))) = ids.get(name).map(|id| btf.resolve_type_by_id(*id)) else {
         return BTreeMap::new();
     };

@@ -4,12 +4,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use upstream_trace_common::{
-    Addr, ConnectFailed, End, EventHeader, EventKind, PacketEvent, ProcessEvent, Record, RetryEvent, StepKind, TRAIL,
-    UnixPath, UpstreamCounters, flags,
+    Addr, ConnectFailed, End, EventHeader, EventKind, PacketEvent, ProcessEvent, Record, RetryEvent,
+    StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
 };
 use upstream_trace_core::event::{
-    Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent, Socket, Step,
-    Upstream, UpstreamSample,
+    Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
+    Socket, Step, Upstream, UpstreamSample,
 };
 
 use super::btf::Layout;

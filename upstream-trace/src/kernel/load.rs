@@ -63,7 +63,9 @@ impl Kernel {
             );
         }
         let mut wanted = [0u64; 4];
-        for number in DROP_REASONS.iter().filter_map(|name| layout.drop_reason(name)).filter(|number| *number < 256) {
+        for number in
+            DROP_REASONS.iter().filter_map(|name| layout.drop_reason(name)).filter(|number| *number < 256)
+        {
             wanted[number as usize / 64] |= 1 << (number % 64);
         }
         let invalid_syn = layout.drop_reason("TCP_INVALID_SYN").unwrap_or(0);
@@ -135,8 +137,10 @@ impl Kernel {
     }
 
     fn attach_rung(&mut self, rung: &Rung) -> Result<()> {
-        let program =
-            self.ebpf.program_mut(rung.program).ok_or_else(|| anyhow!("the kernel side has no {}", rung.program))?;
+        let program = self
+            .ebpf
+            .program_mut(rung.program)
+            .ok_or_else(|| anyhow!("the kernel side has no {}", rung.program))?;
         match rung.attach {
             Attach::Raw(name) => {
                 let program: &mut RawTracePoint = program.try_into()?;

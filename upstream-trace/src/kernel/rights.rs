@@ -15,7 +15,9 @@ pub fn check() -> Result<()> {
         bail!("tracing the kernel needs root: run `sudo upstream-trace ...`");
     }
     if std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.to_string_lossy() != INIT_PID_NS) {
-        bail!("this is a container with its own process ids: run upstream-trace on the host (or with --pid=host)");
+        bail!(
+            "this is a container with its own process ids: run upstream-trace on the host (or with --pid=host)"
+        );
     }
     Ok(())
 }

@@ -66,13 +66,18 @@ impl Symbols {
     }
 
     fn parse(reader: impl BufRead) -> Self {
-        let known: HashMap<&str, (&'static str, Says)> = KNOWN.iter().map(|(name, says)| (*name, (*name, *says))).collect();
+        let known: HashMap<&str, (&'static str, Says)> =
+            KNOWN.iter().map(|(name, says)| (*name, (*name, *says))).collect();
         let mut starts = Vec::new();
         let mut all = Vec::with_capacity(1 << 17);
         for line in reader.lines().map_while(Result::ok) {
             let mut words = line.split_ascii_whitespace();
-            let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else { continue };
-            let (true, Ok(address)) = (matches!(kind, "t" | "T"), u64::from_str_radix(address, 16)) else { continue };
+            let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else {
+                continue;
+            };
+            let (true, Ok(address)) = (matches!(kind, "t" | "T"), u64::from_str_radix(address, 16)) else {
+                continue;
+            };
             if address == 0 {
                 // Hidden by kptr_restrict.
                 continue;
@@ -85,8 +90,11 @@ impl Symbols {
             }
         }
         all.sort_unstable();
-        let end = |start: u64| all.get(all.partition_point(|address| *address <= start)).copied().unwrap_or(u64::MAX);
-        let mut ranges: Vec<_> = starts.into_iter().map(|(start, name, says)| (start, end(start), name, says)).collect();
+        let end = |start: u64| {
+            all.get(all.partition_point(|address| *address <= start)).copied().unwrap_or(u64::MAX)
+        };
+        let mut ranges: Vec<_> =
+            starts.into_iter().map(|(start, name, says)| (start, end(start), name, says)).collect();
         ranges.sort_unstable_by_key(|range| range.0);
         Self { ranges }
     }

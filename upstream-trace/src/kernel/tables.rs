@@ -11,8 +11,6 @@ use super::load::Kernel;
 
 /// All maps.
 pub struct Tables {
-    /// Events.
-    pub events: RingBuf<MapData>,
     records: HashMap<MapData, u64, Record>,
     workers: HashMap<MapData, u32, Worker>,
     watched: Array<MapData, u64>,
@@ -26,10 +24,9 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Takes the maps out of the loaded object.
-    pub fn take(kernel: &mut Kernel) -> Result<Self> {
-        Ok(Self {
-            events: kernel.map("EVENTS")?.try_into().context("the ring buffer")?,
+    /// Takes the maps and the ring buffer out of the loaded object.
+    pub fn take(kernel: &mut Kernel) -> Result<(Self, RingBuf<MapData>)> {
+        let tables = Self {
             records: kernel.map("RECORDS")?.try_into()?,
             workers: kernel.map("WORKERS")?.try_into()?,
             watched: kernel.map("WATCHED")?.try_into()?,
@@ -40,7 +37,8 @@ impl Tables {
             seeds: kernel.map("SEEDS")?.try_into()?,
             seeds_left: kernel.map("SEEDS_LEFT")?.try_into()?,
             paths: Table::new(),
-        })
+        };
+        Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
     }
 
     /// Watches this process.

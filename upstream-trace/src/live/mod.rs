@@ -1,0 +1,162 @@
+//! Tracing a running nginx: from the hooks to the output.
+
+mod nginx;
+mod run;
+mod scan;
+mod takeover;
+
+pub use run::run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use nix::time::{ClockId, clock_gettime};
+use upstream_trace_common::UnixPath;
+use upstream_trace_core::engine::Engine;
+use upstream_trace_core::event::{Event, Lost, Nanos, Upstream};
+use upstream_trace_core::verdict::Output;
+
+use crate::enrich::Enricher;
+use crate::kernel::btf::Layout;
+use crate::kernel::decode::{self, Decoder, Message};
+use crate::kernel::load::Kernel;
+use crate::kernel::symbols::Symbols;
+use crate::kernel::tables::Tables;
+use crate::output::Sink;
+
+/// Counters of one upstream are read at most this often because of a failure there.
+const SAMPLE_FRESH: Nanos = 50_000_000;
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the events.
+fn now() -> Nanos {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every Linux has this clock");
+    Nanos::try_from(now.tv_sec()).unwrap_or(0) * 1_000_000_000 + Nanos::try_from(now.tv_nsec()).unwrap_or(0)
+}
+
+/// Everything that a running trace holds.
+struct Live {
+    kernel: Kernel,
+    tables: Tables,
+    layout: Layout,
+    symbols: Arc<OnceLock<Symbols>>,
+    engine: Engine,
+    sink: Box<dyn Sink>,
+    enricher: Enricher,
+    nginx: nginx::Nginx,
+    takeover: takeover::Takeover,
+    scan: scan::Scan,
+    sampled: HashMap<Upstream, Nanos>,
+    lost: [u64; 4],
+    slow: Nanos,
+    failures: u64,
+    unix_attached: bool,
+}
+
+impl Live {
+    /// Gives an event to the engine and prints what it says.
+    fn feed(&mut self, event: &Event) {
+        for output in self.engine.on(event) {
+            self.failures += u64::from(matches!(output, Output::Failure(_)));
+            self.sink.output(&output);
+        }
+    }
+
+    /// A message of the ring buffer.
+    fn message(&mut self, bytes: &[u8]) {
+        let decoder = Decoder { layout: &self.layout, symbols: self.symbols.wait() };
+        let tables = &mut self.tables;
+        match decoder.message(bytes, |id| tables.path(id)) {
+            Some(Message::Event(event)) => self.event(&event),
+            Some(Message::Process(kind, process)) => {
+                for event in self.nginx.changed(kind, &process, &mut self.tables) {
+                    self.feed(&event);
+                }
+            }
+            None => log::warn!("a message of {} bytes from the kernel side makes no sense", bytes.len()),
+        }
+    }
+
+    /// An event, with what has to be known to judge it.
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Trouble(attempt) | Event::End(attempt) => {
+                if let Some(upstream) = &attempt.upstream {
+                    self.surround(attempt.worker, attempt.netns, upstream);
+                }
+            }
+            Event::ConnectError(error) => self.surround(error.worker, error.netns, &error.upstream),
+            _ => {}
+        }
+        self.feed(event);
+    }
+
+    /// Looks up what surrounds a failure at this upstream.
+    fn surround(&mut self, worker: u32, netns: u32, upstream: &Upstream) {
+        let now = now();
+        if self.sampled.get(upstream).is_none_or(|at| now.saturating_sub(*at) > SAMPLE_FRESH) {
+            self.sample(now);
+        }
+        if let Some(facts) = self.enricher.facts(worker, netns, upstream, now) {
+            self.feed(&Event::Enrichment(facts));
+        }
+    }
+
+    /// Counters of all upstreams.
+    fn sample(&mut self, now: Nanos) {
+        let counters: Vec<_> = self.tables.upstreams().collect();
+        for (address, counters) in counters {
+            let Some(upstream) = self.name(&address) else { continue };
+            self.sampled.insert(upstream.clone(), now);
+            self.feed(&Event::Upstream(decode::sample(now, Some(upstream), &counters)));
+        }
+    }
+
+    /// The upstream with this key of the counters.
+    fn name(&mut self, address: &upstream_trace_common::Addr) -> Option<Upstream> {
+        if let Some(address) = decode::socket_addr(address) {
+            return Some(Upstream::Tcp(address));
+        }
+        let [a, b, c, d, ..] = address.ip;
+        let path = self.tables.path(u32::from_ne_bytes([a, b, c, d]))?;
+        Some(Upstream::Unix(decode::path_text(UnixPath::as_bytes(&path))))
+    }
+
+    /// Says what was lost since the last time.
+    fn report_lost(&mut self, now: Nanos, since: Nanos) {
+        use upstream_trace_common::stats::{LOST_EVENTS, LOST_MAP, LOST_RING, LOST_SLOTS};
+        const PLACES: [(u32, &str); 4] = [
+            (LOST_RING, "ring-buffer"),
+            (LOST_MAP, "connection-map"),
+            (LOST_EVENTS, "events"),
+            (LOST_SLOTS, "upstream-table"),
+        ];
+        let Ok(sums) = self.tables.sums() else { return };
+        for (index, (stat, place)) in PLACES.into_iter().enumerate() {
+            let total = sums[stat as usize];
+            let count = total.saturating_sub(self.lost[index]);
+            if count > 0 {
+                self.lost[index] = total;
+                self.feed(&Event::Lost(Lost { at: now, count, place: place.to_owned(), since }));
+            }
+        }
+    }
+
+    /// Hooks that are worth their cost only while nginx talks to unix sockets.
+    fn attach_for_unix(&mut self) {
+        if !self.unix_attached && self.tables.has_unix() {
+            self.kernel.attach_for_unix(&self.layout);
+            self.unix_attached = true;
+        }
+    }
+}
+
+/// Reads the kernel's symbols while the trace is already running; only a drop needs them.
+fn read_symbols() -> Arc<OnceLock<Symbols>> {
+    let symbols = Arc::new(OnceLock::new());
+    let filled = Arc::clone(&symbols);
+    thread::spawn(move || {
+        let _ = filled.set(Symbols::read());
+    });
+    symbols
+}

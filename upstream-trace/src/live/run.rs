@@ -1,0 +1,202 @@
+//! From the command line to the summary.
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use aya::maps::{MapData, RingBuf};
+use aya::sys::{Stats, enable_stats};
+use jiff::Timestamp;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use upstream_trace_common::stats;
+use upstream_trace_core::engine::Engine;
+use upstream_trace_core::event::{Event, Host, Nanos};
+
+use super::nginx::Nginx;
+use super::scan::Scan;
+use super::takeover::Takeover;
+use super::{Live, now, read_symbols};
+use crate::cli::Cli;
+use crate::enrich::Enricher;
+use crate::kernel::btf::Layout;
+use crate::kernel::load::Kernel;
+use crate::kernel::rights;
+use crate::kernel::tables::Tables;
+use crate::output::{self, Extra, HookCost};
+
+/// How often held results are looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Ticks between two looks at processes, counters and losses: a second.
+const SLOW_TICK: u32 = 50;
+
+/// Messages handled before timers and signals get their turn.
+const BATCH: usize = 1024;
+
+/// Exit status of `--fail-on-failure`.
+const FAILED: u8 = 3;
+
+/// Longer than the engine holds anything.
+const FLUSH: Nanos = 3_000_000_000;
+
+/// Traces until the time is over or a signal comes.
+pub fn run(cli: &Cli) -> Result<ExitCode> {
+    let begun = Instant::now();
+    rights::check()?;
+    let nginx = Nginx::find(&cli.pid)?;
+    rights::ensure_tracefs();
+    let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let (mut live, events) = start(cli, nginx)?;
+        let startup = begun.elapsed();
+        let code = follow(&mut live, events, cli).await?;
+        finish(&mut live, startup);
+        Ok(code)
+    });
+    drop(statistics);
+    code
+}
+
+/// Loads, takes over what is open, attaches, and says so.
+fn start(cli: &Cli, nginx: Nginx) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
+    let layout = Layout::read()?;
+    let mut kernel = Kernel::load(&layout, cli.max_connections)?;
+    let (mut tables, events) = Tables::take(&mut kernel)?;
+    nginx.watch(&mut tables)?;
+    let mut takeover = Takeover::default();
+    let opened = now();
+    let open = takeover.begin(&nginx.worker_pids(), opened, &mut tables)?;
+    kernel.attach(&layout)?;
+    let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
+    let mut live = Live {
+        kernel,
+        tables,
+        layout,
+        symbols: read_symbols(),
+        engine: Engine::new(),
+        sink: output::open(cli.json, cli.verbose, cli.color),
+        enricher: Enricher::new(),
+        nginx,
+        takeover,
+        scan: Scan::new(),
+        sampled: std::collections::HashMap::new(),
+        lost: [0; 4],
+        slow,
+        failures: 0,
+        unix_attached: false,
+    };
+    let host = host(&live);
+    live.sink.start(&host);
+    live.feed(&Event::Host(host));
+    for attempt in live.takeover.stuck(&open, opened, slow) {
+        live.event(&Event::Trouble(attempt));
+    }
+    // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
+    // AsyncFd.
+    let events = unsafe { AsyncFd::register(events) }.context("cannot wait for the ring buffer")?;
+    Ok((live, events))
+}
+
+fn host(live: &Live) -> Host {
+    Host {
+        at: now(),
+        unix_us: Timestamp::now().as_microsecond(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+        hooks: live.kernel.hooks.clone(),
+        masters: live.nginx.masters.iter().copied().collect(),
+        workers: live.nginx.worker_pids(),
+        slow: live.slow,
+    }
+}
+
+async fn follow(live: &mut Live, mut events: AsyncFd<RingBuf<MapData>>, cli: &Cli) -> Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let end = sleep(cli.duration.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
+    tokio::pin!(end);
+    let mut count = 0u32;
+    loop {
+        tokio::select! {
+            ready = events.readable_mut() => {
+                let mut ready = ready?;
+                if !drain(live, ready.get_inner_mut()) {
+                    ready.clear_ready();
+                }
+            }
+            _ = ticks.tick() => {
+                count = count.wrapping_add(1);
+                tick(live, count);
+            }
+            () = &mut end => break,
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+        }
+        if live.sink.closed() {
+            break;
+        }
+    }
+    while drain(live, events.get_mut()) {}
+    Ok(if cli.fail_on_failure && live.failures > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Handles what is in the buffer; true if there may be more.
+fn drain(live: &mut Live, events: &mut RingBuf<MapData>) -> bool {
+    for _ in 0..BATCH {
+        let Some(item) = events.next() else { return false };
+        live.message(&item);
+    }
+    true
+}
+
+fn tick(live: &mut Live, count: u32) {
+    let now = now();
+    live.attach_for_unix();
+    live.scan(now);
+    if count.is_multiple_of(SLOW_TICK) {
+        for event in live.nginx.tick(now, &mut live.tables) {
+            live.feed(&event);
+        }
+        let workers = live.nginx.worker_pids();
+        for attempt in live.takeover.tick(&workers, now, live.slow, &mut live.tables) {
+            live.event(&Event::Trouble(attempt));
+        }
+        live.sample(now);
+        live.report_lost(now, now.saturating_sub(1_000_000_000));
+    }
+    live.feed(&Event::Tick { at: now });
+    live.sink.tick(now);
+}
+
+fn finish(live: &mut Live, startup: Duration) {
+    let now = now();
+    live.sample(now);
+    live.report_lost(now, now.saturating_sub(1_000_000_000));
+    live.feed(&Event::Tick { at: now + FLUSH });
+    live.sink.tick(now + FLUSH);
+    let mut summary = live.engine.summary(now);
+    if let Ok(sums) = live.tables.sums() {
+        summary.attempts = sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize];
+    }
+    let overhead = live.kernel.overhead().into_iter();
+    let extra = Extra {
+        overhead: overhead.map(|(name, (runs, mean_ns))| HookCost { name, runs, mean_ns }).collect(),
+        startup_ms: startup.as_secs_f64() * 1000.0,
+        rss_bytes: resident(),
+        ..Extra::default()
+    };
+    live.sink.summary(&summary, &extra);
+}
+
+/// Resident memory of this process, bytes; 0 if it cannot be read.
+fn resident() -> u64 {
+    let pages =
+        procfs::process::Process::myself().and_then(|me| me.statm()).map_or(0, |statm| statm.resident);
+    pages * procfs::page_size()
+}

@@ -1,0 +1,136 @@
+//! Finds attempts that are stuck without anything happening: no packet lost, no error, just no answer.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use upstream_trace_common::{End, Record, flags};
+use upstream_trace_core::event::{Attempt, Event, Nanos, Socket};
+
+use super::Live;
+use crate::kernel::decode::Decoder;
+use crate::kernel::tables;
+use crate::netlink::diag::Diag;
+use crate::netns;
+
+/// Between two scans.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// A scan of many connections takes long; it must not take more than this part of the time.
+const SHARE: u32 = 50;
+
+/// Stuck attempts that are looked at in one scan; one upstream that hangs makes them all alike.
+const MOST: usize = 256;
+
+/// When to scan next.
+#[derive(Debug)]
+pub struct Scan {
+    due: Instant,
+}
+
+impl Scan {
+    /// The first scan is due at once.
+    pub fn new() -> Self {
+        Self { due: Instant::now() }
+    }
+}
+
+impl Live {
+    /// Looks for stuck attempts if it is time.
+    pub fn scan(&mut self, now: Nanos) {
+        if Instant::now() < self.scan.due {
+            return;
+        }
+        let begun = Instant::now();
+        let (slow, mut stuck, mut vanished) = (self.slow, Vec::new(), Vec::new());
+        for record in self.tables.records() {
+            if has_vanished(&record) {
+                vanished.push(record);
+            } else if stuck.len() < MOST && is_stuck(&record, now, slow) {
+                stuck.push(record);
+            }
+        }
+        for record in vanished {
+            self.vanished(record, now);
+        }
+        self.report_stuck(stuck, now);
+        self.scan.due = begun + INTERVAL.max(begun.elapsed() * SHARE);
+    }
+
+    fn report_stuck(&mut self, stuck: Vec<Record>, now: Nanos) {
+        let mut diags: HashMap<u32, Option<Diag>> = HashMap::new();
+        for mut record in stuck {
+            record.header.now_ns = now;
+            let Some(mut attempt) = self.decode(&record) else { continue };
+            let diag = diags
+                .entry(attempt.netns)
+                .or_insert_with(|| netns::run_in(attempt.worker, Diag::open).and_then(|diag| diag).ok());
+            if let (Some(diag), Some(local), Some(upstream_trace_core::event::Upstream::Tcp(remote))) =
+                (diag, attempt.local, &attempt.upstream)
+            {
+                match fresh(diag, local, *remote) {
+                    Some(socket) => attempt.socket = socket,
+                    // It has just ended; its record is on the way.
+                    None => continue,
+                }
+            }
+            self.event(&Event::Trouble(attempt));
+        }
+    }
+
+    /// A unix connection whose end no hook saw.
+    fn vanished(&mut self, mut record: Record, now: Nanos) {
+        record.header.now_ns = now;
+        record.end = End::Vanished as u8;
+        if !self.tables.end(record.sk) || record.flags & flags::OUTSTANDING == 0 {
+            return;
+        }
+        if let Some(attempt) = self.decode(&record) {
+            self.event(&Event::End(attempt));
+        }
+    }
+
+    fn decode(&mut self, record: &Record) -> Option<Attempt> {
+        let decoder = Decoder { layout: &self.layout, symbols: self.symbols.wait() };
+        let tables = &mut self.tables;
+        decoder.attempt(record, |id| tables.path(id))
+    }
+}
+
+/// A request without an answer, or a handshake without an end, for longer than `slow`.
+fn is_stuck(record: &Record, now: Nanos, slow: Nanos) -> bool {
+    let waits_since = if record.flags & flags::OUTSTANDING != 0 {
+        // A request that is being sent piece by piece is not stuck.
+        record.request_ns.max(record.last_send_ns)
+    } else if record.flags & flags::ESTABLISHED == 0 {
+        record.born_ns
+    } else {
+        return false;
+    };
+    now.saturating_sub(waits_since) >= slow
+}
+
+fn has_vanished(record: &Record) -> bool {
+    record.flags & flags::UNIX != 0 && record.fd >= 0 && !tables::descriptor_exists(record.tgid, record.fd)
+}
+
+/// What the socket knows now; the record has it as of the last event.
+fn fresh(diag: &mut Diag, local: SocketAddr, remote: SocketAddr) -> Option<Socket> {
+    let socket = diag.tcp_socket(local, remote).ok()??;
+    let info = socket.info.unwrap_or_default();
+    let established = socket.is_established();
+    Some(Socket {
+        unacked: if established { socket.wqueue } else { 0 },
+        unsent: if established { info.notsent_bytes } else { 0 },
+        unread: if established { socket.rqueue } else { 0 },
+        received: info.bytes_received.saturating_sub(u64::from(socket.has_fin())),
+        acked: info.bytes_acked.saturating_sub(1),
+        peer_window: info.snd_wnd.unwrap_or(u32::MAX),
+        srtt_us: info.rtt_us,
+        total_retransmits: info.total_retrans,
+        retransmits: info.retransmits,
+        probes: info.probes,
+        error: 0,
+        soft_error: 0,
+    })
+}
