@@ -1,10 +1,14 @@
 //! `cargo xtask`: sets up, builds, runs, shows and tests upstream-trace.
 
 mod build;
+mod demo;
+mod lint;
 mod paths;
 mod process;
+mod run;
 mod say;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -29,6 +33,27 @@ enum Command {
     },
     /// Build one self-contained binary
     Build(build::Options),
+    /// Build it and run it as root
+    Run {
+        /// Arguments of upstream-trace
+        #[arg(last = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
+    /// Trace a private nginx with broken upstreams
+    Demo(demo::Demo),
+    /// Run unit tests and the fault lab
+    Test(test::Selection),
+    /// Check form, lints, licences and documentation
+    Lint,
+    /// The upstreams of the demo
+    #[command(hide = true)]
+    Backend,
+    /// The client of the demo
+    #[command(hide = true)]
+    Client {
+        /// How many requests to each upstream
+        rounds: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -46,5 +71,25 @@ fn run(command: Command) -> Result<()> {
         Command::Setup { check: true } => setup::check(),
         Command::Setup { check: false } => setup::all().map(|_| say::say("Ready", "nothing is missing")),
         Command::Build(options) => build::build(options).map(drop),
+        Command::Run { args } => run::run(&args),
+        Command::Demo(options) => demo::demo(&options),
+        Command::Test(selection) => test::test(&selection),
+        Command::Lint => lint::lint(),
+        Command::Backend => demo::backend::serve(),
+        Command::Client { rounds } => {
+            demo::client::ask(rounds);
+            Ok(())
+        }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }

@@ -13,11 +13,6 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// The program, as built for release on this machine.
-pub(crate) fn release_binary() -> PathBuf {
-    target().join("release/upstream-trace")
-}
-
 /// A path as people would type it from the root of the workspace.
 pub(crate) fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()

@@ -5,6 +5,7 @@ mod programs;
 mod stamp;
 mod toolchain;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -48,7 +49,9 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
     let toolchain = match toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(complaints) => {
-            complaints.iter().for_each(|complaint| note("Missing", complaint));
+            for complaint in complaints {
+                note("Missing", complaint);
+            }
             install()?
         }
     };
@@ -57,12 +60,23 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
+/// The clippy that belongs to a toolchain's compiler; Debian has it in a package of its own.
+pub(crate) fn clippy(toolchain: &Toolchain) -> Option<PathBuf> {
+    let clippy = toolchain.rustc.with_file_name("clippy-driver");
+    let is_debians = toolchain.rustc == toolchain::system_rustc();
+    if !clippy.is_file() && is_debians && apt::is_usable() {
+        // Without it a check is skipped, which the caller says.
+        let _missing = apt::install(&["rust-web-clippy"]);
+    }
+    clippy.is_file().then_some(clippy)
+}
+
 fn install() -> Result<Toolchain> {
     if !apt::is_usable() {
         bail!("nothing here can build for the BPF target: {BY_HAND}");
     }
     let hint = || format!("or {BY_HAND}");
-    apt::install(&["rustc-web", "rust-web-src", "rust-web-clippy"]).with_context(hint)?;
+    apt::install(&["rustc-web", "rust-web-src"]).with_context(hint)?;
     // A linker of an earlier setup, or one of one's own, may fit already.
     if let Ok(found) = toolchain::find() {
         return Ok(found);

@@ -1,0 +1,89 @@
+//! A process of the demo, which does not outlive it.
+
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::process;
+
+/// Ends the process when dropped: it is asked first, and has this long.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A process that we started.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) child: Child,
+}
+
+impl Running {
+    /// Starts it.
+    pub(super) fn start(command: &mut Command) -> Result<Self> {
+        let child = command.spawn().with_context(|| format!("cannot start {}", process::text(command)))?;
+        Ok(Self { child })
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it ended.
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal, unless it ended: then its id may be another's by now.
+    pub(super) fn signal(&mut self, signal: Signal) {
+        if !self.has_ended() {
+            let _gone = kill(Pid::from_raw(self.pid().cast_signed()), signal);
+        }
+    }
+
+    /// Waits until it ends, or something else is so; whether it ended.
+    pub(super) fn wait(&mut self, limit: Duration, or: impl Fn() -> bool) -> bool {
+        let begin = Instant::now();
+        while !self.has_ended() {
+            if begin.elapsed() > limit || or() {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        if !self.wait(GRACE, || false) {
+            self.signal(Signal::SIGKILL);
+            let _reaped = self.child.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_does_not_outlive_its_owner() {
+        let running = Running::start(Command::new("sleep").arg("60")).unwrap();
+        let pid = Pid::from_raw(running.pid().cast_signed());
+        assert!(kill(pid, None).is_ok());
+        drop(running);
+        assert!(kill(pid, None).is_err());
+    }
+
+    #[test]
+    fn waiting_ends() {
+        let mut running = Running::start(Command::new("sleep").arg("60")).unwrap();
+        assert!(!running.wait(Duration::from_secs(9), || true));
+        running.signal(Signal::SIGKILL);
+        assert!(running.wait(Duration::from_secs(9), || false));
+    }
+}

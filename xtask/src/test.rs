@@ -1,0 +1,102 @@
+//! `cargo xtask test`: unit tests, then the fault lab with the release binary, as root.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::build::{self, Options};
+use crate::say::say;
+use crate::{paths, process, setup};
+
+const LAB: &str = "upstream-trace-tests";
+
+/// Which tests to run.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Selection {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+    /// Only the fault lab
+    #[arg(long, conflicts_with = "unit_only")]
+    lab_only: bool,
+    /// Only what needs neither root nor a BPF toolchain
+    #[arg(long)]
+    unit_only: bool,
+}
+
+/// Runs them all, and fails in the end if some did.
+pub(crate) fn test(selection: &Selection) -> Result<()> {
+    let filter = selection.filter.as_deref();
+    // What the lab needs is missed at once, not after minutes of other tests.
+    let binary = if selection.unit_only { None } else { Some(prepare()?) };
+    let mut failed = Vec::new();
+    if !selection.lab_only && units(filter).is_err() {
+        failed.push("unit tests");
+    }
+    if let Some(binary) = binary
+        && lab(&binary, filter).is_err()
+    {
+        failed.push("the fault lab");
+    }
+    if !failed.is_empty() {
+        bail!("{} failed; what went wrong stands above", failed.join(" and "));
+    }
+    Ok(())
+}
+
+fn prepare() -> Result<PathBuf> {
+    setup::all()?;
+    build::build(Options::default())
+}
+
+fn units(filter: Option<&str>) -> Result<()> {
+    say("Testing", "units and documentation");
+    let all = &["--workspace", "--exclude", LAB][..];
+    // The lab has helpers that are tested like other code.
+    let helpers = &["--package", LAB, "--lib"][..];
+    let run = |which| {
+        let mut cargo = process::cargo();
+        process::run(cargo.args(["test", "--no-fail-fast"]).args(which).arg("--").args(filter))
+    };
+    run(all).and(run(helpers))
+}
+
+fn lab(binary: &Path, filter: Option<&str>) -> Result<()> {
+    let lab = lab_executable()?;
+    say("Testing", format!("the fault lab with {}", paths::shown(binary)));
+    let mut command = process::as_root("env")?;
+    command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display())).arg(lab).args(filter);
+    process::run(command.current_dir(paths::root().join("tests")))
+}
+
+/// Builds the lab, as whoever we are, and says where it is.
+fn lab_executable() -> Result<PathBuf> {
+    let mut cargo = process::cargo();
+    cargo.args(["test", "--package", LAB, "--test", "lab", "--no-run"]);
+    cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let output = cargo.output().context("cannot start cargo")?;
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let path = messages.lines().find_map(executable).filter(|_| output.status.success());
+    path.context("the fault lab did not build")
+}
+
+/// The program of the lab, if this message of cargo names it.
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let is_lab = message["target"]["name"] == "lab";
+    is_lab.then(|| message["executable"].as_str().map(PathBuf::from))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::executable;
+
+    #[test]
+    fn executable_of_the_lab() {
+        let lab = r#"{"reason":"compiler-artifact","target":{"name":"lab"},"executable":"/target/lab-1"}"#;
+        assert_eq!(executable(lab), Some("/target/lab-1".into()));
+        assert_eq!(executable(&lab.replace("\"lab\"", "\"x\"")), None);
+        assert_eq!(executable(&lab.replace("\"/target/lab-1\"", "null")), None);
+        assert_eq!(executable("no json"), None);
+    }
+}
