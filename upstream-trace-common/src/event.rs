@@ -30,6 +30,8 @@ pub enum EventKind {
     RetryStarted = 9,
     /// A [`RetryEvent`]: that other attempt got the first bytes of an answer.
     RetryAnswered = 10,
+    /// A [`RetryEvent`] whose `failed` is an attempt that was reported to be in trouble: its answer has begun.
+    Answered = 11,
 }
 
 impl EventKind {
@@ -47,6 +49,7 @@ impl EventKind {
             8 => Self::Exit,
             9 => Self::RetryStarted,
             10 => Self::RetryAnswered,
+            11 => Self::Answered,
             _ => return None,
         })
     }

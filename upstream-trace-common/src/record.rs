@@ -375,8 +375,8 @@ pub struct Seed {
     pub born_ns: u64,
     /// The worker.
     pub tgid: u32,
-    /// Zero.
-    pub pad: u32,
+    /// 1 if the connection was reported to be in trouble.
+    pub announced: u32,
 }
 
 /// What is kept between entry and return of `connect()`, per thread.

@@ -172,6 +172,9 @@ pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
         (*record).request_ns = seed.request_ns;
         (*record).last_recv_ns = seed.last_recv_ns;
         (*record).flags = flags::ADOPTED;
+        if seed.announced != 0 {
+            (*record).flags |= flags::TROUBLE_SENT;
+        }
         if kernel::state(sk) != kernel::TCP_SYN_SENT {
             (*record).flags |= flags::ESTABLISHED;
             (*record).established_ns = seed.born_ns;

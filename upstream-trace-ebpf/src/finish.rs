@@ -81,7 +81,7 @@ unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64
 unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut Worker>, now: u64) {
     // SAFETY: by contract.
     unsafe {
-        let announced = (*record).flags & flags::TROUBLE_SENT != 0;
+        let announced = record::take_announced(record);
         let adopted_idle = (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) == flags::ADOPTED;
         let send = fate == Fate::Report || announced;
         if fate == Fate::Park

@@ -207,6 +207,13 @@ unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
                 (*event).retry = retry;
             });
         }
+        if record::take_announced(record) {
+            let id = (*record).id;
+            emit::event::<RetryEvent>(EventKind::Answered, tgid, now, |event| {
+                (*event).failed = id;
+                (*event).retry = 0;
+            });
+        }
         if let Some(worker) = record::worker(tgid) {
             // What nginx connects to next, if it has not heard another client, is for the same one.
             (*worker).client = (*record).client;

@@ -59,6 +59,14 @@ pub static SEEDS: HashMap<SeedKey, Seed> = HashMap::with_max_entries(16384, 0);
 #[map]
 pub static SEEDS_LEFT: Array<u64> = Array::with_max_entries(1, 0);
 
+/// Numbers of the attempts that user space found stuck and reported, by socket address.
+#[map]
+pub static ANNOUNCED: HashMap<u64, u64> = HashMap::with_max_entries(16384, 0);
+
+/// Entry 0: not 0 once there was such an attempt.
+#[map]
+pub static ANY_ANNOUNCED: Array<u64> = Array::with_max_entries(1, 0);
+
 /// When a packet event without a socket was last sent for a pair of addresses, nanoseconds.
 #[map]
 pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entries(4096, 0);

@@ -8,7 +8,7 @@ use upstream_trace_common::{
 };
 
 use crate::kernel::{self, AF_INET, AF_INET6};
-use crate::maps::{LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WATCHED, WORKERS};
+use crate::maps::{ANNOUNCED, ANY_ANNOUNCED, LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WATCHED, WORKERS};
 use crate::{birth, emit};
 
 /// Whether this process may be watched; a few nanoseconds, with false positives.
@@ -109,6 +109,22 @@ pub fn trouble(sk: u64, record: *mut Record, now: u64) {
     }
     if !emit::record(record, EventKind::Trouble as u32, now) {
         emit::count(stats::LOST_EVENTS, 1);
+    }
+}
+
+/// Takes back that the attempt was reported to be in trouble; whether it was, by the kernel side or by user space.
+#[inline(always)]
+pub fn take_announced(record: *mut Record) -> bool {
+    // SAFETY: callers pass a map value; ANNOUNCED holds plain numbers.
+    unsafe {
+        let mut announced = (*record).flags & flags::TROUBLE_SENT != 0;
+        if ANY_ANNOUNCED.get(0).is_some_and(|any| *any != 0) && ANNOUNCED.get((*record).sk).copied() == Some((*record).id)
+        {
+            let _ = ANNOUNCED.remove((*record).sk);
+            announced = true;
+        }
+        (*record).flags &= !flags::TROUBLE_SENT;
+        announced
     }
 }
 

@@ -94,7 +94,10 @@ impl Case<'_> {
     pub fn retransmits_left(&self) -> u32 {
         let attempt = &self.attempt;
         let noted = attempt.retransmits.saturating_sub(attempt.retransmits_failed);
-        // While connecting, the socket's total counts just the SYNs that left; later it counts earlier requests too.
+        // The kernel tells of each refusal, or at least of each that left: the socket's own numbers count both kinds.
+        if !attempt.adopted && !self.lacks("tcp_retransmit_skb") {
+            return noted;
+        }
         let on_socket = if self.connecting() {
             attempt.socket.total_retransmits
         } else {

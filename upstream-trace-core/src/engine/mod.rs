@@ -88,6 +88,7 @@ impl Engine {
             Event::ResetSent(reset) => self.packets.reset_sent(reset),
             Event::RetryStarted { failed, retry, .. } => self.retries.link(*failed, *retry),
             Event::RetryAnswered { failed, retry, .. } => self.on_answer(*failed, *retry, &mut out),
+            Event::Answered { at, attempt } => self.on_answered(*attempt, *at, &mut out),
             Event::Enrichment(found) => self.lookups.keep(found),
             Event::Upstream(sample) => self.upstreams.sample(sample),
             Event::Lost(lost) => {
@@ -190,6 +191,15 @@ impl Engine {
             if self.held.ended(id).is_some_and(|ended| ended + RETRY_STARTS <= self.now) {
                 self.let_go(id, out);
             }
+        }
+    }
+
+    /// An attempt in trouble got its answer; its connection may go on to other requests.
+    fn on_answered(&mut self, attempt: AttemptId, at: Nanos, out: &mut Vec<Output>) {
+        let Some(trouble) = self.troubles.remove(attempt) else { return };
+        if trouble.said.is_some() {
+            let upstream = trouble.attempt.upstream;
+            out.push(Output::Resolved(Resolved { attempt, at, upstream, how: Calm::Answered.name() }));
         }
     }
 

@@ -53,6 +53,13 @@ pub enum Event {
         /// The attempt that was answered.
         retry: AttemptId,
     },
+    /// The answer to an attempt in trouble has begun.
+    Answered {
+        /// When.
+        at: Nanos,
+        /// Which attempt.
+        attempt: AttemptId,
+    },
     /// Something looked up on the host because an attempt is in trouble. Comes before the `Trouble` or `End` that it is for.
     Enrichment(Enrichment),
     /// Counters of one upstream, since the start.
@@ -77,7 +84,7 @@ impl Event {
             Self::ConnectError(e) => e.at,
             Self::Drop(e) => e.at,
             Self::ResetSent(e) => e.at,
-            Self::RetryStarted { at, .. } | Self::RetryAnswered { at, .. } | Self::Tick { at } => *at,
+            Self::RetryStarted { at, .. } | Self::RetryAnswered { at, .. } | Self::Answered { at, .. } | Self::Tick { at } => *at,
             Self::Enrichment(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,

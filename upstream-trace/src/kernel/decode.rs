@@ -55,6 +55,10 @@ impl Decoder<'_> {
                 let retry: RetryEvent = read(bytes)?;
                 Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry }
             }
+            EventKind::Answered => {
+                let answered: RetryEvent = read(bytes)?;
+                Event::Answered { at: header.now_ns, attempt: answered.failed }
+            }
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
                 return Some(Message::Process(kind, read(bytes)?));
             }

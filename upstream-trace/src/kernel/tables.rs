@@ -1,6 +1,6 @@
 //! The maps that user space reads and writes, with types.
 
-use std::collections::HashMap as Table;
+use std::collections::{HashMap as Table, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -20,6 +20,8 @@ pub struct Tables {
     stats: PerCpuArray<MapData, u64>,
     seeds: HashMap<MapData, SeedKey, Seed>,
     seeds_left: Array<MapData, u64>,
+    announced: HashMap<MapData, u64, u64>,
+    any_announced: Array<MapData, u64>,
     paths: Table<u32, UnixPath>,
 }
 
@@ -36,6 +38,8 @@ impl Tables {
             stats: kernel.map("STATS")?.try_into()?,
             seeds: kernel.map("SEEDS")?.try_into()?,
             seeds_left: kernel.map("SEEDS_LEFT")?.try_into()?,
+            announced: kernel.map("ANNOUNCED")?.try_into()?,
+            any_announced: kernel.map("ANY_ANNOUNCED")?.try_into()?,
             paths: Table::new(),
         };
         Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
@@ -71,19 +75,19 @@ impl Tables {
         Ok(self.seeds_left.set(0, left, 0)?)
     }
 
-    /// Forgets seeds whose connection `alive` does not know any more; true if none is left.
-    pub fn prune_seeds(&mut self, alive: impl Fn(&SeedKey) -> bool) -> Result<bool> {
+    /// Forgets seeds whose connection `alive` does not know any more; which are left.
+    pub fn prune_seeds(&mut self, alive: impl Fn(&SeedKey) -> bool) -> Result<HashSet<SeedKey>> {
         let keys: Vec<SeedKey> = self.seeds.keys().flatten().collect();
-        let mut left = 0u64;
+        let mut left = HashSet::new();
         for key in keys {
             if alive(&key) {
-                left += 1;
+                left.insert(key);
             } else {
                 let _ = self.seeds.remove(&key);
             }
         }
-        self.seeds_left.set(0, left, 0)?;
-        Ok(left == 0)
+        self.seeds_left.set(0, left.len() as u64, 0)?;
+        Ok(left)
     }
 
     /// Sums over all CPUs, by index of `upstream_trace_common::stats`.
@@ -103,6 +107,28 @@ impl Tables {
     /// Removes a record; false if the kernel side has removed it already.
     pub fn end(&mut self, sk: u64) -> bool {
         self.records.remove(&sk).is_ok()
+    }
+
+    /// The attempt on this socket was reported to be stuck: the kernel side tells when it is over.
+    pub fn announce(&mut self, sk: u64, id: u64) {
+        if self.announced.insert(sk, id, 0).is_err() {
+            // Full of sockets whose memory serves others by now.
+            let old: Vec<u64> = self.announced.keys().flatten().collect();
+            for sk in old {
+                let _ = self.announced.remove(&sk);
+            }
+            let _ = self.announced.insert(sk, id, 0);
+        }
+        let _ = self.any_announced.set(0, 1, 0);
+    }
+
+    /// A connection that waits to be taken over was reported to be stuck.
+    pub fn announce_seed(&mut self, key: &SeedKey) {
+        if let Ok(mut seed) = self.seeds.get(key, 0) {
+            seed.announced = 1;
+            // Only if it is still there: BPF_EXIST.
+            let _ = self.seeds.insert(key, seed, 2);
+        }
     }
 
     /// Counters of all upstreams.

@@ -92,7 +92,7 @@ fn start(cli: &Cli, nginx: Nginx) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let host = host(&live);
     live.sink.start(&host);
     live.feed(&Event::Host(host));
-    for attempt in live.takeover.stuck(&open, opened, slow) {
+    for attempt in live.takeover.stuck(&open, opened, slow, &mut live.tables) {
         live.event(&Event::Trouble(attempt));
     }
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use upstream_trace_common::{End, Record, flags};
-use upstream_trace_core::event::{Attempt, Event, Nanos, Socket};
+use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
 use super::Live;
 use crate::kernel::decode::Decoder;
@@ -19,6 +19,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// A scan of many connections takes long; it must not take more than this part of the time.
 const SHARE: u32 = 50;
 
+/// A stuck attempt is looked at again after this time.
+const AGAIN: Nanos = 1_000_000_000;
+
 /// Stuck attempts that are looked at in one scan; one upstream that hangs makes them all alike.
 const MOST: usize = 256;
 
@@ -26,12 +29,20 @@ const MOST: usize = 256;
 #[derive(Debug)]
 pub struct Scan {
     due: Instant,
+    /// When a stuck attempt was last looked at closely.
+    looked: HashMap<AttemptId, Nanos>,
 }
 
 impl Scan {
     /// The first scan is due at once.
     pub fn new() -> Self {
-        Self { due: Instant::now() }
+        Self { due: Instant::now(), looked: HashMap::new() }
+    }
+}
+
+impl Scan {
+    fn is_due(&self, id: AttemptId, now: Nanos) -> bool {
+        self.looked.get(&id).is_none_or(|at| now.saturating_sub(*at) >= AGAIN)
     }
 }
 
@@ -46,13 +57,14 @@ impl Live {
         for record in self.tables.records() {
             if has_vanished(&record) {
                 vanished.push(record);
-            } else if stuck.len() < MOST && is_stuck(&record, now, slow) {
+            } else if stuck.len() < MOST && is_stuck(&record, now, slow) && self.scan.is_due(record.id, now) {
                 stuck.push(record);
             }
         }
         for record in vanished {
             self.vanished(record, now);
         }
+        self.scan.looked.retain(|_, at| now.saturating_sub(*at) <= 2 * AGAIN);
         self.report_stuck(stuck, now);
         self.scan.due = begun + INTERVAL.max(begun.elapsed() * SHARE);
     }
@@ -65,7 +77,7 @@ impl Live {
             let diag = diags
                 .entry(attempt.netns)
                 .or_insert_with(|| netns::run_in(attempt.worker, Diag::open).and_then(|diag| diag).ok());
-            if let (Some(diag), Some(local), Some(upstream_trace_core::event::Upstream::Tcp(remote))) =
+            if let (Some(diag), Some(local), Some(Upstream::Tcp(remote))) =
                 (diag, attempt.local, &attempt.upstream)
             {
                 match fresh(diag, local, *remote) {
@@ -74,6 +86,8 @@ impl Live {
                     None => continue,
                 }
             }
+            self.scan.looked.insert(record.id, now);
+            self.tables.announce(record.sk, record.id);
             self.event(&Event::Trouble(attempt));
         }
     }

@@ -12,8 +12,7 @@ use crate::nginx::{self, OpenSocket};
 /// Connections whose socket the kernel side has not met yet.
 #[derive(Debug, Default)]
 pub struct Takeover {
-    ids: HashMap<(u32, i32), AttemptId>,
-    done: bool,
+    seeds: HashMap<SeedKey, AttemptId>,
 }
 
 impl Takeover {
@@ -21,45 +20,43 @@ impl Takeover {
     pub fn begin(&mut self, workers: &[u32], now: Nanos, tables: &mut Tables) -> Result<Vec<OpenSocket>> {
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
         let mut seeds = nginx::seeds(&open, now);
-        for (index, (_, seed)) in seeds.iter_mut().enumerate() {
+        for (index, (key, seed)) in seeds.iter_mut().enumerate() {
             seed.id = number(now, index);
+            self.seeds.insert(*key, seed.id);
         }
-        self.done = seeds.is_empty();
-        self.remember(&open, &seeds);
         tables.seed(&seeds)?;
         Ok(open)
     }
 
-    fn remember(&mut self, open: &[OpenSocket], seeds: &[(SeedKey, Seed)]) {
-        let ids: HashMap<SeedKey, AttemptId> = seeds.iter().map(|(key, seed)| (*key, seed.id)).collect();
-        for socket in open {
-            for (key, _) in nginx::seeds(std::slice::from_ref(socket), 1) {
-                if let Some(id) = ids.get(&key) {
-                    self.ids.insert((socket.worker, socket.fd), *id);
-                }
-            }
-        }
-    }
-
-    /// What of it is stuck.
-    pub fn stuck(&self, open: &[OpenSocket], now: Nanos, slow: Nanos) -> Vec<Attempt> {
+    /// What of it is stuck; the kernel side will tell when that is over.
+    pub fn stuck(&self, open: &[OpenSocket], now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
         let mut stuck = nginx::stuck(open, now, slow, |socket| {
-            self.ids.get(&(socket.worker, socket.fd)).copied().unwrap_or(0)
+            let id = key_of(socket).and_then(|key| Some((key, *self.seeds.get(&key)?)));
+            id.map_or(0, |(key, id)| {
+                tables.announce_seed(&key);
+                id
+            })
         });
         stuck.retain(|attempt| attempt.id != 0);
         stuck
     }
 
-    /// About once a second: which of them are stuck by now. Forgets those that are gone.
+    /// About once a second: which of them are stuck by now. Forgets those that the kernel side has met, or that are
+    /// gone.
     pub fn tick(&mut self, workers: &[u32], now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
-        if self.done {
+        if self.seeds.is_empty() {
             return Vec::new();
         }
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
         let alive: HashMap<SeedKey, Seed> = nginx::seeds(&open, now).into_iter().collect();
-        self.done = tables.prune_seeds(|key| alive.contains_key(key)).unwrap_or(true);
-        self.stuck(&open, now, slow)
+        let left = tables.prune_seeds(|key| alive.contains_key(key)).unwrap_or_default();
+        self.seeds.retain(|key, _| left.contains(key));
+        self.stuck(&open, now, slow, tables)
     }
+}
+
+fn key_of(socket: &OpenSocket) -> Option<SeedKey> {
+    nginx::seeds(std::slice::from_ref(socket), 1).pop().map(|(key, _)| key)
 }
 
 /// Numbers for connections that the kernel side did not see being born: its own end in the number of the CPU, which
