@@ -22,11 +22,8 @@ impl<'world> Firewall<'world> {
         hook: &str,
         rule: &str,
     ) -> Result<Self> {
-        namespace.script(&format!(
-            "nft -f - <<'END'
-table inet lab {{ chain {hook} {{ type filter hook {hook} priority 0; policy accept; {rule}; }} }}
-END"
-        ))?;
+        let chain = format!("chain {hook} {{\ntype filter hook {hook} priority 0\n{rule}\n}}");
+        namespace.script(&format!("nft -f - <<'END'\ntable inet lab {{\n{chain}\n}}\nEND"))?;
         Ok(Self { lab: world.lab(), namespace, list: "nft list ruleset" })
     }
 

@@ -1,12 +1,20 @@
 //! One file per family of faults; each scenario reads like a sentence.
 
 mod application;
+mod cli;
+mod dns;
 mod firewall_local;
 mod firewall_remote;
+mod healthy;
+mod lifecycle;
+mod load;
 mod path;
+mod pending;
+mod proxy;
 mod queue;
 mod refused;
 mod timeouts;
+mod tls;
 
 use upstream_trace_tests::Scenario;
 
@@ -20,6 +28,14 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         path::ALL,
         timeouts::ALL,
         application::ALL,
+        tls::ALL,
+        dns::ALL,
+        proxy::ALL,
+        pending::ALL,
+        healthy::ALL,
+        load::ALL,
+        lifecycle::ALL,
+        cli::ALL,
     ];
     families.into_iter().flatten().copied()
 }

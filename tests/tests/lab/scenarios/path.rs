@@ -51,11 +51,25 @@ pub(crate) const ALL: &[Scenario] = &[
     ("icmp-unreachable/router-net6", |lab| {
         router(lab, "[fd96::2]:8081", "", (101, "Network is unreachable"))
     }),
-    ("icmp-unreachable/router-address6", |lab| {
-        router(lab, "[fd96::2]:8081", "ip route add unreachable fd96::/64", (113, "No route to host"))
+    ("icmp-unreachable/dead-neighbour-behind-router6", |lab| {
+        router(lab, "[fd97::77]:8081", "", (113, "No route to host"))
     }),
     ("icmp-unreachable/loop-time-exceeded", |lab| {
-        router(lab, "10.96.0.2:8081", "ip route add 10.96.0.0/24 via 10.98.0.1", (113, "No route to host"))
+        let upstream = "10.96.0.2:8081";
+        let world = lab.world().upstream(upstream).router().start()?;
+        world.router()?.command("ip route add 10.96.0.0/24 via 10.97.0.2")?;
+        world.up().command("ip route add 10.96.0.0/24 via 10.97.0.254")?;
+        world.up().sysctl("ipv4/ip_forward", "1")?;
+        let trace = world.trace(&[])?;
+        world
+            .get("/")
+            .status(502)
+            .log("connect() failed (113: No route to host) while connecting to upstream");
+        let seen = trace.finish()?;
+        let failure = seen.failure("icmp-unreachable").confidence(Proven | Likely).upstream(upstream);
+        failure.phase("connect").status(502).errno(113).evidence("icmp").evidence_says("10.97.0.2");
+        seen.nothing_else();
+        Ok(())
     }),
     ("icmp-unreachable/dead-neighbour-behind-router", |lab| {
         router(lab, "10.97.0.77:8081", "", (113, "No route to host"))

@@ -48,7 +48,18 @@ pub(crate) const ALL: &[Scenario] = &[
     ("stale-keepalive/fin4", |lab| stale(lab, V4, Ending::Fin)),
     ("stale-keepalive/fin6", |lab| stale(lab, "[fd99::2]:8081", Ending::Fin)),
     ("stale-keepalive/fin-loopback", |lab| stale(lab, "127.0.0.1:8081", Ending::Fin)),
-    ("stale-keepalive/rst4", |lab| stale(lab, V4, Ending::Rst)),
+    // nginx finds the error before it sends anything, and may therefore try again even with POST.
+    ("stale-keepalive/rst4", |lab| {
+        let world = lab.world().upstream(V4).keepalive(4).start()?;
+        let trace = world.trace(&[])?;
+        reuse_closed(&world, V4, Ending::Rst, "POST", 200)?;
+        world.nginx_says("connect() failed (104: Connection reset by peer) while connecting to upstream");
+        let seen = trace.finish()?;
+        let failure = seen.failure("stale-keepalive").confidence(Proven | Likely).upstream(V4);
+        failure.reused(true).recovered(true).evidence("reset");
+        seen.nothing_else();
+        Ok(())
+    }),
     ("stale-keepalive/unix", |lab| stale(lab, "unix:app.sock", Ending::Fin)),
     ("stale-keepalive/retried", |lab| {
         let world = lab.world().upstream(V4).keepalive(4).start()?;
@@ -64,7 +75,9 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("idle-tunnel/websocket", |lab| {
         let upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
-        let world = lab.world().upstream(V4).location(upgrade).start()?;
+        // nginx says this at level info only.
+        let world =
+            lab.world().upstream(V4).location(upgrade).location("error_log error.log info;").start()?;
         let switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
         let _origin = world.origin(V4, Script::says(switch))?;
         let trace = world.trace(&[])?;

@@ -1,0 +1,82 @@
+//! Many healthy requests: no failure, nothing lost.
+
+use std::env;
+use std::thread;
+
+use anyhow::{Result, ensure};
+use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::{Lab, Scenario, World};
+
+const V4: &str = "10.99.0.2:8081";
+const CLIENTS: usize = 4;
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("load/keepalive", |lab| load(lab, V4, 16)),
+    ("load/new-connections", |lab| load(lab, V4, 0)),
+    ("load/unix", |lab| load(lab, "unix:app.sock", 0)),
+    ("load/failures-among-successes", |lab| {
+        let world = lab.world().upstream(V4).config(failing_location).start()?;
+        let _origin = world.origin(V4, Script::answer(100))?;
+        let trace = world.trace(&[])?;
+        let failures = 200;
+        requests(&world, 1000, |number| if number % 5 == 4 { ("/refused", 502) } else { ("/", 200) })?;
+        let seen = trace.finish()?;
+        seen.failures(failures, "port-refused", |failure| {
+            drop(failure.upstream("10.99.0.2:8099").status(502))
+        });
+        seen.nothing_else();
+        Ok(())
+    }),
+];
+
+fn failing_location(config: &mut upstream_trace_tests::nginx::Config) {
+    config.server.push("location /refused { proxy_pass http://10.99.0.2:8099; }".into());
+}
+
+fn load(lab: &Lab, upstream: &str, keepalive: usize) -> Result<()> {
+    let count = env::var("LAB_HEALTHY").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
+    let world =
+        lab.world().upstream(upstream).keepalive(keepalive).config(|config| config.workers = 2).start()?;
+    let _origin = world.origin(upstream, Script::answer(100))?;
+    let trace = world.trace(&[])?;
+    requests(&world, count / 2, |_| ("/", 200))?;
+    world.nginx().reload()?;
+    requests(&world, count / 2, |_| ("/", 200))?;
+    world.nginx_is_silent();
+    let seen = trace.finish()?;
+    seen.nothing_at_all();
+    if keepalive == 0 {
+        seen.counted("attempts", count as u64);
+    }
+    Ok(())
+}
+
+/// Sends requests from several clients, each a path and the status it must get.
+fn requests(
+    world: &World<'_>,
+    count: usize,
+    what: impl Fn(usize) -> (&'static str, u16) + Sync,
+) -> Result<()> {
+    let clients = (0..CLIENTS).map(|_| world.connect()).collect::<Result<Vec<_>>>()?;
+    let what = &what;
+    thread::scope(|scope| {
+        let threads: Vec<_> = clients
+            .into_iter()
+            .enumerate()
+            .map(|(client, mut connection)| {
+                scope.spawn(move || {
+                    for number in (client..count).step_by(CLIENTS) {
+                        let (path, status) = what(number);
+                        connection.send("GET", path, &[], true)?;
+                        let reply = connection.receive();
+                        ensure!(reply.status == status, "request {number} to {path}: {reply:?}");
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a client panicked")))
+    })
+}
