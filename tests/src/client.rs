@@ -1,6 +1,6 @@
 //! A client of nginx: blocking HTTP/1.1, one connection, and able to go away at any moment.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -85,10 +85,9 @@ impl Connection {
             self.rest.drain(..reply.body);
         } else {
             while self.more().is_some() {}
-            let chunked = header("transfer-encoding:").is_some();
-            reply.complete = !chunked || self.rest.ends_with(b"0\r\n\r\n");
-            reply.body = self.rest.len();
-            self.rest.clear();
+            let all = std::mem::take(&mut self.rest);
+            let whole = if header("transfer-encoding:").is_some() { chunks(&all) } else { (all.len(), true) };
+            (reply.body, reply.complete) = whole;
         }
         Some(reply)
     }
@@ -96,12 +95,47 @@ impl Connection {
     /// Reads what is there; `None` at the end of the connection, whatever ended it.
     fn more(&mut self) -> Option<()> {
         let mut buffer = [0; 65536];
-        let count = self.stream.read(&mut buffer).ok().filter(|count| *count > 0)?;
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.ok().filter(|count| *count > 0)?,
+            }
+        };
         self.rest.extend_from_slice(&buffer[..count]);
         Some(())
     }
 }
 
+/// The size of a body in chunks, and whether its end is there.
+fn chunks(mut bytes: &[u8]) -> (usize, bool) {
+    let mut total = 0;
+    loop {
+        let Some(line) = find(bytes, b"\r\n") else { return (total, false) };
+        let size =
+            std::str::from_utf8(&bytes[..line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        match (size, bytes.get(line + 2..)) {
+            (Some(0), Some(_)) => return (total, true),
+            (Some(size), Some(rest)) if rest.len() >= size + 2 => {
+                total += size;
+                bytes = &rest[size + 2..];
+            }
+            (_, rest) => return (total + rest.map_or(0, <[u8]>::len), false),
+        }
+    }
+}
+
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chunks;
+
+    #[test]
+    fn chunks_add_up() {
+        assert_eq!(chunks(b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"), (13, true));
+        assert_eq!(chunks(b"3\r\nabc\r\n"), (3, false));
+        assert_eq!(chunks(b"5\r\nab"), (2, false));
+    }
 }

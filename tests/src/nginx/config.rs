@@ -8,6 +8,8 @@ use std::path::Path;
 pub struct Config {
     /// Name of a copy of the program to run; `nginx` itself if empty.
     pub program: String,
+    /// Whether it leaves its parent, as services do; a binary upgrade needs that.
+    pub daemon: bool,
     /// `user`.
     pub user: String,
     /// `worker_processes`.
@@ -40,6 +42,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             program: String::new(),
+            daemon: false,
             user: "root".into(),
             workers: 1,
             connections: 4096,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 pub use config::Config;
@@ -21,7 +21,9 @@ use crate::util::{alive, children, signal, wait_until};
 /// A running nginx; ended, with whatever it became, on drop.
 #[derive(Debug)]
 pub struct Nginx {
-    child: Child,
+    /// As long as it is a child of this process.
+    child: Option<Child>,
+    master: u32,
     folder: PathBuf,
 }
 
@@ -32,25 +34,31 @@ impl Nginx {
         fs::write(folder.join("nginx.conf"), config.text(folder))?;
         let program = program(folder, &config.program)?;
         let noise = File::create(folder.join("output"))?;
-        let child = namespace.run(|| {
+        let mode = if config.daemon { "daemon on;" } else { "daemon off;" };
+        let mut child = namespace.run(|| {
             Command::new(program)
                 .arg("-p")
                 .arg(folder)
-                .args(["-c", "nginx.conf", "-e", "error.log", "-g", "daemon off;"])
+                .args(["-c", "nginx.conf", "-e", "error.log", "-g", mode])
                 .stdin(Stdio::null())
                 .stdout(noise.try_clone()?)
                 .stderr(noise)
                 .spawn()
                 .context("start nginx")
         })?;
-        let mut nginx = Self { child, folder: folder.to_owned() };
         let limit = Duration::from_secs(5);
-        let up = wait_until("nginx to listen", limit, || {
-            !matches!(nginx.child.try_wait(), Ok(None)) || Connection::open(namespace).is_ok()
-        });
-        if up.is_err() || !matches!(nginx.child.try_wait(), Ok(None)) {
-            bail!("nginx did not start: {}", fs::read_to_string(folder.join("output"))?);
+        let mut nginx = Self { child: None, master: child.id(), folder: folder.to_owned() };
+        if config.daemon {
+            ensure!(child.wait()?.success(), "nginx did not start: {}", nginx.output());
+            wait_until("the pid file", limit, || nginx.master_now().is_ok())?;
+            nginx.master = nginx.master_now()?;
+        } else {
+            nginx.child = Some(child);
         }
+        let up = wait_until("nginx to listen", limit, || {
+            !alive(nginx.master) || Connection::open(namespace).is_ok()
+        });
+        ensure!(up.is_ok() && alive(nginx.master), "nginx did not start: {}", nginx.output());
         wait_until("workers", limit, || nginx.workers().len() >= config.workers)?;
         Ok(nginx)
     }
@@ -58,7 +66,11 @@ impl Nginx {
     /// The pid of the master that was started.
     #[must_use]
     pub fn master(&self) -> u32 {
-        self.child.id()
+        self.master
+    }
+
+    fn output(&self) -> String {
+        fs::read_to_string(self.folder.join("output")).unwrap_or_default()
     }
 
     /// The pid in the pid file: another master after a binary upgrade.
@@ -126,7 +138,9 @@ impl Drop for Nginx {
                 }
             }
         }
-        let _already_gone = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _already_gone = child.wait();
+        }
     }
 }
 

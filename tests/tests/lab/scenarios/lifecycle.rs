@@ -32,7 +32,7 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
     ("lifecycle/binary-upgrade", |lab| {
-        let world = lab.world().upstream(V4).start()?;
+        let world = lab.world().upstream(V4).config(|config| config.daemon = true).start()?;
         let trace = world.trace(&[])?;
         let master = world.nginx().upgrade()?;
         world.get("/").status(502);

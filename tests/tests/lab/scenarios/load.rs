@@ -1,10 +1,14 @@
 //! Many healthy requests: no failure, nothing lost.
 
 use std::env;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
+use upstream_trace_tests::client::{Connection, Reply};
 use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::util::wait_until;
 use upstream_trace_tests::{Lab, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
@@ -19,7 +23,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let _origin = world.origin(V4, Script::answer(100))?;
         let trace = world.trace(&[])?;
         let failures = 200;
-        requests(&world, 1000, |number| if number % 5 == 4 { ("/refused", 502) } else { ("/", 200) })?;
+        requests(&world, 1000, false, |number| if number % 5 == 4 { ("/refused", 502) } else { ("/", 200) })?;
         let seen = trace.finish()?;
         seen.failures(failures, "port-refused", |failure| {
             drop(failure.upstream("10.99.0.2:8099").status(502))
@@ -39,9 +43,7 @@ fn load(lab: &Lab, upstream: &str, keepalive: usize) -> Result<()> {
         lab.world().upstream(upstream).keepalive(keepalive).config(|config| config.workers = 2).start()?;
     let _origin = world.origin(upstream, Script::answer(100))?;
     let trace = world.trace(&[])?;
-    requests(&world, count / 2, |_| ("/", 200))?;
-    world.nginx().reload()?;
-    requests(&world, count / 2, |_| ("/", 200))?;
+    requests(&world, count, true, |_| ("/", 200))?;
     world.nginx_is_silent();
     let seen = trace.finish()?;
     seen.nothing_at_all();
@@ -51,32 +53,48 @@ fn load(lab: &Lab, upstream: &str, keepalive: usize) -> Result<()> {
     Ok(())
 }
 
-/// Sends requests from several clients, each a path and the status it must get.
+/// Sends requests from several clients, each a path and the status it must get; reloads nginx in the middle.
 fn requests(
     world: &World<'_>,
     count: usize,
+    reload: bool,
     what: impl Fn(usize) -> (&'static str, u16) + Sync,
 ) -> Result<()> {
-    let clients = (0..CLIENTS).map(|_| world.connect()).collect::<Result<Vec<_>>>()?;
-    let what = &what;
+    let (done, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (done, failed, what, namespace) = (&done, &failed, &what, world.ng());
     thread::scope(|scope| {
-        let threads: Vec<_> = clients
-            .into_iter()
-            .enumerate()
-            .map(|(client, mut connection)| {
-                scope.spawn(move || {
-                    for number in (client..count).step_by(CLIENTS) {
-                        let (path, status) = what(number);
-                        connection.send("GET", path, &[], true)?;
-                        let reply = connection.receive();
-                        ensure!(reply.status == status, "request {number} to {path}: {reply:?}");
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
+        let client = |client: usize| {
+            let mut connection = Connection::open(namespace)?;
+            for number in (client..count).step_by(CLIENTS) {
+                let (path, status) = what(number);
+                let mut reply = exchange(&mut connection, path);
+                if reply.status == 0 {
+                    // A worker that ends closes connections without a request on them.
+                    connection = Connection::open(namespace)?;
+                    reply = exchange(&mut connection, path);
+                }
+                ensure!(reply.status == status, "request {number} to {path}: {reply:?}");
+                done.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok(())
+        };
+        let watched = move |number| client(number).inspect_err(|_| failed.store(true, Ordering::SeqCst));
+        let threads: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || watched(number))).collect();
+        if reload {
+            wait_until("half of the requests", Duration::from_secs(300), || {
+                failed.load(Ordering::SeqCst) || done.load(Ordering::SeqCst) >= count / 2
+            })?;
+            world.nginx().reload()?;
+        }
         threads
             .into_iter()
-            .try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a client panicked")))
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a client panicked")))
     })
+}
+
+fn exchange(connection: &mut Connection, path: &str) -> Reply {
+    match connection.send("GET", path, &[], true) {
+        Ok(()) => connection.receive(),
+        Err(_) => Reply::default(),
+    }
 }
