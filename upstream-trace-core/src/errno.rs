@@ -12,6 +12,8 @@ pub const EACCES: i32 = 13;
 pub const EBUSY: i32 = 16;
 /// Invalid argument: for `connect()`, a blackhole route.
 pub const EINVAL: i32 = 22;
+/// The other side is closed.
+pub const EPIPE: i32 = 32;
 /// Wrong type of socket.
 pub const EPROTOTYPE: i32 = 91;
 /// No address, or no port, to connect from.
@@ -46,7 +48,7 @@ pub fn name(errno: i32) -> Option<&'static str> {
         EINVAL => "EINVAL",
         23 => "ENFILE",
         24 => "EMFILE",
-        32 => "EPIPE",
+        EPIPE => "EPIPE",
         36 => "ENAMETOOLONG",
         40 => "ELOOP",
         71 => "EPROTO",

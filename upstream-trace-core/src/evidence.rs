@@ -10,7 +10,7 @@ use crate::verdict::Evidence;
 /// Everything known about a case that verdicts rest on.
 #[must_use]
 pub fn of(case: &Case<'_>) -> Vec<Evidence> {
-    let since = case.attempt.since();
+    let since = case.since();
     let mut all = Vec::new();
     from_trail(case, &mut all);
     from_packets(case, &mut all);

@@ -181,6 +181,10 @@ fn milliseconds(time: Nanos) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Engine;
+    use crate::event::Event;
+    use crate::testkit::refused;
+    use crate::verdict::Output;
 
     #[test]
     fn days_of_the_calendar() {
@@ -197,5 +201,39 @@ mod tests {
         assert_eq!(clock.iso(5_000_000_000), "2026-11-20T09:12:01.123456Z");
         assert_eq!(clock.iso(4_000_000_000), "2026-11-20T09:12:00.123456Z");
         assert_eq!(clock.iso(5_000_000_999), "2026-11-20T09:12:01.123456Z");
+    }
+
+    #[test]
+    fn a_failure_has_the_fields_of_the_contract() {
+        let mut engine = Engine::new();
+        engine.on(&Event::End(refused()));
+        let Some(Output::Failure(verdict)) = engine.finish().pop() else { panic!("no failure") };
+        let clock = Clock { at: verdict.at, unix_us: 0 };
+        let object = failure(&verdict, &clock);
+        for (field, value) in [
+            ("type", json!("failure")),
+            ("time", json!("1970-01-01T00:00:00.000000Z")),
+            ("upstream", json!("10.0.0.2:8080")),
+            ("transport", json!("tcp")),
+            ("local", json!("10.0.0.1:41234")),
+            ("phase", json!("connect")),
+            ("cause", json!("port-refused")),
+            ("reason", json!(2)),
+            ("category", json!("service-down")),
+            ("confidence", json!("likely")),
+            ("alternatives", json!(["firewall-reject-remote"])),
+            ("errno", json!(111)),
+            ("status", json!(502)),
+            ("recovered", json!(false)),
+            ("reused", json!(false)),
+            ("duration_ms", json!(0.5)),
+        ] {
+            assert_eq!(object[field], value, "{field}");
+        }
+        assert_eq!(object["evidence"][0], json!({"at_ms": 0.0, "what": "syn-sent"}));
+        assert!(object["since_ms"].is_null() && pending(&verdict, &clock)["since_ms"] == 0.5);
+        let summary = summary(&engine.summary(0), &clock);
+        assert_eq!(summary["by_cause"][0]["upstream"], "10.0.0.2:8080");
+        assert_eq!(summary["upstreams"][0]["connect_ms"], Value::Null);
     }
 }

@@ -160,12 +160,12 @@ pub(crate) fn moment(at_ms: u64, step: Step) -> Moment {
 
 /// The verdict on a case: id, confidence, alternatives.
 pub(crate) fn verdict(case: &Case<'_>) -> (&'static str, Confidence, Vec<&'static str>) {
-    let (cause, finding) = cause::judge(case);
+    let (found, finding) = cause::judge(case);
     for id in &finding.alternatives {
         assert!(cause::CONTRACT.iter().any(|(known, _)| known == id), "{id} is not in the contract");
     }
     assert!(finding.summary.ends_with('.'), "{:?}", finding.summary);
-    (cause.id, finding.confidence, finding.alternatives)
+    (found.id, finding.confidence, finding.alternatives)
 }
 
 /// Fails unless the verdict has this id and confidence.

@@ -121,7 +121,7 @@ pub struct Resolved {
     pub at: Nanos,
     /// Where to.
     pub upstream: Option<Upstream>,
-    /// `answered`, `client-gone`, `worker-exit`.
+    /// `answered`, `client-gone`, `worker-exit`, `vanished`.
     pub how: &'static str,
 }
 

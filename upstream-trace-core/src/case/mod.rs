@@ -113,6 +113,16 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The command that shows the upstream's listener and its queue.
+    #[must_use]
+    pub fn listeners(&self) -> String {
+        if self.unix() {
+            format!("ss -xlp src {}", self.path())
+        } else {
+            format!("ss -lntp sport = :{}", self.port())
+        }
+    }
+
     /// How it is carried.
     #[must_use]
     pub fn transport(&self) -> Transport {
@@ -149,10 +159,16 @@ impl<'a> Case<'a> {
         self.connect.filter(|_| self.unix()).map(|error| error.errno)
     }
 
+    /// When it began; for a pooled connection that was found dead, when that was found.
+    #[must_use]
+    pub fn since(&self) -> Nanos {
+        if self.dead_in_pool() { self.attempt.seen } else { self.attempt.since() }
+    }
+
     /// How long it runs or ran.
     #[must_use]
     pub fn duration(&self) -> Nanos {
-        self.attempt.seen.saturating_sub(self.attempt.since())
+        self.attempt.seen.saturating_sub(self.since())
     }
 
     /// A hook of this name exists on the list and none of that name is attached.

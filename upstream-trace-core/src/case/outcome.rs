@@ -113,12 +113,12 @@ impl Case<'_> {
         self.duration() >= SECOND
     }
 
-    /// In trouble for as long as `--slow`, or given up.
+    /// In trouble for as long as `--slow` (or found so at the start), or given up.
     #[must_use]
     pub fn overdue(&self) -> bool {
         self.gave_up()
             || self.attempt.ended == Ended::Broken
-            || (self.pending() && self.duration() >= self.slow)
+            || (self.pending() && (self.attempt.adopted || self.duration() >= self.slow))
     }
 
     /// The errno that the attempt ended with, or that `connect()` gave.
@@ -139,7 +139,9 @@ impl Case<'_> {
         });
         let positive = |errno: i32| (errno != 0).then_some(errno.abs());
         // On an established connection a soft error wakes nobody; while connecting it is what nginx gets.
-        last.or_else(|| positive(attempt.socket.error))
+        let refused = (self.connecting() && attempt.reset.is_some()).then_some(errno::ECONNREFUSED);
+        last.or(refused)
+            .or_else(|| positive(attempt.socket.error))
             .or_else(|| {
                 attempt.icmp.as_ref().filter(|_| self.connecting()).and_then(|icmp| positive(icmp.errno))
             })
@@ -150,7 +152,7 @@ impl Case<'_> {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         let begun = self.attempt.bytes_received > 0 || self.attempt.answer.is_some();
-        if self.pending() || (begun && !self.reset_in_pool()) {
+        if self.pending() || (begun && !self.dead_in_pool()) {
             return None;
         }
         Some(if self.gave_up() { 504 } else { 502 })
@@ -164,14 +166,14 @@ impl Case<'_> {
             return Phase::Connect;
         }
         if attempt.bytes_received > 0 {
-            return if self.reset_in_pool() { Phase::Send } else { Phase::Receive };
+            return if self.dead_in_pool() { Phase::Send } else { Phase::Receive };
         }
         match attempt.request {
             None if self.unix() || attempt.requests == 0 => Phase::Connect,
-            None => Phase::Idle,
-            Some(_) if attempt.send_error || attempt.send_blocked || attempt.socket.unsent > 0 => Phase::Send,
+            // For nginx a request is sent once the kernel has taken it.
+            Some(_) if attempt.send_error || attempt.send_blocked => Phase::Send,
             Some(_) if attempt.outstanding => Phase::Wait,
-            Some(_) => Phase::Idle,
+            _ => Phase::Idle,
         }
     }
 
@@ -214,9 +216,10 @@ impl Case<'_> {
         let reset = self.reset_at().is_some();
         if attempt.bytes_received > 0 || attempt.answer.is_some() {
             let cut = attempt.client_cut && (reset || self.stalled());
-            return cut || (reset && attempt.recv_error) || self.reset_in_pool();
+            return cut || (reset && attempt.recv_error) || self.dead_in_pool();
         }
-        reset || self.fin_at().is_some() || attempt.send_error || self.connected_late()
+        let closed = self.step(|step| *step == Step::Eof).is_some();
+        reset || closed || attempt.send_error || self.connected_late()
     }
 
     /// It was reset while it lay in nginx's pool, and nginx then took it for a request and found the error.
@@ -227,6 +230,17 @@ impl Case<'_> {
         // Reading clears the error of a socket as well.
         let tried = attempt.error_fetched && !attempt.recv_error && !attempt.idle_probe;
         idle && tried && self.reset_at().is_some()
+    }
+
+    /// It was over while it lay in nginx's pool, and nginx took it for a request all the same.
+    #[must_use]
+    pub fn dead_in_pool(&self) -> bool {
+        let attempt = &self.attempt;
+        // A unix socket reports its closed peer when one sends. Had nginx been in the middle of a request that was
+        // answered early, its last send would have found the buffer full.
+        let refused = self.step(|step| matches!(step, Step::SendError { errno: errno::EPIPE })).is_some();
+        let idle = !attempt.outstanding && attempt.requests > 0 && attempt.answer >= attempt.last_send;
+        self.reset_in_pool() || (self.unix() && idle && refused && !attempt.send_blocked)
     }
 
     /// The answer had begun, and nothing more came for a second or longer although nginx had read all there was.

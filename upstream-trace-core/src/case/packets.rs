@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Case;
+use super::{Case, MS};
 use crate::event::{PacketDrop, Step, Upstream};
 
 /// Which way a packet went, seen from nginx.
@@ -69,6 +69,12 @@ impl Case<'_> {
             || self.step(|step| matches!(step, Step::Dropped { reason: seen } if seen == reason)).is_some()
     }
 
+    /// A firewall in another network namespace of this machine dropped a packet of it.
+    #[must_use]
+    pub fn dropped_elsewhere(&self) -> bool {
+        self.drops_elsewhere.iter().any(|packet| packet.reason == "NETFILTER_DROP")
+    }
+
     /// First drop that fits.
     #[must_use]
     pub fn drop_where(&self, fits: impl Fn(&PacketDrop) -> bool) -> Option<&PacketDrop> {
@@ -80,6 +86,16 @@ impl Case<'_> {
     pub fn listen_overflow_seen(&self) -> bool {
         self.dropped_for("TCP_LISTEN_OVERFLOW")
             || self.drops_elsewhere.iter().any(|packet| packet.reason == "TCP_LISTEN_OVERFLOW")
+    }
+
+    /// Reset straight after the handshake, before the other side took anything of the request.
+    #[must_use]
+    pub fn reset_at_once(&self) -> bool {
+        let (attempt, socket) = (&self.attempt, &self.attempt.socket);
+        let Some((reset, established)) = self.reset_at().zip(attempt.established) else { return false };
+        let round_trip = u64::from(socket.srtt_us) * 1_000;
+        let at_once = reset.saturating_sub(established) <= (2 * round_trip).max(MS);
+        at_once && !attempt.reused && socket.acked == 0 && socket.received == 0
     }
 
     /// A second SYN-ACK arrived although the handshake was finished for nginx's side.

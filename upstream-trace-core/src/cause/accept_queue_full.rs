@@ -1,7 +1,7 @@
 //! The origin's accept queue overflowed.
 
 use super::{Cause, Finding};
-use crate::case::{Case, MS};
+use crate::case::Case;
 use crate::errno::EAGAIN;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -96,16 +96,18 @@ fn not_taken_over(case: &Case<'_>) -> Option<Finding> {
 
 /// The end of the handshake was answered by RST: `tcp_abort_on_overflow`.
 fn reset_at_once(case: &Case<'_>) -> Option<Finding> {
-    let (reset, established) = (case.reset_at()?, case.attempt.established?);
-    let round_trip = u64::from(case.attempt.socket.srtt_us) * 1_000;
-    let at_once = reset.saturating_sub(established) <= (2 * round_trip).max(MS);
-    if !at_once || case.attempt.socket.acked > 0 || case.attempt.socket.received > 0 {
+    if !case.reset_at_once() {
         return None;
     }
     let target = case.target();
     if case.listen_overflow_seen() || case.queue_overflows() {
         return Some(Finding::proven(format!(
             "The accept queue of {target} is full: it reset the connection at once."
+        )));
+    }
+    if case.resets.iter().any(|reset| reset.reason == "INVALID_SYN") {
+        return Some(Finding::likely(format!(
+            "The kernel of {target} refused to take the connection over: its accept queue is full."
         )));
     }
     Some(

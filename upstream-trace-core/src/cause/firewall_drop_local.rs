@@ -79,7 +79,7 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
             "This host's reverse-path filter dropped {way}: it came in by another interface than the route back."
         ))
         .fix(format!("`ip route get {}`; mend the asymmetric route, or set net.ipv4.conf.IFACE.rp_filter=2.", case.host())),
-        "NETFILTER_DROP" if case.direction(packet) == Direction::Out && case.retransmits_left() > 0 => {
+        "NETFILTER_DROP" if leaving(packet) && case.retransmits_left() > 0 => {
             Finding::likely(format!("This host's firewall dropped some of {way}{place}; others left and nothing came back."))
                 .or(&["firewall-drop-remote"])
                 .fix(fix)
@@ -88,6 +88,12 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
         reason => Finding::proven(format!("A policy of this host ({reason}) dropped {way}."))
             .fix("`tc filter show dev IFACE egress`, `ip link show` (xdp), `bpftool cgroup tree` show such policies."),
     }
+}
+
+/// Dropped where the sender is told of it, so that a retransmission that left was let through.
+fn leaving(packet: &PacketDrop) -> bool {
+    let hook = packet.netfilter.as_ref().and_then(|netfilter| netfilter.hook.as_deref());
+    matches!(hook, Some("output" | "postrouting" | "egress"))
 }
 
 /// Where in netfilter, for sentences.
@@ -131,6 +137,15 @@ mod tests {
         case.drops.push(&packet);
         expect(&case, "firewall-drop-local", Confidence::Proven);
         assert!(judge(&case).expect("found").summary.contains("the answer of"));
+    }
+
+    #[test]
+    fn dropped_on_arrival_at_an_upstream_of_this_host() {
+        let (attempt, mut packet) = (unanswered_syn(), netfilter_drop("output", "nft"));
+        packet.netfilter.as_mut().expect("netfilter").hook = Some("input".to_owned());
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Proven);
     }
 
     #[test]

@@ -39,9 +39,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let (target, host, port) = (case.target(), case.host(), case.port());
     let mut summary = format!("{target} answered none of {} SYNs, though they left this host", tries + 1);
     if let Some(other) = case.siblings.other_ports.first() {
-        summary += &format!(", while port {} of the same host did answer", other.port);
+        summary = format!("{summary}, while port {} of the same host did answer", other.port);
     }
-    if !case.drops_elsewhere.is_empty() {
+    if case.dropped_elsewhere() {
         summary += "; another network namespace of this machine dropped them";
     }
     summary.push('.');
@@ -55,7 +55,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn weigh(case: &Case<'_>) -> (Confidence, &'static [&'static str]) {
-    if case.drops_elsewhere.iter().any(|packet| packet.reason == "NETFILTER_DROP") {
+    if case.dropped_elsewhere() {
         return (Confidence::Likely, &[]);
     }
     if case.lacks("kfree_skb") {

@@ -21,10 +21,11 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if !case.connecting() || case.reset_at().is_some() {
+    if !case.connecting() {
         return None;
     }
     let finding = match case.icmp() {
+        None if case.reset_at().is_some() => of_reset(case)?,
         Some(icmp) => of_icmp(case, icmp)?,
         None => of_errno(case)?,
     };
@@ -37,6 +38,16 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.port(),
         case.attempt.local.map_or_else(|| "this host".to_owned(), |local| local.ip().to_string()),
     )))
+}
+
+/// The rule that reset it works in another network namespace of this machine.
+fn of_reset(case: &Case<'_>) -> Option<Finding> {
+    let summary = format!(
+        "A firewall rule in another network namespace of this machine reset the connection to {}.",
+        case.target()
+    );
+    (case.dropped_elsewhere() && case.resets.is_empty())
+        .then(|| Finding::likely(summary).or(&["port-refused"]))
 }
 
 fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
@@ -76,7 +87,7 @@ fn of_errno(case: &Case<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::event::Upstream;
-    use crate::testkit::{expect, icmp, refused, unanswered_syn, verdict};
+    use crate::testkit::{expect, icmp, netfilter_drop, refused, unanswered_syn, verdict};
     use crate::verdict::Confidence;
 
     #[test]
@@ -101,6 +112,14 @@ mod tests {
         attempt.upstream = Some(Upstream::Tcp("[fd00::2]:8080".parse().expect("an address")));
         attempt.socket.error = ECONNREFUSED;
         expect(&Case::of_attempt(&attempt), "firewall-reject-remote", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_reset_whose_syn_was_dropped_in_another_namespace() {
+        let (attempt, packet) = (refused(), netfilter_drop("output", "nft"));
+        let mut case = Case::of_attempt(&attempt);
+        case.drops_elsewhere.push(&packet);
+        expect(&case, "firewall-reject-remote", Confidence::Likely);
     }
 
     #[test]

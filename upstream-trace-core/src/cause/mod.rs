@@ -153,13 +153,13 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
         findings.iter().map(|(_, finding)| finding.confidence).max().expect("unknown always finds itself");
     let rivals: Vec<_> =
         findings.iter().filter(|(_, rival)| rival.confidence == surest).map(|(cause, _)| cause.id).collect();
-    let (cause, mut finding) = findings
+    let (winner, mut finding) = findings
         .into_iter()
         .find(|(_, finding)| finding.confidence == surest)
         .expect("the surest is one of them");
     if surest != Confidence::Proven {
         for id in rivals {
-            if id != cause.id && id != unknown::ID && !finding.alternatives.contains(&id) {
+            if id != winner.id && id != unknown::ID && !finding.alternatives.contains(&id) {
                 finding.alternatives.push(id);
             }
         }
@@ -167,7 +167,7 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
     if case.lossy && finding.confidence == Confidence::Proven {
         finding.confidence = Confidence::Likely;
     }
-    (cause, finding)
+    (winner, finding)
 }
 
 #[cfg(test)]

@@ -34,8 +34,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     );
     // The queue is first come, first served, but whether this very connection is in it cannot be seen.
     Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
-        "`ss -lntp sport = :{}`: if Recv-Q stays above zero, give the application more workers or find what blocks them.",
-        case.port()
+        "`{}`: if Recv-Q stays above zero, give the application more workers or find what blocks them.",
+        case.listeners()
     )))
 }
 

@@ -23,8 +23,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let (attempt, socket) = (&case.attempt, &case.attempt.socket);
     let blocked = attempt.send_blocked || socket.unsent > 0;
     let lost = socket.unacked > socket.unsent && case.retransmits_left() > 0 && socket.probes == 0;
-    if !case.tcp() || !case.awaiting() || !blocked || lost || !case.silent() || !case.overdue() {
+    if !case.awaiting() || !blocked || lost || !case.silent() || !case.overdue() {
         return None;
+    }
+    if case.unix() {
+        let summary = format!("{} stopped reading the request: its socket buffer is full.", case.target());
+        return Some(Finding::proven(summary));
     }
     let summary = format!("{} stopped reading the request after {} bytes.", case.target(), socket.acked);
     if socket.peer_window == 0 {
@@ -39,8 +43,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Upstream;
     use crate::testkit::{expect, unanswered_request};
-    use crate::verdict::Confidence;
+    use crate::verdict::{Confidence, Phase};
 
     #[test]
     fn a_zero_window_proves_it() {
@@ -48,6 +53,16 @@ mod tests {
         attempt.send_blocked = true;
         (attempt.socket.unsent, attempt.socket.unacked, attempt.socket.peer_window) = (90_000, 90_000, 0);
         expect(&Case::of_attempt(&attempt), "not-reading", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_unix_socket_that_stays_full_is_not_read() {
+        let mut attempt = unanswered_request();
+        attempt.upstream = Some(Upstream::Unix("/run/app.sock".to_owned()));
+        attempt.send_blocked = true;
+        let case = Case::of_attempt(&attempt);
+        assert_eq!(case.phase(), Phase::Send);
+        expect(&case, "not-reading", Confidence::Proven);
     }
 
     #[test]

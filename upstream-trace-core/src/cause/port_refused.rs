@@ -20,7 +20,11 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if !case.connecting() || case.dropped_for("NETFILTER_DROP") || case.icmp().is_some() {
+    if !case.connecting()
+        || case.dropped_for("NETFILTER_DROP")
+        || case.dropped_elsewhere()
+        || case.icmp().is_some()
+    {
         return None;
     }
     let (target, host, port) = (case.target(), case.host(), case.port());

@@ -50,7 +50,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, unanswered_request, with_fin, with_reset};
+    use crate::case::Calm;
+    use crate::event::Step;
+    use crate::testkit::{expect, moment, unanswered_request, with_fin, with_reset};
     use crate::verdict::Confidence;
 
     #[test]
@@ -66,6 +68,8 @@ mod tests {
     fn a_fin_before_any_request() {
         let mut attempt = with_fin(unanswered_request(), 2);
         (attempt.request, attempt.requests, attempt.outstanding, attempt.bytes_sent) = (None, 0, false, 0);
+        assert_eq!(Case::of_attempt(&attempt).calm(), Some(Calm::Answered), "nginx never learnt of it");
+        attempt.trail.push(moment(2, Step::Eof));
         let case = Case::of_attempt(&attempt);
         assert_eq!(case.calm(), None);
         expect(&case, "premature-close", Confidence::Proven);

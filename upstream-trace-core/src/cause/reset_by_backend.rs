@@ -42,8 +42,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         return None;
     };
-    Some(if case.unix() || !case.resets.is_empty() {
+    let taken = !(attempt.unacked_at_end || case.reset_at_once());
+    let by_owner =
+        case.resets.iter().any(|reset| !matches!(reset.reason.as_str(), "NO_SOCKET" | "INVALID_SYN" | ""));
+    Some(if case.unix() || by_owner || (taken && !case.resets.is_empty()) {
         Finding::proven(summary)
+    } else if case.reset_at_once() {
+        Finding::possible(summary).or(&["accept-queue-full", "firewall-reject-remote"])
     } else {
         Finding::likely(summary).or(&["firewall-reject-remote"])
     })

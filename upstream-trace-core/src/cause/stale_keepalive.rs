@@ -25,8 +25,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let target = case.target();
     let (fin, reset) = (case.fin_at(), case.reset_at());
     if !attempt.outstanding {
-        return case.reset_in_pool().then(|| {
-            Finding::proven(format!("nginx took a pooled connection that {target} had already reset."))
+        return case.dead_in_pool().then(|| {
+            let how = if case.reset_in_pool() { "reset" } else { "closed" };
+            Finding::proven(format!("nginx took a pooled connection that {target} had already {how}."))
                 .fix(fix(case))
         });
     }
@@ -75,8 +76,8 @@ fn fix(case: &Case<'_>) -> String {
 mod tests {
     use super::*;
     use crate::case::Calm;
-    use crate::event::Ended;
-    use crate::testkit::{expect, reused_request, unanswered_request, with_fin, with_reset};
+    use crate::event::{Ended, Step, Upstream};
+    use crate::testkit::{expect, moment, reused_request, unanswered_request, with_fin, with_reset};
     use crate::verdict::Confidence;
 
     #[test]
@@ -102,6 +103,24 @@ mod tests {
         expect(&Case::of_attempt(&attempt), "reset-by-backend", Confidence::Likely);
         attempt.unacked_at_end = true;
         expect(&Case::of_attempt(&attempt), "stale-keepalive", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_pooled_unix_socket_tells_on_sending_that_it_is_closed() {
+        let mut attempt = reused_request();
+        attempt.upstream = Some(Upstream::Unix("/run/app.sock".to_owned()));
+        (attempt.outstanding, attempt.bytes_received, attempt.send_error) = (false, 500, true);
+        attempt.answer = attempt.last_send.map(|sent| sent + MS);
+        attempt.trail.push(moment(12_000, Step::SendError { errno: 32 }));
+        let case = Case::of_attempt(&attempt);
+        assert_eq!((case.calm(), case.status()), (None, Some(502)));
+        expect(&case, "stale-keepalive", Confidence::Proven);
+        attempt.send_blocked = true;
+        assert_eq!(
+            Case::of_attempt(&attempt).calm(),
+            Some(Calm::Answered),
+            "answered in the middle of sending"
+        );
     }
 
     #[test]

@@ -223,7 +223,9 @@ impl Engine {
             let mut case = Case::of_attempt(&trouble.attempt);
             self.fill(&mut case);
             let verdict = verdict(&case, false);
-            if self.troubles.say(id, verdict.cause, verdict.confidence) {
+            // That nothing is known is worth a word only once it lasts.
+            let worth = verdict.reason.is_some() || case.overdue();
+            if worth && self.troubles.say(id, verdict.cause, verdict.confidence) {
                 out.push(Output::Pending(verdict));
             }
         }
@@ -287,31 +289,33 @@ fn resolved(attempt: &Attempt, calm: Calm) -> Resolved {
 }
 
 fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
-    let (cause, finding) = cause::judge(case);
+    let (found, finding) = cause::judge(case);
     let attempt = &case.attempt;
+    // What is recorded then is about the request before.
+    let dead = case.dead_in_pool();
     Verdict {
         attempt: attempt.id,
         at: attempt.seen,
-        since: attempt.since(),
+        since: case.since(),
         worker: attempt.worker,
         upstream: attempt.upstream.clone(),
         transport: case.transport(),
         local: attempt.local.map(|local| local.to_string()),
         phase: case.phase(),
-        cause: cause.id,
-        reason: cause.reason,
-        category: cause.reason.and_then(cause::category),
+        cause: found.id,
+        reason: found.reason,
+        category: found.reason.and_then(cause::category),
         confidence: finding.confidence,
         alternatives: finding.alternatives,
         errno: case.errno(),
         status: case.status(),
         recovered,
-        reused: attempt.reused,
-        bytes_sent: attempt.bytes_sent,
-        bytes_received: attempt.bytes_received,
+        reused: attempt.reused || dead,
+        bytes_sent: if dead { 0 } else { attempt.bytes_sent },
+        bytes_received: if dead { 0 } else { attempt.bytes_received },
         evidence: evidence::of(case),
         summary: finding.summary,
-        fix: finding.fix.unwrap_or_else(|| cause.fix.to_owned()),
+        fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use crate::case::{Case, MS, SECOND};
+use crate::case::{Case, Direction, MS, SECOND};
 use crate::event::{AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Upstream};
 
 /// Packets kept in all; the oldest make room.
@@ -114,7 +114,7 @@ impl Packets {
             match packet {
                 Packet::Reset(reset) => case.resets.push(reset),
                 Packet::Dropped(packet) if packet.attempt == Some(id) => case.drops.push(packet),
-                Packet::Dropped(packet) if netns == 0 || packet.netns == 0 || packet.netns == netns => {
+                Packet::Dropped(packet) if here(case, packet, netns) => {
                     case.drops.push(packet);
                 }
                 Packet::Dropped(packet) => case.drops_elsewhere.push(packet),
@@ -122,6 +122,20 @@ impl Packets {
         }
         case.drops.sort_by_key(|packet| packet.at);
         case.drops_elsewhere.sort_by_key(|packet| packet.at);
+    }
+}
+
+/// Dropped in nginx's network namespace. Where the namespace is not known, the hook must be on nginx's side.
+fn here(case: &Case<'_>, packet: &PacketDrop, netns: u32) -> bool {
+    if netns != 0 && packet.netns != 0 {
+        return packet.netns == netns;
+    }
+    let hook = packet.netfilter.as_ref().and_then(|netfilter| netfilter.hook.as_deref());
+    let outgoing = case.direction(packet) == Direction::Out;
+    match hook {
+        Some("output" | "postrouting" | "egress") => outgoing,
+        Some("input" | "prerouting" | "ingress") => !outgoing,
+        _ => true,
     }
 }
 
@@ -143,6 +157,23 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         packets.fill(&mut case);
         assert_eq!((case.drops.len(), case.drops_elsewhere.len()), (2, 1));
+    }
+
+    #[test]
+    fn without_a_namespace_the_hook_says_on_which_side_it_was_dropped() {
+        let attempt = unanswered_syn();
+        for (hook, here) in [("output", false), ("input", true)] {
+            let mut packet = PacketDrop { attempt: None, netns: 0, ..netfilter_drop("input", "nft") };
+            packet.netfilter.as_mut().expect("netfilter").hook = Some(hook.to_owned());
+            let mut packets = Packets::default();
+            packets.dropped(&packet);
+            let mut case = Case::of_attempt(&attempt);
+            packets.fill(&mut case);
+            assert_eq!(
+                (case.drops.len(), case.drops_elsewhere.len()),
+                (usize::from(here), usize::from(!here))
+            );
+        }
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! Attempts in trouble that are not over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use crate::event::{Attempt, AttemptId, Upstream};
+use crate::case::SECOND;
+use crate::event::{Attempt, AttemptId, Nanos, Upstream};
 use crate::verdict::Confidence;
 
 /// Attempts in trouble that are remembered; the oldest make room.
 const KEPT: usize = 8_192;
+/// An answer to one of them may have come since: only the last minute counts.
+const WINDOW: Nanos = 60 * SECOND;
+/// More than this many others need not be counted.
+const MANY: usize = 100;
 
 /// An attempt in trouble.
 #[derive(Debug)]
@@ -22,8 +27,8 @@ pub(super) struct Troubles {
     by_id: HashMap<AttemptId, Trouble>,
     /// Oldest first; ids of those that ended stay until they come up.
     in_order: VecDeque<AttemptId>,
-    /// How many per upstream are connected and wait for an answer.
-    waiting: HashMap<Upstream, u32>,
+    /// Those that are connected and wait for an answer, by upstream and time.
+    waiting: HashMap<Upstream, BTreeSet<(Nanos, AttemptId)>>,
 }
 
 impl Troubles {
@@ -31,7 +36,7 @@ impl Troubles {
     pub(super) fn keep(&mut self, attempt: &Attempt) -> bool {
         let earlier = self.remove(attempt.id);
         if let Some(upstream) = attempt.upstream.as_ref().filter(|_| waits(attempt)) {
-            *self.waiting.entry(upstream.clone()).or_default() += 1;
+            self.waiting.entry(upstream.clone()).or_default().insert((attempt.seen, attempt.id));
         }
         let new = earlier.is_none();
         let said = earlier.and_then(|trouble| trouble.said);
@@ -49,10 +54,10 @@ impl Troubles {
     pub(super) fn remove(&mut self, id: AttemptId) -> Option<Trouble> {
         let trouble = self.by_id.remove(&id)?;
         if let Some(upstream) = trouble.attempt.upstream.as_ref().filter(|_| waits(&trouble.attempt))
-            && let Some(count) = self.waiting.get_mut(upstream)
+            && let Some(waiting) = self.waiting.get_mut(upstream)
         {
-            *count -= 1;
-            if *count == 0 {
+            waiting.remove(&(trouble.attempt.seen, id));
+            if waiting.is_empty() {
                 self.waiting.remove(upstream);
             }
         }
@@ -71,10 +76,11 @@ impl Troubles {
 
     /// Others at the same upstream that are connected and wait for an answer.
     pub(super) fn others_waiting(&self, attempt: &Attempt) -> u32 {
-        let Some(upstream) = &attempt.upstream else { return 0 };
-        let all = self.waiting.get(upstream).copied().unwrap_or(0);
-        let own = self.by_id.get(&attempt.id).is_some_and(|trouble| waits(&trouble.attempt));
-        all.saturating_sub(u32::from(own))
+        let Some(waiting) = attempt.upstream.as_ref().and_then(|upstream| self.waiting.get(upstream)) else {
+            return 0;
+        };
+        let lately = waiting.range((attempt.seen.saturating_sub(WINDOW), 0)..);
+        lately.filter(|(_, id)| *id != attempt.id).take(MANY).count() as u32
     }
 }
 
@@ -108,6 +114,6 @@ mod tests {
             troubles.keep(&Attempt { id, ..unanswered_request() });
         }
         assert_eq!(troubles.by_id.len(), KEPT);
-        assert_eq!(troubles.waiting.values().sum::<u32>() as usize, KEPT);
+        assert_eq!(troubles.waiting.values().map(BTreeSet::len).sum::<usize>(), KEPT);
     }
 }

@@ -84,7 +84,10 @@ impl Event {
             Self::ConnectError(e) => e.at,
             Self::Drop(e) => e.at,
             Self::ResetSent(e) => e.at,
-            Self::RetryStarted { at, .. } | Self::RetryAnswered { at, .. } | Self::Answered { at, .. } | Self::Tick { at } => *at,
+            Self::RetryStarted { at, .. }
+            | Self::RetryAnswered { at, .. }
+            | Self::Answered { at, .. }
+            | Self::Tick { at } => *at,
             Self::Enrichment(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,
