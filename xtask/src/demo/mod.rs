@@ -62,6 +62,12 @@ fn become_root(demo: &Demo, program: &Path) -> Result<()> {
 
 fn show(demo: &Demo, program: &Path) -> Result<()> {
     interrupt::catch()?;
+    stage(demo, program)?;
+    say("Cleaned up", "nginx, its upstreams, firewall and namespaces are gone");
+    Ok(())
+}
+
+fn stage(demo: &Demo, program: &Path) -> Result<()> {
     // Dropped in the other order: first nginx, then the upstreams, then the namespaces.
     let (inside, outside) = namespace::pair()?;
     inside.add_firewall()?;
@@ -76,7 +82,6 @@ fn show(demo: &Demo, program: &Path) -> Result<()> {
     if demo.keep {
         keep(program, nginx.master.pid(), &inside);
     }
-    say("Cleaned up", "nginx, its upstreams, firewall and namespaces are gone");
     Ok(())
 }
 

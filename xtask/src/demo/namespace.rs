@@ -53,10 +53,11 @@ impl Namespace {
     /// A rule that drops what goes to one of the upstreams.
     pub(super) fn add_firewall(&self) -> Result<()> {
         let rules = format!(
-            "table inet demo {{ chain output {{ type filter hook output priority 0; \
-             tcp dport {FIREWALL_PORT} counter drop; }} }}"
+            "add table inet demo; \
+             add chain inet demo output {{ type filter hook output priority 0; }}; \
+             add rule inet demo output tcp dport {FIREWALL_PORT} counter drop"
         );
-        process::capture(self.command("nft").arg(format!("add {rules}"))).map(drop)
+        process::capture(self.command("nft").arg(rules)).map(drop)
     }
 }
 
