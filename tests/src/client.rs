@@ -94,7 +94,7 @@ impl Connection {
 
     /// Reads what is there; `None` at the end of the connection, whatever ended it.
     fn more(&mut self) -> Option<()> {
-        let mut buffer = [0; 65536];
+        let mut buffer = [0; 16384];
         let count = loop {
             match self.stream.read(&mut buffer) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

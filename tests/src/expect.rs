@@ -172,6 +172,12 @@ impl<'lab> Expected<'lab> {
         })
     }
 
+    /// A field of the joined line.
+    pub fn logged(self, field: &str, text: &str) -> Self {
+        let expected = format!("a line with {field} {text}");
+        self.check("log", &expected, |got| got[field] == text)
+    }
+
     /// The object, if the tool ran and printed it.
     #[must_use]
     pub fn object(&self) -> Option<&Value> {

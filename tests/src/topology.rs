@@ -1,8 +1,13 @@
 //! The wires of a world: nginx here, origins there, and a router between them if asked for.
 
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::netns::Namespace;
+use crate::util::wait_until;
 
 /// The namespaces of a world. Addresses: see [`Topology::create`].
 #[derive(Debug)]
@@ -16,10 +21,10 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// `ng` 10.99.0.1 and fd99::1, `up` 10.99.0.2 and fd99::2 on one link.
+    /// `ng` `10.99.0.1` and `fd99::1`, `up` `10.99.0.2` and `fd99::2` on one link.
     ///
-    /// With a router, a second path: `ng` 10.98.0.1 and fd98::1, the router at .254 and ::fe, `up` 10.97.0.2 and
-    /// fd97::2. 10.96.0.0/24 and fd96::/64 are routed to the router, which knows no such network.
+    /// With a router, a second path: `ng` `10.98.0.1` and `fd98::1`, the router at .254 and `::fe`, `up` `10.97.0.2` and
+    /// `fd97::2`. `10.96.0.0/24` and `fd96::/64` are routed to the router, which knows no such network.
     pub fn create(number: usize, with_router: bool) -> Result<Self> {
         let ng = Namespace::create(number, "ng")?;
         let up = Namespace::create(number, "up")?;
@@ -42,6 +47,19 @@ impl Topology {
             namespace.sysctl("ipv6/icmp/ratelimit", "0")?;
         }
         Ok(Self { ng, up, router })
+    }
+}
+
+impl Topology {
+    /// Waits until an address can be reached. IPv6 routes of a new link may take a second to appear at both ends.
+    pub fn wait_reachable(&self, ip: Ipv6Addr) -> Result<()> {
+        let nobody = SocketAddr::from((ip, 1));
+        wait_until("IPv6 to work", Duration::from_secs(10), || {
+            let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+            let connect =
+                || Ok(TcpStream::connect_timeout(&nobody, Duration::from_millis(100)).is_err_and(refused));
+            self.ng.run(connect).unwrap_or(false)
+        })
     }
 }
 

@@ -89,6 +89,12 @@ impl<'lab> WorldBuilder<'lab> {
             *peer = in_folder(&folder.0, peer);
         }
         let topology = Topology::create(self.number, self.router)?;
+        if self.config.peers.iter().any(|peer| peer.starts_with("[fd")) {
+            topology.wait_reachable("fd99::2".parse()?)?;
+            if self.router {
+                topology.wait_reachable("fd97::2".parse()?)?;
+            }
+        }
         let nginx = Nginx::start(&topology.ng, &folder.0, &self.config)?;
         Ok(World { lab: self.lab, origins: RefCell::default(), nginx, topology, folder })
     }

@@ -82,7 +82,7 @@ impl Nginx {
     /// The workers of the master that was started.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {
-        children(self.master())
+        children(self.master()).into_iter().filter(|pid| alive(*pid)).collect()
     }
 
     /// The only worker.

@@ -64,7 +64,7 @@ pub fn serve_forever(address: &str) -> Result<()> {
     loop {
         let (mut socket, _) = listener.accept()?;
         thread::spawn(move || {
-            let mut bytes = [0; 65536];
+            let mut bytes = [0; 16384];
             while socket.read(&mut bytes).is_ok_and(|count| count > 0) {}
         });
     }

@@ -19,7 +19,7 @@ pub enum Step {
     UntilClosed,
     /// Never reads; leaves the connection open until the origin ends.
     Hold,
-    /// Closes as close() does: FIN, or RST if there is unread data.
+    /// Closes as `close()` does: FIN, or RST if there is unread data.
     Close,
     /// Closes with RST.
     Reset,
@@ -128,12 +128,6 @@ impl Script {
     pub fn partial_then_rst(sent: usize, of: usize) -> Self {
         let pause = Step::Sleep(Duration::from_millis(100));
         Self::new(vec![Step::Request, Step::Send(partial(sent, of)), pause, Step::Reset])
-    }
-
-    /// Reads the head only, answers 413 and closes with the body unread.
-    #[must_use]
-    pub fn reject_early() -> Self {
-        Self::new(vec![Step::Head, Step::Send(response("413 Payload Too Large", 9)), Step::Close])
     }
 
     /// Has the connection and never reads, with a small receive buffer.

@@ -62,7 +62,7 @@ impl Serving<'_> {
             Step::UntilClosed => loop {
                 self.read()?;
             },
-            Step::Hold => self.sleep(Duration::from_secs(3600)),
+            Step::Hold => self.sleep(Duration::from_hours(1)),
             Step::Close => Err(Some(End(Some(Ending::Fin)))),
             Step::Reset => Err(Some(End(Some(Ending::Rst)))),
             Step::CloseIfIdle(idle) => {
@@ -119,7 +119,7 @@ impl Serving<'_> {
     /// Reads what comes within a tick.
     fn read(&mut self) -> Result<(), Option<End>> {
         self.check()?;
-        let mut bytes = [0; 65536];
+        let mut bytes = [0; 16384];
         match (&*self.socket).read(&mut bytes) {
             Ok(0) => Err(Some(End(None))),
             Ok(count) => {

@@ -81,7 +81,7 @@ fn drops(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> {
     firewall.was_hit()?;
     let seen = trace.finish()?;
     let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(upstream).phase("connect");
-    failure.status(504).lasted(1900.0..=2900.0).evidence("dropped").evidence_says(hook).joined(CONNECTING);
+    failure.status(504).lasted(1900.0..=2900.0).evidence("dropped").evidence_says(hook);
     seen.nothing_else();
     Ok(())
 }

@@ -26,8 +26,17 @@ pub(crate) const ALL: &[Scenario] = &[
         requests(&world, 1000, false, |number| if number % 5 == 4 { ("/refused", 502) } else { ("/", 200) })?;
         let seen = trace.finish()?;
         seen.failures(failures, "port-refused", |failure| {
-            drop(failure.upstream("10.99.0.2:8099").status(502))
+            drop(failure.upstream("10.99.0.2:8099").status(502));
         });
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("load/storm-of-failures", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let trace = world.trace(&[])?;
+        requests(&world, 2000, false, |_| ("/", 502))?;
+        let seen = trace.finish()?;
+        seen.failures(2000, "port-refused", |failure| drop(failure.upstream(V4)));
         seen.nothing_else();
         Ok(())
     }),
@@ -81,7 +90,7 @@ fn requests(
         let watched = move |number| client(number).inspect_err(|_| failed.store(true, Ordering::SeqCst));
         let threads: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || watched(number))).collect();
         if reload {
-            wait_until("half of the requests", Duration::from_secs(300), || {
+            wait_until("half of the requests", Duration::from_mins(5), || {
                 failed.load(Ordering::SeqCst) || done.load(Ordering::SeqCst) >= count / 2
             })?;
             world.nginx().reload()?;

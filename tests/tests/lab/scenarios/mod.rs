@@ -8,6 +8,7 @@ mod firewall_remote;
 mod healthy;
 mod lifecycle;
 mod load;
+mod log;
 mod path;
 mod pending;
 mod proxy;
@@ -35,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         healthy::ALL,
         load::ALL,
         lifecycle::ALL,
+        log::ALL,
         cli::ALL,
     ];
     families.into_iter().flatten().copied()

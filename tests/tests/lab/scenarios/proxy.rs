@@ -17,7 +17,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let world =
             lab.world().upstream("unix:app.sock").config(|config| config.user = "www-data".into()).start()?;
         let _origin = world.origin("unix:app.sock", Script::answer(10))?;
-        fs::set_permissions(world.folder().join("app.sock"), Permissions::from_mode(0))?;
+        fs::set_permissions(world.folder().join("app.sock"), Permissions::from_mode(0o000))?;
         denied(&world)
     }),
     ("connect-denied/unix-folder-mode", |lab| {
