@@ -47,7 +47,10 @@ enum Command {
     Lint,
     /// The upstreams of the demo
     #[command(hide = true)]
-    Backend,
+    Backend {
+        /// Whose
+        side: demo::backend::Side,
+    },
     /// The client of the demo
     #[command(hide = true)]
     Client {
@@ -75,13 +78,14 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(options) => demo::demo(&options),
         Command::Test(selection) => test::test(&selection),
         Command::Lint => lint::lint(),
-        Command::Backend => demo::backend::serve(),
+        Command::Backend { side } => demo::backend::serve(side),
         Command::Client { rounds } => {
             demo::client::ask(rounds);
             Ok(())
         }
     }
 }
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

@@ -22,7 +22,7 @@ use crate::build::{self, Options};
 use crate::say::say;
 use crate::{paths, process, setup};
 use child::Running;
-use fault::{LISTEN, UPSTREAM_ADDRESS, UPSTREAMS};
+use fault::{LISTEN, UPSTREAMS};
 use namespace::Namespace;
 use nginx::Nginx;
 
@@ -71,12 +71,13 @@ fn stage(demo: &Demo, program: &Path) -> Result<()> {
     // Dropped in the other order: first nginx, then the upstreams, then the namespaces.
     let (inside, outside) = namespace::pair()?;
     inside.add_firewall()?;
-    let _upstreams = start_upstreams(&outside)?;
+    let _far = start_upstreams(&outside, "far")?;
+    let _near = start_upstreams(&inside, "near")?;
     let nginx = Nginx::start(&inside)?;
     say("Started", format!("nginx, pid {}, in the network namespace {}", nginx.master.pid(), inside.name));
     for upstream in &UPSTREAMS {
         let verb = if upstream.is_healthy { "Healthy" } else { "Broken" };
-        say(verb, format!("{:<10} {UPSTREAM_ADDRESS}:{}  {}", upstream.path, upstream.port, upstream.what));
+        say(verb, format!("{:<10} {}:{}  {}", upstream.path, upstream.address, upstream.port, upstream.what));
     }
     trace(demo.seconds, program, nginx.master.pid(), &inside)?;
     if demo.keep {
@@ -85,9 +86,9 @@ fn stage(demo: &Demo, program: &Path) -> Result<()> {
     Ok(())
 }
 
-fn start_upstreams(namespace: &Namespace) -> Result<Running> {
+fn start_upstreams(namespace: &Namespace, side: &str) -> Result<Running> {
     let mut command = namespace.command(std::env::current_exe().context("cannot find xtask itself")?);
-    command.arg("backend").process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["backend", side]).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut upstreams = Running::start(&mut command)?;
     let mut line = String::new();
     if let Some(stdout) = &mut upstreams.child.stdout {

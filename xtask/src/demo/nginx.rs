@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::child::Running;
-use super::fault::{LISTEN, TIMEOUT, UPSTREAM_ADDRESS, UPSTREAMS};
+use super::fault::{LISTEN, TIMEOUT, UPSTREAMS};
 use super::namespace::Namespace;
 use crate::paths;
 
@@ -63,10 +63,9 @@ fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     let mut locations = String::new();
     for upstream in &UPSTREAMS {
-        let (path, port) = (upstream.path, upstream.port);
+        let (path, address, port) = (upstream.path, upstream.address, upstream.port);
         // Writing to a string cannot fail.
-        let _ok =
-            writeln!(locations, "        location {path} {{ proxy_pass http://{UPSTREAM_ADDRESS}:{port}; }}");
+        let _ok = writeln!(locations, "        location {path} {{ proxy_pass http://{address}:{port}; }}");
     }
     format!(
         "# Workers run as root: no other user need exist, and nothing outside can reach them.
