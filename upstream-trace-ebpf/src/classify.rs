@@ -44,6 +44,10 @@ pub fn fate(record: &Record, now: u64) -> Fate {
     if has(flags::SENT_AFTER_FIN) {
         return Fate::Report;
     }
+    if has(flags::UNIX) && has(flags::SEND_ERROR) && !has(flags::SEND_BLOCKED) {
+        // The peer of a pooled unix connection had closed it: there is no FIN to see, only EPIPE.
+        return Fate::Report;
+    }
     if has(flags::OUTSTANDING) {
         return Fate::Report;
     }

@@ -56,9 +56,20 @@ struct Live {
 impl Live {
     /// Gives an event to the engine and prints what it says.
     fn feed(&mut self, event: &Event) {
-        for output in self.engine.on(event) {
+        let outputs = self.engine.on(event);
+        self.say(&outputs);
+    }
+
+    /// Lets the engine go of what it holds.
+    fn end(&mut self) {
+        let outputs = self.engine.finish();
+        self.say(&outputs);
+    }
+
+    fn say(&mut self, outputs: &[Output]) {
+        for output in outputs {
             self.failures += u64::from(matches!(output, Output::Failure(_)));
-            self.sink.output(&output);
+            self.sink.output(output);
         }
     }
 

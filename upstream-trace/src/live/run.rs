@@ -39,9 +39,6 @@ const BATCH: usize = 1024;
 /// Exit status of `--fail-on-failure`.
 const FAILED: u8 = 3;
 
-/// Longer than the engine holds anything.
-const FLUSH: Nanos = 3_000_000_000;
-
 /// Traces until the time is over or a signal comes.
 pub fn run(cli: &Cli) -> Result<ExitCode> {
     let begun = Instant::now();
@@ -178,8 +175,7 @@ fn finish(live: &mut Live, startup: Duration) {
     let now = now();
     live.sample(now);
     live.report_lost(now, now.saturating_sub(1_000_000_000));
-    live.feed(&Event::Tick { at: now + FLUSH });
-    live.sink.tick(now + FLUSH);
+    live.end();
     let mut summary = live.engine.summary(now);
     if let Ok(sums) = live.tables.sums() {
         summary.attempts = sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize];

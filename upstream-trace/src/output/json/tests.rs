@@ -4,6 +4,8 @@ use upstream_trace_core::verdict::{Note, Resolved};
 
 use super::super::pipe::tests::Failing;
 use super::super::tests::{BEGIN, SECOND, extra, host, summary, verdict};
+use upstream_trace_core::event::Lost;
+
 use super::*;
 
 const LOOK: Look = Look { width: 80, colour: true, status_colour: false, verbose: false };
@@ -87,7 +89,7 @@ fn the_summary() {
     assert_eq!(summary["by_cause"][0]["category"], "service-down");
     assert_eq!(summary["by_cause"][0]["first"], "2026-11-20T09:12:01.000000Z");
     assert_eq!(summary["by_cause"][1]["upstream"], Value::Null);
-    assert_eq!(summary["upstreams"][0]["connect"], json!({"p50_us": 128, "p90_us": 512, "p99_us": 1024}));
+    assert_eq!(summary["upstreams"][0]["connect_ms"], json!({"p50": 0.128, "p90": 0.512, "p99": 1.024}));
     assert_eq!(
         summary["overhead"][0],
         json!({"name": "inet_sock_set_state", "runs": 120_000, "mean_ns": 73})
