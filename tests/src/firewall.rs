@@ -1,9 +1,13 @@
 //! Firewalls, and the check that they did what they are there for.
 
+use std::cell::RefCell;
+use std::time::Duration;
+
 use anyhow::Result;
 
 use crate::lab::Lab;
 use crate::netns::Namespace;
+use crate::util::wait_until;
 use crate::world::World;
 
 /// A firewall in one of a world's namespaces.
@@ -39,11 +43,14 @@ impl<'world> Firewall<'world> {
         Ok(Self { lab: world.lab(), namespace, list })
     }
 
-    /// Checks that a rule matched a packet.
-    pub fn was_hit(&self) -> Result<()> {
-        let listing = self.namespace.command(self.list)?;
-        self.lab.check(counted(&listing), || format!("the firewall matched nothing:\n{listing}"));
-        Ok(())
+    /// Checks that a rule matches a packet, now or within a second.
+    pub fn was_hit(&self) {
+        let listing = RefCell::new(String::new());
+        let hit = wait_until("a packet", Duration::from_secs(1), || {
+            listing.replace(self.namespace.command(self.list).unwrap_or_default());
+            counted(&listing.borrow())
+        });
+        self.lab.check(hit.is_ok(), || format!("the firewall matched nothing:\n{}", listing.borrow()));
     }
 
     /// Removes it.

@@ -1,4 +1,7 @@
-//! The fault lab. `UPSTREAM_TRACE_BIN` names the tool to test; `UPSTREAM_TRACE_LAB=worlds` checks the faults alone.
+//! The fault lab: `cargo test -p upstream-trace-tests --test lab [NAME]`, as root, with nginx, nft, iptables and ip.
+//!
+//! `UPSTREAM_TRACE_BIN` names the tool to test; `UPSTREAM_TRACE_LAB=worlds` checks the faults alone, by nginx's own
+//! words. `LAB_HEALTHY=20000` raises the number of requests of the load scenarios.
 
 mod scenarios;
 

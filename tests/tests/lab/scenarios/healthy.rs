@@ -21,7 +21,7 @@ pub(crate) const ALL: &[Scenario] = &[
         world.pause(ms(300));
         drop(client);
         world.wait_access("499");
-        firewall.was_hit()?;
+        firewall.was_hit();
         trace.finish()?.nothing_else();
         Ok(())
     }),
@@ -114,6 +114,19 @@ pub(crate) const ALL: &[Scenario] = &[
         })?;
         world.get("/").status(200);
         trace.finish()?.nothing_at_all();
+        Ok(())
+    }),
+    ("healthy/connected-after-loss", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::answer(10))?;
+        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
+        let trace = world.trace(&[])?;
+        let mut client = world.begin("GET", "/", &[])?;
+        firewall.was_hit();
+        firewall.remove()?;
+        world.answer(client.receive()).status(200).body(10);
+        world.nginx_is_silent();
+        trace.finish()?.nothing_else();
         Ok(())
     }),
     ("healthy/retried-with-success", |lab| {

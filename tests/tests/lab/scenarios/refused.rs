@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::util::ms;
 use upstream_trace_tests::{Lab, Likely, Proven, Scenario};
 
 pub(crate) const ALL: &[Scenario] = &[
@@ -23,6 +24,16 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.failure("port-refused").upstream("10.99.0.2:8081").evidence("reset");
         seen.nothing_else();
         Ok(())
+    }),
+    // What was sent first waited for the neighbour; that is not why it failed.
+    ("port-refused/after-slow-neighbour4", |lab| {
+        let silence = "table arp lab {\nchain input {\ntype filter hook input priority 0\narp operation request drop\n}\n}";
+        after_slow_neighbour(lab, "10.99.0.2:8081", silence)
+    }),
+    ("port-refused/after-slow-neighbour6", |lab| {
+        let silence = "table ip6 lab {\nchain input {\ntype filter hook input priority 0\n\
+                       icmpv6 type nd-neighbor-solicit drop\n}\n}";
+        after_slow_neighbour(lab, "[fd99::2]:8081", silence)
     }),
     ("socket-missing/unix", |lab| {
         let world = lab.world().upstream("unix:app.sock").start()?;
@@ -68,6 +79,24 @@ fn port(lab: &Lab, upstream: &str) -> Result<()> {
         seen.failure("port-refused").confidence(Proven | Likely).upstream(upstream).transport("tcp");
     let failure = failure.phase("connect").status(502).errno(111).recovered(false).reused(false);
     failure.evidence("reset");
+    seen.nothing_else();
+    Ok(())
+}
+
+fn after_slow_neighbour(lab: &Lab, upstream: &str, silence: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).connect_timeout("5s").start()?;
+    world.ng().command("ip neigh flush dev eth0")?;
+    world.up().script(&format!("nft -f - <<'END'\n{silence}\nEND"))?;
+    let trace = world.trace(&[])?;
+    let mut client = world.begin("GET", "/", &[])?;
+    world.pause(ms(1300));
+    world.up().command("nft flush ruleset")?;
+    let reply = client.receive();
+    lab.check(reply.took > ms(300), || format!("the neighbour was not slow: {reply:?}"));
+    world.answer(reply).status(502).log("connect() failed (111: Connection refused)");
+    let seen = trace.finish()?;
+    let failure = seen.failure("port-refused").confidence(Proven | Likely).upstream(upstream);
+    failure.phase("connect").status(502).errno(111).evidence("reset");
     seen.nothing_else();
     Ok(())
 }

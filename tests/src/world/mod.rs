@@ -1,8 +1,10 @@
 //! A world: namespaces, an nginx, its origins, and firewalls.
 
+mod answer;
+mod builder;
+
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread;
@@ -11,94 +13,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use socket2::Socket;
 
+pub use answer::Answer;
+pub use builder::WorldBuilder;
+
 use crate::client::{Connection, Reply};
 use crate::lab::Lab;
 use crate::netns::Namespace;
-use crate::nginx::{Config, Nginx};
+use crate::nginx::Nginx;
 use crate::origin::{Origin, OriginProcess, Script, fill};
 use crate::topology::Topology;
 use crate::util::wait_until;
-
-/// Describes a world before it is made.
-#[derive(Debug)]
-#[must_use]
-pub struct WorldBuilder<'lab> {
-    lab: &'lab Lab,
-    number: usize,
-    router: bool,
-    config: Config,
-}
-
-impl<'lab> WorldBuilder<'lab> {
-    pub(crate) fn new(lab: &'lab Lab, number: usize) -> Self {
-        Self { lab, number, router: false, config: Config::default() }
-    }
-
-    /// Adds a peer to the group that `/` goes to: an address, and parameters if any. `unix:NAME` is in the world's folder.
-    pub fn upstream(mut self, peer: &str) -> Self {
-        self.config.peers.push(peer.into());
-        self
-    }
-
-    /// Puts a router into the world.
-    pub fn router(mut self) -> Self {
-        self.router = true;
-        self
-    }
-
-    /// Changes nginx's configuration.
-    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
-        change(&mut self.config);
-        self
-    }
-
-    /// Keeps connections to the upstream open.
-    pub fn keepalive(self, count: usize) -> Self {
-        self.config(|config| config.keepalive = count)
-    }
-
-    /// Sets `proxy_connect_timeout`.
-    pub fn connect_timeout(self, time: &str) -> Self {
-        self.config(|config| config.connect_timeout = time.into())
-    }
-
-    /// Sets `proxy_read_timeout`.
-    pub fn read_timeout(self, time: &str) -> Self {
-        self.config(|config| config.read_timeout = time.into())
-    }
-
-    /// Adds a directive to `location /`.
-    pub fn location(self, directive: &str) -> Self {
-        self.config(|config| config.location.push(directive.into()))
-    }
-
-    /// Adds a directive to the group of peers.
-    pub fn group(self, directive: &str) -> Self {
-        self.config(|config| config.group.push(directive.into()))
-    }
-
-    /// Makes it.
-    pub fn start(mut self) -> Result<World<'lab>> {
-        let name = format!("utl-{}-{}", std::process::id(), self.number);
-        let folder = std::env::temp_dir().join(&name);
-        let _left_over = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder)?;
-        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
-        let folder = Folder(folder);
-        for peer in &mut self.config.peers {
-            *peer = in_folder(&folder.0, peer);
-        }
-        let topology = Topology::create(self.number, self.router)?;
-        if self.config.peers.iter().any(|peer| peer.starts_with("[fd")) {
-            topology.wait_reachable("fd99::2".parse()?)?;
-            if self.router {
-                topology.wait_reachable("fd97::2".parse()?)?;
-            }
-        }
-        let nginx = Nginx::start(&topology.ng, &folder.0, &self.config)?;
-        Ok(World { lab: self.lab, origins: RefCell::default(), nginx, topology, folder })
-    }
-}
 
 #[derive(Debug)]
 struct Folder(PathBuf);
@@ -224,7 +148,7 @@ impl<'lab> World<'lab> {
 
     /// Gives a reply its checks.
     pub fn answer(&self, reply: Reply) -> Answer<'_> {
-        Answer { world: self, reply }
+        Answer::new(self, reply)
     }
 
     /// nginx's error.log.
@@ -269,48 +193,6 @@ impl Drop for World<'_> {
     fn drop(&mut self) {
         self.lab.note("nginx's error.log", &self.error_log());
         self.lab.note("nginx's access.log", &last_lines(&self.access_log(), 20));
-    }
-}
-
-/// A reply, with checks that complain to the lab.
-#[derive(Debug)]
-pub struct Answer<'world> {
-    world: &'world World<'world>,
-    reply: Reply,
-}
-
-impl Answer<'_> {
-    /// Checks its status.
-    pub fn status(self, status: u16) -> Self {
-        let got = self.reply.status;
-        self.world.lab.check(got == status, || format!("nginx answered {got}, not {status}"));
-        self
-    }
-
-    /// Checks that nginx's error.log says this.
-    pub fn log(self, text: &str) -> Self {
-        self.world.nginx_says(text);
-        self
-    }
-
-    /// Checks that the body is not complete.
-    pub fn truncated(self) -> Self {
-        self.world.lab.check(!self.reply.complete, || "the answer is complete, and should not be".into());
-        self
-    }
-
-    /// Checks the size of a complete body.
-    pub fn body(self, size: usize) -> Self {
-        let Reply { body, complete, .. } = self.reply;
-        self.world
-            .lab
-            .check(body == size && complete, || format!("{body} bytes of body, complete: {complete}"));
-        self
-    }
-
-    /// What came.
-    pub fn reply(&self) -> &Reply {
-        &self.reply
     }
 }
 

@@ -1,0 +1,93 @@
+//! Describes a world and makes it.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::Result;
+
+use super::{Folder, World, in_folder};
+use crate::lab::Lab;
+use crate::nginx::{Config, Nginx};
+use crate::topology::Topology;
+
+/// Describes a world before it is made.
+#[derive(Debug)]
+#[must_use]
+pub struct WorldBuilder<'lab> {
+    lab: &'lab Lab,
+    number: usize,
+    router: bool,
+    config: Config,
+}
+
+impl<'lab> WorldBuilder<'lab> {
+    pub(crate) fn new(lab: &'lab Lab, number: usize) -> Self {
+        Self { lab, number, router: false, config: Config::default() }
+    }
+
+    /// Adds a peer to the group that `/` goes to: an address, and parameters if any. `unix:NAME` is in the world's folder.
+    pub fn upstream(mut self, peer: &str) -> Self {
+        self.config.peers.push(peer.into());
+        self
+    }
+
+    /// Puts a router into the world.
+    pub fn router(mut self) -> Self {
+        self.router = true;
+        self
+    }
+
+    /// Changes nginx's configuration.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Keeps connections to the upstream open.
+    pub fn keepalive(self, count: usize) -> Self {
+        self.config(|config| config.keepalive = count)
+    }
+
+    /// Sets `proxy_connect_timeout`.
+    pub fn connect_timeout(self, time: &str) -> Self {
+        self.config(|config| config.connect_timeout = time.into())
+    }
+
+    /// Sets `proxy_read_timeout`.
+    pub fn read_timeout(self, time: &str) -> Self {
+        self.config(|config| config.read_timeout = time.into())
+    }
+
+    /// Adds a directive to `location /`.
+    pub fn location(self, directive: &str) -> Self {
+        self.config(|config| config.location.push(directive.into()))
+    }
+
+    /// Adds a directive to the group of peers.
+    pub fn group(self, directive: &str) -> Self {
+        self.config(|config| config.group.push(directive.into()))
+    }
+
+    /// Makes it.
+    pub fn start(mut self) -> Result<World<'lab>> {
+        let name = format!("utl-{}-{}", std::process::id(), self.number);
+        let folder = std::env::temp_dir().join(&name);
+        let _left_over = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
+        let folder = Folder(folder);
+        for peer in &mut self.config.peers {
+            *peer = in_folder(&folder.0, peer);
+        }
+        let topology = Topology::create(self.number, self.router)?;
+        if self.config.peers.iter().any(|peer| peer.starts_with("[fd")) {
+            topology.wait_reachable("fd99::2".parse()?)?;
+            if self.router {
+                topology.wait_reachable("fd97::2".parse()?)?;
+            }
+        }
+        let nginx = Nginx::start(&topology.ng, &folder.0, &self.config)?;
+        Ok(World { lab: self.lab, origins: RefCell::default(), nginx, topology, folder })
+    }
+}
