@@ -10,6 +10,7 @@ pub mod errno;
 pub mod event;
 pub mod evidence;
 pub mod json;
+pub mod log;
 #[cfg(test)]
 mod testkit;
 pub mod verdict;

@@ -95,7 +95,7 @@ impl Engine {
                 self.losses.add(lost);
                 out.push(Output::Lost(lost.clone()));
             }
-            Event::Tick { .. } => {}
+            Event::Log(_) | Event::LogFollowed(_) | Event::Tick { .. } => {}
         }
         self.settle(self.now, &mut out);
         self.release(self.now, &mut out);

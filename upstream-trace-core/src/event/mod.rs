@@ -2,6 +2,7 @@
 
 mod attempt;
 mod context;
+mod log;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ pub use context::{
     ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, PacketDrop,
     PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
 };
+pub use log::{LogFollowed, LogLine};
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.
 pub type Nanos = u64;
@@ -62,6 +64,10 @@ pub enum Event {
     },
     /// Something looked up on the host because an attempt is in trouble. Comes before the `Trouble` or `End` that it is for.
     Enrichment(Enrichment),
+    /// A line of nginx's error.log.
+    Log(LogLine),
+    /// Whether the lines of a worker's error.log are read.
+    LogFollowed(LogFollowed),
     /// Counters of one upstream, since the start.
     Upstream(UpstreamSample),
     /// Events were lost.
@@ -89,6 +95,8 @@ impl Event {
             | Self::Answered { at, .. }
             | Self::Tick { at } => *at,
             Self::Enrichment(e) => e.at,
+            Self::Log(e) => e.at,
+            Self::LogFollowed(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,
         }

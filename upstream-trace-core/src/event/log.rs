@@ -1,0 +1,74 @@
+//! What nginx itself wrote: lines of its error.log, and whether it is being read.
+
+use serde::{Deserialize, Serialize};
+
+use super::Nanos;
+
+/// A line of nginx's error.log, taken apart. Whoever reads the file fills in `at`, `worker` and `file`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogLine {
+    /// When the line was read.
+    pub at: Nanos,
+    /// The worker that wrote it, in the tracing host's numbering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<u32>,
+    /// Process id as printed: in the numbering of the worker's own pid namespace.
+    pub pid: u32,
+    /// Time as printed, `2026/11/20 09:12:01`: local, in whole seconds, that of the turn of the event loop.
+    pub time: String,
+    /// `error`, `crit` ...
+    pub level: String,
+    /// Number of the client's connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
+    /// nginx's own words, with errno and `while ...`, without what follows (`, client: ...`). Control characters are
+    /// written `\xNN`.
+    pub message: String,
+    /// Number of the error, if one ends the message. Not the answer code of a name server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errno: Option<i32>,
+    /// What nginx was doing: `connecting to upstream`, `reading response header from upstream` ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// Address of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Name of the server block; for `stream`, its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The request line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Path of the subrequest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subrequest: Option<String>,
+    /// The upstream as printed: scheme, address and path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// The `Host` of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Address of the name server, for what went wrong with that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolver: Option<String>,
+    /// The file it was read from.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub file: String,
+    /// nginx cut the line off at its longest length, or the line is broken.
+    pub truncated: bool,
+}
+
+/// Whether the lines of a worker's error.log are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFollowed {
+    /// Since when.
+    pub at: Nanos,
+    /// The worker, in the tracing host's numbering.
+    pub worker: u32,
+    /// An error.log of it at level `error` or finer is being read: for each of its failures a line is to be expected.
+    pub followed: bool,
+    /// That level, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+}

@@ -1,0 +1,11 @@
+//! nginx's error.log: taking its lines apart, and what they say.
+//!
+//! A line holds words of the client (the request, `Host`, `Referer`) and of the upstream, which nginx does not escape:
+//! nothing in it is trusted further than the order in which nginx writes its parts.
+
+mod address;
+mod parse;
+mod text;
+
+pub use address::{fits, upstream_address, upstream_group};
+pub use parse::parse;
