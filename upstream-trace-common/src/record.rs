@@ -373,6 +373,10 @@ pub struct Seed {
     pub last_recv_ns: u64,
     /// When `connect()` was called, as far as it is known.
     pub born_ns: u64,
+    /// Bytes that nginx had written by then, the SYN counted.
+    pub written: u64,
+    /// Bytes that had arrived by then, a FIN counted.
+    pub received: u64,
     /// The worker.
     pub tgid: u32,
     /// 1 if the connection was reported to be in trouble.
@@ -508,5 +512,5 @@ const _: () = {
     assert!(size_of::<Worker>() == 80);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<SeedKey>() == 44);
-    assert!(size_of::<Seed>() == 40);
+    assert!(size_of::<Seed>() == 56);
 };

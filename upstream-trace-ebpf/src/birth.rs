@@ -10,6 +10,7 @@ use upstream_trace_common::{
     Addr, End, EventKind, Record, RetryEvent, Seed, SeedKey, StepKind, UpstreamCounters, Worker, flags, stats,
 };
 
+use crate::config::offset;
 use crate::kernel::{self, AF_INET, AF_INET6};
 use crate::maps::{RECORDS, UPSTREAMS};
 use crate::record::{self, note};
@@ -178,12 +179,35 @@ pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
         if kernel::state(sk) != kernel::TCP_SYN_SENT {
             (*record).flags |= flags::ESTABLISHED;
             (*record).established_ns = seed.born_ns;
+            if let Some(counters) = record::counters(&*record) {
+                record::add(&raw mut (*counters).established);
+            }
         }
-        if seed.request_ns == 0 {
-            (*record).first_recv_ns = seed.last_recv_ns;
-        } else {
+        if seed.request_ns != 0 && unchanged(sk, seed) {
             (*record).flags |= flags::OUTSTANDING;
+        } else {
+            (*record).request_ns = 0;
+            (*record).first_recv_ns = now;
+            (*record).last_recv_ns = now;
+            if record::take_announced(record) {
+                let id = seed.id;
+                emit::event::<RetryEvent>(EventKind::Answered, seed.tgid, now, |event| {
+                    (*event).failed = id;
+                    (*event).retry = 0;
+                });
+            }
         }
     }
     Some(record)
+}
+
+/// Whether nothing but a FIN came and nothing was written since user space looked: only then is what it saw still so.
+#[inline(always)]
+fn unchanged(sk: u64, seed: &Seed) -> bool {
+    let acked: u64 = kernel::read(sk, offset!(bytes_acked)).unwrap_or(0);
+    let received: u64 = kernel::read(sk, offset!(bytes_received)).unwrap_or(0);
+    let connecting = kernel::state(sk) == kernel::TCP_SYN_SENT;
+    connecting
+        || (acked + u64::from(kernel::unacked(sk)) == seed.written
+            && received.wrapping_sub(seed.received) <= 1)
 }

@@ -49,7 +49,7 @@ pub fn fate(record: &Record, now: u64) -> Fate {
         return Fate::Report;
     }
     if has(flags::OUTSTANDING) {
-        return Fate::Report;
+        return if left_unread(record) { Fate::Healthy } else { Fate::Report };
     }
     if has(flags::FIN_RECEIVED) {
         return if record.requests == 0 && has(flags::READ_EOF) { Fate::Report } else { Fate::Healthy };
@@ -62,6 +62,15 @@ pub fn fate(record: &Record, now: u64) -> Fate {
         return Fate::Park;
     }
     Fate::Healthy
+}
+
+/// The answer had arrived, and nginx closed without reading it: it had no use for it any more.
+#[inline(always)]
+fn left_unread(record: &Record) -> bool {
+    let fin = u32::from(record.flags & flags::FIN_RECEIVED != 0);
+    let unread = record.tcp.rcv_nxt.wrapping_sub(record.tcp.copied_seq).saturating_sub(fin);
+    let looked = flags::READ_EOF | flags::SEND_ERROR | flags::SEND_BLOCKED | flags::RECV_ERROR;
+    record.flags & (flags::UNIX | looked) == 0 && unread > 0 && record.end == End::Closed as u8
 }
 
 /// A reset hurts only if nginx wanted something of the connection.

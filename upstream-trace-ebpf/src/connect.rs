@@ -243,7 +243,7 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
         (*worker).armed = (*event).id;
         (*worker).armed_ns = now;
     }
-    entry.submit(0);
+    entry.submit(emit::wakeup());
     emit::count(stats::REPORTED, 1);
 }
 

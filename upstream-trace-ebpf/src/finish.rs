@@ -52,9 +52,14 @@ unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64
         {
             (*record).flags |= flags::ERROR_FETCHED;
         }
-        // nginx closed first: did the client make it do so?
+        // nginx closed without having learnt of an end (a FIN that it has not read counts for nothing): did the client
+        // make it do so?
         let gave_up = (*record).end == End::Closed as u8
-            && !has(flags::FIN_RECEIVED | flags::RESET_RECEIVED | flags::ICMP | flags::READ_EOF)
+            && !has(flags::RESET_RECEIVED
+                | flags::ICMP
+                | flags::READ_EOF
+                | flags::SEND_ERROR
+                | flags::RECV_ERROR)
             && (*record).tcp.err == 0
             && (*record).tcp.err_soft == 0;
         if !gave_up || !has(flags::CLIENT_KNOWN) {

@@ -231,5 +231,5 @@ fn send(ctx: &RawTracePointContext, seen: &Sighting) {
             (*event).has_stack = u8::from(got > 0);
         }
     }
-    entry.submit(0);
+    entry.submit(emit::wakeup());
 }

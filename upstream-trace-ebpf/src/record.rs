@@ -8,7 +8,9 @@ use upstream_trace_common::{
 };
 
 use crate::kernel::{self, AF_INET, AF_INET6};
-use crate::maps::{ANNOUNCED, ANY_ANNOUNCED, LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WATCHED, WORKERS};
+use crate::maps::{
+    ANNOUNCED, ANY_ANNOUNCED, LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WATCHED, WORKERS,
+};
 use crate::{birth, emit};
 
 /// Whether this process may be watched; a few nanoseconds, with false positives.
@@ -118,7 +120,8 @@ pub fn take_announced(record: *mut Record) -> bool {
     // SAFETY: callers pass a map value; ANNOUNCED holds plain numbers.
     unsafe {
         let mut announced = (*record).flags & flags::TROUBLE_SENT != 0;
-        if ANY_ANNOUNCED.get(0).is_some_and(|any| *any != 0) && ANNOUNCED.get((*record).sk).copied() == Some((*record).id)
+        if ANY_ANNOUNCED.get(0).is_some_and(|any| *any != 0)
+            && ANNOUNCED.get((*record).sk).copied() == Some((*record).id)
         {
             let _ = ANNOUNCED.remove((*record).sk);
             announced = true;

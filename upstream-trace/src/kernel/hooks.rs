@@ -69,28 +69,14 @@ const fn syscall(name: &'static str) -> Rung {
     Rung { program: name, attach: Attach::Tracepoint("syscalls", name) }
 }
 
-/// All hooks, in the order in which they are attached: ends before births, so that nothing begins unseen.
+/// All hooks, in the order in which they are attached: those that see births come last, so that of whatever begins to
+/// be recorded nothing is missed.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "tcp_destroy_sock",
         rungs: &[raw("tcp_destroy_sock")],
         need: Need::Required,
         costs: "attempts that an error ended",
-    },
-    Hook {
-        name: "inet_sock_set_state",
-        rungs: &[raw("inet_sock_set_state")],
-        need: Need::Required,
-        costs: "all TCP attempts",
-    },
-    Hook {
-        name: "tcp_connect",
-        rungs: &[
-            Rung { program: "tcp_connect_fentry", attach: Attach::Fentry("tcp_connect") },
-            Rung { program: "tcp_connect_kprobe", attach: Attach::Kprobe("tcp_connect") },
-        ],
-        need: Need::Extra,
-        costs: "the local port before the first answer (replies dropped before they reach their socket)",
     },
     Hook {
         name: "kfree_skb",
@@ -135,6 +121,24 @@ pub const HOOKS: &[Hook] = &[
         costs: "answers: nothing can be said of established connections",
     },
     Hook {
+        name: "sched_process_fork",
+        rungs: &[raw("sched_process_fork")],
+        need: Need::Wanted,
+        costs: "new workers: after a reload nothing is seen any more",
+    },
+    Hook {
+        name: "sched_process_exec",
+        rungs: &[raw("sched_process_exec")],
+        need: Need::Wanted,
+        costs: "binary upgrades",
+    },
+    Hook {
+        name: "sched_process_exit",
+        rungs: &[raw("sched_process_exit")],
+        need: Need::Wanted,
+        costs: "worker crashes",
+    },
+    Hook {
         name: "sys_enter_connect",
         rungs: &[syscall("sys_enter_connect")],
         need: Need::Wanted,
@@ -153,21 +157,18 @@ pub const HOOKS: &[Hook] = &[
         costs: "the moment at which nginx gives up on a unix upstream",
     },
     Hook {
-        name: "sched_process_fork",
-        rungs: &[raw("sched_process_fork")],
-        need: Need::Wanted,
-        costs: "new workers: after a reload nothing is seen any more",
+        name: "inet_sock_set_state",
+        rungs: &[raw("inet_sock_set_state")],
+        need: Need::Required,
+        costs: "all TCP attempts",
     },
     Hook {
-        name: "sched_process_exec",
-        rungs: &[raw("sched_process_exec")],
-        need: Need::Wanted,
-        costs: "binary upgrades",
-    },
-    Hook {
-        name: "sched_process_exit",
-        rungs: &[raw("sched_process_exit")],
-        need: Need::Wanted,
-        costs: "worker crashes",
+        name: "tcp_connect",
+        rungs: &[
+            Rung { program: "tcp_connect_fentry", attach: Attach::Fentry("tcp_connect") },
+            Rung { program: "tcp_connect_kprobe", attach: Attach::Kprobe("tcp_connect") },
+        ],
+        need: Need::Extra,
+        costs: "the local port before the first answer (replies dropped before they reach their socket)",
     },
 ];

@@ -1,6 +1,6 @@
 //! Connections that were open before the program started: handed to the kernel side, and told of at once if stuck.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use upstream_trace_common::{Seed, SeedKey};
@@ -16,10 +16,24 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Hands the open upstream connections of these workers over. To be called before the hooks are attached.
-    pub fn begin(&mut self, workers: &[u32], now: Nanos, tables: &mut Tables) -> Result<Vec<OpenSocket>> {
+    /// Which upstream connections these workers have open. To be called before the hooks are attached.
+    pub fn before(workers: &[u32]) -> HashSet<SeedKey> {
+        let open = nginx::open_sockets_of(workers).unwrap_or_default();
+        nginx::seeds(&open, 1).into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Hands those of them that are still open over, as they are now that the hooks are attached. What is not among
+    /// them was born before the hooks' eyes.
+    pub fn begin(
+        &mut self,
+        before: &HashSet<SeedKey>,
+        workers: &[u32],
+        now: Nanos,
+        tables: &mut Tables,
+    ) -> Result<Vec<OpenSocket>> {
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
         let mut seeds = nginx::seeds(&open, now);
+        seeds.retain(|(key, _)| before.contains(key));
         for (index, (key, seed)) in seeds.iter_mut().enumerate() {
             seed.id = number(now, index);
             self.seeds.insert(*key, seed.id);

@@ -17,7 +17,12 @@ pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(SeedKey, Seed)> {
         let socket = open.upstream_tcp().filter(|socket| live(socket))?;
         let key = SeedKey { local: addr(socket.local), remote: addr(socket.remote), netns: open.netns };
         let info = socket.info.unwrap_or_default();
-        let mut seed = Seed { tgid: open.worker, ..Seed::default() };
+        let mut seed = Seed {
+            tgid: open.worker,
+            written: info.bytes_acked + u64::from(socket.wqueue),
+            received: info.bytes_received,
+            ..Seed::default()
+        };
         if socket.is_established() {
             if unanswered(&info, socket) {
                 seed.request_ns = ago(now, request_age_ms(&info, socket));
