@@ -168,10 +168,22 @@ fn from_socket(case: &Case<'_>, all: &mut Vec<Entry>) {
     }
 }
 
+/// The way to the upstream matters only while nothing came back over it, connection tracking only when it is nearly
+/// full.
+fn matters(case: &Case<'_>, fact: &Fact) -> bool {
+    match fact {
+        Fact::Route(_) | Fact::Neighbour(_) => {
+            case.connect.is_some() || (case.connecting() && !case.answered_or_refused())
+        }
+        Fact::Conntrack(table) => table.count.saturating_mul(10) >= table.max.saturating_mul(9),
+        Fact::Listener(_) | Fact::NoListener | Fact::UnixPath { .. } => true,
+    }
+}
+
 fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
     let Some(found) = case.enrichment else { return };
     let at = found.at;
-    all.extend(found.facts.iter().map(|fact| match fact {
+    all.extend(found.facts.iter().filter(|fact| matters(case, fact)).map(|fact| match fact {
         Fact::Route(Route::Found { interface, gateway, local }) => entry(
             at,
             "route",
@@ -189,7 +201,7 @@ fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
             json!({"queue": found.queue, "limit": found.limit, "overflows": found.overflows, "process": found.process}),
         ),
         Fact::NoListener => entry(at, "no-listener", json!({})),
-        Fact::Conntrack(table) => entry(at, "conntrack", json!({"count": table.count, "max": table.max})),
+        Fact::Conntrack(table) => entry(at, "conntrack", json!({"entries": table.count, "max": table.max})),
         Fact::UnixPath { target } => entry(at, "unix-path", json!({"target": target})),
     }));
 }

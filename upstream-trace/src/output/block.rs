@@ -144,15 +144,19 @@ fn circumstances(verdict: &Verdict) -> String {
 fn details(details: &Map<String, Value>) -> String {
     let known = ORDER.iter().filter_map(|name| details.get_key_value(*name));
     let others = details.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
+    let has = |name: &str| details.contains_key(name);
+    let said_already = |name: &str| (name == "name" && has("errno")) || (name == "function" && has("by"));
     let shown = known
         .chain(others)
-        .filter(|(name, value)| says_something(name, value))
+        .filter(|(name, value)| says_something(name, value) && !said_already(name))
         .map(|(name, value)| detail(name, value));
     shown.collect::<Vec<_>>().join("  ")
 }
 
 fn says_something(name: &str, value: &Value) -> bool {
-    !value.is_null() && (name != "count" || value.as_u64() != Some(1))
+    // The number of a namespace tells a person nothing.
+    let plain = name != "netns" && !value.is_null() && *value != Value::Bool(false);
+    plain && (name != "count" || value.as_u64() != Some(1))
 }
 
 fn detail(name: &str, value: &Value) -> String {
