@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt::Write as _;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,15 +55,23 @@ static NUMBER: AtomicUsize = AtomicUsize::new(0);
 /// The lab of one scenario.
 #[derive(Debug)]
 pub struct Lab {
+    name: &'static str,
     mode: Mode,
+    recordings: AtomicUsize,
     complaints: Mutex<Vec<String>>,
     transcript: Mutex<String>,
 }
 
 impl Lab {
     /// Runs a scenario; the error carries every complaint and what the tool and nginx said.
-    pub fn run(mode: &Mode, body: Body) -> Result<(), String> {
-        let lab = Self { mode: mode.clone(), complaints: Mutex::default(), transcript: Mutex::default() };
+    pub fn run(mode: &Mode, (name, body): Scenario) -> Result<(), String> {
+        let lab = Self {
+            name,
+            mode: mode.clone(),
+            recordings: AtomicUsize::new(1),
+            complaints: Mutex::default(),
+            transcript: Mutex::default(),
+        };
         match catch_unwind(AssertUnwindSafe(|| body(&lab))) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => lab.complain(format!("{error:#}")),
@@ -90,6 +99,20 @@ impl Lab {
     /// The tool, unless only worlds are made.
     pub fn tool(&self) -> Option<&PathBuf> {
         if let Mode::Tool(path) = &self.mode { Some(path) } else { None }
+    }
+
+    /// Where the next run of the tool records itself, if `LAB_RECORD` names a folder for that: the name of the scenario,
+    /// and a number from the second run on.
+    pub fn next_recording(&self) -> Option<PathBuf> {
+        let folder = PathBuf::from(env::var_os("LAB_RECORD")?);
+        let name = self.name.replace('/', "-");
+        let path = match self.recordings.fetch_add(1, Ordering::SeqCst) {
+            1 => folder.join(format!("{name}.zst")),
+            number => folder.join(format!("{name}-{number}.zst")),
+        };
+        // Of an earlier run; the tool overwrites nothing.
+        let _none = fs::remove_file(&path);
+        Some(path)
     }
 
     /// Notes that something is not as it should be; the scenario goes on and fails at its end.

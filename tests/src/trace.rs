@@ -1,5 +1,6 @@
 //! The tool at work on a world.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,12 +18,15 @@ use crate::world::World;
 const START: Duration = Duration::from_secs(10);
 /// Time left to the tool after the last fault: it may wait a second for a log line.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Time for a report.
+const REPORT: Duration = Duration::from_secs(10);
 
 /// A trace that runs. Without the tool (only worlds are made) it does nothing.
 #[derive(Debug)]
 pub struct Trace<'world> {
     world: &'world World<'world>,
     tool: Option<Tool>,
+    recording: Option<PathBuf>,
 }
 
 impl<'lab> World<'lab> {
@@ -35,17 +39,25 @@ impl<'lab> World<'lab> {
     pub fn trace_pid(&'lab self, pid: &str, args: &[&str]) -> Result<Trace<'lab>> {
         let mut all = vec!["--pid", pid, "--json"];
         all.extend(args);
-        let tool = self.start_tool(&all)?;
+        let recording = self.lab().next_recording();
+        let tool = self.start_recorded(&all, recording.as_deref())?;
         if let Some(tool) = &tool {
             let started = tool.wait_line(START, |line| is_of_type(line, "start"));
             started.with_context(|| format!("the tool did not start:\n{}", tool.said()))?;
         }
-        Ok(Trace { world: self, tool })
+        Ok(Trace { world: self, tool, recording })
     }
 
     /// Starts the tool with these arguments, without waiting for anything.
     pub fn start_tool(&self, args: &[&str]) -> Result<Option<Tool>> {
-        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        self.start_recorded(args, self.lab().next_recording().as_deref())
+    }
+
+    fn start_recorded(&self, args: &[&str], recording: Option<&Path>) -> Result<Option<Tool>> {
+        let mut args: Vec<String> = args.iter().map(ToString::to_string).collect();
+        if let Some(recording) = recording {
+            args.extend(["--record".to_owned(), recording.display().to_string()]);
+        }
         self.lab().tool().map(|path| Tool::start(path, &args)).transpose()
     }
 }
@@ -64,6 +76,12 @@ impl<'world> Trace<'world> {
         let ended = tool.stop(how)?;
         lab.note("the tool", &ended.said());
         check_status(self.world, &ended, ended.status);
+        if let (Some(recording), Some(path)) = (&self.recording, lab.tool()) {
+            let args = ["report", "--json", &recording.display().to_string()].map(str::to_owned);
+            let report = Tool::start(path, &args)?.wait(REPORT)?;
+            check_status(self.world, &report, report.status);
+            compare(self.world, &ended, &report);
+        }
         Ok(Seen::new(lab, &ended.lines))
     }
 
@@ -109,6 +127,33 @@ impl<'world> Trace<'world> {
 
 fn check_status(world: &World<'_>, ended: &Ended, status: ExitStatus) {
     world.lab().check(status.code() == Some(0), || format!("the tool ended with {status}: {}", ended.stderr));
+}
+
+/// A report of the recording says what the run said, but for what only the run knows.
+fn compare(world: &World<'_>, run: &Ended, report: &Ended) {
+    let lines = |ended: &Ended| -> Vec<String> {
+        ended.lines.iter().map(|(_, line)| without_cost(line).unwrap_or_else(|| line.clone())).collect()
+    };
+    let (run, report) = (lines(run), lines(report));
+    let differ = (0..run.len().max(report.len())).find(|index| run.get(*index) != report.get(*index));
+    if let Some(index) = differ {
+        let line = |lines: &[String]| lines.get(index).cloned().unwrap_or_else(|| "nothing".into());
+        world.lab().complain(format!(
+            "line {index} of the report of the recording differs
+  it says {}
+  the run said {}",
+            line(&report),
+            line(&run)
+        ));
+    }
+}
+
+fn without_cost(line: &str) -> Option<String> {
+    let mut value = parse(line).filter(|value| value["type"] == "summary")?;
+    for field in ["overhead", "startup_ms", "rss_bytes"] {
+        value.as_object_mut()?.remove(field);
+    }
+    Some(value.to_string())
 }
 
 fn parse(line: &str) -> Option<Value> {

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 
 pub use config::Config;
 
-use crate::client::Connection;
+use crate::client::NGINX;
 use crate::netns::Namespace;
 use crate::util::{alive, children, signal, wait_until};
 
@@ -55,9 +55,7 @@ impl Nginx {
         } else {
             nginx.child = Some(child);
         }
-        let up = wait_until("nginx to listen", limit, || {
-            !alive(nginx.master) || Connection::open(namespace).is_ok()
-        });
+        let up = wait_until("nginx to listen", limit, || !alive(nginx.master) || listens(namespace));
         ensure!(up.is_ok() && alive(nginx.master), "nginx did not start: {}", nginx.output());
         wait_until("workers", limit, || nginx.workers().len() >= config.workers)?;
         Ok(nginx)
@@ -82,7 +80,7 @@ impl Nginx {
     /// The workers of the master that was started.
     #[must_use]
     pub fn workers(&self) -> Vec<u32> {
-        children(self.master()).into_iter().filter(|pid| alive(*pid)).collect()
+        children(self.master()).into_iter().filter(|pid| is_worker(*pid)).collect()
     }
 
     /// The only worker.
@@ -142,6 +140,20 @@ impl Drop for Nginx {
             let _already_gone = child.wait();
         }
     }
+}
+
+/// Whether a process has become a worker: it says so in its title, at the end of its start.
+fn is_worker(pid: u32) -> bool {
+    let title = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    title.starts_with("nginx: worker process") && alive(pid)
+}
+
+/// Whether somebody listens on nginx's port; asks without a connection, which nginx would have to deal with.
+fn listens(namespace: &Namespace) -> bool {
+    let table = namespace.run(|| Ok(fs::read_to_string("/proc/thread-self/net/tcp")?)).unwrap_or_default();
+    let port = NGINX.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or_default();
+    let address = format!(":{port:04X} 00000000:0000 0A ");
+    table.contains(&address)
 }
 
 /// The path of nginx, or of a copy of it under another name.

@@ -1,7 +1,8 @@
 //! The fault lab: `cargo test -p upstream-trace-tests --test lab [NAME]`, as root, with nginx, nft, iptables and ip.
 //!
 //! `UPSTREAM_TRACE_BIN` names the tool to test; `UPSTREAM_TRACE_LAB=worlds` checks the faults alone, by nginx's own
-//! words. `LAB_HEALTHY=20000` raises the number of requests of the load scenarios.
+//! words. `LAB_HEALTHY=20000` raises the number of requests of the load scenarios. `LAB_RECORD=FOLDER` keeps a
+//! recording of every run of the tool there, and checks that a report of it says the same as the run.
 
 mod scenarios;
 
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
             let begin = Instant::now();
             let result = match &mode {
                 Mode::Nothing(reason) => Err(reason.clone()),
-                mode => Lab::run(mode, body),
+                mode => Lab::run(mode, (name, body)),
             };
             result.map_err(|report| format!("after {:.1} s\n{report}", begin.elapsed().as_secs_f64()).into())
         };
