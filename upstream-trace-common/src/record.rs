@@ -53,7 +53,7 @@ pub mod flags {
     pub const CLIENT_CUT: u32 = 1 << 21;
     /// The client of the request is known (`client`).
     pub const CLIENT_KNOWN: u32 = 1 << 22;
-    /// sk_err was 0 again when a reset connection was destroyed: `getsockopt(SO_ERROR)` had fetched it.
+    /// `sk_err` was 0 again when a reset connection was destroyed: `getsockopt(SO_ERROR)` had fetched it.
     pub const ERROR_FETCHED: u32 = 1 << 23;
     /// A zero window was advertised by the origin when the attempt ended.
     pub const ZERO_WINDOW: u32 = 1 << 24;
@@ -321,8 +321,8 @@ pub struct Worker {
     pub parked_client: u64,
     /// When it was parked.
     pub parked_ns: u64,
-    /// Inode number of the network namespace in which the process was found.
-    pub netns: u32,
+    /// 1 for a master, which makes no upstream connections.
+    pub master: u32,
     /// Zero.
     pub pad: u32,
 }

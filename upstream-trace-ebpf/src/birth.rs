@@ -62,7 +62,7 @@ fn connecting(sk: u64) {
 /// A watched process connects a TCP socket. `flag` says which hook saw it.
 #[inline(never)]
 pub fn tcp(sk: u64, tgid: u32, flag: u32) {
-    let Some(worker) = record::worker(tgid) else { return };
+    let Some(worker) = record::serving(tgid) else { return };
     let family = kernel::family(sk);
     if family != AF_INET && family != AF_INET6 {
         return;
@@ -183,7 +183,9 @@ pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
                 record::add(&raw mut (*counters).established);
             }
         }
-        if seed.request_ns != 0 && unchanged(sk, seed) {
+        if (*record).flags & flags::ESTABLISHED == 0 {
+            (*record).requests = 0;
+        } else if seed.request_ns != 0 && unchanged(sk, seed) {
             (*record).flags |= flags::OUTSTANDING;
         } else {
             (*record).request_ns = 0;
@@ -206,8 +208,5 @@ pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
 fn unchanged(sk: u64, seed: &Seed) -> bool {
     let acked: u64 = kernel::read(sk, offset!(bytes_acked)).unwrap_or(0);
     let received: u64 = kernel::read(sk, offset!(bytes_received)).unwrap_or(0);
-    let connecting = kernel::state(sk) == kernel::TCP_SYN_SENT;
-    connecting
-        || (acked + u64::from(kernel::unacked(sk)) == seed.written
-            && received.wrapping_sub(seed.received) <= 1)
+    acked + u64::from(kernel::unacked(sk)) == seed.written && received.wrapping_sub(seed.received) <= 1
 }

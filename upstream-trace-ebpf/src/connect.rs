@@ -28,7 +28,7 @@ const RESULT: usize = 16;
 pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
     let id = bpf_get_current_pid_tgid();
     let tgid = (id >> 32) as u32;
-    if !record::may_be_watched(tgid) || record::worker(tgid).is_none() {
+    if !record::may_be_watched(tgid) || record::serving(tgid).is_none() {
         return 0;
     }
     // SAFETY: the three arguments lie within the tracepoint's record.

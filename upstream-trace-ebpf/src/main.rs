@@ -7,6 +7,10 @@
 #![no_main]
 // Atomic additions are one BPF instruction, for which Rust has no stable name on this target.
 #![feature(asm_experimental_arch)]
+#![allow(
+    clippy::needless_borrows_for_generic_args,
+    reason = "passed by value, keys and values would be copied to a stack of 512 bytes"
+)]
 
 mod birth;
 mod classify;

@@ -19,7 +19,7 @@ static NEW: Worker = Worker {
     armed_client_key: 0,
     parked_client: 0,
     parked_ns: 0,
-    netns: 0,
+    master: 0,
     pad: 0,
 };
 
@@ -50,7 +50,12 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid) && record::worker(tgid).is_some() {
+    if record::may_be_watched(tgid)
+        && let Some(worker) = record::worker(tgid)
+    {
+        // A binary upgrade: the new program is a master until it forks.
+        // SAFETY: a map value.
+        unsafe { (*worker).master = 1 };
         send(EventKind::Exec, tgid, 0, 0);
     }
     0

@@ -25,6 +25,13 @@ pub fn worker(tgid: u32) -> Option<*mut Worker> {
     WORKERS.get_ptr_mut(tgid)
 }
 
+/// As above, unless it is a master: what a master connects to (name service caches and the like) is no upstream.
+#[inline(always)]
+pub fn serving(tgid: u32) -> Option<*mut Worker> {
+    // SAFETY: a map value.
+    worker(tgid).filter(|worker| unsafe { (**worker).master } == 0)
+}
+
 /// Whether nginx listens on this port.
 #[inline(always)]
 pub fn is_listening(port: u16) -> bool {

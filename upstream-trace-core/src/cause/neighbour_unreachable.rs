@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding};
 use crate::case::Case;
-use crate::errno::{EBUSY, EHOSTUNREACH};
+use crate::errno::{EBUSY, EHOSTUNREACH, ETIMEDOUT};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "neighbour-unreachable",
@@ -28,6 +28,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let dropped = case.dropped_for("NEIGH_FAILED");
+    // A link that is only slow holds the first SYN back, and then something comes back after all.
+    let other_error = case.errno().is_some_and(|errno| ![EHOSTUNREACH, ETIMEDOUT].contains(&errno));
+    if !dropped && other_error {
+        return None;
+    }
     let failed = case.neighbour_failed();
     let waiting = case.retransmit_refused(EBUSY);
     // 3/1 made by this host: arp_error_report. Without it, only the errno is left (IPv6).
@@ -64,6 +69,14 @@ mod tests {
     use crate::event::{Fact, Neighbour, Step};
     use crate::testkit::{BEGUN, enrichment, expect, icmp, moment, unanswered_syn};
     use crate::verdict::Confidence;
+
+    #[test]
+    fn a_slow_link_that_answers_after_all_is_not_it() {
+        let mut attempt = unanswered_syn();
+        attempt.trail.push(moment(1_000, Step::Retransmit { errno: -EBUSY }));
+        attempt.trail.push(moment(2_000, Step::Error { errno: crate::errno::ECONNREFUSED }));
+        assert!(judge(&Case::of_attempt(&attempt)).is_none());
+    }
 
     fn dead() -> crate::event::Attempt {
         let mut attempt = icmp(3, 1, "10.0.0.1", true, EHOSTUNREACH);

@@ -45,12 +45,17 @@ impl Tables {
         Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
     }
 
-    /// Watches this process.
-    pub fn watch(&mut self, pid: u32) -> Result<()> {
+    /// Watches this process; of a master only its children.
+    pub fn watch(&mut self, pid: u32, master: bool) -> Result<()> {
         // Keeps what the kernel side knows of a process that it has found by itself.
-        let _ = self.workers.insert(pid, Worker::default(), 1);
+        let _ = self.workers.insert(pid, Worker { master: u32::from(master), ..Worker::default() }, 1);
         self.watched.set(pid & 4095, 1, 0)?;
         Ok(())
+    }
+
+    /// This process turned out to serve requests itself (`master_process off`).
+    pub fn serves(&mut self, pid: u32) {
+        let _ = self.workers.insert(pid, Worker::default(), 0);
     }
 
     /// Stops watching this process.

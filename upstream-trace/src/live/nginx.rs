@@ -63,7 +63,9 @@ impl Nginx {
     pub fn watch(&self, tables: &mut Tables) -> Result<()> {
         let all: Vec<u32> = self.all().collect();
         for pid in &all {
-            tables.watch(*pid)?;
+            // With `master_process off` the master is the worker, too.
+            let master = self.masters.contains(pid) && !self.workers.contains_key(pid);
+            tables.watch(*pid, master)?;
         }
         for port in nginx::listening_ports(&all) {
             tables.listening(port)?;
@@ -107,7 +109,10 @@ impl Nginx {
         let mut say = |pid, change| events.push(Event::Process(Process { at, pid, change }));
         for pid in self.others.clone() {
             match nginx::role_of(pid) {
-                Some(Role::Worker | Role::Draining | Role::Single) => {
+                Some(role @ (Role::Worker | Role::Draining | Role::Single)) => {
+                    if role == Role::Single {
+                        tables.serves(pid);
+                    }
                     self.others.remove(&pid);
                     self.workers.insert(pid, false);
                     say(pid, ProcessChange::WorkerStarted);
