@@ -299,6 +299,20 @@ pub struct Record {
     pub trail: [Step; TRAIL],
 }
 
+/// What is kept between entry and return of `connect()`. A worker connects from one thread only.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connecting {
+    /// When it was called.
+    pub at_ns: u64,
+    /// The address, in the memory of the process.
+    pub address: u64,
+    /// Length of that address.
+    pub len: u32,
+    /// Descriptor.
+    pub fd: i32,
+}
+
 /// What is kept per watched process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -325,6 +339,26 @@ pub struct Worker {
     pub master: u32,
     /// Zero.
     pub pad: u32,
+    /// The `connect()` that is under way; `at_ns` is 0 if none is.
+    pub connecting: Connecting,
+}
+
+impl Worker {
+    /// Of which nothing is known.
+    pub const ZERO: Self = Self {
+        client: 0,
+        client_key: 0,
+        client_ns: 0,
+        armed: 0,
+        armed_ns: 0,
+        armed_client: 0,
+        armed_client_key: 0,
+        parked_client: 0,
+        parked_ns: 0,
+        master: 0,
+        pad: 0,
+        connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0 },
+    };
 }
 
 /// Counters per upstream address. Latencies in microseconds, as powers of two.
@@ -381,20 +415,6 @@ pub struct Seed {
     pub tgid: u32,
     /// 1 if the connection was reported to be in trouble.
     pub announced: u32,
-}
-
-/// What is kept between entry and return of `connect()`, per thread.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Connecting {
-    /// When it was called.
-    pub at_ns: u64,
-    /// The address, in the memory of the process.
-    pub address: u64,
-    /// Length of that address.
-    pub len: u32,
-    /// Descriptor.
-    pub fd: i32,
 }
 
 /// A descriptor of a watched process.
@@ -509,7 +529,7 @@ const _: () = {
     assert!(size_of::<TcpNumbers>() == 72);
     assert!(size_of::<Icmp>() == 32);
     assert!(size_of::<Record>() == 584);
-    assert!(size_of::<Worker>() == 80);
+    assert!(size_of::<Worker>() == 104);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<SeedKey>() == 44);
     assert!(size_of::<Seed>() == 56);

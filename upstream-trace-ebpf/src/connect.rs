@@ -1,7 +1,6 @@
 //! `connect()` itself: errors that never reach TCP (no route, no permission, no port), and unix sockets, which have no
 //! tracepoints of their own. Tracepoints of system calls slow every system call of the host a little: last rung.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
@@ -11,7 +10,7 @@ use upstream_trace_common::{
 
 use crate::birth::{self, DNS_PORT};
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX};
-use crate::maps::{CONNECTING, EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
+use crate::maps::{EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
 use crate::record;
 use crate::{emit, finish};
 
@@ -26,11 +25,11 @@ const RESULT: usize = 16;
 /// `connect(fd, address, len)`.
 #[tracepoint(category = "syscalls", name = "sys_enter_connect")]
 pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
-    let id = bpf_get_current_pid_tgid();
-    let tgid = (id >> 32) as u32;
-    if !record::may_be_watched(tgid) || record::serving(tgid).is_none() {
+    let tgid = kernel::current_tgid();
+    if !record::may_be_watched(tgid) {
         return 0;
     }
+    let Some(worker) = record::serving(tgid) else { return 0 };
     // SAFETY: the three arguments lie within the tracepoint's record.
     let (fd, address, len) = unsafe {
         (
@@ -39,22 +38,28 @@ pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
             ctx.read_at::<u64>(ARGUMENT_0 + 16).unwrap_or(0),
         )
     };
-    let call = Connecting { at_ns: emit::now(), address, len: len as u32, fd: fd as i32 };
-    let _ = CONNECTING.insert(id, &call, 0);
+    // SAFETY: a map value, written by this thread only.
+    unsafe {
+        (*worker).connecting = Connecting { at_ns: emit::now(), address, len: len as u32, fd: fd as i32 }
+    };
     0
 }
 
 /// Result of `connect()`.
 #[tracepoint(category = "syscalls", name = "sys_exit_connect")]
 pub fn sys_exit_connect(ctx: TracePointContext) -> u32 {
-    let id = bpf_get_current_pid_tgid();
-    let tgid = (id >> 32) as u32;
+    let tgid = kernel::current_tgid();
     if !record::may_be_watched(tgid) {
         return 0;
     }
-    // SAFETY: the value was written by this thread's sys_enter_connect.
-    let Some(call) = (unsafe { CONNECTING.get(id) }).copied() else { return 0 };
-    let _ = CONNECTING.remove(id);
+    let Some(worker) = record::serving(tgid) else { return 0 };
+    // SAFETY: a map value, written by this thread only.
+    let call = unsafe { (*worker).connecting };
+    if call.at_ns == 0 {
+        return 0;
+    }
+    // SAFETY: as above.
+    unsafe { (*worker).connecting.at_ns = 0 };
     // SAFETY: the result lies within the tracepoint's record.
     let result = unsafe { ctx.read_at::<i64>(RESULT) }.unwrap_or(0);
     match -result {

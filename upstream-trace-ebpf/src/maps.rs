@@ -3,8 +3,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use upstream_trace_common::{
-    Addr, Connecting, FdKey, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters,
-    Worker, stats,
+    Addr, FdKey, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters, Worker,
+    stats,
 };
 
 /// Flight records by socket address. Sized by `--max-connections`.
@@ -42,10 +42,6 @@ pub static UNIX_PATHS: HashMap<UnixPath, u32> = HashMap::with_max_entries(UPSTRE
 /// Sums over everything, see `upstream_trace_common::stats`.
 #[map]
 pub static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(stats::COUNT, 0);
-
-/// Threads inside `connect()`.
-#[map]
-pub static CONNECTING: LruHashMap<u64, Connecting> = LruHashMap::with_max_entries(4096, 0);
 
 /// Socket behind a descriptor of a unix connection, so that `close()` finds the record.
 #[map]

@@ -9,19 +9,7 @@ use crate::kernel::{self, read};
 use crate::maps::{WATCHED, WORKERS};
 use crate::{emit, record};
 
-static NEW: Worker = Worker {
-    client: 0,
-    client_key: 0,
-    client_ns: 0,
-    armed: 0,
-    armed_ns: 0,
-    armed_client: 0,
-    armed_client_key: 0,
-    parked_client: 0,
-    parked_ns: 0,
-    master: 0,
-    pad: 0,
-};
+static NEW: Worker = Worker::ZERO;
 
 /// (struct task_struct *parent, struct task_struct *child), 5.4 to 7.2. A child of a watched process is watched
 /// before it runs, so that none of its connections is missed.
