@@ -18,6 +18,7 @@ pub fn of(case: &Case<'_>) -> Vec<Evidence> {
     from_socket(case, &mut all);
     from_facts(case, &mut all);
     from_siblings(case, &mut all);
+    from_log(case, &mut all);
     all.sort_by_key(|(at, _, _)| *at);
     all.into_iter()
         .map(|(at, what, details)| Evidence { at_ms: ms(at, since), what: what.to_owned(), details })
@@ -223,4 +224,10 @@ fn from_siblings(case: &Case<'_>, all: &mut Vec<Entry>) {
         let how = if other.established { "established" } else { "refused" };
         all.push(entry(other.at, "other-port", json!({"port": other.port, "how": how})));
     }
+}
+
+/// nginx's own words, also where they contradict what the kernel saw. The time is that at which the line was read.
+fn from_log(case: &Case<'_>, all: &mut Vec<Entry>) {
+    let lines = case.log.into_iter().chain(case.complaint);
+    all.extend(lines.map(|line| entry(line.at, "log", json!({"message": line.message}))));
 }

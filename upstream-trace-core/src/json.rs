@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::case::MS;
 use crate::cause::category;
-use crate::event::{Host, Lost, Nanos, Upstream};
+use crate::event::{Host, LogLine, Lost, Nanos, Upstream};
 use crate::verdict::{CauseCount, Note, Percentiles, Resolved, Summary, UpstreamSummary, Verdict};
 
 /// Turns the monotonic time of events into the time of day.
@@ -54,7 +54,7 @@ pub fn pending(verdict: &Verdict, clock: &Clock) -> Value {
 }
 
 fn common(verdict: &Verdict, clock: &Clock, kind: &str) -> Value {
-    json!({
+    let mut object = json!({
         "type": kind,
         "time": clock.iso(verdict.at),
         "attempt": verdict.attempt,
@@ -76,7 +76,34 @@ fn common(verdict: &Verdict, clock: &Clock, kind: &str) -> Value {
         "evidence": verdict.evidence,
         "summary": verdict.summary,
         "fix": verdict.fix,
-    })
+    });
+    if let Some(name) = &verdict.name {
+        object["name"] = name.as_str().into();
+    }
+    if !verdict.because.is_empty() {
+        object["because"] = json!(verdict.because);
+    }
+    if let Some(line) = &verdict.log {
+        object["log"] = log(line);
+    }
+    object
+}
+
+/// nginx's line; only what it says.
+fn log(line: &LogLine) -> Value {
+    let mut object = json!({
+        "message": line.message,
+        "time": line.time,
+        "connection": line.connection,
+        "request": line.request,
+        "client": line.client,
+        "server": line.server,
+        "file": Some(&line.file).filter(|file| !file.is_empty()),
+    });
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object
 }
 
 /// `resolved`: an attempt that was reported as pending is no failure after all.
@@ -109,7 +136,7 @@ pub fn lost(lost: &Lost, clock: &Clock) -> Value {
     })
 }
 
-/// `summary`; the caller adds `overhead` and `log_lines`.
+/// `summary`; the caller adds `overhead`.
 #[must_use]
 pub fn summary(summary: &Summary, clock: &Clock) -> Value {
     json!({
@@ -121,6 +148,7 @@ pub fn summary(summary: &Summary, clock: &Clock) -> Value {
         "lost": summary.lost,
         "by_cause": summary.by_cause.iter().map(|count| by_cause(count, clock)).collect::<Vec<_>>(),
         "upstreams": summary.upstreams.iter().map(upstream).collect::<Vec<_>>(),
+        "log_lines": summary.log_lines,
     })
 }
 

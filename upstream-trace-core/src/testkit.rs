@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use crate::case::{Case, MS, SECOND};
 use crate::cause;
 use crate::event::{
-    Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, Moment, Nanos, Netfilter, PacketDrop,
+    Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, LogLine, Moment, Nanos, Netfilter, PacketDrop,
     PacketTuple, Socket, Step, Upstream,
 };
+use crate::log;
 use crate::verdict::Confidence;
 
 /// When attempts of the tests begin.
@@ -156,6 +157,16 @@ pub(crate) fn enrichment(facts: Vec<Fact>) -> Enrichment {
 
 pub(crate) fn moment(at_ms: u64, step: Step) -> Moment {
     Moment { at: BEGUN + at_ms * MS, step, count: 1, span_ms: 0 }
+}
+
+/// A line of the worker about the upstream, read 2 ms after attempts begin.
+pub(crate) fn line(message: &str) -> LogLine {
+    let tail = format!(
+        ", client: 192.0.2.7, server: lab, request: \"GET / HTTP/1.1\", upstream: \"http://{REMOTE}/\", host: \"lab\""
+    );
+    let text = format!("2026/11/20 09:12:01 [error] 1713#1713: *134 {message}{tail}");
+    let line = log::parse(text.as_bytes()).expect("a line");
+    LogLine { at: BEGUN + 2 * MS, worker: Some(1713), ..line }
 }
 
 /// The verdict on a case: id, confidence, alternatives.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{AttemptId, Lost, Nanos, Transport, Upstream};
+use crate::event::{AttemptId, LogLine, Lost, Nanos, Transport, Upstream};
 
 /// How sure a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,6 +95,12 @@ pub struct Verdict {
     pub summary: String,
     /// What to do.
     pub fix: String,
+    /// nginx's own line about it.
+    pub log: Option<LogLine>,
+    /// The name that could not be resolved; then `upstream` is the name server, if known.
+    pub name: Option<String>,
+    /// For `no-live-upstreams`: the causes that ejected the peers.
+    pub because: Vec<&'static str>,
 }
 
 /// What the engine has to say after an event.
@@ -181,6 +187,15 @@ pub struct UpstreamSummary {
     pub first_byte: Option<Percentiles>,
 }
 
+/// Lines of error.log that tell of a failed attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLines {
+    /// How many were read.
+    pub seen: u64,
+    /// Of these, how many belong to an attempt that the kernel side saw; the others are failures of their own.
+    pub joined: u64,
+}
+
 /// The numbers at the end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
@@ -198,4 +213,6 @@ pub struct Summary {
     pub by_cause: Vec<CauseCount>,
     /// In order of failures, then of requests.
     pub upstreams: Vec<UpstreamSummary>,
+    /// Lines of error.log.
+    pub log_lines: LogLines,
 }

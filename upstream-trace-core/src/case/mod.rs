@@ -4,6 +4,7 @@
 //! attempts fared. Whether `connect()` failed at once or the attempt ended later, it is seen through one [`Attempt`].
 
 mod context;
+mod log;
 mod outcome;
 mod packets;
 
@@ -11,8 +12,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::event::{
-    Attempt, ConnectError, Ended, Enrichment, Hook, Nanos, PacketDrop, ResetSent, Socket, Step, Transport,
-    Upstream,
+    Attempt, AttemptId, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, PacketDrop, ResetSent, Socket,
+    Step, Transport, Upstream,
 };
 
 pub use context::{OtherPort, Siblings};
@@ -47,6 +48,16 @@ pub struct Case<'a> {
     pub lossy: bool,
     /// `--slow`.
     pub slow: Nanos,
+    /// nginx's line about it.
+    pub log: Option<&'a LogLine>,
+    /// What the kernel saw of it looked healthy, or it saw nothing: nginx's line decides.
+    pub by_log: bool,
+    /// Nothing is known but nginx's line.
+    pub line_only: bool,
+    /// Latest complaint of the worker about a name server.
+    pub complaint: Option<&'a LogLine>,
+    /// Causes of the failures that ejected the peers of the group, most frequent first.
+    pub because: Vec<&'static str>,
 }
 
 impl<'a> Case<'a> {
@@ -74,6 +85,11 @@ impl<'a> Case<'a> {
             hooks: &[],
             lossy: false,
             slow: SECOND,
+            log: None,
+            by_log: false,
+            line_only: false,
+            complaint: None,
+            because: Vec::new(),
         }
     }
 
@@ -187,15 +203,26 @@ impl<'a> Case<'a> {
 
 fn attempt_of(error: &ConnectError) -> Attempt {
     Attempt {
-        id: error.id,
-        seen: error.at,
         retry_of: error.retry_of,
-        worker: error.worker,
         netns: error.netns,
-        upstream: Some(error.upstream.clone()),
-        local: None,
         ended: Ended::Broken,
         begun: error.at.saturating_sub(error.took),
+        ..blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
+    }
+}
+
+/// An attempt of which only this is known.
+fn blank(id: AttemptId, at: Nanos, worker: u32, upstream: Option<Upstream>) -> Attempt {
+    Attempt {
+        id,
+        seen: at,
+        retry_of: None,
+        worker,
+        netns: 0,
+        upstream,
+        local: None,
+        ended: Ended::Vanished,
+        begun: at,
         established: None,
         request: None,
         last_send: None,

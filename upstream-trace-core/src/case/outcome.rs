@@ -128,6 +128,9 @@ impl Case<'_> {
         if let Some(error) = self.connect {
             return Some(error.errno);
         }
+        if let Some(errno) = self.errno_by_log() {
+            return Some(errno);
+        }
         if attempt.no_local_port {
             return Some(errno::EADDRNOTAVAIL);
         }
@@ -149,8 +152,12 @@ impl Case<'_> {
     }
 
     /// What nginx answers the client: 504 if its timer ran out, else 502; nothing more once the answer has begun.
+    /// nginx's line knows better.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
+        if self.said().is_some() {
+            return self.status_by_log();
+        }
         let begun = self.attempt.bytes_received > 0 || self.attempt.answer.is_some();
         if self.pending() || (begun && !self.dead_in_pool()) {
             return None;
@@ -161,6 +168,9 @@ impl Case<'_> {
     /// Where it stands or stood.
     #[must_use]
     pub fn phase(&self) -> Phase {
+        if let Some(phase) = self.phase_by_log() {
+            return phase;
+        }
         let attempt = &self.attempt;
         if self.connect.is_some() || attempt.no_local_port || self.connecting() {
             return Phase::Connect;

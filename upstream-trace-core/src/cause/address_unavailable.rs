@@ -3,6 +3,7 @@
 use super::{Cause, Finding};
 use crate::case::Case;
 use crate::errno::EADDRNOTAVAIL;
+use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "address-unavailable",
@@ -12,13 +13,22 @@ pub(super) const CAUSE: Cause = Cause {
             name also resolves to ::1 or another IPv6 address and IPv6 is off here, or `proxy_bind` names an address \
             that is gone.",
     told_apart: "connect() returns EADDRNOTAVAIL before a local address was chosen. If one had been chosen, a free \
-                 port was missing (`ports-exhausted`).",
+                 port was missing (`ports-exhausted`). That `proxy_bind` failed nginx says itself.",
     fix: "Use a literal address of a family that this host has (127.0.0.1 in place of localhost), or \
           `resolver ... ipv6=off;`. Compare `proxy_bind` with `ip address`.",
     judge,
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.said() == Some(Kind::Bind) {
+        return Some(
+            Finding::proven(format!(
+                "nginx could not take the address that `proxy_bind` names: {}.",
+                case.words()
+            ))
+            .fix("Compare `proxy_bind` with `ip address`; with `transparent` the worker needs CAP_NET_RAW."),
+        );
+    }
     let error =
         case.connect.filter(|error| case.tcp() && error.errno == EADDRNOTAVAIL && !error.had_syn_sent)?;
     let finding =
@@ -38,8 +48,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::event::Upstream;
-    use crate::testkit::{connect_error, expect};
-    use crate::verdict::Confidence;
+    use crate::testkit::{connect_error, expect, line};
+    use crate::verdict::{Confidence, Phase};
 
     #[test]
     fn ipv6_without_an_ipv6_address_proves_it() {
@@ -48,6 +58,15 @@ mod tests {
         let case = Case::of_connect_error(&error);
         expect(&case, "address-unavailable", Confidence::Proven);
         assert!(judge(&case).and_then(|finding| finding.fix).is_some_and(|fix| fix.contains("127.0.0.1")));
+    }
+
+    #[test]
+    fn nginx_says_that_it_could_not_bind() {
+        let line =
+            line("bind(10.0.0.9) failed (99: Cannot assign requested address) while connecting to upstream");
+        let case = Case::of_line(&line, 1);
+        expect(&case, "address-unavailable", Confidence::Proven);
+        assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Connect, Some(500), Some(99)));
     }
 
     #[test]

@@ -4,20 +4,29 @@ use super::{Cause, Finding};
 use crate::case::Case;
 use crate::errno::{ECONNREFUSED, EPROTOTYPE};
 use crate::event::UnixTarget;
+use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "misconfigured",
     reason: Some(0),
     title: "nginx was told something that cannot work",
-    means: "The configured upstream can never answer: the path is a datagram socket, or no socket at all.",
+    means: "The configured upstream can never answer: the path is a datagram socket, or no socket at all; a variable \
+            in `proxy_pass` holds no address; or names are to be looked up and there is no `resolver`.",
     told_apart: "connect() returns EPROTOTYPE for a socket of the wrong type. ECONNREFUSED counts only if a look at \
-                 the path shows that it is no socket; else it is `socket-refused`.",
+                 the path shows that it is no socket; else it is `socket-refused`. The others nginx says itself.",
     fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and the type that the service listens on: \
-          `ss -xlp`.",
+          `ss -xlp`. With variables: log their values. Names in variables need `resolver 127.0.0.53;` or another \
+          name server, for nginx does not read /etc/resolv.conf.",
     judge,
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.said() == Some(Kind::Misconfigured) {
+        return Some(Finding::proven(format!(
+            "nginx cannot do what its configuration says: {}.",
+            case.words()
+        )));
+    }
     let path = case.path();
     let wrong = match (case.unix_connect_errno()?, case.unix_target()) {
         (EPROTOTYPE, _) => "a datagram socket, and nginx needs a stream socket",
@@ -30,12 +39,25 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, unix_error};
-    use crate::verdict::Confidence;
+    use crate::testkit::{expect, line, unix_error};
+    use crate::verdict::{Confidence, Phase};
 
     #[test]
     fn wrong_socket_type_proves_it() {
         expect(&Case::of_connect_error(&unix_error(EPROTOTYPE)), "misconfigured", Confidence::Proven);
+    }
+
+    #[test]
+    fn nginx_says_what_it_lacks() {
+        for (message, phase, status) in [
+            ("no resolver defined to resolve app.test", Phase::Resolve, Some(502)),
+            ("no port in upstream \"x\"", Phase::Connect, Some(500)),
+        ] {
+            let line = line(message);
+            let case = Case::of_line(&line, 1);
+            expect(&case, "misconfigured", Confidence::Proven);
+            assert_eq!((case.phase(), case.status()), (phase, status));
+        }
     }
 
     #[test]

@@ -9,13 +9,20 @@ mod connect_denied;
 mod connect_slow;
 mod conntrack_full;
 mod contract;
+mod dns_failure;
+mod dns_timeout;
+mod fd_limit;
 mod firewall_drop_local;
 mod firewall_drop_remote;
 mod firewall_reject_local;
 mod firewall_reject_remote;
+mod header_too_big;
 mod icmp_unreachable;
+mod idle_tunnel;
+mod invalid_response;
 mod misconfigured;
 mod neighbour_unreachable;
+mod no_live_upstreams;
 mod no_route;
 mod not_accepted;
 mod not_reading;
@@ -27,10 +34,14 @@ mod request_rejected_early;
 mod reset_by_backend;
 mod slow_body;
 mod slow_response;
+mod slow_tls_handshake;
 mod socket_missing;
 mod socket_refused;
 mod stale_keepalive;
+mod tls_handshake_failed;
+mod truncated_response;
 mod unknown;
+mod worker_connections;
 
 use crate::case::Case;
 use crate::verdict::Confidence;
@@ -106,6 +117,17 @@ impl Finding {
 
 /// All causes. If several are found with the same confidence, the first one in this list is the verdict.
 pub const CAUSES: &[Cause] = &[
+    fd_limit::CAUSE,
+    worker_connections::CAUSE,
+    no_live_upstreams::CAUSE,
+    dns_failure::CAUSE,
+    dns_timeout::CAUSE,
+    header_too_big::CAUSE,
+    invalid_response::CAUSE,
+    tls_handshake_failed::CAUSE,
+    slow_tls_handshake::CAUSE,
+    truncated_response::CAUSE,
+    idle_tunnel::CAUSE,
     socket_missing::CAUSE,
     socket_refused::CAUSE,
     ports_exhausted::CAUSE,

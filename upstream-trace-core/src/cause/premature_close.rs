@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding};
 use crate::case::{Case, MS};
+use crate::log::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "premature-close",
@@ -19,6 +20,9 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if let Some(summary) = by_words(case) {
+        return Some(Finding::proven(summary));
+    }
     let attempt = &case.attempt;
     let fin = case.fin_at()?;
     let unused = attempt.request.is_none() && attempt.requests == 0 && !attempt.adopted;
@@ -47,13 +51,23 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// The kernel does not know TLS, nor how long a header is.
+fn by_words(case: &Case<'_>) -> Option<String> {
+    let target = case.target();
+    if case.tls_cut() == Some(false) {
+        return Some(format!("{target} closed the connection during the TLS handshake."));
+    }
+    let in_header = case.said_alone()? == Kind::Closed && case.said_doing() != Some(Doing::Body);
+    in_header.then(|| format!("{target} closed the connection before its answer had a whole header."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::Calm;
     use crate::event::Step;
-    use crate::testkit::{expect, moment, unanswered_request, with_fin, with_reset};
-    use crate::verdict::Confidence;
+    use crate::testkit::{expect, line, moment, unanswered_request, with_fin, with_reset};
+    use crate::verdict::{Confidence, Phase};
 
     #[test]
     fn a_fin_in_place_of_an_answer() {
@@ -73,6 +87,22 @@ mod tests {
         let case = Case::of_attempt(&attempt);
         assert_eq!(case.calm(), None);
         expect(&case, "premature-close", Confidence::Proven);
+    }
+
+    #[test]
+    fn nginx_knows_of_tls_and_of_headers() {
+        for (message, phase) in [
+            ("peer closed connection in SSL handshake while SSL handshaking to upstream", Phase::Tls),
+            (
+                "upstream prematurely closed connection while reading response header from upstream",
+                Phase::Receive,
+            ),
+        ] {
+            let line = line(message);
+            let case = Case::of_line(&line, 1);
+            expect(&case, "premature-close", Confidence::Proven);
+            assert_eq!((case.phase(), case.status()), (phase, Some(502)));
+        }
     }
 
     #[test]

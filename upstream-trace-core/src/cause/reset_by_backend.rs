@@ -2,6 +2,8 @@
 
 use super::{Cause, Finding};
 use crate::case::{Case, MS};
+use crate::errno;
+use crate::log::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "reset-by-backend",
@@ -20,6 +22,9 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if let Some(summary) = by_words(case) {
+        return Some(Finding::likely(summary).or(&["firewall-reject-remote"]));
+    }
     let attempt = &case.attempt;
     let reset = case.reset_at()?;
     if case.connecting() || case.connect.is_some() {
@@ -54,12 +59,23 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// The kernel does not know TLS; and of what looked healthy nginx may know better.
+fn by_words(case: &Case<'_>) -> Option<String> {
+    let target = case.target();
+    if case.tls_cut() == Some(true) {
+        return Some(format!("{target} reset the connection during the TLS handshake."));
+    }
+    let reset = case.said_alone()? == Kind::Receive && case.errno() == Some(errno::ECONNRESET);
+    let at = if case.said_doing() == Some(Doing::Header) { "before" } else { "in the middle of" };
+    reset.then(|| format!("{target} reset the connection {at} its answer."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{PacketTuple, ResetSent};
-    use crate::testkit::{BEGUN, expect, local, refused, remote, unanswered_request, with_reset};
-    use crate::verdict::Confidence;
+    use crate::testkit::{BEGUN, expect, line, local, refused, remote, unanswered_request, with_reset};
+    use crate::verdict::{Confidence, Phase};
 
     #[test]
     fn likely_from_elsewhere_proven_on_this_machine() {
@@ -84,6 +100,17 @@ mod tests {
         let case = Case::of_attempt(&attempt);
         assert_eq!((case.calm(), case.status()), (None, None));
         expect(&case, "reset-by-backend", Confidence::Likely);
+    }
+
+    #[test]
+    fn nginx_knows_of_tls() {
+        let line = line("peer closed connection in SSL handshake (104: x) while SSL handshaking to upstream");
+        let attempt = with_reset(unanswered_request(), 500);
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&line);
+        expect(&case, "reset-by-backend", Confidence::Likely);
+        assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(502)));
+        assert!(judge(&case).is_some_and(|found| found.summary.contains("TLS")));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::{Cause, Finding};
 use crate::case::{Case, MS};
+use crate::log::{Doing, Kind};
+use crate::verdict::Confidence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-body",
@@ -19,6 +21,9 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
+    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.said_alone() {
+        return by_words(case, doing);
+    }
     if !attempt.client_cut || attempt.bytes_received == 0 || !case.stalled() || case.reset_at().is_some() {
         return None;
     }
@@ -31,13 +36,32 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     )))
 }
 
+/// nginx says that its timer ran out, and the kernel side saw nothing wrong: bytes of an answer came.
+fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
+    let what = if doing == Doing::Body { "answer" } else { "header" };
+    let summary = format!(
+        "{} began its {what} and then sent nothing more; nginx's read timeout ran out.",
+        case.target()
+    );
+    // Without a byte of an answer the kernel side would have reported it, had it seen it.
+    let seen = case.attempt.bytes_received > 0;
+    let finding = if doing == Doing::Body || seen || (case.line_only && !case.lossy) {
+        Finding::likely(summary)
+    } else {
+        Finding::possible(summary)
+    };
+    let silent = finding.confidence == Confidence::Possible;
+    (case.line_only || seen)
+        .then(|| if silent { finding.or(&["slow-response", "path-lost"]) } else { finding })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::Calm;
     use crate::event::Attempt;
-    use crate::testkit::{BEGUN, expect, unanswered_request};
-    use crate::verdict::Confidence;
+    use crate::testkit::{BEGUN, expect, line, unanswered_request};
+    use crate::verdict::Phase;
 
     fn stalled() -> Attempt {
         let mut attempt = unanswered_request();
@@ -53,6 +77,21 @@ mod tests {
         let case = Case::of_attempt(&attempt);
         assert_eq!((case.calm(), case.status()), (None, None));
         expect(&case, "slow-body", Confidence::Likely);
+    }
+
+    #[test]
+    fn nginx_says_that_its_timer_ran_out() {
+        for (doing, status) in
+            [("reading upstream", None), ("reading response header from upstream", Some(504))]
+        {
+            let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
+            let mut case = Case::of_line(&line, 1);
+            expect(&case, "slow-body", Confidence::Likely);
+            assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, status, None));
+            case.lossy = status.is_some();
+            let sure = if case.lossy { Confidence::Possible } else { Confidence::Likely };
+            expect(&case, "slow-body", sure);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding};
 use crate::case::{Case, MS};
+use crate::log::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-response",
@@ -19,6 +20,9 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
+    if case.said() == Some(Kind::TimedOut(Doing::Tls)) {
+        return None;
+    }
     if !case.awaiting()
         || !case.request_acked()
         || !case.silent()

@@ -21,6 +21,13 @@ pub(super) const CAUSE: Cause = Cause {
 
 #[allow(clippy::unnecessary_wraps, reason = "signature of all recognisers; this one always finds itself")]
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.line_only {
+        return Some(Finding::possible(format!(
+            "nginx says of {}: {}. Nothing else was seen of that attempt.",
+            case.target(),
+            case.words()
+        )));
+    }
     let errno = case.errno().map(|errno| format!(" with {}", errno::text(errno))).unwrap_or_default();
     let state = if case.pending() { "is in trouble" } else { "failed" };
     let missing = missing(case);

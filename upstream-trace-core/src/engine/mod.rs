@@ -21,7 +21,7 @@ use crate::case::{Calm, Case, MS, SECOND};
 use crate::cause;
 use crate::event::{Attempt, AttemptId, ConnectError, Event, Hook, Host, Nanos};
 use crate::evidence;
-use crate::verdict::{Output, Resolved, Summary, Verdict};
+use crate::verdict::{LogLines, Output, Resolved, Summary, Verdict};
 
 use lookups::Lookups;
 use losses::Losses;
@@ -125,6 +125,7 @@ impl Engine {
             lost: self.losses.count,
             by_cause: self.tally.by_cause(),
             upstreams: self.upstreams.summaries(),
+            log_lines: LogLines::default(),
         }
     }
 
@@ -316,6 +317,9 @@ fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
         evidence: evidence::of(case),
         summary: finding.summary,
         fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
+        log: case.log.cloned(),
+        name: case.unresolved().map(str::to_owned),
+        because: case.because.clone(),
     }
 }
 

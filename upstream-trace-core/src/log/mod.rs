@@ -4,8 +4,10 @@
 //! nothing in it is trusted further than the order in which nginx writes its parts.
 
 mod address;
+mod kind;
 mod parse;
 mod text;
 
 pub use address::{fits, upstream_address, upstream_group};
+pub use kind::{Doing, Kind, doing, kind};
 pub use parse::parse;

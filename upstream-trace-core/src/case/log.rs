@@ -1,0 +1,124 @@
+//! What nginx itself wrote about an attempt.
+
+use super::Case;
+use crate::errno;
+use crate::event::{Attempt, AttemptId, LogLine};
+use crate::log::{self, Doing, Kind};
+use crate::verdict::Phase;
+
+/// Words of nginx in a sentence are cut here.
+const WORDS: usize = 160;
+
+impl<'a> Case<'a> {
+    /// A case of which nothing is known but a line.
+    #[must_use]
+    pub fn of_line(line: &'a LogLine, id: AttemptId) -> Self {
+        let upstream = log::upstream_address(line);
+        let mut attempt = super::blank(id, line.at, line.worker.unwrap_or_default(), upstream);
+        // What no attempt to connect is known of must not be taken for one.
+        attempt.established = Some(line.at);
+        let mut case = Self::new(std::borrow::Cow::Owned(attempt), None);
+        (case.log, case.by_log, case.line_only) = (Some(line), true, true);
+        case
+    }
+
+    /// A case of an attempt that looked healthy, and of which nginx says that it was not.
+    #[must_use]
+    pub fn of_healthy(attempt: &'a Attempt, line: &'a LogLine) -> Self {
+        let mut case = Self::of_attempt(attempt);
+        (case.log, case.by_log) = (Some(line), true);
+        case
+    }
+
+    /// What nginx's line says.
+    #[must_use]
+    pub fn said(&self) -> Option<Kind> {
+        self.log.and_then(log::kind)
+    }
+
+    /// What nginx was doing, by its line.
+    #[must_use]
+    pub fn said_doing(&self) -> Option<Doing> {
+        self.log.and_then(log::doing)
+    }
+
+    /// What nginx's line says, if that is what decides: no sign of the failure was seen otherwise.
+    #[must_use]
+    pub fn said_alone(&self) -> Option<Kind> {
+        self.said().filter(|_| self.by_log)
+    }
+
+    /// nginx's words for a sentence, without what it was doing.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Some(line) = self.log else { return String::new() };
+        let message = line.message.as_str();
+        let tail = line.action.as_ref().map(|action| format!(" while {action}")).unwrap_or_default();
+        let words = message.strip_suffix(tail.as_str()).unwrap_or(message);
+        match words.char_indices().nth(WORDS) {
+            Some((end, _)) => format!("{}...", &words[..end]),
+            None => words.to_owned(),
+        }
+    }
+
+    /// The name that could not be resolved.
+    #[must_use]
+    pub fn unresolved(&self) -> Option<&'a str> {
+        self.log?.message.split_once(" could not be resolved (").map(|(name, _)| name)
+    }
+
+    /// Number that nginx gives for why: an answer code, or an errno.
+    #[must_use]
+    pub fn unresolved_code(&self) -> Option<i32> {
+        self.log?.message.split_once(" could not be resolved (")?.1.split_once(':')?.0.parse().ok()
+    }
+
+    /// errno in nginx's line, if that decides. The one in its timeouts is nginx's own timer.
+    pub(super) fn errno_by_log(&self) -> Option<i32> {
+        let real = !matches!(self.said(), Some(Kind::TimedOut(_)));
+        self.log.filter(|_| real && self.by_log).and_then(|line| line.errno)
+    }
+
+    /// What nginx answers after it wrote such a line.
+    pub(super) fn status_by_log(&self) -> Option<u16> {
+        let (line, kind) = (self.log?, self.said()?);
+        // `stream` has no answers, and of those that have begun nothing can be taken back.
+        let answers = line.request.is_some() || line.host.is_some() || line.truncated;
+        if !answers || matches!(self.said_doing(), Some(Doing::Body | Doing::Tunnel)) {
+            return None;
+        }
+        Some(match kind {
+            Kind::TimedOut(_) => 504,
+            Kind::Files | Kind::Connections | Kind::Bind => 500,
+            Kind::Misconfigured if !line.message.starts_with("no resolver defined") => 500,
+            _ => 502,
+        })
+    }
+
+    /// Where it failed by nginx's line: for TLS, which the kernel does not know, or if the line decides.
+    pub(super) fn phase_by_log(&self) -> Option<Phase> {
+        let (kind, doing) = (self.said()?, self.said_doing());
+        if doing == Some(Doing::Tls) {
+            return Some(Phase::Tls);
+        }
+        if !self.by_log {
+            return None;
+        }
+        Some(match (kind, doing) {
+            (Kind::Name, _) => Phase::Resolve,
+            (Kind::Misconfigured, _) if self.words().starts_with("no resolver defined") => Phase::Resolve,
+            (_, Some(Doing::Sending)) => Phase::Send,
+            (_, Some(Doing::Tunnel)) => Phase::Idle,
+            (Kind::Receive, Some(Doing::Header)) => Phase::Wait,
+            (_, Some(Doing::Header | Doing::Body)) => Phase::Receive,
+            _ => Phase::Connect,
+        })
+    }
+
+    /// The upstream closed or reset during the TLS handshake, by nginx's line: whether it was a reset.
+    #[must_use]
+    pub fn tls_cut(&self) -> Option<bool> {
+        (self.said()? == Kind::TlsClosed)
+            .then(|| self.log.is_some_and(|line| line.errno == Some(errno::ECONNRESET)))
+    }
+}

@@ -1,0 +1,38 @@
+//! nginx ran out of file descriptors.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::log::Kind;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "fd-limit",
+    reason: Some(0),
+    title: "nginx has too many files open",
+    means: "The worker may not open another file or socket: it reached its limit of open files (EMFILE), or the host \
+            reached its own (ENFILE). No connection to the upstream was tried.",
+    told_apart: "nginx says so itself. The limit of connections, which is nginx's own, is `worker-connections`.",
+    fix: "Raise `worker_rlimit_nofile` to at least twice `worker_connections`, and `LimitNOFILE` of the service if \
+          it is lower; for the whole host `fs.file-max`. `ls /proc/PID/fd | wc -l` says how many are open.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    (case.said()? == Kind::Files)
+        .then(|| Finding::proven("The nginx worker could not open a socket: it has too many files open."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, line};
+    use crate::verdict::{Confidence, Phase};
+
+    #[test]
+    fn nginx_says_so() {
+        let line = line("socket() failed (24: Too many open files) while connecting to upstream");
+        let case = Case::of_line(&line, 1);
+        expect(&case, "fd-limit", Confidence::Proven);
+        assert_eq!((case.phase(), case.status()), (Phase::Connect, Some(500)));
+        assert_eq!(case.errno(), Some(24));
+    }
+}

@@ -1,0 +1,79 @@
+//! What came is no valid answer.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::log::{Doing, Kind};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "invalid-response",
+    reason: Some(6),
+    title: "what the origin sent is not a valid answer of that protocol",
+    means: "Bytes came that nginx cannot take for an answer: a broken header, two lengths at once, a wrong chunk, or \
+            another protocol altogether on that port (plain HTTP where TLS is expected, HTTP where FastCGI or HTTP/2 \
+            is). nginx gave up the answer.",
+    told_apart: "nginx says itself which bytes it refused. A connection that ends without an answer is `premature- \
+                 close`; one that refuses the TLS handshake is `tls-handshake-failed`.",
+    fix: "Compare scheme and port of `proxy_pass`, `fastcgi_pass` or `grpc_pass` with what the service speaks: `curl \
+          -v`, `openssl s_client -connect`. If the protocol is right, mend the answer in the application; newer \
+          nginx refuses what older ones let pass.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.said()? != Kind::Invalid {
+        return None;
+    }
+    let (target, words) = (case.target(), case.words());
+    if case.said_doing() == Some(Doing::Tls) {
+        let summary = format!("What {target} sent in answer to the TLS handshake is no TLS.");
+        return Some(Finding::proven(summary).fix(format!(
+            "Use `http://` in `proxy_pass`, or the TLS port of the service: `openssl s_client -connect {target}`."
+        )));
+    }
+    let finding = Finding::proven(format!("nginx refused what {target} sent: {words}."));
+    // REFUSED_STREAM and ENHANCE_YOUR_CALM.
+    let busy = words.starts_with("upstream rejected") || words.starts_with("upstream sent goaway");
+    let busy = busy && ["error 7", "error 11"].iter().any(|code| words.ends_with(code));
+    Some(if busy {
+        finding
+            .fix("The origin refuses more streams than it can take: give it more workers, or send it less.")
+    } else {
+        finding
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, line};
+    use crate::verdict::{Confidence, Phase};
+
+    #[test]
+    fn nginx_says_so() {
+        for (message, phase, status) in [
+            (
+                "upstream sent invalid header: \"X\\x00\" while reading response header from upstream",
+                Phase::Receive,
+                Some(502),
+            ),
+            ("upstream sent invalid chunked response while reading upstream", Phase::Receive, None),
+            (
+                "SSL_do_handshake() failed (SSL: error:1:wrong version number) while SSL handshaking to upstream",
+                Phase::Tls,
+                Some(502),
+            ),
+        ] {
+            let line = line(message);
+            let case = Case::of_line(&line, 1);
+            expect(&case, "invalid-response", Confidence::Proven);
+            assert_eq!((case.phase(), case.status()), (phase, status), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_refused_stream_is_a_matter_of_load() {
+        let line = line("upstream rejected request with error 7 while reading response header from upstream");
+        let fix = judge(&Case::of_line(&line, 1)).and_then(|finding| finding.fix);
+        assert!(fix.is_some_and(|fix| fix.contains("workers")));
+    }
+}

@@ -1,0 +1,59 @@
+//! The TLS handshake took too long.
+
+use super::{Cause, Finding};
+use crate::case::Case;
+use crate::log::{Doing, Kind};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "slow-tls-handshake",
+    reason: Some(5),
+    title: "the TLS handshake with the origin did not finish in time",
+    means: "The connection was made, nginx began the TLS handshake, and the origin did not finish it within \
+            proxy_connect_timeout: the service on that port does not speak TLS and waits for something else, or it \
+            is too busy for the handshake.",
+    told_apart: "nginx says itself that it was in the handshake. If what nginx sent was never acknowledged, the path \
+                 is to blame (`path-lost`); if the connection was never accepted, `not-accepted`.",
+    fix: "Try it with `openssl s_client -connect ADDRESS:PORT`. If it hangs as well, the port speaks no TLS (use \
+          `http://`) or the service is overloaded; the timeout is `proxy_connect_timeout`.",
+    judge,
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    // Bytes that never arrived are the path's.
+    if case.said()? != Kind::TimedOut(Doing::Tls) || !case.request_acked() {
+        return None;
+    }
+    let summary = format!("{} did not finish the TLS handshake in time; nginx gave up.", case.target());
+    let unread = case.listener().is_some_and(|listener| listener.queue > 0);
+    Some(if unread { Finding::likely(summary).or(&["not-accepted"]) } else { Finding::proven(summary) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{expect, line, unanswered_request};
+    use crate::verdict::{Confidence, Phase};
+
+    const SAYS: &str = "upstream timed out (110: Connection timed out) while SSL handshaking to upstream";
+
+    #[test]
+    fn nginx_says_that_it_was_in_the_handshake() {
+        let (line, attempt) = (line(SAYS), unanswered_request());
+        let alone = Case::of_line(&line, 1);
+        let mut joined = Case::of_attempt(&attempt);
+        joined.log = Some(&line);
+        for case in [alone, joined] {
+            expect(&case, "slow-tls-handshake", Confidence::Proven);
+            assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(504)));
+        }
+    }
+
+    #[test]
+    fn what_was_never_acknowledged_is_the_path() {
+        let (line, mut attempt) = (line(SAYS), unanswered_request());
+        (attempt.socket.unacked, attempt.retransmits) = (200, 3);
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&line);
+        expect(&case, "path-lost", Confidence::Likely);
+    }
+}
