@@ -43,7 +43,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("firewall-drop-local/iptables-legacy", |lab| {
         iptables(lab, "iptables-legacy -A OUTPUT -p tcp --dport 8081 -j DROP")
     }),
-    ("firewall-drop-local/conntrack-invalid", |lab| {
+    ("firewall-drop-local/conntrack-new", |lab| {
         drops(lab, V4, "output", "tcp dport 8081 ct state new counter drop")
     }),
     ("firewall-reject-local/icmp-port4", |lab| rejects(lab, V4, "reject", (REFUSED, 111))),
