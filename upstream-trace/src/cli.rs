@@ -1,14 +1,17 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ColorChoice, Parser};
+use clap::{Args, ColorChoice, Parser, Subcommand};
 use jiff::SignedDuration;
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   sudo upstream-trace --pid nginx --duration 60s
+  sudo upstream-trace --pid nginx --record monday.zst
+  upstream-trace report monday.zst
 
 Exit status:
   0  it ran, to the end of --duration or until Ctrl-C
@@ -19,8 +22,12 @@ Exit status:
 /// Says why an nginx answers 502 or 504, from what the kernel did with its
 /// upstream connections.
 #[derive(Clone, Debug, PartialEq, Parser)]
-#[command(version, max_term_width = 80, after_help = EXAMPLE)]
+#[command(version, max_term_width = 80, after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    /// Something else than tracing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// nginx to watch: pid of a master or a worker, or a name; may be repeated
     #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
     pub pid: Vec<Target>,
@@ -32,6 +39,10 @@ pub struct Cli {
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
+
+    /// Also write what was seen to a new file, for `upstream-trace report`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
 
     /// Report an attempt that has no answer for this long, before it ends
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
@@ -49,6 +60,28 @@ pub struct Cli {
     /// Also print how much each hook cost
     #[arg(long, short)]
     pub verbose: bool,
+
+    /// Use colours
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// Something else than tracing.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Command {
+    /// Print the verdicts from a recording; needs no root
+    Report(Report),
+}
+
+/// What to report.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Report {
+    /// What `--record` wrote, as it is or as plain lines of JSON
+    pub file: PathBuf,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
 
     /// Use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
@@ -107,7 +140,7 @@ mod tests {
     fn defaults() {
         let cli = parse(&[]).unwrap();
         assert_eq!(cli.pid, [Target::Name("nginx".into())]);
-        assert_eq!(cli.duration, None);
+        assert_eq!((cli.duration, cli.record, cli.command), (None, None, None));
         assert_eq!(cli.slow, Duration::from_secs(1));
         assert_eq!(cli.max_connections, 32768);
         assert_eq!(cli.color, ColorChoice::Auto);
@@ -120,6 +153,15 @@ mod tests {
         assert_eq!(cli.pid, [Target::Pid(1712), Target::Name("openresty".into())]);
         for wrong in ["", "0", "99999999999"] {
             assert!(parse(&["--pid", wrong]).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_recording_is_written_and_reported() {
+        assert_eq!(parse(&["--record", "file"]).unwrap().record, Some("file".into()));
+        let expected = Report { file: "file".into(), json: true, color: ColorChoice::Auto };
+        for args in [["report", "file", "--json"], ["report", "--json", "file"]] {
+            assert_eq!(parse(&args).unwrap().command, Some(Command::Report(expected.clone())));
         }
     }
 
@@ -150,8 +192,10 @@ mod tests {
             &["--max-connections", "63"],
             &["--max-connections", "1048577"],
             &["--color", "pink"],
-            &["--record", "file"],
+            &["--record"],
             &["report"],
+            &["report", "one", "two"],
+            &["--json", "report", "file"],
         ] {
             assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
         }

@@ -8,3 +8,5 @@ pub mod netlink;
 pub mod netns;
 pub mod nginx;
 pub mod output;
+pub mod recording;
+pub mod report;

@@ -3,11 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use upstream_trace::cli::Cli;
-use upstream_trace::{live, output};
+use upstream_trace::cli::{Cli, Command};
+use upstream_trace::{live, output, report};
 
 fn main() -> ExitCode {
-    match live::run(&Cli::parse()) {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => live::run(&cli),
+        Some(Command::Report(args)) => report::run(args),
+    };
+    match result {
         Ok(code) => code,
         Err(error) => {
             // One line; what comes from outside (names, paths) may not reach the terminal raw.

@@ -14,7 +14,7 @@ use std::thread;
 use nix::time::{ClockId, clock_gettime};
 use upstream_trace_common::UnixPath;
 use upstream_trace_core::engine::Engine;
-use upstream_trace_core::event::{Event, Lost, Nanos, Upstream};
+use upstream_trace_core::event::{Event, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
 
 use crate::enrich::Enricher;
@@ -24,6 +24,7 @@ use crate::kernel::load::Kernel;
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tables::Tables;
 use crate::output::Sink;
+use crate::recording::Recorder;
 
 /// Counters of one upstream are read at most this often because of a failure there.
 const SAMPLE_FRESH: Nanos = 50_000_000;
@@ -41,12 +42,13 @@ struct Live {
     layout: Layout,
     symbols: Arc<OnceLock<Symbols>>,
     engine: Engine,
+    recorder: Option<Recorder>,
     sink: Box<dyn Sink>,
     enricher: Enricher,
     nginx: nginx::Nginx,
     takeover: takeover::Takeover,
     scan: scan::Scan,
-    sampled: HashMap<Upstream, Nanos>,
+    sampled: HashMap<Upstream, UpstreamSample>,
     lost: [u64; 4],
     slow: Nanos,
     failures: u64,
@@ -57,6 +59,9 @@ impl Live {
     /// Gives an event to the engine and prints what it says.
     fn feed(&mut self, event: &Event) {
         let outputs = self.engine.on(event);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(event, !outputs.is_empty());
+        }
         self.say(&outputs);
     }
 
@@ -105,7 +110,7 @@ impl Live {
     /// Looks up what surrounds a failure at this upstream.
     fn surround(&mut self, worker: u32, netns: u32, upstream: &Upstream) {
         let now = now();
-        if self.sampled.get(upstream).is_none_or(|at| now.saturating_sub(*at) > SAMPLE_FRESH) {
+        if self.sampled.get(upstream).is_none_or(|last| now.saturating_sub(last.at) > SAMPLE_FRESH) {
             self.sample(now);
         }
         if let Some(facts) = self.enricher.facts(worker, netns, upstream, now) {
@@ -113,13 +118,16 @@ impl Live {
         }
     }
 
-    /// Counters of all upstreams.
+    /// Counters of all upstreams where something happened.
     fn sample(&mut self, now: Nanos) {
         let counters: Vec<_> = self.tables.upstreams().collect();
         for (address, counters) in counters {
             let Some(upstream) = self.name(&address) else { continue };
-            self.sampled.insert(upstream.clone(), now);
-            self.feed(&Event::Upstream(decode::sample(now, Some(upstream), &counters)));
+            let sample = decode::sample(now, Some(upstream.clone()), &counters);
+            let before = self.sampled.insert(upstream, sample.clone());
+            if before.is_none_or(|before| UpstreamSample { at: now, ..before } != sample) {
+                self.feed(&Event::Upstream(sample));
+            }
         }
     }
 

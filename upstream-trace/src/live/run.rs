@@ -25,9 +25,10 @@ use crate::kernel::btf::Layout;
 use crate::kernel::load::Kernel;
 use crate::kernel::rights;
 use crate::kernel::tables::Tables;
-use crate::output::{self, Extra, HookCost};
+use crate::output::{self, Cost, Extra, HookCost};
+use crate::recording::{End, Recorder};
 
-/// How often held results are looked at.
+/// How often the ring buffer and held results are looked at.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Ticks between two looks at processes, counters and losses: a second.
@@ -44,11 +45,12 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let begun = Instant::now();
     rights::check()?;
     let nginx = Nginx::find(&cli.pid)?;
+    let recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
     rights::ensure_tracefs();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        let (mut live, events) = start(cli, nginx)?;
+        let (mut live, events) = start(cli, nginx, recorder)?;
         let startup = begun.elapsed();
         let code = follow(&mut live, events, cli).await?;
         finish(&mut live, startup);
@@ -59,15 +61,17 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// Loads, takes over what is open, attaches, and says so.
-fn start(cli: &Cli, nginx: Nginx) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
+fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let layout = Layout::read()?;
     let mut kernel = Kernel::load(&layout, cli.max_connections)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
+    let workers = nginx.worker_pids();
+    let before = Takeover::before(&workers);
+    kernel.attach(&layout)?;
     let mut takeover = Takeover::default();
     let opened = now();
-    let open = takeover.begin(&nginx.worker_pids(), opened, &mut tables)?;
-    kernel.attach(&layout)?;
+    let open = takeover.begin(&before, &workers, opened, &mut tables)?;
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
     let mut live = Live {
         kernel,
@@ -75,6 +79,7 @@ fn start(cli: &Cli, nginx: Nginx) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
         layout,
         symbols: read_symbols(),
         engine: Engine::new(),
+        recorder,
         sink: output::open(cli.json, cli.verbose, cli.color),
         enricher: Enricher::new(),
         nginx,
@@ -129,6 +134,8 @@ async fn follow(live: &mut Live, mut events: AsyncFd<RingBuf<MapData>>, cli: &Cl
             }
             _ = ticks.tick() => {
                 count = count.wrapping_add(1);
+                // The kernel side wakes us only when much has come in.
+                while drain(live, events.get_mut()) {}
                 tick(live, count);
             }
             () = &mut end => break,
@@ -181,12 +188,15 @@ fn finish(live: &mut Live, startup: Duration) {
         summary.attempts = sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize];
     }
     let overhead = live.kernel.overhead().into_iter();
-    let extra = Extra {
+    let cost = Cost {
         overhead: overhead.map(|(name, (runs, mean_ns))| HookCost { name, runs, mean_ns }).collect(),
         startup_ms: startup.as_secs_f64() * 1000.0,
         rss_bytes: resident(),
-        ..Extra::default()
     };
+    let extra = Extra { cost: Some(cost), ..Extra::default() };
+    if let Some(recorder) = live.recorder.take() {
+        recorder.finish(End { at: now, attempts: summary.attempts });
+    }
     live.sink.summary(&summary, &extra);
 }
 

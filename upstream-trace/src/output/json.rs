@@ -61,9 +61,11 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
     fn summary(&mut self, numbers: &Summary, extra: &Extra) {
         let mut object = json::summary(numbers, &self.clock);
         object["log_lines"] = json!(extra.log_lines);
-        object["overhead"] = json!(extra.overhead);
-        object["startup_ms"] = json!(extra.startup_ms);
-        object["rss_bytes"] = json!(extra.rss_bytes);
+        if let Some(cost) = &extra.cost {
+            object["overhead"] = json!(cost.overhead);
+            object["startup_ms"] = json!(cost.startup_ms);
+            object["rss_bytes"] = json!(cost.rss_bytes);
+        }
         self.print(&object);
     }
 

@@ -45,17 +45,24 @@ pub trait Sink {
     fn closed(&self) -> bool;
 }
 
-/// What the summary says about the tool itself.
+/// What the summary says beyond the numbers of the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extra {
+    /// What a live trace cost; a recording does not tell.
+    pub cost: Option<Cost>,
+    /// Lines of nginx's error.log.
+    pub log_lines: LogLines,
+}
+
+/// What a live trace cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cost {
     /// What each hook cost.
     pub overhead: Vec<HookCost>,
     /// From the start of the program until all hooks were attached, milliseconds.
     pub startup_ms: f64,
     /// Resident memory at the end.
     pub rss_bytes: u64,
-    /// Lines of nginx's error.log.
-    pub log_lines: LogLines,
 }
 
 /// What one hook cost.

@@ -7,7 +7,7 @@ use super::clock::Clock;
 use super::number::{self, count, plural};
 use super::page::{BOLD, Page};
 use super::table::{left, right};
-use super::{Extra, reason};
+use super::{Cost, Extra, reason};
 
 impl Page {
     /// Everything that is said at the end; `verbose` adds what the tool itself cost.
@@ -42,9 +42,9 @@ impl Page {
             text.push('\n');
             self.wrap(&mut text, "", 0, &remark);
         }
-        if verbose {
+        if let Some(cost) = extra.cost.as_ref().filter(|_| verbose) {
             text.push('\n');
-            self.overhead(&mut text, extra);
+            self.cost(&mut text, cost);
         }
         text
     }
@@ -95,19 +95,19 @@ impl Page {
         self.table(text, columns, &upstreams.iter().map(row).collect::<Vec<_>>());
     }
 
-    fn overhead(self, text: &mut String, extra: &Extra) {
-        let resident = extra.rss_bytes as f64 / f64::from(1 << 20);
+    fn cost(self, text: &mut String, cost: &Cost) {
+        let resident = cost.rss_bytes as f64 / f64::from(1 << 20);
         self.wrap(
             text,
             "",
             0,
-            &format!("Attached in {:.0} ms, {resident:.1} MiB resident.", extra.startup_ms),
+            &format!("Attached in {:.0} ms, {resident:.1} MiB resident.", cost.startup_ms),
         );
-        if extra.overhead.is_empty() {
+        if cost.overhead.is_empty() {
             return;
         }
         text.push('\n');
-        let rows: Vec<_> = extra
+        let rows: Vec<_> = cost
             .overhead
             .iter()
             .map(|hook| [count(hook.runs), count(hook.mean_ns), self.paint(BOLD, &hook.name).into_owned()])

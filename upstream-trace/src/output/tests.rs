@@ -124,12 +124,9 @@ pub(super) fn summary() -> Summary {
 }
 
 pub(super) fn extra() -> Extra {
-    Extra {
-        overhead: vec![HookCost { name: "inet_sock_set_state".into(), runs: 120_000, mean_ns: 73 }],
-        startup_ms: 85.2,
-        rss_bytes: 12 << 20,
-        log_lines: LogLines::default(),
-    }
+    let overhead = vec![HookCost { name: "inet_sock_set_state".into(), runs: 120_000, mean_ns: 73 }];
+    let cost = Cost { overhead, startup_ms: 85.2, rss_bytes: 12 << 20 };
+    Extra { cost: Some(cost), log_lines: LogLines::default() }
 }
 
 #[test]

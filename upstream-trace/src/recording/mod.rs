@@ -1,0 +1,61 @@
+//! Recordings: all that the engine was told in a run, for `report` and for tests.
+//!
+//! Lines of JSON, one object a line, compressed with zstd. The first line is a header, the last one an [`End`]
+//! unless the recording was cut off, and every line between them is an
+//! [`Event`](upstream_trace_core::event::Event), in the order in which the engine took them in. Who feeds them to a new
+//! engine gets the verdicts of the run.
+
+mod read;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+use upstream_trace_core::event::Nanos;
+
+pub use read::{Ending, Reader, Skipped};
+pub use write::Recorder;
+
+/// What a header calls itself.
+const NAME: &str = "upstream-trace";
+
+/// What an end calls itself.
+const END: &str = "end";
+
+/// Version of the form. Kinds of events and their fields may be added without a new one: a reader that does not know
+/// an event skips it and says so.
+const VERSION: u32 = 1;
+
+/// Longest line that is read; real ones are a few kilobytes.
+const LONGEST: usize = 1 << 20;
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    /// [`NAME`].
+    recording: String,
+    /// Version of the form, see [`VERSION`].
+    version: u32,
+    /// Version of the program that wrote it.
+    #[serde(default)]
+    by: String,
+}
+
+/// What the live run knew at its end and events do not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When the run ended.
+    pub at: Nanos,
+    /// Attempts that the kernel side counted.
+    pub attempts: u64,
+}
+
+/// An [`End`] as it stands in the recording.
+#[derive(Serialize, Deserialize)]
+struct EndLine {
+    /// [`END`].
+    recording: String,
+    #[serde(flatten)]
+    end: End,
+}

@@ -1,0 +1,203 @@
+//! Reads a recording, line by line, as far as it goes.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use upstream_trace_core::event::{Event, Nanos};
+use zstd::stream::read::Decoder;
+
+use super::{END, End, EndLine, Header, LONGEST, NAME, VERSION};
+
+/// First bytes of zstd.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// How a header begins.
+const BEGIN: &[u8] = b"{\"recording\":\"upstream-trace\"";
+
+/// A stream that wants more memory than 8 MiB to be unpacked is none of ours.
+const MOST_WINDOW_LOG: u32 = 23;
+
+/// No host runs for a century: a later time is damage.
+const LATEST: Nanos = 100 * 365 * 86_400 * 1_000_000_000;
+
+/// Gives the events of a recording, and then how it ended.
+pub struct Reader {
+    lines: Box<dyn BufRead>,
+    /// The line that is being read.
+    buffer: Vec<u8>,
+    number: u64,
+    skipped: Option<Skipped>,
+    ending: Ending,
+}
+
+/// How a recording ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// There may be more to read.
+    Open,
+    /// With the run that it is of.
+    Complete(End),
+    /// In the middle: the program was killed, the disk was full, or the file is not all of it.
+    CutOff {
+        /// Number of the first line that is not whole.
+        line: u64,
+    },
+    /// What follows cannot be read.
+    Damaged {
+        /// Number of the first line that cannot be read.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Events of kinds that this program does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// How many.
+    pub count: u64,
+    /// Number of the first line.
+    pub line: u64,
+}
+
+impl Reader {
+    /// Opens a file and reads its header.
+    pub fn open(path: &Path) -> Result<Self> {
+        let read = || {
+            let file = File::open(path)?;
+            if file.metadata()?.is_dir() {
+                bail!("it is a directory");
+            }
+            Self::new(file)
+        };
+        read().with_context(|| format!("cannot report {}", path.display()))
+    }
+
+    /// Reads the header of a recording, compressed or not.
+    pub fn new(mut input: impl Read + 'static) -> Result<Self> {
+        let mut begin = Vec::new();
+        input.by_ref().take(ZSTD.len() as u64).read_to_end(&mut begin)?;
+        if begin.is_empty() {
+            bail!("it is empty; what --record writes is not");
+        }
+        let compressed = begin == ZSTD;
+        let whole = Cursor::new(begin).chain(input);
+        let lines: Box<dyn BufRead> = if compressed {
+            let mut decoder = Decoder::new(whole)?;
+            decoder.window_log_max(MOST_WINDOW_LOG)?;
+            Box::new(BufReader::new(decoder))
+        } else {
+            Box::new(BufReader::new(whole))
+        };
+        let mut reader = Self { lines, buffer: Vec::new(), number: 0, skipped: None, ending: Ending::Open };
+        reader.header()?;
+        Ok(reader)
+    }
+
+    fn header(&mut self) -> Result<()> {
+        if let Err(Ending::Damaged { why, .. }) = self.line() {
+            bail!("it is no recording, or a damaged one: {why}");
+        }
+        let header: Option<Header> = serde_json::from_slice(&self.buffer).ok();
+        let Some(header) = header.filter(|header| header.recording == NAME) else {
+            let whole = self.buffer.ends_with(b"\n");
+            if !whole && (BEGIN.starts_with(&self.buffer) || self.buffer.starts_with(BEGIN)) {
+                bail!("it was cut off before anything was recorded; record again");
+            }
+            bail!("it is no recording; give a file that --record has written");
+        };
+        if header.version > VERSION {
+            bail!(
+                "upstream-trace {} wrote it, in a newer form (version {}, this program knows {VERSION}); report it with \
+                 that release or a later one",
+                header.by,
+                header.version
+            );
+        }
+        Ok(())
+    }
+
+    /// How the recording ended, once there are no more events.
+    #[must_use]
+    pub fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    /// Events that were left out because this program does not know their kind.
+    #[must_use]
+    pub fn skipped(&self) -> Option<Skipped> {
+        self.skipped
+    }
+
+    /// The next event; `None` for one that is not known.
+    fn event(&mut self) -> Result<Option<Event>, Ending> {
+        self.line()?;
+        let line = self.number;
+        let damaged = |why: &str| Ending::Damaged { line, why: why.to_owned() };
+        let error = match serde_json::from_slice::<Event>(&self.buffer) {
+            Ok(event) if event.at() > LATEST => return Err(damaged("its time is beyond all bounds")),
+            Ok(event) => return Ok(Some(event)),
+            Err(error) => error,
+        };
+        let whole = self.buffer.ends_with(b"\n");
+        match serde_json::from_slice::<Value>(&self.buffer) {
+            Ok(object) if object["recording"] == END => match serde_json::from_value::<EndLine>(object) {
+                Ok(line) => Err(Ending::Complete(line.end)),
+                Err(error) => Err(damaged(&error.to_string())),
+            },
+            Ok(object) if object["recording"] == NAME => {
+                Err(damaged("another recording begins here; report each by itself"))
+            }
+            // Not its column or what was expected: a later release wrote more than this one knows.
+            Ok(object) if object["event"].is_string() => {
+                self.skipped.get_or_insert(Skipped { count: 0, line }).count += 1;
+                Ok(None)
+            }
+            Ok(_) => Err(damaged("it is no event")),
+            Err(_) if !whole => Err(Ending::CutOff { line }),
+            Err(_) => Err(damaged(&error.to_string())),
+        }
+    }
+
+    /// Reads a line into the buffer.
+    fn line(&mut self) -> Result<(), Ending> {
+        self.buffer.clear();
+        self.number += 1;
+        let line = self.number;
+        let most = LONGEST as u64 + 1;
+        match self.lines.by_ref().take(most).read_until(b'\n', &mut self.buffer) {
+            Ok(0) => Err(Ending::CutOff { line }),
+            Ok(_) if self.buffer.len() > LONGEST => {
+                Err(Ending::Damaged { line, why: format!("it is longer than {LONGEST} bytes") })
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(Ending::CutOff { line }),
+            Err(error) => Err(Ending::Damaged { line, why: reason(&error) }),
+        }
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        while self.ending == Ending::Open {
+            match self.event() {
+                Ok(Some(event)) => return Some(event),
+                Ok(None) => {}
+                Err(ending) => self.ending = ending,
+            }
+        }
+        None
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => format!("cannot be read: {error}"),
+        None => format!("cannot be unpacked: {error}"),
+    }
+}

@@ -1,0 +1,212 @@
+//! Writes a recording beside a running trace.
+//!
+//! The trace only turns events into lines; a thread compresses and writes them, so that a slow disk delays nothing. A
+//! disk that is full or far too slow ends the recording with one warning, never the trace.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use upstream_trace_core::event::{Event, Nanos};
+use zstd::stream::write::Encoder;
+
+use super::{END, End, EndLine, Header, NAME, VERSION};
+use crate::output::escape;
+
+/// What was recorded is on its way to the disk after this time.
+const FLUSH: Nanos = 1_000_000_000;
+
+/// So often a recording says that time goes by, though nothing else does.
+const IDLE: Nanos = 10_000_000_000;
+
+/// Lines handed over at a time, bytes.
+const CHUNK: usize = 32 * 1024;
+
+/// Chunks that may wait for the disk: 8 MiB.
+const WAITING: usize = 256;
+
+const LEVEL: i32 = 3;
+
+/// Half a megabyte of what went before is searched for repetitions: more costs memory and saves little.
+const WINDOW_LOG: u32 = 19;
+
+/// Takes events in.
+#[derive(Debug)]
+pub struct Recorder {
+    name: String,
+    lines: Vec<u8>,
+    /// The last tick, if it was left out.
+    tick: Option<Nanos>,
+    /// Time of the last line.
+    last: Nanos,
+    /// When lines were last flushed; none have been before the first event.
+    flushed: Option<Nanos>,
+    to: Option<SyncSender<Chunk>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    lines: Vec<u8>,
+    flush: bool,
+}
+
+impl Recorder {
+    /// Makes the file, for its owner only. One that has something in it stays as it is, and that is an error.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = create(path).with_context(|| format!("cannot record to {}", path.display()))?;
+        Self::to(file, path.display().to_string())
+    }
+
+    /// Records to any writer, which warnings call by this name.
+    pub fn to(file: impl Write + Send + 'static, name: String) -> Result<Self> {
+        let (to, chunks) = sync_channel(WAITING);
+        let called = name.clone();
+        let write = move || {
+            if let Err(error) = write(file, &chunks) {
+                warn(&called, &error.to_string());
+            }
+        };
+        let writer = thread::Builder::new().name("recorder".to_owned()).spawn(write);
+        let writer = Some(writer.context("cannot start a thread for the recording")?);
+        let (lines, to) = (Vec::new(), Some(to));
+        let mut recorder = Self { name, lines, tick: None, last: 0, flushed: None, to, writer };
+        let by = env!("CARGO_PKG_VERSION").to_owned();
+        recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by });
+        Ok(recorder)
+    }
+
+    /// Records an event that the engine was given, and whether that made it say something.
+    ///
+    /// Of ticks in a row that led to nothing the last one does what all of them did, so only that one is recorded, and
+    /// only once something comes after it (or now and then, to say that time goes by).
+    pub fn record(&mut self, event: &Event, said: bool) {
+        if self.to.is_none() {
+            return;
+        }
+        let at = event.at();
+        if matches!(event, Event::Tick { .. }) && !said && at.saturating_sub(self.last) < IDLE {
+            self.tick = Some(at);
+        } else {
+            self.last_tick();
+            self.event(event, at);
+        }
+        let due = self.flushed.is_none_or(|flushed| at.saturating_sub(flushed) >= FLUSH);
+        if due {
+            self.flushed = Some(at);
+        }
+        if (due && !self.lines.is_empty()) || self.lines.len() >= CHUNK {
+            self.hand_over(due);
+        }
+    }
+
+    /// Records the end of the run, and waits until all is written.
+    pub fn finish(mut self, end: End) {
+        self.last_tick();
+        self.line(&EndLine { recording: END.to_owned(), end });
+        self.hand_over(true);
+    }
+
+    fn last_tick(&mut self) {
+        if let Some(at) = self.tick.take() {
+            self.event(&Event::Tick { at }, at);
+        }
+    }
+
+    fn event(&mut self, event: &Event, at: Nanos) {
+        self.last = self.last.max(at);
+        self.line(event);
+    }
+
+    fn line(&mut self, object: &impl Serialize) {
+        let before = self.lines.len();
+        match serde_json::to_writer(&mut self.lines, object) {
+            Ok(()) => self.lines.push(b'\n'),
+            // No event has keys or numbers that JSON has not.
+            Err(_) => self.lines.truncate(before),
+        }
+    }
+
+    fn hand_over(&mut self, flush: bool) {
+        let Some(to) = &self.to else { return };
+        let chunk = Chunk { lines: mem::take(&mut self.lines), flush };
+        match to.try_send(chunk) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => warn(&self.name, "the disk is too slow"),
+            // The writer has said why it ended.
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+        self.to = None;
+    }
+}
+
+impl Drop for Recorder {
+    /// Waits until what was handed over is written.
+    fn drop(&mut self) {
+        if self.flushed.is_some() {
+            self.hand_over(true);
+        }
+        self.to = None;
+        if let Some(writer) = self.writer.take() {
+            let _panicked = writer.join();
+        }
+    }
+}
+
+/// Compresses and writes all that comes. An empty file stays empty if nothing does.
+fn write(file: impl Write, chunks: &Receiver<Chunk>) -> io::Result<()> {
+    let Ok(first) = chunks.recv() else { return Ok(()) };
+    let mut encoder = Encoder::new(file, LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.window_log(WINDOW_LOG)?;
+    let mut next = Some(first);
+    while let Some(chunk) = next {
+        encoder.write_all(&chunk.lines)?;
+        if chunk.flush {
+            // Ends a block: what stands before a cut can be read up to here.
+            encoder.flush()?;
+        }
+        next = chunks.recv().ok();
+    }
+    encoder.finish()?.flush()
+}
+
+fn create(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    match options.clone().create_new(true).mode(0o600).open(path) {
+        Ok(file) => return Ok(file),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
+    }
+    let file = match options.open(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            bail!("it is a symbolic link; name the file that it leads to")
+        }
+        file => file?,
+    };
+    let found = file.metadata()?;
+    if !found.is_file() {
+        bail!("it is not a file; give the name of a new one");
+    }
+    if found.len() > 0 {
+        bail!("it exists already and is not overwritten; remove it or choose another name");
+    }
+    if found.uid() != nix::unistd::geteuid().as_raw() {
+        bail!("it belongs to another user; remove it or choose another name");
+    }
+    file.set_permissions(PermissionsExt::from_mode(0o600))?;
+    Ok(file)
+}
+
+fn warn(name: &str, why: &str) {
+    let text = format!("the recording {name} ends here: {why}; tracing goes on");
+    // Nobody may be reading; the trace goes on all the same.
+    let _closed = writeln!(io::stderr(), "warning: {}", escape(&text));
+}

@@ -1,0 +1,82 @@
+//! The verdicts of a recording: what a live trace prints, from the same events.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use upstream_trace_core::Engine;
+use upstream_trace_core::event::Event;
+use upstream_trace_core::verdict::Output;
+
+use crate::cli;
+use crate::output::{self, Extra, Sink, escape};
+use crate::recording::{Ending, Reader};
+
+/// Prints what a recording has to say.
+pub fn run(args: &cli::Report) -> Result<ExitCode> {
+    let mut reader = Reader::open(&args.file)?;
+    let mut sink = output::open(args.json, false, args.color);
+    replay(&mut reader, &mut *sink);
+    for warning in warnings(&reader) {
+        let warning = format!("warning: {}: {warning}", args.file.display());
+        // Nobody may be reading.
+        let _closed = writeln!(io::stderr(), "{}", escape(&warning));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives the events to a new engine, and what it says to the sink.
+pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
+    let mut engine = Engine::new();
+    let mut started = false;
+    let say = |sink: &mut dyn Sink, outputs: Vec<Output>| {
+        for output in &outputs {
+            sink.output(output);
+        }
+    };
+    for event in reader.by_ref() {
+        if let Event::Host(host) = &event
+            && !started
+        {
+            started = true;
+            sink.start(host);
+        }
+        // What was said before belongs to the time before.
+        sink.tick(event.at());
+        say(sink, engine.on(&event));
+        if sink.closed() {
+            return;
+        }
+    }
+    if !started {
+        return;
+    }
+    say(sink, engine.finish());
+    let mut summary = engine.summary(0);
+    if let Ending::Complete(end) = reader.ending() {
+        summary = engine.summary(end.at);
+        summary.attempts = end.attempts;
+    }
+    sink.summary(&summary, &Extra::default());
+}
+
+/// What is wrong with the recording.
+fn warnings(reader: &Reader) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match reader.ending() {
+        Ending::Open | Ending::Complete(_) => {}
+        Ending::CutOff { line } => warnings.push(format!(
+            "the recording is cut off at line {line}; verdicts and numbers are of what stands before it"
+        )),
+        Ending::Damaged { line, why } => warnings.push(format!(
+            "the recording is damaged at line {line} ({why}); verdicts and numbers are of what stands before it"
+        )),
+    }
+    if let Some(skipped) = reader.skipped() {
+        warnings.push(format!(
+            "{} events, the first in line {}, are of kinds that this release does not know; use a newer one",
+            skipped.count, skipped.line
+        ));
+    }
+    warnings
+}
