@@ -9,7 +9,7 @@ use aya::maps::{MapData, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use upstream_trace_common::stats;
 use upstream_trace_core::engine::Engine;
@@ -25,6 +25,7 @@ use crate::kernel::btf::Layout;
 use crate::kernel::load::Kernel;
 use crate::kernel::rights;
 use crate::kernel::tables::Tables;
+use crate::logs::Logs;
 use crate::output::{self, Cost, Extra, HookCost};
 use crate::recording::{End, Recorder};
 
@@ -50,9 +51,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
+        // Before anything is printed: who reads the first line may send a signal at once.
+        let stop = Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
         let (mut live, events) = start(cli, nginx, recorder)?;
         let startup = begun.elapsed();
-        let code = follow(&mut live, events, cli).await?;
+        let code = follow(&mut live, events, cli, stop).await?;
         finish(&mut live, startup);
         Ok(code)
     });
@@ -68,6 +71,8 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     nginx.watch(&mut tables)?;
     let workers = nginx.worker_pids();
     let before = Takeover::before(&workers);
+    // No line may be missed whose attempt is seen.
+    let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
     kernel.attach(&layout)?;
     let mut takeover = Takeover::default();
     let opened = now();
@@ -83,6 +88,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         sink: output::open(cli.json, cli.verbose, cli.color),
         enricher: Enricher::new(),
         nginx,
+        logs,
         takeover,
         scan: Scan::new(),
         sampled: std::collections::HashMap::new(),
@@ -116,9 +122,18 @@ fn host(live: &Live) -> Host {
     }
 }
 
-async fn follow(live: &mut Live, mut events: AsyncFd<RingBuf<MapData>>, cli: &Cli) -> Result<ExitCode> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+/// The signals that end the trace.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+async fn follow(
+    live: &mut Live,
+    mut events: AsyncFd<RingBuf<MapData>>,
+    cli: &Cli,
+    mut stop: Stop,
+) -> Result<ExitCode> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = sleep(cli.duration.unwrap_or(Duration::from_secs(u64::from(u32::MAX))));
@@ -139,8 +154,8 @@ async fn follow(live: &mut Live, mut events: AsyncFd<RingBuf<MapData>>, cli: &Cl
                 tick(live, count);
             }
             () = &mut end => break,
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = stop.interrupt.recv() => break,
+            _ = stop.terminate.recv() => break,
         }
         if live.sink.closed() {
             break;
@@ -174,12 +189,14 @@ fn tick(live: &mut Live, count: u32) {
         live.sample(now);
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
+    live.read_logs(now);
     live.feed(&Event::Tick { at: now });
     live.sink.tick(now);
 }
 
 fn finish(live: &mut Live, startup: Duration) {
     let now = now();
+    live.finish_logs(now);
     live.sample(now);
     live.report_lost(now, now.saturating_sub(1_000_000_000));
     live.end();
