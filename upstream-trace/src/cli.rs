@@ -44,6 +44,10 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
+    /// nginx's error.log: `auto` finds it, `none` does without, or a file
+    #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
+    pub error_log: ErrorLog,
+
     /// Report an attempt that has no answer for this long, before it ends
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub slow: Duration,
@@ -114,6 +118,31 @@ impl FromStr for Target {
     }
 }
 
+/// Where nginx's error.log is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ErrorLog {
+    /// Wherever the workers write it.
+    #[default]
+    Auto,
+    /// In this file.
+    File(PathBuf),
+    /// It is not read.
+    None,
+}
+
+impl FromStr for ErrorLog {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("give auto, none or a file".to_owned()),
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            file => Ok(Self::File(file.into())),
+        }
+    }
+}
+
 /// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -141,7 +170,7 @@ mod tests {
         let cli = parse(&[]).unwrap();
         assert_eq!(cli.pid, [Target::Name("nginx".into())]);
         assert_eq!((cli.duration, cli.record, cli.command), (None, None, None));
-        assert_eq!(cli.slow, Duration::from_secs(1));
+        assert_eq!((cli.slow, cli.error_log), (Duration::from_secs(1), ErrorLog::Auto));
         assert_eq!(cli.max_connections, 32768);
         assert_eq!(cli.color, ColorChoice::Auto);
         assert!(!cli.json && !cli.fail_on_failure && !cli.verbose);
@@ -154,6 +183,15 @@ mod tests {
         for wrong in ["", "0", "99999999999"] {
             assert!(parse(&["--pid", wrong]).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_error_log() {
+        let error_log = |value| parse(&["--error-log", value]).map(|cli| cli.error_log);
+        assert_eq!(error_log("auto").unwrap(), ErrorLog::Auto);
+        assert_eq!(error_log("none").unwrap(), ErrorLog::None);
+        assert_eq!(error_log("./none").unwrap(), ErrorLog::File("./none".into()));
+        assert!(error_log("").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod enrich;
 pub mod kernel;
 pub mod live;
+pub mod logs;
 pub mod netlink;
 pub mod netns;
 pub mod nginx;

@@ -1,5 +1,6 @@
 //! Tracing a running nginx: from the hooks to the output.
 
+mod logs;
 mod nginx;
 mod run;
 mod scan;
@@ -23,6 +24,7 @@ use crate::kernel::decode::{self, Decoder, Message};
 use crate::kernel::load::Kernel;
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tables::Tables;
+use crate::logs::Logs;
 use crate::output::Sink;
 use crate::recording::Recorder;
 
@@ -46,6 +48,7 @@ struct Live {
     sink: Box<dyn Sink>,
     enricher: Enricher,
     nginx: nginx::Nginx,
+    logs: Logs,
     takeover: takeover::Takeover,
     scan: scan::Scan,
     sampled: HashMap<Upstream, UpstreamSample>,

@@ -8,6 +8,7 @@ use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
 
 use crate::cli::Target;
 use crate::kernel::tables::Tables;
+use crate::logs::Watched;
 use crate::nginx::{self, Role};
 
 /// The watched processes.
@@ -52,6 +53,15 @@ impl Nginx {
     /// All watched processes.
     pub fn all(&self) -> impl Iterator<Item = u32> + '_ {
         self.masters.iter().chain(self.workers.keys()).chain(&self.others).copied()
+    }
+
+    /// All of them, for reading their logs.
+    pub fn watched(&self) -> Watched {
+        Watched {
+            masters: self.masters.iter().copied().collect(),
+            workers: self.worker_pids(),
+            others: self.others.iter().copied().collect(),
+        }
     }
 
     /// The workers' pids.

@@ -1,0 +1,165 @@
+//! The files that a process of nginx has open for writing logs.
+
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+use super::file::FileId;
+
+const STDERR: RawFd = 2;
+
+/// Files of one process that are looked at.
+const MOST: usize = 4096;
+
+/// A regular file that a process appends to, or has as its stderr.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) fd: RawFd,
+    pub(super) id: FileId,
+    /// Its name in the process's own mount namespace.
+    pub(super) name: String,
+    pub(super) stderr: bool,
+}
+
+/// Where else lines may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Elsewhere {
+    /// Nothing of the kind is open.
+    #[default]
+    Nowhere,
+    /// `/dev/null`.
+    Null,
+    /// A terminal.
+    Terminal,
+    /// A socket, such as that of the journal.
+    Socket,
+    /// A pipe, as in most containers.
+    Pipe,
+}
+
+/// What a process has open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    pub(super) files: Vec<Open>,
+    pub(super) elsewhere: Elsewhere,
+}
+
+/// Looks through the descriptors of a process.
+pub(super) fn scan(pid: u32) -> io::Result<Scan> {
+    let mut scan = Scan::default();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        let Some(fd) = entry.file_name().to_str().and_then(|fd| fd.parse::<RawFd>().ok()) else { continue };
+        let Ok(link) = fs::read_link(entry.path()) else { continue };
+        let link = link.to_string_lossy();
+        let file = link.starts_with('/') && !link.starts_with("/dev/");
+        if !file {
+            let other = elsewhere(&link);
+            // A worker has many sockets; only its stderr says something.
+            if other > scan.elsewhere && (fd == STDERR || other == Elsewhere::Pipe && is_log(pid, fd)) {
+                scan.elsewhere = other;
+            }
+        }
+        if (file || link.starts_with("/dev/shm/")) && scan.files.len() < MOST && is_log(pid, fd) {
+            scan.files.extend(regular(pid, fd, &link));
+        }
+    }
+    scan.files.sort_by_key(|open| open.fd);
+    Ok(scan)
+}
+
+/// Which file this is, if it is a regular one.
+fn regular(pid: u32, fd: RawFd, link: &str) -> Option<Open> {
+    let metadata = fs::metadata(path(pid, fd)).ok().filter(fs::Metadata::is_file)?;
+    let name = link.strip_suffix(" (deleted)").unwrap_or(link).to_owned();
+    Some(Open { fd, id: FileId::of(&metadata), name, stderr: fd == STDERR })
+}
+
+/// Through this path a file can be opened again, whatever its name is in whichever mount namespace.
+pub(super) fn path(pid: u32, fd: RawFd) -> PathBuf {
+    format!("/proc/{pid}/fd/{fd}").into()
+}
+
+/// The descriptor still is that file.
+pub(super) fn is_still(pid: u32, open: &Open) -> bool {
+    fs::metadata(path(pid, open.fd)).is_ok_and(|metadata| FileId::of(&metadata) == open.id)
+}
+
+/// It is open for appending; of stderr, for writing.
+fn is_log(pid: u32, fd: RawFd) -> bool {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    flags(&info).is_some_and(|flags| {
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        writes && (flags & libc::O_APPEND != 0 || fd == STDERR)
+    })
+}
+
+fn flags(info: &str) -> Option<i32> {
+    let octal = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+    i32::from_str_radix(octal.trim(), 8).ok()
+}
+
+fn elsewhere(link: &str) -> Elsewhere {
+    if link.starts_with("pipe:") {
+        Elsewhere::Pipe
+    } else if link.starts_with("socket:") {
+        Elsewhere::Socket
+    } else if link == "/dev/null" {
+        Elsewhere::Null
+    } else if ["/dev/pts/", "/dev/tty", "/dev/console"].iter().any(|prefix| link.starts_with(prefix)) {
+        Elsewhere::Terminal
+    } else {
+        Elsewhere::Nowhere
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::process;
+
+    use super::super::tests::Dir;
+    use super::*;
+
+    #[test]
+    fn files_open_for_appending() {
+        let dir = Dir::new("scan");
+        let mut options = fs::OpenOptions::new();
+        let append = options.append(true).create(true).open(dir.path("appended")).unwrap();
+        let write = fs::File::create(dir.path("written")).unwrap();
+        let read = fs::File::open(dir.path("appended")).unwrap();
+        let scan = scan(process::id()).unwrap();
+        let of = |file: &fs::File| scan.files.iter().find(|open| open.fd == file.as_raw_fd());
+        let found = of(&append).unwrap();
+        assert_eq!(found.id, FileId::of(&append.metadata().unwrap()));
+        assert!(found.name.ends_with("/appended") && !found.stderr && is_still(process::id(), found));
+        assert_eq!((of(&write), of(&read)), (None, None));
+        let found = found.clone();
+        fs::remove_file(dir.path("appended")).unwrap();
+        assert!(is_still(process::id(), &found), "a deleted file is still that file");
+    }
+
+    #[test]
+    fn a_process_that_is_gone() {
+        assert!(scan(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn flags_and_links() {
+        assert_eq!(flags("pos:\t0\nflags:\t0102001\nmnt_id:\t29\n"), Some(0o102_001));
+        assert_eq!(flags("pos:\t0\nflags:\tx\n"), None);
+        assert_eq!(flags(""), None);
+        let links = ["pipe:[1]", "socket:[2]", "/dev/null", "/dev/pts/0", "anon_inode:[eventpoll]", "/x"];
+        assert_eq!(
+            links.map(elsewhere),
+            [
+                Elsewhere::Pipe,
+                Elsewhere::Socket,
+                Elsewhere::Null,
+                Elsewhere::Terminal,
+                Elsewhere::Nowhere,
+                Elsewhere::Nowhere
+            ]
+        );
+    }
+}

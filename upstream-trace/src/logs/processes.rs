@@ -1,0 +1,127 @@
+//! Which process has which files open. Looking through all descriptors of a busy worker takes milliseconds, so that
+//! it is done only where something changed, and now and then for one process after the other.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::{Duration, Instant};
+
+use upstream_trace_core::event::Nanos;
+
+use super::file::FileId;
+use super::find::{self, Elsewhere, Open, Scan};
+
+/// Between two looks at whether files were opened again.
+const CHECK: Nanos = 250_000_000;
+
+/// However long a check takes, the next one comes within this time.
+const LATEST: Nanos = 5_000_000_000;
+
+/// A check may not take more than this part of the time.
+const PART: u32 = 100;
+
+/// Checks between two looks through all descriptors of some process: a second.
+const CHECKS: u32 = 4;
+
+/// Descriptors are looked through for so long in one turn; what is left waits for the next.
+const BUDGET: Duration = Duration::from_millis(5);
+
+/// What is known of a process.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) files: Vec<Open>,
+    pub(super) elsewhere: Elsewhere,
+    /// Its descriptors were looked through.
+    pub(super) known: bool,
+    /// Why they could not be.
+    pub(super) refused: Option<io::ErrorKind>,
+}
+
+/// The processes and what they have open.
+#[derive(Debug, Default)]
+pub(super) struct Processes {
+    held: BTreeMap<u32, Held>,
+    due: VecDeque<u32>,
+    next_check: Nanos,
+    checks: u32,
+    turn: u32,
+}
+
+impl Processes {
+    pub(super) fn get(&self, pid: u32) -> Option<&Held> {
+        self.held.get(&pid)
+    }
+
+    pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {
+        self.held.get(&pid).is_some_and(|held| held.files.iter().any(|open| open.id == id))
+    }
+
+    pub(super) fn anyone_holds(&self, id: FileId) -> bool {
+        self.held.values().flat_map(|held| &held.files).any(|open| open.id == id)
+    }
+
+    /// Takes note of which processes there are. Returns those that are new, and those that are gone.
+    pub(super) fn update(&mut self, pids: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let gone: Vec<u32> = self.held.keys().filter(|pid| !pids.contains(pid)).copied().collect();
+        let new: Vec<u32> = pids.iter().filter(|pid| !self.held.contains_key(pid)).copied().collect();
+        for pid in &gone {
+            self.held.remove(pid);
+        }
+        for pid in &new {
+            self.held.insert(*pid, Held::default());
+            self.due.push_back(*pid);
+        }
+        (new, gone)
+    }
+
+    /// Looks, if it is time, whether logs were opened again; true if it was time.
+    pub(super) fn check(&mut self, now: Nanos) -> bool {
+        if now < self.next_check {
+            return false;
+        }
+        let begun = Instant::now();
+        let Self { held, due, .. } = self;
+        for (pid, held) in held {
+            // nginx opens all of its logs again or none; stderr, the first, may be none of them.
+            let ends = held.files.first().into_iter().chain(held.files.last());
+            if ends.into_iter().any(|open| !find::is_still(*pid, open)) && !due.contains(pid) {
+                due.push_back(*pid);
+            }
+        }
+        self.checks += 1;
+        if self.checks.is_multiple_of(CHECKS) {
+            self.next_in_turn();
+        }
+        let took = Nanos::try_from((begun.elapsed() * PART).as_nanos()).unwrap_or(LATEST);
+        self.next_check = now + took.clamp(CHECK, LATEST);
+        true
+    }
+
+    fn next_in_turn(&mut self) {
+        let next = self.held.range(self.turn + 1..).next().or_else(|| self.held.iter().next());
+        let Some((pid, _)) = next else { return };
+        self.turn = *pid;
+        if !self.due.contains(pid) {
+            self.due.push_back(*pid);
+        }
+    }
+
+    /// Looks through the descriptors of processes where that is due; of all of them if `all`.
+    pub(super) fn scan(&mut self, all: bool, found: &mut dyn FnMut(u32, &Open)) {
+        let begun = Instant::now();
+        while let Some(pid) = self.due.pop_front() {
+            let Some(held) = self.held.get_mut(&pid) else { continue };
+            match find::scan(pid) {
+                Ok(Scan { files, elsewhere }) => {
+                    *held = Held { files, elsewhere, known: true, refused: None };
+                    held.files.iter().for_each(|open| found(pid, open));
+                }
+                // It has just ended.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => *held = Held { known: true, refused: Some(error.kind()), ..Held::default() },
+            }
+            if !all && begun.elapsed() > BUDGET {
+                break;
+            }
+        }
+    }
+}

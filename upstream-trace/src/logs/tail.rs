@@ -1,0 +1,214 @@
+//! One file, read as it grows.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use upstream_trace_core::event::Nanos;
+
+use super::file::FileId;
+use super::judge::{Judged, Kind, Level};
+
+/// Longest line; nginx's own end at half of it.
+const LINE: usize = 4096;
+
+/// Further behind than this what is between is left out.
+const BEHIND: u64 = 16 << 20;
+
+/// How much of it is read all the same.
+const KEPT: u64 = 1 << 20;
+
+/// A file, and how far it was read.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) id: FileId,
+    /// Its name as the process that writes it knows it, from when it was found.
+    pub(super) name: Arc<str>,
+    pub(super) kind: Kind,
+    /// The finest level that was seen in it.
+    pub(super) level: Option<Level>,
+    /// When it last grew, or was last held open by a process of nginx.
+    pub(super) busy: Nanos,
+    /// Bytes that were left out because it grows faster than it can be read.
+    pub(super) left_out: u64,
+    file: File,
+    offset: u64,
+    partial: Vec<u8>,
+    /// What comes up to the next end of a line is not wanted.
+    skipping: bool,
+}
+
+impl Tail {
+    /// Reads from `offset` on.
+    pub(super) fn new(file: File, id: FileId, name: &str, judged: Judged, offset: u64) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            kind: judged.kind,
+            level: judged.level,
+            busy: 0,
+            left_out: 0,
+            file,
+            offset,
+            partial: Vec::new(),
+            skipping: false,
+        }
+    }
+
+    /// Where to go on if the file is opened again: at the beginning of a line.
+    pub(super) fn position(&self) -> u64 {
+        self.offset.saturating_sub(self.partial.len() as u64)
+    }
+
+    /// Hands out the lines that came, up to `most` bytes. Returns how many bytes were read.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        most: usize,
+        line: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        self.catch_up()?;
+        let mut total = 0;
+        while total < most {
+            let piece = buffer.len().min(most - total);
+            let read = match self.file.read_at(&mut buffer[..piece], self.offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            };
+            if read == 0 {
+                break;
+            }
+            self.offset += read as u64;
+            total += read;
+            self.split(&buffer[..read], line);
+        }
+        Ok(total)
+    }
+
+    /// Begins again if the file was cut (`copytruncate`), and leaves out what can no longer be caught up with.
+    fn catch_up(&mut self) -> io::Result<()> {
+        let size = self.file.metadata()?.len();
+        if size < self.offset {
+            self.offset = 0;
+            self.partial.clear();
+            self.skipping = false;
+        } else if size - self.offset > BEHIND {
+            self.left_out += size - KEPT - self.offset;
+            self.offset = size - KEPT;
+            self.partial.clear();
+            self.skipping = true;
+        }
+        Ok(())
+    }
+
+    fn split(&mut self, bytes: &[u8], line: &mut dyn FnMut(&[u8])) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let whole = piece.ends_with(b"\n");
+            let text = piece.strip_suffix(b"\n").unwrap_or(piece);
+            if self.skipping {
+                self.skipping = !whole;
+            } else if whole && self.partial.is_empty() {
+                line(&text[..text.len().min(LINE)]);
+            } else {
+                let room = LINE - self.partial.len();
+                self.partial.extend_from_slice(&text[..text.len().min(room)]);
+                if whole || text.len() > room {
+                    line(&self.partial);
+                    self.partial.clear();
+                    self.skipping = !whole;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::file;
+    use super::super::tests::Dir;
+    use super::*;
+
+    fn follow(dir: &Dir, offset: u64) -> Tail {
+        let (file, metadata) = file::open(&dir.path("error.log")).unwrap();
+        Tail::new(file, FileId::of(&metadata), "", Judged { kind: Kind::Error, level: None }, offset)
+    }
+
+    fn lines(tail: &mut Tail) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut add = |line: &[u8]| lines.push(String::from_utf8_lossy(line).into_owned());
+        tail.read(&mut [0; 64], usize::MAX, &mut add).unwrap();
+        lines
+    }
+
+    #[test]
+    fn a_line_comes_when_it_is_whole() {
+        let dir = Dir::new("whole");
+        dir.write("error.log", "old\n");
+        let mut tail = follow(&dir, 4);
+        assert!(lines(&mut tail).is_empty());
+        dir.append("error.log", "one\ntwo\nthr");
+        assert_eq!(lines(&mut tail), ["one", "two"]);
+        assert_eq!((lines(&mut tail).len(), tail.position()), (0, 12));
+        dir.append("error.log", "ee\n\n");
+        assert_eq!(lines(&mut tail), ["three", ""]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_begins_again() {
+        let dir = Dir::new("cut");
+        dir.write("error.log", "one\nrest of a li");
+        let mut tail = follow(&dir, 0);
+        assert_eq!(lines(&mut tail), ["one"]);
+        fs::OpenOptions::new().write(true).open(dir.path("error.log")).unwrap().set_len(0).unwrap();
+        assert!(lines(&mut tail).is_empty());
+        dir.append("error.log", "two\n");
+        assert_eq!(lines(&mut tail), ["two"]);
+    }
+
+    #[test]
+    fn long_lines_are_cut_and_memory_stays_small() {
+        let dir = Dir::new("long");
+        dir.write("error.log", &format!("{}\nnext\n{}", "x".repeat(100_000), "y".repeat(100_000)));
+        let mut tail = follow(&dir, 0);
+        let found = lines(&mut tail);
+        assert_eq!(found.iter().map(String::len).collect::<Vec<_>>(), [LINE, 4, LINE]);
+        assert!(tail.partial.is_empty() && tail.skipping);
+        dir.append("error.log", "yy\nlast\n");
+        assert_eq!(lines(&mut tail), ["last"]);
+    }
+
+    #[test]
+    fn a_line_of_just_the_longest_length() {
+        let dir = Dir::new("longest");
+        dir.write("error.log", &format!("{}\nnext\n", "x".repeat(LINE)));
+        assert_eq!(lines(&mut follow(&dir, 0)).iter().map(String::len).collect::<Vec<_>>(), [LINE, 4]);
+    }
+
+    #[test]
+    fn no_more_than_asked_for() {
+        let dir = Dir::new("bound");
+        dir.write("error.log", &"123456789\n".repeat(100));
+        let (mut tail, mut count) = (follow(&dir, 0), 0);
+        let read = tail.read(&mut [0; 64], 500, &mut |_| count += 1).unwrap();
+        assert_eq!((read, count), (500, 50));
+    }
+
+    #[test]
+    fn what_cannot_be_caught_up_with_is_left_out() {
+        let dir = Dir::new("behind");
+        dir.write("error.log", "");
+        let mut tail = follow(&dir, 0);
+        dir.write("error.log", &"123456789\n".repeat(2 << 20));
+        let mut count = 0u64;
+        tail.read(&mut [0; 4096], usize::MAX, &mut |line| {
+            assert_eq!(line.len(), 9);
+            count += 1;
+        })
+        .unwrap();
+        assert_eq!(tail.left_out, (20 << 20) - KEPT);
+        assert!(count * 10 <= KEPT && count * 10 > KEPT - 20);
+    }
+}
