@@ -222,6 +222,22 @@ pub fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, addr.port))
 }
 
+/// A socket address as the kernel side has it.
+pub fn key(address: SocketAddr) -> Addr {
+    let mut ip = [0; 16];
+    let family = match address.ip() {
+        IpAddr::V4(v4) => {
+            ip[..4].copy_from_slice(&v4.octets());
+            AF_INET
+        }
+        IpAddr::V6(v6) => {
+            ip = v6.octets();
+            AF_INET6
+        }
+    };
+    Addr { ip, port: address.port(), family }
+}
+
 /// A unix path as text: abstract names begin with `@`.
 pub fn path_text(bytes: &[u8]) -> String {
     match bytes {

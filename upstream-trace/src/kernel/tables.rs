@@ -141,6 +141,11 @@ impl Tables {
         self.upstreams.iter().flatten()
     }
 
+    /// Counters of one upstream.
+    pub fn upstream(&self, key: &Addr) -> Option<UpstreamCounters> {
+        self.upstreams.get(key, 0).ok()
+    }
+
     /// Whether any unix upstream is known.
     pub fn has_unix(&self) -> bool {
         self.unix_paths.keys().next().is_some()

@@ -22,6 +22,9 @@ const SHARE: u32 = 50;
 /// A stuck attempt is looked at again after this time.
 const AGAIN: Nanos = 1_000_000_000;
 
+/// Looking at a descriptor costs a system call: only for connections on which nothing happened for this long.
+const QUIET: Nanos = 1_000_000_000;
+
 /// Stuck attempts that are looked at in one scan; one upstream that hangs makes them all alike.
 const MOST: usize = 256;
 
@@ -55,7 +58,7 @@ impl Live {
         let begun = Instant::now();
         let (slow, mut stuck, mut vanished) = (self.slow, Vec::new(), Vec::new());
         for record in self.tables.records() {
-            if has_vanished(&record) {
+            if has_vanished(&record, now) {
                 vanished.push(record);
             } else if stuck.len() < MOST && is_stuck(&record, now, slow) && self.scan.is_due(record.id, now) {
                 stuck.push(record);
@@ -124,8 +127,13 @@ fn is_stuck(record: &Record, now: Nanos, slow: Nanos) -> bool {
     now.saturating_sub(waits_since) >= slow
 }
 
-fn has_vanished(record: &Record) -> bool {
-    record.flags & flags::UNIX != 0 && record.fd >= 0 && !tables::descriptor_exists(record.tgid, record.fd)
+/// A unix connection that was quiet for a while, and whose descriptor is gone.
+fn has_vanished(record: &Record, now: Nanos) -> bool {
+    let last = record.born_ns.max(record.last_send_ns).max(record.last_recv_ns);
+    record.flags & flags::UNIX != 0
+        && record.fd >= 0
+        && now.saturating_sub(last) > QUIET
+        && !tables::descriptor_exists(record.tgid, record.fd)
 }
 
 /// What the socket knows now; the record has it as of the last event.

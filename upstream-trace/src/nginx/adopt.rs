@@ -1,12 +1,11 @@
 //! Upstream connections that were open before the tool was: what the kernel side needs to take them over, and which
 //! of them are in trouble already.
 
-use std::net::{IpAddr, SocketAddr};
-
-use upstream_trace_common::{Addr, Seed, SeedKey};
+use upstream_trace_common::{Seed, SeedKey};
 use upstream_trace_core::event::{Attempt, AttemptId, Ended, Moment, Nanos, Socket, Step, Upstream};
 
 use super::OpenSocket;
+use crate::kernel::decode::key;
 use crate::netlink::diag::{RunningTimer, TcpInfo, TcpSocket};
 
 /// What the kernel side needs to take over the upstream connections among `open`.
@@ -15,7 +14,7 @@ pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(SeedKey, Seed)> {
     let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
     let seed = |open: &OpenSocket| {
         let socket = open.upstream_tcp().filter(|socket| live(socket))?;
-        let key = SeedKey { local: addr(socket.local), remote: addr(socket.remote), netns: open.netns };
+        let key = SeedKey { local: key(socket.local), remote: key(socket.remote), netns: open.netns };
         let info = socket.info.unwrap_or_default();
         let mut seed = Seed {
             tgid: open.worker,
@@ -218,21 +217,6 @@ fn unanswered(info: &TcpInfo, socket: &TcpSocket) -> bool {
 /// So many milliseconds before `now`; never 0, which means "not at all".
 fn ago(now: Nanos, ms: u64) -> Nanos {
     now.saturating_sub(ms.saturating_mul(1_000_000)).max(1)
-}
-
-fn addr(address: SocketAddr) -> Addr {
-    let mut ip = [0; 16];
-    let family = match address.ip() {
-        IpAddr::V4(v4) => {
-            ip[..4].copy_from_slice(&v4.octets());
-            libc::AF_INET
-        }
-        IpAddr::V6(v6) => {
-            ip = v6.octets();
-            libc::AF_INET6
-        }
-    };
-    Addr { ip, port: address.port(), family: u16::try_from(family).unwrap_or(0) }
 }
 
 #[cfg(test)]
