@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use nix::time::{ClockId, clock_gettime};
-use upstream_trace_common::UnixPath;
+use upstream_trace_common::{UnixPath, UpstreamCounters};
 use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
@@ -113,8 +113,11 @@ impl Live {
     /// Looks up what surrounds a failure at this upstream.
     fn surround(&mut self, worker: u32, netns: u32, upstream: &Upstream) {
         let now = now();
-        if self.sampled.get(upstream).is_none_or(|last| now.saturating_sub(last.at) > SAMPLE_FRESH) {
-            self.sample(now);
+        if self.sampled.get(upstream).is_none_or(|last| now.saturating_sub(last.at) > SAMPLE_FRESH)
+            && let Upstream::Tcp(address) = upstream
+            && let Some(counters) = self.tables.upstream(&decode::key(*address))
+        {
+            self.sampled_one(now, upstream.clone(), &counters);
         }
         if let Some(facts) = self.enricher.facts(worker, netns, upstream, now) {
             self.feed(&Event::Enrichment(facts));
@@ -125,12 +128,17 @@ impl Live {
     fn sample(&mut self, now: Nanos) {
         let counters: Vec<_> = self.tables.upstreams().collect();
         for (address, counters) in counters {
-            let Some(upstream) = self.name(&address) else { continue };
-            let sample = decode::sample(now, Some(upstream.clone()), &counters);
-            let before = self.sampled.insert(upstream, sample.clone());
-            if before.is_none_or(|before| UpstreamSample { at: now, ..before } != sample) {
-                self.feed(&Event::Upstream(sample));
+            if let Some(upstream) = self.name(&address) {
+                self.sampled_one(now, upstream, &counters);
             }
+        }
+    }
+
+    fn sampled_one(&mut self, now: Nanos, upstream: Upstream, counters: &UpstreamCounters) {
+        let sample = decode::sample(now, Some(upstream.clone()), counters);
+        let before = self.sampled.insert(upstream, sample.clone());
+        if before.is_none_or(|before| UpstreamSample { at: now, ..before } != sample) {
+            self.feed(&Event::Upstream(sample));
         }
     }
 
