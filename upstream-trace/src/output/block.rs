@@ -36,8 +36,9 @@ impl Page {
         self.head(&mut text, clock, verdict, kind);
         match kind {
             Kind::Confirmed { said, after_ms } => {
-                let news: Vec<_> = verdict.evidence.iter().filter(|e| e.at_ms > after_ms).collect();
-                self.evidence(&mut text, &news);
+                let new = |e: &&Evidence| e.at_ms > after_ms && e.what != "log";
+                self.evidence(&mut text, &verdict.evidence.iter().filter(new).collect::<Vec<_>>());
+                self.mark(&mut text, "log:", DIM, &log(verdict));
                 self.mark(
                     &mut text,
                     "note:",
@@ -47,7 +48,9 @@ impl Page {
             }
             Kind::Pending | Kind::Failure => {
                 self.wrap(&mut text, "  ", 2, &tie_commands(&escape(&verdict.summary)));
-                self.evidence(&mut text, &verdict.evidence.iter().collect::<Vec<_>>());
+                self.evidence(&mut text, &verdict.evidence.iter().filter(|e| e.what != "log").collect::<Vec<_>>());
+                self.mark(&mut text, "log:", DIM, &log(verdict));
+                self.mark(&mut text, "because:", YELLOW, &verdict.because.join(", "));
                 self.mark(&mut text, "note:", DIM, &circumstances(verdict));
                 self.mark(&mut text, "also fits:", YELLOW, &verdict.alternatives.join(", "));
                 self.mark(&mut text, "help:", CYAN, &tie_commands(&escape(&verdict.fix)));
@@ -111,6 +114,19 @@ pub(super) fn confidence(confidence: Confidence) -> &'static str {
         Confidence::Likely => "likely",
         Confidence::Proven => "proven",
     }
+}
+
+/// What nginx wrote of it, and whose request it was.
+fn log(verdict: &Verdict) -> String {
+    let Some(line) = &verdict.log else { return String::new() };
+    let mut text = escape(&line.message).into_owned();
+    if let Some(request) = &line.request {
+        let _ = write!(text, "; {}", escape(request));
+    }
+    if let Some(client) = &line.client {
+        let _ = write!(text, " from{TIE}{}", escape(client));
+    }
+    text
 }
 
 fn circumstances(verdict: &Verdict) -> String {
