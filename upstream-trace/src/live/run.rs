@@ -52,7 +52,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         // Before anything is printed: who reads the first line may send a signal at once.
-        let stop = Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        let stop =
+            Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
         let (mut live, events) = start(cli, nginx, recorder)?;
         let startup = begun.elapsed();
         let code = follow(&mut live, events, cli, stop).await?;
@@ -210,7 +211,7 @@ fn finish(live: &mut Live, startup: Duration) {
         startup_ms: startup.as_secs_f64() * 1000.0,
         rss_bytes: resident(),
     };
-    let extra = Extra { cost: Some(cost), ..Extra::default() };
+    let extra = Extra { cost: Some(cost) };
     if let Some(recorder) = live.recorder.take() {
         recorder.finish(End { at: now, attempts: summary.attempts });
     }

@@ -60,7 +60,6 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
 
     fn summary(&mut self, numbers: &Summary, extra: &Extra) {
         let mut object = json::summary(numbers, &self.clock);
-        object["log_lines"] = json!(extra.log_lines);
         if let Some(cost) = &extra.cost {
             object["overhead"] = json!(cost.overhead);
             object["startup_ms"] = json!(cost.startup_ms);

@@ -50,8 +50,6 @@ pub trait Sink {
 pub struct Extra {
     /// What a live trace cost; a recording does not tell.
     pub cost: Option<Cost>,
-    /// Lines of nginx's error.log.
-    pub log_lines: LogLines,
 }
 
 /// What a live trace cost.
@@ -74,15 +72,6 @@ pub struct HookCost {
     pub runs: u64,
     /// How long a run took on average, nanoseconds.
     pub mean_ns: u64,
-}
-
-/// Lines of nginx's error.log that are about upstreams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct LogLines {
-    /// How many were seen.
-    pub seen: u64,
-    /// How many were joined to an attempt.
-    pub joined: u64,
 }
 
 /// The sink for stdout and stderr that the command line asks for.

@@ -30,7 +30,7 @@ impl Page {
                  evidence for it are not called proven."
             ));
         }
-        let log = extra.log_lines;
+        let log = summary.log_lines;
         if log.seen > 0 {
             let seen = plural(log.seen, "line");
             remarks.push(format!(

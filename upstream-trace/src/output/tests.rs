@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Map, Value, json};
 use upstream_trace_core::event::{Hook, Nanos, Transport, Upstream};
 use upstream_trace_core::verdict::{
-    CauseCount, Confidence, Evidence, Percentiles, Phase, Summary, UpstreamSummary, Verdict,
+    CauseCount, Confidence, Evidence, LogLines, Percentiles, Phase, Summary, UpstreamSummary, Verdict,
 };
 
 use super::*;
@@ -80,6 +80,9 @@ pub(super) fn verdict() -> Verdict {
         summary: "A netfilter rule on this host dropped the SYN to 10.99.0.2:8082, so that no connection came about."
             .into(),
         fix: "Find the rule with `nft list ruleset` in the namespace of nginx and allow the port.".into(),
+        log: None,
+        name: None,
+        because: vec![],
     }
 }
 
@@ -120,13 +123,14 @@ pub(super) fn summary() -> Summary {
         lost: 0,
         by_cause: vec![refused, unknown],
         upstreams: vec![known, others],
+        log_lines: LogLines::default(),
     }
 }
 
 pub(super) fn extra() -> Extra {
     let overhead = vec![HookCost { name: "inet_sock_set_state".into(), runs: 120_000, mean_ns: 73 }];
     let cost = Cost { overhead, startup_ms: 85.2, rss_bytes: 12 << 20 };
-    Extra { cost: Some(cost), log_lines: LogLines::default() }
+    Extra { cost: Some(cost) }
 }
 
 #[test]
