@@ -12,6 +12,7 @@ Examples:
   sudo upstream-trace --pid nginx --duration 60s
   sudo upstream-trace --pid nginx --record monday.zst
   upstream-trace report monday.zst
+  upstream-trace explain accept-queue-full
 
 Exit status:
   0  it ran, to the end of --duration or until Ctrl-C
@@ -75,6 +76,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the verdicts from a recording; needs no root
     Report(Report),
+    /// Say what a cause means, how it is told apart and what to do
+    Explain(Explain),
 }
 
 /// What to report.
@@ -86,6 +89,17 @@ pub struct Report {
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
+
+    /// Use colours
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// What to explain.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Explain {
+    /// Id of a cause, as in the output; all of them are listed without one
+    pub cause: Option<String>,
 
     /// Use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
@@ -204,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cause_is_explained() {
+        for (args, cause) in
+            [(&["explain"][..], None), (&["explain", "no-route"], Some("no-route".to_owned()))]
+        {
+            let expected = Explain { cause, color: ColorChoice::Auto };
+            assert_eq!(parse(args).unwrap().command, Some(Command::Explain(expected)));
+        }
+    }
+
+    #[test]
     fn times() {
         let cases = [
             ("500ms", 500),
@@ -234,6 +258,7 @@ mod tests {
             &["report"],
             &["report", "one", "two"],
             &["--json", "report", "file"],
+            &["explain", "one", "two"],
         ] {
             assert_eq!(parse(args).unwrap_err().exit_code(), 2, "{args:?}");
         }

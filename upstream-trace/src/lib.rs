@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod enrich;
+pub mod explain;
 pub mod kernel;
 pub mod live;
 pub mod logs;

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use upstream_trace::cli::{Cli, Command};
-use upstream_trace::{live, output, report};
+use upstream_trace::{explain, live, output, report};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         None => live::run(&cli),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Explain(args)) => explain::run(args),
     };
     match result {
         Ok(code) => code,

@@ -6,7 +6,7 @@ mod escape;
 mod fold;
 mod json;
 mod number;
-mod page;
+pub(crate) mod page;
 mod pipe;
 mod status;
 mod summary;
@@ -89,6 +89,11 @@ pub fn open(json: bool, verbose: bool, colour: ColorChoice) -> Box<dyn Sink> {
     } else {
         Box::new(Terminal::new(results, status, look))
     }
+}
+
+/// The page that stdout is.
+pub(crate) fn page(colour: ColorChoice) -> page::Page {
+    page::Page { width: columns(), colour: wants_colour(&io::stdout(), colour) }
 }
 
 /// 80, or as wide as the terminal within reason.

@@ -5,32 +5,32 @@ use std::borrow::Cow;
 use anstyle::{AnsiColor, Style};
 use textwrap::{Options, WordSeparator, WordSplitter, wrap};
 
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
 pub(super) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(super) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) const GREEN: Style = AnsiColor::Green.on_default().bold();
-pub(super) const CYAN: Style = AnsiColor::Cyan.on_default().bold();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default().bold();
 
 /// A space that no line is broken at; printed as a space.
 pub(super) const TIE: char = '\u{a0}';
 
 /// How wide, and whether with colours.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Page {
-    pub(super) width: usize,
-    pub(super) colour: bool,
+pub(crate) struct Page {
+    pub(crate) width: usize,
+    pub(crate) colour: bool,
 }
 
 impl Page {
     /// The text in that style, if colours are wanted.
-    pub(super) fn paint(self, style: Style, text: &str) -> Cow<'_, str> {
+    pub(crate) fn paint(self, style: Style, text: &str) -> Cow<'_, str> {
         if self.colour { format!("{style}{text}{style:#}").into() } else { text.to_owned().into() }
     }
 
     /// Adds the text as lines that fit the width, the first one after `first`, the others after as many spaces as
     /// `rest` says. Only words that are too long by themselves make a longer line.
-    pub(super) fn wrap(self, to: &mut String, first: &str, rest: usize, text: &str) {
+    pub(crate) fn wrap(self, to: &mut String, first: &str, rest: usize, text: &str) {
         if text.is_empty() {
             to.extend([first.trim_end(), "\n"]);
             return;
@@ -50,7 +50,7 @@ impl Page {
 }
 
 /// Ties the words of everything in backquotes together: a command that is broken over lines cannot be copied.
-pub(super) fn tie_commands(text: &str) -> String {
+pub(crate) fn tie_commands(text: &str) -> String {
     let mut parts = text.split('`').peekable();
     let mut tied = String::with_capacity(text.len() + 16);
     let mut command = false;

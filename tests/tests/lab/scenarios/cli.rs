@@ -39,6 +39,16 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("cli/wrong-usage", |lab| fails(lab, &["--no-such-flag"], 2, &["--no-such-flag"])),
     ("cli/wrong-duration", |lab| fails(lab, &["--duration", "soon"], 2, &["--duration"])),
+    ("cli/explain", |lab| {
+        let Some(ended) = start(lab, &["explain", "accept-queue-full"])? else { return Ok(()) };
+        status(lab, &ended, 0);
+        let says = |text: &str| ended.lines.iter().any(|(_, line)| line.contains(text));
+        lab.check(says("accept-queue-full") && says("overload"), || "no explanation".into());
+        Ok(())
+    }),
+    ("cli/explain-unknown", |lab| {
+        fails(lab, &["explain", "port-refusd"], 1, &["port-refusd", "port-refused"])
+    }),
     ("cli/duration-ends", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let Some(ended) = run(&world, &["--json", "--duration", "1s"], |_| Ok(()))? else { return Ok(()) };
@@ -103,12 +113,18 @@ fn run(world: &World<'_>, args: &[&str], then: impl Fn(&World<'_>) -> Result<()>
     Ok(ended)
 }
 
-/// The tool cannot run, and says why in these words.
-fn fails(lab: &Lab, args: &[&str], code: i32, says: &[&str]) -> Result<()> {
-    let Some(path) = lab.tool() else { return Ok(()) };
+/// Runs the tool, which is to end by itself, without a world.
+fn start(lab: &Lab, args: &[&str]) -> Result<Option<Ended>> {
+    let Some(path) = lab.tool() else { return Ok(None) };
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
     let ended = upstream_trace_tests::tool::Tool::start(path, &args)?.wait(LIMIT)?;
     lab.note("the tool", &ended.said());
+    Ok(Some(ended))
+}
+
+/// The tool cannot run, and says why in these words.
+fn fails(lab: &Lab, args: &[&str], code: i32, says: &[&str]) -> Result<()> {
+    let Some(ended) = start(lab, args)? else { return Ok(()) };
     status(lab, &ended, code);
     for text in says {
         lab.check(ended.stderr.contains(text), || format!("the message does not name {text}"));
