@@ -16,11 +16,11 @@ const CHECK: Nanos = 250_000_000;
 /// However long a check takes, the next one comes within this time.
 const LATEST: Nanos = 5_000_000_000;
 
-/// A check may not take more than this part of the time.
+/// What is done again and again may not take more than this part of the time.
 const PART: u32 = 100;
 
-/// Checks between two looks through all descriptors of some process: a second.
-const CHECKS: u32 = 4;
+/// Between two looks through all descriptors of some process, at least.
+const TURN: Nanos = 1_000_000_000;
 
 /// Descriptors are looked through for so long in one turn; what is left waits for the next.
 const BUDGET: Duration = Duration::from_millis(5);
@@ -42,8 +42,11 @@ pub(super) struct Processes {
     held: BTreeMap<u32, Held>,
     due: VecDeque<u32>,
     next_check: Nanos,
-    checks: u32,
+    /// Whose turn it was.
     turn: u32,
+    next_turn: Nanos,
+    /// How long it took to look through the descriptors of one process.
+    took: Duration,
 }
 
 impl Processes {
@@ -87,12 +90,11 @@ impl Processes {
                 due.push_back(*pid);
             }
         }
-        self.checks += 1;
-        if self.checks.is_multiple_of(CHECKS) {
+        if now >= self.next_turn {
             self.next_in_turn();
+            self.next_turn = now + part(self.took).max(TURN);
         }
-        let took = Nanos::try_from((begun.elapsed() * PART).as_nanos()).unwrap_or(LATEST);
-        self.next_check = now + took.clamp(CHECK, LATEST);
+        self.next_check = now + part(begun.elapsed()).clamp(CHECK, LATEST);
         true
     }
 
@@ -110,6 +112,7 @@ impl Processes {
         let begun = Instant::now();
         while let Some(pid) = self.due.pop_front() {
             let Some(held) = self.held.get_mut(&pid) else { continue };
+            let one = Instant::now();
             match find::scan(pid) {
                 Ok(Scan { files, elsewhere }) => {
                     *held = Held { files, elsewhere, known: true, refused: None };
@@ -119,9 +122,15 @@ impl Processes {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => *held = Held { known: true, refused: Some(error.kind()), ..Held::default() },
             }
+            self.took = one.elapsed();
             if !all && begun.elapsed() > BUDGET {
                 break;
             }
         }
     }
+}
+
+/// How long to wait after something that took so long.
+fn part(took: Duration) -> Nanos {
+    Nanos::try_from((took * PART).as_nanos()).unwrap_or(LATEST)
 }
