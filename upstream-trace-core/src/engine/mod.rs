@@ -4,6 +4,12 @@
 //! of the same moment have come in; it judges when it lets go. All time comes from events. Whatever it remembers is
 //! bounded; the bound stands beside each store.
 
+mod align;
+mod complaints;
+mod ejected;
+mod healthy;
+mod lines;
+mod logs;
 mod lookups;
 mod losses;
 mod notes;
@@ -11,27 +17,32 @@ mod packets;
 mod percentiles;
 mod queue;
 mod retries;
+mod settle;
+mod shape;
 mod tally;
 mod troubles;
 mod upstreams;
+mod verdicts;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::case::{Calm, Case, MS, SECOND};
-use crate::cause;
 use crate::event::{Attempt, AttemptId, ConnectError, Event, Hook, Host, Nanos};
-use crate::evidence;
-use crate::verdict::{LogLines, Output, Resolved, Summary, Verdict};
+use crate::verdict::{Output, Resolved, Summary};
 
+use ejected::Ejected;
+use logs::{LINE_COMES, Logs};
 use lookups::Lookups;
 use losses::Losses;
 use notes::Notes;
 use packets::Packets;
 use queue::{Failed, Queue};
 use retries::Retries;
+use shape::Shape;
 use tally::Tally;
 use troubles::Troubles;
 use upstreams::{Outcome, Upstreams};
+use verdicts::{resolved, verdict};
 
 /// How long a failed attempt is held to see whether nginx goes on to another.
 const RETRY_STARTS: Nanos = 20 * MS;
@@ -54,6 +65,8 @@ pub struct Engine {
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
+    /// Of those, the ones that had been told of as pending.
+    warned: HashSet<AttemptId>,
     told: HashMap<AttemptId, bool>,
     told_order: VecDeque<AttemptId>,
     retries: Retries,
@@ -62,6 +75,9 @@ pub struct Engine {
     upstreams: Upstreams,
     losses: Losses,
     notes: Notes,
+    logs: Logs,
+    ejected: Ejected,
+    lines_told: u64,
     tally: Tally,
 }
 
@@ -80,7 +96,10 @@ impl Engine {
         let mut out = Vec::new();
         match event {
             Event::Host(host) => self.on_host(host),
-            Event::Process(process) => out.extend(self.notes.on(process).map(Output::Note)),
+            Event::Process(process) => {
+                out.extend(self.notes.on(process).map(Output::Note));
+                self.logs.process(process);
+            }
             Event::Trouble(attempt) => self.on_trouble(attempt),
             Event::End(attempt) => self.on_end(attempt, &mut out),
             Event::ConnectError(error) => self.on_connect_error(error, &mut out),
@@ -95,11 +114,15 @@ impl Engine {
                 self.losses.add(lost);
                 out.push(Output::Lost(lost.clone()));
             }
-            Event::Log(_) | Event::LogFollowed(_) | Event::Tick { .. } => {}
+            Event::Log(line) => self.on_line(line),
+            Event::LogFollowed(followed) => self.logs.follow(followed),
+            Event::Tick { .. } => {}
         }
         self.settle(self.now, &mut out);
+        self.tell_lines(self.now, &mut out);
         self.release(self.now, &mut out);
         self.packets.expire(self.now);
+        self.logs.expire(self.now);
         out
     }
 
@@ -110,6 +133,7 @@ impl Engine {
         while let Some(id) = self.held.oldest() {
             self.let_go(id, &mut out);
         }
+        self.tell_lines(Nanos::MAX, &mut out);
         out
     }
 
@@ -125,7 +149,7 @@ impl Engine {
             lost: self.losses.count,
             by_cause: self.tally.by_cause(),
             upstreams: self.upstreams.summaries(),
-            log_lines: LogLines::default(),
+            log_lines: self.logs.counts,
         }
     }
 
@@ -161,11 +185,16 @@ impl Engine {
         }
         let mut case = Case::of_attempt(attempt);
         case.slow = self.slow.unwrap_or(case.slow);
+        let warned = earlier.is_some_and(|trouble| trouble.said.is_some());
         if let Some(calm) = case.calm() {
-            if earlier.is_some_and(|trouble| trouble.said.is_some()) {
+            self.logs.ended_well(attempt);
+            if warned {
                 out.push(Output::Resolved(resolved(attempt, calm)));
             }
             return;
+        }
+        if warned {
+            self.warned.insert(attempt.id);
         }
         self.hold(Failed::Ended(Box::new(attempt.clone())), out);
     }
@@ -188,8 +217,9 @@ impl Engine {
                 *recovered = true;
                 self.tally.recovered += 1;
             }
-            // Not before its own events had time to arrive.
-            if self.held.ended(id).is_some_and(|ended| ended + RETRY_STARTS <= self.now) {
+            // Not before its own events, and its line, had time to arrive.
+            let arrived = |ended| ended + RETRY_STARTS <= self.now && !self.awaits_line(id, ended, self.now);
+            if self.held.ended(id).is_some_and(arrived) {
                 self.let_go(id, out);
             }
         }
@@ -210,6 +240,7 @@ impl Engine {
 
     fn hold(&mut self, failed: Failed, out: &mut Vec<Output>) {
         let due = failed.at().max(self.now) + RETRY_STARTS;
+        self.expect_line(&failed);
         self.held.insert(failed, due);
         while self.held.len() > HELD {
             let Some(id) = self.held.oldest() else { break };
@@ -236,6 +267,10 @@ impl Engine {
     fn release(&mut self, until: Nanos, out: &mut Vec<Output>) {
         while let Some(id) = self.held.due(until) {
             let ended = self.held.ended(id).unwrap_or(until);
+            if self.awaits_line(id, ended, until) {
+                self.held.postpone(id, ended + LINE_COMES);
+                continue;
+            }
             let waits =
                 self.retries.retried(id) && !self.retries.recovered(id) && until < ended + RETRY_ANSWERS;
             if waits {
@@ -250,76 +285,6 @@ impl Engine {
             }
             self.let_go(id, out);
         }
-    }
-
-    fn let_go(&mut self, id: AttemptId, out: &mut Vec<Output>) {
-        let Some(failed) = self.held.remove(id) else { return };
-        let recovered = self.retries.recovered(id);
-        let mut case = match &failed {
-            Failed::Ended(attempt) => Case::of_attempt(attempt),
-            Failed::AtOnce(error) => Case::of_connect_error(error),
-        };
-        self.fill(&mut case);
-        let verdict = verdict(&case, recovered);
-        let outcome = Outcome::of(&case);
-        self.upstreams.failed(verdict.upstream.as_ref(), id, verdict.at, outcome);
-        self.tally.add(&verdict);
-        self.told.insert(id, recovered);
-        self.told_order.push_back(id);
-        while self.told_order.len() > TOLD {
-            self.told_order.pop_front().and_then(|oldest| self.told.remove(&oldest));
-        }
-        out.push(Output::Failure(verdict));
-    }
-
-    /// Everything that belongs to a case.
-    fn fill<'a>(&'a self, case: &mut Case<'a>) {
-        let (id, seen) = (case.attempt.id, case.attempt.seen);
-        self.packets.fill(case);
-        case.enrichment = self.lookups.of(&case.attempt);
-        case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
-        case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
-        case.hooks = &self.hooks;
-        case.lossy = self.losses.touch(&case.attempt);
-        case.slow = self.slow.unwrap_or(case.slow);
-    }
-}
-
-fn resolved(attempt: &Attempt, calm: Calm) -> Resolved {
-    Resolved { attempt: attempt.id, at: attempt.seen, upstream: attempt.upstream.clone(), how: calm.name() }
-}
-
-fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
-    let (found, finding) = cause::judge(case);
-    let attempt = &case.attempt;
-    // What is recorded then is about the request before.
-    let dead = case.dead_in_pool();
-    Verdict {
-        attempt: attempt.id,
-        at: attempt.seen,
-        since: case.since(),
-        worker: attempt.worker,
-        upstream: attempt.upstream.clone(),
-        transport: case.transport(),
-        local: attempt.local.map(|local| local.to_string()),
-        phase: case.phase(),
-        cause: found.id,
-        reason: found.reason,
-        category: found.reason.and_then(cause::category),
-        confidence: finding.confidence,
-        alternatives: finding.alternatives,
-        errno: case.errno(),
-        status: case.status(),
-        recovered,
-        reused: attempt.reused || dead,
-        bytes_sent: if dead { 0 } else { attempt.bytes_sent },
-        bytes_received: if dead { 0 } else { attempt.bytes_received },
-        evidence: evidence::of(case),
-        summary: finding.summary,
-        fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
-        log: case.log.cloned(),
-        name: case.unresolved().map(str::to_owned),
-        because: case.because.clone(),
     }
 }
 

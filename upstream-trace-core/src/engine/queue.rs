@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::case::Case;
 use crate::event::{Attempt, AttemptId, ConnectError, Nanos};
 
 /// A failed attempt.
@@ -18,6 +19,21 @@ impl Failed {
         match self {
             Self::Ended(attempt) => attempt.id,
             Self::AtOnce(error) => error.id,
+        }
+    }
+
+    /// What is known of it.
+    pub(super) fn case(&self) -> Case<'_> {
+        match self {
+            Self::Ended(attempt) => Case::of_attempt(attempt),
+            Self::AtOnce(error) => Case::of_connect_error(error),
+        }
+    }
+
+    fn worker(&self) -> u32 {
+        match self {
+            Self::Ended(attempt) => attempt.worker,
+            Self::AtOnce(error) => error.worker,
         }
     }
 
@@ -70,6 +86,11 @@ impl Queue {
     /// When a held failure ended.
     pub(super) fn ended(&self, id: AttemptId) -> Option<Nanos> {
         self.failed.get(&id).map(|(failed, _)| failed.at())
+    }
+
+    /// The worker of a held failure.
+    pub(super) fn worker(&self, id: AttemptId) -> Option<u32> {
+        self.failed.get(&id).map(|(failed, _)| failed.worker())
     }
 
     pub(super) fn contains(&self, id: AttemptId) -> bool {

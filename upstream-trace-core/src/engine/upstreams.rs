@@ -87,7 +87,7 @@ impl Upstreams {
         if let Some(fare) = self.fares.get(&Some(upstream.clone())) {
             (siblings.established, siblings.answered) = fare.lately(now);
             for (_, _, outcome) in
-                fare.recent.iter().filter(|(at, other, _)| *other != id && at + WINDOW >= now)
+                fare.recent.iter().filter(|(at, other, _)| *other != id && at.saturating_add(WINDOW) >= now)
             {
                 match outcome {
                     Outcome::Silent => siblings.silent += 1,
@@ -111,8 +111,8 @@ impl Upstreams {
 
     /// Connections begun: the kernel's counters if there are any, else those that events told of.
     pub(super) fn attempts(&self) -> u64 {
-        let counted: u64 =
-            self.fares.values().filter_map(|fare| fare.sample.as_ref()).map(|sample| sample.attempts).sum();
+        let samples = self.fares.values().filter_map(|fare| fare.sample.as_ref());
+        let counted = samples.fold(0_u64, |sum, sample| sum.saturating_add(sample.attempts));
         if counted > 0 { counted } else { self.fares.values().map(|fare| fare.seen).sum() }
     }
 
@@ -128,7 +128,7 @@ impl Upstreams {
 
 impl Fare {
     fn lately(&self, now: Nanos) -> (Option<Nanos>, Option<Nanos>) {
-        let fresh = |at: Nanos| (at != 0 && at + WINDOW >= now).then_some(at);
+        let fresh = |at: Nanos| (at != 0 && at.saturating_add(WINDOW) >= now).then_some(at);
         self.sample
             .as_ref()
             .map_or((None, None), |sample| (fresh(sample.last_established), fresh(sample.last_answer)))
@@ -138,8 +138,11 @@ impl Fare {
         if let Some(at) = self.lately(now).0 {
             return Some(OtherPort { port, established: true, at });
         }
-        let refused =
-            self.recent.iter().rev().find(|(at, _, how)| *how == Outcome::Refused && at + WINDOW >= now);
+        let refused = self
+            .recent
+            .iter()
+            .rev()
+            .find(|(at, _, how)| *how == Outcome::Refused && at.saturating_add(WINDOW) >= now);
         refused.map(|(at, ..)| OtherPort { port, established: false, at: *at })
     }
 

@@ -19,6 +19,12 @@ pub enum Doing {
     Tunnel,
 }
 
+impl Doing {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::Connecting, Self::Tls, Self::Sending, Self::Header, Self::Body, Self::Tunnel];
+}
+
 /// What went wrong, by nginx's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

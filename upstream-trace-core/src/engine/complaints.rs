@@ -1,0 +1,41 @@
+//! What workers have to say about name servers.
+
+use std::collections::HashMap;
+
+use super::logs::KEYS;
+use crate::case::SECOND;
+use crate::event::{LogLine, Nanos};
+
+/// nginx asks for no longer than this, unless told otherwise.
+const FRESH: Nanos = 60 * SECOND;
+
+/// The latest complaint of each worker.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    latest: HashMap<u32, LogLine>,
+}
+
+impl Complaints {
+    /// Takes note of a line if it is such a complaint.
+    pub(super) fn read(&mut self, line: &LogLine) {
+        let answers =
+            ["DNS error (", "unexpected DNS response", "wrong ident", "invalid UDP DNS", "no A or CNAME"];
+        let about = line.action.as_deref() == Some("resolving")
+            || answers.iter().any(|with| line.message.starts_with(with));
+        if let Some(worker) = line.worker.filter(|_| about)
+            && (self.latest.len() < KEYS || self.latest.contains_key(&worker))
+        {
+            self.latest.insert(worker, line.clone());
+        }
+    }
+
+    /// The complaint that came before a line.
+    pub(super) fn before(&self, line: &LogLine) -> Option<&LogLine> {
+        let complaint = self.latest.get(&line.worker?)?;
+        (complaint.at <= line.at && line.at <= complaint.at + FRESH).then_some(complaint)
+    }
+
+    pub(super) fn forget(&mut self, worker: u32) {
+        self.latest.remove(&worker);
+    }
+}

@@ -1,0 +1,99 @@
+//! What the engine does with lines of error.log.
+
+use super::logs::{LINE_COMES, Waiting};
+use super::verdicts::verdict;
+use super::{Engine, Failed, Outcome, RETRY_STARTS, Shape};
+use crate::case::Case;
+use crate::event::{Attempt, AttemptId, Ended, LogLine, Nanos, Upstream};
+use crate::log::Kind;
+use crate::verdict::{Output, Verdict};
+
+/// Numbers of attempts of which only a line is known begin here: far above all times since the start of a host.
+pub(super) const LINE_IDS: AttemptId = 1 << 63;
+
+impl Engine {
+    pub(super) fn on_line(&mut self, line: &LogLine) {
+        if let Some(id) = self.logs.read(line, self.now) {
+            self.line_came(id);
+        }
+    }
+
+    /// A failure that is held need not wait for its line any longer; one that was told of needs it no more.
+    fn line_came(&mut self, id: AttemptId) {
+        match self.held.ended(id) {
+            Some(ended) => self.held.postpone(id, ended + RETRY_STARTS),
+            None => drop(self.logs.take(id)),
+        }
+    }
+
+    /// Looks for the line of a failure.
+    pub(super) fn expect_line(&mut self, failed: &Failed) {
+        let case = failed.case();
+        let attempt = &case.attempt;
+        let shape = Shape::of(&case);
+        self.logs.failed(attempt.id, attempt.worker, attempt.upstream.as_ref(), attempt.seen, shape);
+    }
+
+    /// A failure whose line is still to be expected.
+    pub(super) fn awaits_line(&self, id: AttemptId, ended: Nanos, now: Nanos) -> bool {
+        let worker = self.held.worker(id).unwrap_or_default();
+        now < ended + LINE_COMES && !self.logs.ready(id, worker)
+    }
+
+    /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left.
+    pub(super) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
+        verdict.log.is_none()
+            && matches!(verdict.cause, "slow-response" | "slow-body")
+            && attempt.ended == Ended::ClosedByNginx
+            && self.logs.followed(attempt.worker)
+            && self.now >= attempt.seen + LINE_COMES
+            && !self.retries.retried(attempt.id)
+    }
+
+    /// Tells of the lines for which no failure came.
+    pub(super) fn tell_lines(&mut self, until: Nanos, out: &mut Vec<Output>) {
+        for id in self.logs.settle(until) {
+            self.line_came(id);
+        }
+        loop {
+            let (found, waiting) = self.logs.due(until);
+            for id in found {
+                self.line_came(id);
+            }
+            let Some(waiting) = waiting else { break };
+            self.tell_line(&waiting, out);
+        }
+    }
+
+    fn tell_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
+        let line = &*waiting.line;
+        let healthy = self.logs.healthy(waiting);
+        let mut case = if let Some(attempt) = &healthy {
+            Case::of_healthy(attempt, line)
+        } else {
+            self.lines_told += 1;
+            let mut case = Case::of_line(line, LINE_IDS | self.lines_told);
+            case.attempt.to_mut().upstream = self.logs.upstream(line);
+            case
+        };
+        let complaint = self.logs.complaint(line).filter(|_| waiting.kind == Kind::Name).cloned();
+        if waiting.kind == Kind::Name {
+            let server = [Some(line), complaint.as_ref()]
+                .into_iter()
+                .flatten()
+                .find_map(|line| line.resolver.as_ref());
+            case.attempt.to_mut().upstream = server.and_then(|server| server.parse().ok()).map(Upstream::Tcp);
+            case.complaint = complaint.as_ref();
+        }
+        if waiting.kind == Kind::NoLive {
+            case.because = self.ejected.because(line);
+        }
+        self.fill(&mut case);
+        let verdict = verdict(&case, self.retries.recovered(case.attempt.id));
+        drop(case);
+        self.tell(verdict, Outcome::Other, out);
+    }
+}
+
+#[cfg(test)]
+mod tests;

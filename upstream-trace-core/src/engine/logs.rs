@@ -1,0 +1,319 @@
+//! Which line of error.log belongs to which failure.
+//!
+//! A worker writes the line just before it closes the socket, and deals with one failure after the other: among those
+//! that a line fits (same worker, same upstream, same kind of end) it belongs to the one that ended first and has none.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::align::BEFORE;
+use super::complaints::Complaints;
+use super::healthy::Healthy;
+use super::shape::{Shape, seen_by_kernel, without_attempt};
+use crate::case::{MS, SECOND};
+use crate::event::{Attempt, AttemptId, LogFollowed, LogLine, Nanos, Process, ProcessChange, Upstream};
+use crate::log::{self, Kind};
+use crate::verdict::LogLines;
+
+/// How long a failure is held for its line, if the log of its worker is read.
+pub(super) const LINE_COMES: Nanos = SECOND;
+/// A line that comes later than this after a failure is not its own.
+const AFTER: Nanos = 2 * SECOND;
+/// Mostly a line is read by then.
+const PROMPT: Nanos = 150 * MS;
+/// How long a timeout waits for the ends of other attempts of the same moment, so that the right one is taken.
+const SETTLES: Nanos = 50 * MS;
+/// How long a line waits for the end of its attempt before it is a failure of its own.
+const ALONE: Nanos = 300 * MS;
+/// Lines that wait; beyond that the oldest waits no longer.
+const WAITING: usize = 16_384;
+/// Failures without a line, per worker and upstream; the oldest make room.
+const OPEN: usize = 4_096;
+/// Pairs of worker and upstream, workers, paths of sockets.
+pub(super) const KEYS: usize = 4_096;
+
+/// Worker and upstream.
+pub(super) type Key = (u32, Option<Upstream>);
+
+/// A failure that has no line.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) id: AttemptId,
+    pub(super) at: Nanos,
+    pub(super) shape: Shape,
+}
+
+/// A line that has no failure.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) line: Box<LogLine>,
+    pub(super) kind: Kind,
+    pub(super) settles: Nanos,
+    due: Nanos,
+    pub(super) key: Key,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    followed: HashMap<u32, bool>,
+    pub(super) open: HashMap<Key, VecDeque<Open>>,
+    healthy: Healthy,
+    /// Lines by number, in the order in which they came, and so of `due`.
+    waiting: VecDeque<u64>,
+    pub(super) lines: HashMap<u64, Waiting>,
+    pub(super) by_key: HashMap<Key, BTreeSet<u64>>,
+    /// Timeouts by number, in order of `settles`.
+    pub(super) settling: VecDeque<u64>,
+    /// Where a failure came that may be a timeout.
+    pub(super) unsettled: BTreeSet<Key>,
+    joined: HashMap<AttemptId, LogLine>,
+    paths: BTreeSet<String>,
+    complaints: Complaints,
+    next: u64,
+    cleaned: Nanos,
+    pub(super) counts: LogLines,
+}
+
+impl Logs {
+    pub(super) fn follow(&mut self, followed: &LogFollowed) {
+        if self.followed.len() < KEYS || self.followed.contains_key(&followed.worker) {
+            self.followed.insert(followed.worker, followed.followed);
+        }
+    }
+
+    /// What a worker that ended was known to do is forgotten.
+    pub(super) fn process(&mut self, process: &Process) {
+        if matches!(process.change, ProcessChange::WorkerExited { .. }) {
+            self.followed.remove(&process.pid);
+            self.complaints.forget(process.pid);
+        }
+    }
+
+    /// For each failure of this worker a line is to be expected.
+    pub(super) fn followed(&self, worker: u32) -> bool {
+        self.followed.get(&worker).is_some_and(|followed| *followed)
+    }
+
+    /// A line was read; the failure that it belongs to, if that is clear at once.
+    pub(super) fn read(&mut self, line: &LogLine, now: Nanos) -> Option<AttemptId> {
+        let Some(kind) = log::kind(line) else {
+            self.complaints.read(line);
+            return None;
+        };
+        self.counts.seen += 1;
+        let key = self.key(line);
+        let waits = without_attempt(kind) || (timeout(kind) && key.1.is_some());
+        if !waits && let Some(id) = self.best(&key, line, kind) {
+            self.join(&key, id, line.clone());
+            return Some(id);
+        }
+        self.next += 1;
+        let number = self.next;
+        let now = line.at.max(now);
+        let (settles, due) = (now + SETTLES, now + ALONE);
+        self.waiting.push_back(number);
+        if !without_attempt(kind) {
+            self.by_key.entry(key.clone()).or_default().insert(number);
+        }
+        if timeout(kind) {
+            self.settling.push_back(number);
+        }
+        self.lines.insert(number, Waiting { line: Box::new(line.clone()), kind, settles, due, key });
+        None
+    }
+
+    /// A failure that is held from now on: takes the line that waits for it, if there is one.
+    pub(super) fn failed(
+        &mut self,
+        id: AttemptId,
+        worker: u32,
+        upstream: Option<&Upstream>,
+        at: Nanos,
+        shape: Shape,
+    ) {
+        self.remember(upstream);
+        let key = (worker, upstream.cloned());
+        let number = self.best_line(&key, at, shape, |_| true).or_else(|| {
+            // Of a path that was not known before, a line may tell only now.
+            let upstream = upstream?;
+            self.best_line(&(worker, None), at, shape, |line| log::fits(line, upstream))
+        });
+        if let Some(found) = number.and_then(|number| self.remove(number)) {
+            self.joined.insert(id, *found.line);
+            return;
+        }
+        if self.open.len() >= KEYS && !self.open.contains_key(&key) {
+            return;
+        }
+        if shape.silent() {
+            self.unsettled.insert(key.clone());
+        }
+        let open = self.open.entry(key).or_default();
+        open.push_back(Open { id, at, shape });
+        if open.len() > OPEN {
+            open.pop_front();
+        }
+    }
+
+    /// An attempt that ended well, as far as was seen.
+    pub(super) fn ended_well(&mut self, attempt: &Attempt) {
+        self.remember(attempt.upstream.as_ref());
+        self.healthy.keep(attempt, attempt.seen + ALONE);
+    }
+
+    /// An attempt that is taken for one whose client left, since no line came.
+    pub(super) fn left(&mut self, attempt: &Attempt) {
+        if let Some(open) = self.open.get_mut(&(attempt.worker, attempt.upstream.clone())) {
+            open.retain(|open| open.id != attempt.id);
+        }
+        self.healthy.keep(attempt, attempt.seen + AFTER);
+    }
+
+    /// A failure has its line, or none is to be expected.
+    pub(super) fn ready(&self, id: AttemptId, worker: u32) -> bool {
+        self.joined.contains_key(&id) || !self.followed(worker)
+    }
+
+    /// The line of a failure that is let go.
+    pub(super) fn take(&mut self, id: AttemptId) -> Option<LogLine> {
+        self.joined.remove(&id)
+    }
+
+    /// The next line that has waited long enough; and the failures that found theirs at the last moment.
+    pub(super) fn due(&mut self, now: Nanos) -> (Vec<AttemptId>, Option<Waiting>) {
+        let mut found = Vec::new();
+        while let Some(number) = self.waiting.front().copied() {
+            let crowded = self.lines.len() > WAITING;
+            if let Some(waiting) = self.lines.get(&number) {
+                if waiting.due > now && !crowded {
+                    break;
+                }
+                if timeout(waiting.kind) {
+                    let key = waiting.key.clone();
+                    found.extend(self.settle_at(&key, if crowded { Nanos::MAX } else { now }, true));
+                }
+            }
+            self.waiting.pop_front();
+            let Some(waiting) = self.remove(number) else { continue };
+            // Which attempt it is about is not known, and that attempt is told of without it.
+            if waiting.line.upstream.is_none() && seen_by_kernel(waiting.kind) {
+                continue;
+            }
+            return (found, Some(waiting));
+        }
+        (found, None)
+    }
+
+    /// The one attempt that looked healthy and that such a line must be about.
+    pub(super) fn healthy(&mut self, waiting: &Waiting) -> Option<Box<Attempt>> {
+        let key = self.key(&waiting.line);
+        self.healthy.take(&key, waiting.kind, waiting.line.at)
+    }
+
+    /// What this worker last had to say about a name server, at that time.
+    pub(super) fn complaint(&self, line: &LogLine) -> Option<&LogLine> {
+        self.complaints.before(line)
+    }
+
+    /// The upstream of a line.
+    pub(super) fn upstream(&self, line: &LogLine) -> Option<Upstream> {
+        let unix = line.upstream.as_ref().is_some_and(|upstream| upstream.contains("unix:"));
+        let known = self.paths.iter().filter(|_| unix).map(|path| Upstream::Unix(path.clone()));
+        known.into_iter().find(|path| log::fits(line, path)).or_else(|| log::upstream_address(line))
+    }
+
+    /// Forgets what is too old, once a second.
+    pub(super) fn expire(&mut self, now: Nanos) {
+        if now < self.cleaned + SECOND {
+            return;
+        }
+        self.cleaned = now;
+        self.open.retain(|_, open| {
+            while open.pop_front_if(|open| open.at + AFTER < now).is_some() {}
+            !open.is_empty()
+        });
+        self.healthy.expire(now);
+    }
+
+    fn key(&self, line: &LogLine) -> Key {
+        (line.worker.unwrap_or_default(), self.upstream(line))
+    }
+
+    fn remember(&mut self, upstream: Option<&Upstream>) {
+        if let Some(Upstream::Unix(path)) = upstream
+            && self.paths.len() < KEYS
+            && !self.paths.contains(path)
+        {
+            self.paths.insert(path.clone());
+        }
+    }
+
+    /// The failure that a line belongs to: the first that it fits best.
+    fn best(&self, key: &Key, line: &LogLine, kind: Kind) -> Option<AttemptId> {
+        if key.1.is_none() {
+            return self.only(key.0, line, kind);
+        }
+        let fits = |open: &Open| {
+            Some((open.shape.fits(kind, line).filter(|_| near(open.at, line.at))?, open.at, open.id))
+        };
+        let fitting = self.open.get(key)?.iter().filter_map(fits);
+        fitting.min().map(|(_, _, id)| id)
+    }
+
+    /// The only failure of the worker that a line without an upstream fits.
+    fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
+        let mine = self.open.iter().filter(|((of, _), _)| *of == worker).flat_map(|(_, open)| open);
+        let mut fitting = mine.filter(|open| {
+            near(open.at, line.at) && line.at <= open.at + PROMPT && open.shape.fits(kind, line) == Some(0)
+        });
+        let first = fitting.next()?;
+        fitting.next().is_none().then_some(first.id)
+    }
+
+    fn best_line(&self, key: &Key, at: Nanos, shape: Shape, names: impl Fn(&LogLine) -> bool) -> Option<u64> {
+        let numbers = self.by_key.get(key)?;
+        let fitting = numbers.iter().filter_map(|number| {
+            let Waiting { line, kind, .. } = self.lines.get(number)?;
+            if timeout(*kind) && key.1.is_some() {
+                return None;
+            }
+            let badly = shape.fits(*kind, line).filter(|_| near(at, line.at) && names(line))?;
+            Some((badly, *number))
+        });
+        fitting.min().map(|(_, number)| number)
+    }
+
+    pub(super) fn join(&mut self, key: &Key, id: AttemptId, line: LogLine) {
+        let keys: Vec<Key> = match key {
+            (worker, None) => self.open.keys().filter(|(of, _)| of == worker).cloned().collect(),
+            key => vec![key.clone()],
+        };
+        for key in keys {
+            let Some(open) = self.open.get_mut(&key) else { continue };
+            if let Some(index) = open.iter().position(|open| open.id == id) {
+                open.remove(index);
+            }
+        }
+        self.joined.insert(id, line);
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<Waiting> {
+        let waiting = self.lines.remove(&number)?;
+        if let Some(numbers) = self.by_key.get_mut(&waiting.key) {
+            numbers.remove(&number);
+            if numbers.is_empty() {
+                self.by_key.remove(&waiting.key);
+            }
+        }
+        Some(waiting)
+    }
+}
+
+fn timeout(kind: Kind) -> bool {
+    matches!(kind, Kind::TimedOut(_))
+}
+
+/// A line read at `line` may be about a failure that ended at `ended`.
+pub(super) fn near(ended: Nanos, line: Nanos) -> bool {
+    line + BEFORE >= ended && line <= ended + AFTER
+}

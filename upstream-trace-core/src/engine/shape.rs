@@ -1,0 +1,150 @@
+//! Which words of nginx fit a failure that the kernel side saw.
+
+use crate::case::{Case, MS, SECOND};
+use crate::event::{Attempt, Ended, LogLine, Nanos};
+use crate::log::{Doing, Kind};
+use crate::verdict::Phase;
+
+/// nginx's timers go off that much after their time.
+const TIMER: Nanos = 30 * MS;
+
+/// How an attempt failed, as far as nginx's words depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// `connect()` returned an error.
+    AtOnce,
+    /// No connection came about, and something said so.
+    Refused,
+    /// No connection came about, and nothing came until nginx gave up.
+    Unanswered,
+    /// Something ended the connection.
+    Broken,
+    /// Nothing came until nginx gave up.
+    Silent,
+}
+
+/// The shape of a failure.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent observations, by name")]
+pub(super) struct Shape {
+    way: Way,
+    phase: Phase,
+    errno: Option<i32>,
+    /// Bytes of an answer came.
+    bytes: bool,
+    /// The other side closed in order.
+    closed: bool,
+    /// Something gave nginx an error.
+    failed: bool,
+    /// The silence was one of whole seconds, as timeouts are: more likely nginx's timer than a client that left.
+    timer: bool,
+}
+
+impl Shape {
+    pub(super) fn of(case: &Case<'_>) -> Self {
+        let attempt = &case.attempt;
+        let way = if case.connect.is_some() || attempt.no_local_port {
+            Way::AtOnce
+        } else {
+            match (case.connecting(), case.gave_up()) {
+                (true, false) => Way::Refused,
+                (true, true) => Way::Unanswered,
+                (false, false) => Way::Broken,
+                (false, true) => Way::Silent,
+            }
+        };
+        let last = attempt.last_send.max(attempt.last_recv).unwrap_or(attempt.begun);
+        let silence = attempt.seen.saturating_sub(last);
+        let calls_failed = attempt.send_error || attempt.recv_error;
+        Self {
+            way,
+            phase: case.phase(),
+            errno: case.errno(),
+            bytes: attempt.bytes_received > 0,
+            closed: case.unix() || case.fin_at().is_some(),
+            failed: case.unix() || case.reset_at().is_some() || case.errno().is_some() || calls_failed,
+            timer: silence >= SECOND - TIMER && (silence + MS) % SECOND <= TIMER + MS,
+        }
+    }
+
+    /// nginx's timer, or the client, ended it.
+    pub(super) fn silent(&self) -> bool {
+        matches!(self.way, Way::Unanswered | Way::Silent)
+    }
+
+    /// It looks like a timer.
+    pub(super) fn timer(&self) -> bool {
+        self.timer
+    }
+
+    /// How badly a line fits, 0 for well; `None` if it does not.
+    pub(super) fn fits(&self, kind: Kind, line: &LogLine) -> Option<u8> {
+        let same_errno = self.errno.zip(line.errno).is_none_or(|(seen, said)| seen == said);
+        let fits = match kind {
+            Kind::ConnectAtOnce => self.way == Way::AtOnce && same_errno,
+            Kind::Connect => self.way == Way::Refused || (self.way == Way::Broken && self.failed),
+            Kind::TimedOut(Doing::Connecting) => {
+                let late = self.way == Way::Silent && matches!(self.phase, Phase::Connect | Phase::Idle);
+                self.way == Way::Unanswered || late
+            }
+            Kind::TimedOut(doing) => self.way == Way::Silent && self.stood_at(doing),
+            Kind::Closed => matches!(self.way, Way::Broken | Way::Silent) && self.closed,
+            Kind::Receive | Kind::Send => self.way == Way::Broken && self.failed,
+            Kind::TlsClosed => self.way == Way::Broken,
+            // Words about bytes that nginx has read.
+            Kind::TooBig | Kind::Invalid | Kind::Tls => {
+                matches!(self.way, Way::Broken | Way::Silent) && self.bytes
+            }
+            _ => false,
+        };
+        // A timeout has the errno of nginx's own timer.
+        let badly = !same_errno && !matches!(kind, Kind::TimedOut(_));
+        fits.then_some(u8::from(badly))
+    }
+
+    fn stood_at(&self, doing: Doing) -> bool {
+        match doing {
+            Doing::Connecting => false,
+            Doing::Sending => matches!(self.phase, Phase::Send | Phase::Wait),
+            Doing::Header => matches!(self.phase, Phase::Send | Phase::Wait | Phase::Receive),
+            Doing::Body => self.phase == Phase::Receive,
+            Doing::Tls => self.phase != Phase::Connect,
+            Doing::Tunnel => true,
+        }
+    }
+}
+
+/// The kernel side sees every such failure: a line that names no upstream is most likely about one that it saw.
+pub(super) fn seen_by_kernel(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::ConnectAtOnce
+            | Kind::Connect
+            | Kind::TimedOut(_)
+            | Kind::Closed
+            | Kind::Receive
+            | Kind::Send
+            | Kind::TlsClosed
+    )
+}
+
+/// No attempt belongs to such a line.
+pub(super) fn without_attempt(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::NoLive | Kind::Name | Kind::Files | Kind::Connections | Kind::Bind | Kind::Misconfigured
+    )
+}
+
+/// A line may be about an attempt that looked healthy.
+pub(super) fn healthy_fits(kind: Kind, attempt: &Attempt) -> bool {
+    let bytes = attempt.bytes_received > 0;
+    attempt.established.is_some()
+        && match kind {
+            Kind::TimedOut(_) => attempt.ended == Ended::ClosedByNginx && attempt.fin.is_none(),
+            Kind::Closed | Kind::TlsClosed => attempt.fin.is_some() || attempt.reset.is_some(),
+            Kind::Receive | Kind::Send => attempt.reset.is_some() || attempt.recv_error || attempt.send_error,
+            Kind::TooBig | Kind::Invalid | Kind::Tls => bytes,
+            _ => false,
+        }
+}

@@ -1,0 +1,105 @@
+//! From a failure to what is told of it.
+
+use super::lines::LINE_IDS;
+use super::{Engine, Failed, Outcome, TOLD};
+use crate::case::{Calm, Case};
+use crate::cause;
+use crate::event::{Attempt, AttemptId};
+use crate::evidence;
+use crate::verdict::{Output, Phase, Resolved, Verdict};
+
+impl Engine {
+    pub(super) fn let_go(&mut self, id: AttemptId, out: &mut Vec<Output>) {
+        let Some(failed) = self.held.remove(id) else { return };
+        let recovered = self.retries.recovered(id);
+        let line = self.logs.take(id);
+        let warned = self.warned.remove(&id);
+        let mut case = failed.case();
+        case.log = line.as_ref();
+        self.fill(&mut case);
+        let verdict = verdict(&case, recovered);
+        if let Failed::Ended(attempt) = &failed
+            && self.client_left(attempt, &verdict)
+        {
+            self.logs.left(attempt);
+            self.remember(id, true);
+            if warned {
+                out.push(Output::Resolved(resolved(attempt, Calm::ClientGone)));
+            }
+            return;
+        }
+        let outcome = Outcome::of(&case);
+        self.tell(verdict, outcome, out);
+    }
+
+    /// Counts a failure and tells of it.
+    pub(super) fn tell(&mut self, verdict: Verdict, outcome: Outcome, out: &mut Vec<Output>) {
+        // A name server is no upstream, and without an address there is none to count.
+        if verdict.upstream.is_some() && verdict.phase != Phase::Resolve {
+            self.upstreams.failed(verdict.upstream.as_ref(), verdict.attempt, verdict.at, outcome);
+        }
+        self.logs.counts.joined += u64::from(verdict.log.is_some() && verdict.attempt < LINE_IDS);
+        self.tally.add(&verdict);
+        self.ejected.failed(&verdict);
+        self.remember(verdict.attempt, verdict.recovered);
+        out.push(Output::Failure(verdict));
+    }
+
+    fn remember(&mut self, id: AttemptId, recovered: bool) {
+        self.told.insert(id, recovered);
+        self.told_order.push_back(id);
+        while self.told_order.len() > TOLD {
+            self.told_order.pop_front().and_then(|oldest| self.told.remove(&oldest));
+        }
+    }
+
+    /// Everything that belongs to a case.
+    pub(super) fn fill<'a>(&'a self, case: &mut Case<'a>) {
+        let (id, seen) = (case.attempt.id, case.attempt.seen);
+        self.packets.fill(case);
+        case.enrichment = self.lookups.of(&case.attempt);
+        case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
+        case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
+        case.hooks = &self.hooks;
+        case.lossy = self.losses.touch(&case.attempt);
+        case.slow = self.slow.unwrap_or(case.slow);
+    }
+}
+
+pub(super) fn resolved(attempt: &Attempt, calm: Calm) -> Resolved {
+    Resolved { attempt: attempt.id, at: attempt.seen, upstream: attempt.upstream.clone(), how: calm.name() }
+}
+
+pub(super) fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
+    let (found, finding) = cause::judge(case);
+    let attempt = &case.attempt;
+    // What is recorded then is about the request before.
+    let dead = case.dead_in_pool();
+    Verdict {
+        attempt: attempt.id,
+        at: attempt.seen,
+        since: case.since(),
+        worker: attempt.worker,
+        upstream: attempt.upstream.clone(),
+        transport: case.transport(),
+        local: attempt.local.map(|local| local.to_string()),
+        phase: case.phase(),
+        cause: found.id,
+        reason: found.reason,
+        category: found.reason.and_then(cause::category),
+        confidence: finding.confidence,
+        alternatives: finding.alternatives,
+        errno: case.errno(),
+        status: case.status(),
+        recovered,
+        reused: attempt.reused || dead,
+        bytes_sent: if dead { 0 } else { attempt.bytes_sent },
+        bytes_received: if dead { 0 } else { attempt.bytes_received },
+        evidence: evidence::of(case),
+        summary: finding.summary,
+        fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
+        log: case.log.cloned(),
+        name: case.unresolved().map(str::to_owned),
+        because: case.because.clone(),
+    }
+}
