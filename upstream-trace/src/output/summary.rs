@@ -118,7 +118,7 @@ impl Page {
 
 fn headline(summary: &Summary) -> String {
     let time = number::duration(summary.duration);
-    let requests: u64 = summary.upstreams.iter().map(|one| one.requests).sum();
+    let requests = summary.upstreams.iter().fold(0_u64, |sum, one| sum.saturating_add(one.requests));
     let (attempts, requests) = (plural(summary.attempts, "attempt"), plural(requests, "request"));
     let known = summary.upstreams.iter().filter(|one| one.upstream.is_some()).count();
     let more = if known < summary.upstreams.len() { "more than " } else { "" };
