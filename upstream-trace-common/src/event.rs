@@ -32,6 +32,9 @@ pub enum EventKind {
     RetryAnswered = 10,
     /// A [`RetryEvent`] whose `failed` is an attempt that was reported to be in trouble: its answer has begun.
     Answered = 11,
+    /// A [`RetryEvent`] whose `failed` is an attempt that nginx gave up: it closed a client that had gone away next.
+    /// Only for attempts whose client is not known.
+    ClientGone = 12,
 }
 
 impl EventKind {
@@ -50,6 +53,7 @@ impl EventKind {
             9 => Self::RetryStarted,
             10 => Self::RetryAnswered,
             11 => Self::Answered,
+            12 => Self::ClientGone,
             _ => return None,
         })
     }

@@ -1,6 +1,6 @@
 //! The end of an attempt.
 
-use upstream_trace_common::{End, EventKind, FdKey, Record, StepKind, Worker, flags, stats};
+use upstream_trace_common::{End, EventKind, FdKey, Record, RetryEvent, StepKind, Worker, flags, stats};
 
 use crate::classify::{self, Fate};
 use crate::emit;
@@ -120,12 +120,25 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut W
     }
 }
 
-/// A watched process closed another socket: a client of the answer that stalled?
+/// A watched process closed another socket, which was in this state: does that explain the attempt that it has just
+/// given up?
 #[inline(never)]
 pub fn client_closed(sk: u64, old_state: u8, tgid: u32) {
     let Some(worker) = record::worker(tgid) else { return };
     // SAFETY: map values.
     unsafe {
+        let armed = (*worker).armed;
+        if armed != 0 && (*worker).armed_client == 0 && old_state != TCP_ESTABLISHED {
+            let now = emit::now();
+            (*worker).armed = 0;
+            if now.wrapping_sub((*worker).armed_ns) < CUT_NS {
+                emit::event::<RetryEvent>(EventKind::ClientGone, tgid, now, |event| {
+                    (*event).failed = armed;
+                    (*event).retry = 0;
+                });
+            }
+            return;
+        }
         if (*worker).parked_client != sk || sk == 0 {
             return;
         }

@@ -51,6 +51,17 @@ fn sample(at: Nanos, established: Nanos, answer: Nanos) -> Event {
 }
 
 #[test]
+fn a_client_that_left_explains_what_looked_like_a_timeout() {
+    let mut engine = Engine::new();
+    let mut gave_up = unanswered_request();
+    gave_up.ended = Ended::ClosedByNginx;
+    engine.on(&Event::End(gave_up.clone()));
+    let out = engine.on(&Event::ClientGone { at: gave_up.seen, attempt: gave_up.id });
+    assert!(matches!(&out[..], [Output::Resolved(Resolved { how: "client-gone", .. })]), "{out:?}");
+    assert!(engine.finish().is_empty());
+}
+
+#[test]
 fn a_failure_is_held_for_its_retry_and_then_told_once() {
     let mut engine = Engine::new();
     let attempt = refused();

@@ -59,6 +59,10 @@ impl Decoder<'_> {
                 let answered: RetryEvent = read(bytes)?;
                 Event::Answered { at: header.now_ns, attempt: answered.failed }
             }
+            EventKind::ClientGone => {
+                let gone: RetryEvent = read(bytes)?;
+                Event::ClientGone { at: header.now_ns, attempt: gone.failed }
+            }
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
                 return Some(Message::Process(kind, read(bytes)?));
             }
