@@ -27,17 +27,18 @@ pub(super) struct Silence {
 pub(super) fn align(lines: &[Nanos], paired: usize, failures: &[Silence], late: bool) -> Vec<(usize, usize)> {
     let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Vec::new() };
     let mut places: Vec<_> = (0..failures.len()).collect();
-    let timely = |at: &usize| failures[*at].at <= last + SLACK;
+    let timely = |at: &usize| failures[*at].at <= last.saturating_add(SLACK);
     let mut chosen: Vec<_> = places.iter().copied().filter(timely).filter(|at| failures[*at].timer).collect();
     if chosen.len() < paired {
-        let near = |at: &usize| failures[*at].timer || late || failures[*at].at + NEAR >= *first;
+        let near =
+            |at: &usize| failures[*at].timer || late || failures[*at].at.saturating_add(NEAR) >= *first;
         chosen = places.iter().copied().filter(timely).filter(near).collect();
     }
     if chosen.len() < paired {
-        places.retain(|at| !timely(at) && failures[*at].at <= last + BEFORE);
+        places.retain(|at| !timely(at) && failures[*at].at <= last.saturating_add(BEFORE));
         chosen.extend(places.into_iter().take(paired - chosen.len()));
     }
-    let stale = chosen.iter().take_while(|at| failures[**at].at + STALE < *first).count();
+    let stale = chosen.iter().take_while(|at| failures[**at].at.saturating_add(STALE) < *first).count();
     let extra = chosen.len().saturating_sub(lines.len()).min(stale);
     chosen.into_iter().skip(extra).take(paired).enumerate().collect()
 }

@@ -32,7 +32,7 @@ impl Complaints {
     /// The complaint that came before a line.
     pub(super) fn before(&self, line: &LogLine) -> Option<&LogLine> {
         let complaint = self.latest.get(&line.worker?)?;
-        (complaint.at <= line.at && line.at <= complaint.at + FRESH).then_some(complaint)
+        (complaint.at <= line.at && line.at <= complaint.at.saturating_add(FRESH)).then_some(complaint)
     }
 
     pub(super) fn forget(&mut self, worker: u32) {

@@ -50,8 +50,9 @@ impl Ejected {
         let server =
             |failure: &Failure| worker(failure) && failure.server.is_some() && failure.server == line.server;
         for window in WINDOWS {
-            let lately =
-                |failure: &&Failure| failure.at <= line.at + SECOND && failure.at + window >= line.at;
+            let lately = |failure: &&Failure| {
+                failure.at <= line.at.saturating_add(SECOND) && failure.at.saturating_add(window) >= line.at
+            };
             let scopes: [&dyn Fn(&Failure) -> bool; 3] = [&server, &worker, &|_| true];
             for scope in scopes {
                 let causes = count(self.recent.iter().filter(lately).filter(|failure| scope(failure)));

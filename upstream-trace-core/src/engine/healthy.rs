@@ -34,7 +34,7 @@ impl Healthy {
     pub(super) fn take(&mut self, key: &Key, kind: Kind, at: Nanos) -> Option<Box<Attempt>> {
         let kept = self.by_key.get_mut(key)?;
         let mut fitting = kept.iter().enumerate().filter(|(_, (attempt, until))| {
-            attempt.seen <= at + BEFORE && at <= *until && healthy_fits(kind, attempt)
+            attempt.seen <= at.saturating_add(BEFORE) && at <= *until && healthy_fits(kind, attempt)
         });
         let (index, _) = fitting.next()?;
         if fitting.next().is_some() {
@@ -46,7 +46,7 @@ impl Healthy {
     pub(super) fn expire(&mut self, now: Nanos) {
         self.by_key.retain(|_, kept| {
             // A line waits for a moment before it looks here.
-            while kept.pop_front_if(|(_, until)| *until + 10 * BEFORE < now).is_some() {}
+            while kept.pop_front_if(|(_, until)| until.saturating_add(10 * BEFORE) < now).is_some() {}
             !kept.is_empty()
         });
     }

@@ -21,7 +21,7 @@ impl Engine {
     /// A failure that is held need not wait for its line any longer; one that was told of needs it no more.
     fn line_came(&mut self, id: AttemptId) {
         match self.held.ended(id) {
-            Some(ended) => self.held.postpone(id, ended + RETRY_STARTS),
+            Some(ended) => self.held.postpone(id, ended.saturating_add(RETRY_STARTS)),
             None => drop(self.logs.take(id)),
         }
     }
@@ -37,7 +37,7 @@ impl Engine {
     /// A failure whose line is still to be expected.
     pub(super) fn awaits_line(&self, id: AttemptId, ended: Nanos, now: Nanos) -> bool {
         let worker = self.held.worker(id).unwrap_or_default();
-        now < ended + LINE_COMES && !self.logs.ready(id, worker)
+        now < ended.saturating_add(LINE_COMES) && !self.logs.ready(id, worker)
     }
 
     /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left.
@@ -46,15 +46,20 @@ impl Engine {
             && matches!(verdict.cause, "slow-response" | "slow-body")
             && attempt.ended == Ended::ClosedByNginx
             && self.logs.followed(attempt.worker)
-            && self.now >= attempt.seen + LINE_COMES
+            && self.now >= attempt.seen.saturating_add(LINE_COMES)
             && !self.retries.retried(attempt.id)
+    }
+
+    /// Joins lines whose moment has passed.
+    pub(super) fn settle_lines(&mut self, until: Nanos) {
+        for id in self.logs.settle(until) {
+            self.line_came(id);
+        }
     }
 
     /// Tells of the lines for which no failure came.
     pub(super) fn tell_lines(&mut self, until: Nanos, out: &mut Vec<Output>) {
-        for id in self.logs.settle(until) {
-            self.line_came(id);
-        }
+        self.settle_lines(until);
         loop {
             let (found, waiting) = self.logs.due(until);
             for id in found {

@@ -110,7 +110,7 @@ impl Logs {
         self.next += 1;
         let number = self.next;
         let now = line.at.max(now);
-        let (settles, due) = (now + SETTLES, now + ALONE);
+        let (settles, due) = (now.saturating_add(SETTLES), now.saturating_add(ALONE));
         self.waiting.push_back(number);
         if !without_attempt(kind) {
             self.by_key.entry(key.clone()).or_default().insert(number);
@@ -158,7 +158,7 @@ impl Logs {
     /// An attempt that ended well, as far as was seen.
     pub(super) fn ended_well(&mut self, attempt: &Attempt) {
         self.remember(attempt.upstream.as_ref());
-        self.healthy.keep(attempt, attempt.seen + ALONE);
+        self.healthy.keep(attempt, attempt.seen.saturating_add(ALONE));
     }
 
     /// An attempt that is taken for one whose client left, since no line came.
@@ -166,7 +166,7 @@ impl Logs {
         if let Some(open) = self.open.get_mut(&(attempt.worker, attempt.upstream.clone())) {
             open.retain(|open| open.id != attempt.id);
         }
-        self.healthy.keep(attempt, attempt.seen + AFTER);
+        self.healthy.keep(attempt, attempt.seen.saturating_add(AFTER));
     }
 
     /// A failure has its line, or none is to be expected.
@@ -224,12 +224,12 @@ impl Logs {
 
     /// Forgets what is too old, once a second.
     pub(super) fn expire(&mut self, now: Nanos) {
-        if now < self.cleaned + SECOND {
+        if now < self.cleaned.saturating_add(SECOND) {
             return;
         }
         self.cleaned = now;
         self.open.retain(|_, open| {
-            while open.pop_front_if(|open| open.at + AFTER < now).is_some() {}
+            while open.pop_front_if(|open| open.at.saturating_add(AFTER) < now).is_some() {}
             !open.is_empty()
         });
         self.healthy.expire(now);
@@ -264,7 +264,9 @@ impl Logs {
     fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
         let mine = self.open.iter().filter(|((of, _), _)| *of == worker).flat_map(|(_, open)| open);
         let mut fitting = mine.filter(|open| {
-            near(open.at, line.at) && line.at <= open.at + PROMPT && open.shape.fits(kind, line) == Some(0)
+            near(open.at, line.at)
+                && line.at <= open.at.saturating_add(PROMPT)
+                && open.shape.fits(kind, line) == Some(0)
         });
         let first = fitting.next()?;
         fitting.next().is_none().then_some(first.id)
@@ -315,5 +317,5 @@ fn timeout(kind: Kind) -> bool {
 
 /// A line read at `line` may be about a failure that ended at `ended`.
 pub(super) fn near(ended: Nanos, line: Nanos) -> bool {
-    line + BEFORE >= ended && line <= ended + AFTER
+    line.saturating_add(BEFORE) >= ended && line <= ended.saturating_add(AFTER)
 }

@@ -130,6 +130,7 @@ impl Engine {
     pub fn finish(&mut self) -> Vec<Output> {
         let mut out = Vec::new();
         self.settle(Nanos::MAX, &mut out);
+        self.settle_lines(Nanos::MAX);
         while let Some(id) = self.held.oldest() {
             self.let_go(id, &mut out);
         }

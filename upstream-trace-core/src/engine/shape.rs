@@ -63,7 +63,7 @@ impl Shape {
             bytes: attempt.bytes_received > 0,
             closed: case.unix() || case.fin_at().is_some(),
             failed: case.unix() || case.reset_at().is_some() || case.errno().is_some() || calls_failed,
-            timer: silence >= SECOND - TIMER && (silence + MS) % SECOND <= TIMER + MS,
+            timer: silence >= SECOND - TIMER && silence.saturating_add(MS) % SECOND <= TIMER + MS,
         }
     }
 

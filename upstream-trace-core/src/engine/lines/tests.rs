@@ -122,6 +122,13 @@ fn a_failure_waits_for_its_line_only_if_the_log_is_read_and_never_longer_than_a_
 }
 
 #[test]
+fn at_the_end_lines_settle_at_once() {
+    let mut engine = followed();
+    feed(&mut engine, [end(unanswered_request(), 1, AT), said(HEADER, 5, AT + MS)]);
+    assert_eq!(told(&engine.finish()), [(1, "slow-response", Some(5))]);
+}
+
+#[test]
 fn in_order_and_apart_by_worker_and_class() {
     let mut engine = followed();
     let mut out = feed(
