@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Direction};
 use crate::errno;
-use crate::event::{Fact, Moment, Nanos, PacketDrop, Route, Step};
+use crate::event::{Fact, MatchedRule, Moment, Nanos, PacketDrop, Route, Rules, Step};
 use crate::verdict::Evidence;
 
 /// Everything known about a case that verdicts rest on.
@@ -131,7 +131,29 @@ fn of_drop(case: &Case<'_>, packet: &PacketDrop, elsewhere: bool) -> Entry {
         "function": packet.function,
         "netns": elsewhere.then_some(packet.netns),
     });
-    entry(packet.at, "dropped", details)
+    let mut entry = entry(packet.at, "dropped", details);
+    if let Some(rules) = case.rules_of(packet) {
+        entry.2.extend(of_rules(rules));
+    }
+    entry
+}
+
+/// Chain, rule and handle of the one that did it; several under `one_of`.
+fn of_rules(rules: &Rules) -> Map<String, Value> {
+    let named = |rule: &MatchedRule| {
+        let text = rule.text.clone().filter(|_| !rule.policy);
+        entry(0, "", json!({"chain": rule.place(), "rule": text, "handle": rule.handle, "policy": rule.policy.then_some("drop")}))
+            .2
+    };
+    let details = match rules.rules.as_slice() {
+        [rule] if rule.certain => return named(rule),
+        [] => json!({
+            "chains": (!rules.chains.is_empty()).then_some(&rules.chains),
+            "ruleset": rules.unread,
+        }),
+        several => json!({"one_of": several.iter().map(named).collect::<Vec<_>>()}),
+    };
+    entry(0, "", details).2
 }
 
 fn from_connect(case: &Case<'_>, all: &mut Vec<Entry>) {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use crate::case::{Case, MS, SECOND};
 use crate::cause;
 use crate::event::{
-    Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, LogLine, Moment, Nanos, Netfilter, PacketDrop,
-    PacketTuple, Socket, Step, Upstream,
+    Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, LogLine, MatchedRule, Moment, Nanos,
+    Netfilter, PacketDrop, PacketTuple, Rules, Socket, Step, Upstream,
 };
 use crate::log;
 use crate::verdict::Confidence;
@@ -148,6 +148,36 @@ pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
             by: by.to_owned(),
             family: Some("inet".to_owned()),
         }),
+    }
+}
+
+/// What the ruleset says of [`netfilter_drop`]`("output", "nft")`.
+pub(crate) fn rules(rules: Vec<MatchedRule>) -> Rules {
+    Rules {
+        at: BEGUN + MS,
+        netns: 7,
+        hook: "output".to_owned(),
+        by: "nft".to_owned(),
+        tuple: PacketTuple { src: local(), dst: remote() },
+        tcp_flags: 2,
+        attempt: Some(1),
+        rules,
+        chains: Vec::new(),
+        complete: true,
+        unread: None,
+    }
+}
+
+/// Rule 7 of a chain of table `inet filter`.
+pub(crate) fn matched(chain: &str, text: &str, certain: bool) -> MatchedRule {
+    MatchedRule {
+        family: "inet".to_owned(),
+        table: "filter".to_owned(),
+        chain: chain.to_owned(),
+        handle: Some(7),
+        text: Some(text.to_owned()),
+        policy: false,
+        certain,
     }
 }
 

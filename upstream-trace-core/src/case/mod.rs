@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::event::{
-    Attempt, AttemptId, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, PacketDrop, ResetSent, Socket,
-    Step, Transport, Upstream,
+    Attempt, AttemptId, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, PacketDrop, ResetSent, Rules,
+    Socket, Step, Transport, Upstream,
 };
 
 pub use context::{OtherPort, Siblings};
@@ -36,6 +36,8 @@ pub struct Case<'a> {
     pub drops: Vec<&'a PacketDrop>,
     /// Packets of it that were dropped in other network namespaces of this machine.
     pub drops_elsewhere: Vec<&'a PacketDrop>,
+    /// What the firewall's ruleset says of those.
+    pub rules: Vec<&'a Rules>,
     /// Resets that this machine's kernel sent in answer to its packets.
     pub resets: Vec<&'a ResetSent>,
     /// What was looked up, if fresh.
@@ -79,6 +81,7 @@ impl<'a> Case<'a> {
             connect,
             drops: Vec::new(),
             drops_elsewhere: Vec::new(),
+            rules: Vec::new(),
             resets: Vec::new(),
             enrichment: None,
             siblings: Siblings::default(),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Case, MS};
-use crate::event::{PacketDrop, Step, Upstream};
+use crate::event::{PacketDrop, Rules, Step, Upstream};
 
 /// Which way a packet went, seen from nginx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,18 @@ impl Case<'_> {
     #[must_use]
     pub fn drop_where(&self, fits: impl Fn(&PacketDrop) -> bool) -> Option<&PacketDrop> {
         self.drops.iter().copied().find(|packet| fits(packet))
+    }
+
+    /// What the firewall's ruleset says of a packet.
+    #[must_use]
+    pub fn rules_of(&self, packet: &PacketDrop) -> Option<&Rules> {
+        let netfilter = packet.netfilter.as_ref()?;
+        self.rules.iter().copied().find(|rules| {
+            rules.netns == packet.netns
+                && Some(&rules.hook) == netfilter.hook.as_ref()
+                && rules.by == netfilter.by
+                && rules.tcp_flags == packet.tcp_flags
+        })
     }
 
     /// The kernel of this machine said, on the origin's side, that the accept queue is full.

@@ -1,6 +1,6 @@
 //! A firewall on this host dropped packets of the connection.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, rule};
 use crate::case::{Case, Direction, MS, SECOND};
 use crate::errno::EPERM;
 use crate::event::{PacketDrop, Step};
@@ -64,23 +64,25 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
-    let (target, place) = (case.target(), place(packet));
+    let (target, place) = (case.target(), place(packet) + &rule::who(case, packet));
     let way = match case.direction(packet) {
         Direction::Out => format!("the packets to {target}"),
         Direction::In => format!("the answer of {target}"),
     };
-    let fix = format!(
-        "`nft list ruleset` or `iptables -vnL`: find and change the rule for {} port {}.",
-        case.host(),
-        case.port()
-    );
+    let fix = rule::fix(case, packet).unwrap_or_else(|| {
+        format!(
+            "`nft list ruleset` or `iptables -vnL`: find and change the rule for {} port {}.",
+            case.host(),
+            case.port()
+        )
+    });
     match packet.reason.as_str() {
         "IP_RPFILTER" => Finding::proven(format!(
             "This host's reverse-path filter dropped {way}: it came in by another interface than the route back."
         ))
         .fix(format!("`ip route get {}`; mend the asymmetric route, or set net.ipv4.conf.IFACE.rp_filter=2.", case.host())),
         "NETFILTER_DROP" if leaving(packet) && case.retransmits_left() > 0 => {
-            Finding::likely(format!("This host's firewall dropped some of {way}{place}; others left and nothing came back."))
+            Finding::likely(format!("This host's firewall dropped some of {way}{place}. Others left and nothing came back."))
                 .or(&["firewall-drop-remote"])
                 .fix(fix)
         }

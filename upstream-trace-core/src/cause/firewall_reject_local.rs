@@ -1,7 +1,7 @@
 //! A firewall rule on this host rejected the connection.
 
 use super::firewall_drop_local::place;
-use super::{Cause, Finding};
+use super::{Cause, Finding, rule};
 use crate::case::{Case, Direction, MS, SECOND};
 use crate::errno::{self, EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH};
 
@@ -32,7 +32,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             && answered_at_once(case, packet.at)
     });
     if let Some(packet) = rejected {
-        let place = place(packet);
+        let place = place(packet) + &rule::who(case, packet);
+        let fix = rule::fix(case, packet).unwrap_or(fix);
         let error =
             case.errno().map(|errno| format!(": nginx got {}", errno::text(errno))).unwrap_or_default();
         return Some(

@@ -32,6 +32,7 @@ mod ports_exhausted;
 mod premature_close;
 mod request_rejected_early;
 mod reset_by_backend;
+mod rule;
 mod slow_body;
 mod slow_response;
 mod slow_tls_handshake;

@@ -105,6 +105,7 @@ impl Engine {
             Event::ConnectError(error) => self.on_connect_error(error, &mut out),
             Event::Drop(packet) => self.packets.dropped(packet),
             Event::ResetSent(reset) => self.packets.reset_sent(reset),
+            Event::Rules(rules) => self.packets.ruled(rules),
             Event::RetryStarted { failed, retry, .. } => self.retries.link(*failed, *retry),
             Event::RetryAnswered { failed, retry, .. } => self.on_answer(*failed, *retry, &mut out),
             Event::Answered { at, attempt } => self.on_answered(*attempt, *at, &mut out),

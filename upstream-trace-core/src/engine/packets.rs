@@ -1,15 +1,17 @@
 //! Dropped packets and resets, kept until the attempt that they belong to is judged.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::case::{Case, Direction, MS, SECOND};
-use crate::event::{AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Upstream};
+use crate::event::{AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, Upstream};
 
 /// Packets kept in all; the oldest make room.
 const KEPT: usize = 16_384;
 /// Packets kept per attempt or tuple; further ones of a storm say nothing new.
 const PER_KEY: usize = 16;
+/// Answers of rulesets kept; beyond that all are forgotten.
+const RULES: usize = 1_024;
 /// Longer than the kernel tries to connect.
 const KEPT_FOR: Nanos = 130 * SECOND;
 /// How far a packet's time may lie outside its attempt's: events arrive from several CPUs.
@@ -33,6 +35,9 @@ impl Key {
     }
 }
 
+/// For which packets a ruleset says the same: namespace, hook, program, flags, the upstream, the other end's address.
+type Alike = (u32, String, String, u8, SocketAddr, IpAddr);
+
 #[derive(Debug)]
 enum Packet {
     Dropped(PacketDrop),
@@ -53,6 +58,7 @@ impl Packet {
 pub(super) struct Packets {
     by_key: HashMap<Key, VecDeque<Packet>>,
     in_order: VecDeque<(Nanos, Key)>,
+    rules: HashMap<Alike, Rules>,
 }
 
 impl Packets {
@@ -65,6 +71,29 @@ impl Packets {
 
     pub(super) fn reset_sent(&mut self, reset: &ResetSent) {
         self.keep(Key::ends(reset.tuple), Packet::Reset(reset.clone()));
+    }
+
+    /// Keeps what a ruleset says, for either end being the upstream.
+    pub(super) fn ruled(&mut self, rules: &Rules) {
+        if self.rules.len() + 2 > RULES {
+            self.rules.clear();
+        }
+        let PacketTuple { src, dst } = rules.tuple;
+        for (upstream, other) in [(dst, src), (src, dst)] {
+            let (hook, by) = (rules.hook.clone(), rules.by.clone());
+            let key = (rules.netns, hook, by, rules.tcp_flags, upstream, other.ip());
+            self.rules.insert(key, rules.clone());
+        }
+    }
+
+    fn rules_of(&self, case: &Case<'_>, packet: &PacketDrop) -> Option<&Rules> {
+        let (netfilter, PacketTuple { src, dst }) = (packet.netfilter.as_ref()?, packet.tuple?);
+        let (upstream, other) = match case.direction(packet) {
+            Direction::Out => (dst, src),
+            Direction::In => (src, dst),
+        };
+        let (hook, by) = (netfilter.hook.clone()?, netfilter.by.clone());
+        self.rules.get(&(packet.netns, hook, by, packet.tcp_flags, upstream, other.ip()))
     }
 
     fn keep(&mut self, key: Key, packet: Packet) {
@@ -122,6 +151,10 @@ impl Packets {
         }
         case.drops.sort_by_key(|packet| packet.at);
         case.drops_elsewhere.sort_by_key(|packet| packet.at);
+        let packets = case.drops.iter().chain(&case.drops_elsewhere);
+        let mut rules: Vec<_> = packets.filter_map(|packet| self.rules_of(case, packet)).collect();
+        rules.dedup();
+        case.rules = rules;
     }
 }
 
@@ -142,7 +175,7 @@ fn here(case: &Case<'_>, packet: &PacketDrop, netns: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{BEGUN, netfilter_drop, unanswered_syn};
+    use crate::testkit::{BEGUN, matched, netfilter_drop, rules, unanswered_syn};
 
     #[test]
     fn packets_without_a_socket_are_found_by_their_ends_in_both_directions() {
@@ -174,6 +207,30 @@ mod tests {
                 (usize::from(here), usize::from(!here))
             );
         }
+    }
+
+    #[test]
+    fn what_a_ruleset_says_of_one_packet_holds_for_those_alike() {
+        let mut attempt = unanswered_syn();
+        attempt.id = 2;
+        let mut packets = Packets::default();
+        packets.ruled(&rules(vec![matched("output", "drop", true)]));
+        let later =
+            PacketTuple { src: "10.0.0.1:50000".parse().expect("an address"), ..rules(Vec::new()).tuple };
+        let alike = PacketDrop { attempt: Some(2), tuple: Some(later), ..netfilter_drop("output", "nft") };
+        let other_hook = PacketDrop { attempt: Some(2), ..netfilter_drop("input", "nft") };
+        let other_flags = PacketDrop { tcp_flags: 0x18, ..alike.clone() };
+        for packet in [&alike, &other_hook, &other_flags] {
+            packets.dropped(packet);
+        }
+        let mut case = Case::of_attempt(&attempt);
+        packets.fill(&mut case);
+        let known: Vec<_> = case.drops.iter().map(|packet| case.rules_of(packet).is_some()).collect();
+        assert_eq!(known, [true, false, false]);
+        let evidence = crate::evidence::of(&case);
+        let named = evidence.iter().find(|e| e.details.contains_key("chain")).expect("the rule");
+        assert_eq!(named.details["chain"], "inet filter output");
+        assert_eq!((&named.details["rule"], &named.details["handle"]), (&"drop".into(), &7.into()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod attempt;
 mod context;
 mod log;
+mod rules;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ pub use context::{
     PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
 };
 pub use log::{LogFollowed, LogLine};
+pub use rules::{MatchedRule, Rules};
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.
 pub type Nanos = u64;
@@ -64,6 +66,8 @@ pub enum Event {
     },
     /// Something looked up on the host because an attempt is in trouble. Comes before the `Trouble` or `End` that it is for.
     Enrichment(Enrichment),
+    /// What the firewall's ruleset says of a dropped packet. Comes after its `Drop`.
+    Rules(Rules),
     /// A line of nginx's error.log.
     Log(LogLine),
     /// Whether the lines of a worker's error.log are read.
@@ -95,6 +99,7 @@ impl Event {
             | Self::Answered { at, .. }
             | Self::Tick { at } => *at,
             Self::Enrichment(e) => e.at,
+            Self::Rules(e) => e.at,
             Self::Log(e) => e.at,
             Self::LogFollowed(e) => e.at,
             Self::Upstream(e) => e.at,

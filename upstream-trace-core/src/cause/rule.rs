@@ -1,0 +1,143 @@
+//! The rule that dropped a packet, in sentences and commands.
+
+use crate::case::Case;
+use crate::event::{MatchedRule, PacketDrop, Rules};
+
+/// Rules that a sentence names; the evidence has all.
+const NAMED: usize = 3;
+
+/// Who did it, to follow the place in a sentence; empty if not known.
+pub(super) fn who(case: &Case<'_>, packet: &PacketDrop) -> String {
+    let Some(rules) = case.rules_of(packet) else { return String::new() };
+    match rules.rules.as_slice() {
+        [] => String::new(),
+        [rule] if rule.certain => format!(", by {}", name(rule)),
+        several => {
+            let mut names: Vec<_> = several.iter().take(NAMED).map(name).collect();
+            if several.len() > NAMED || !rules.complete {
+                names.push("others".to_owned());
+            }
+            format!(", by one of: {}", names.join("; "))
+        }
+    }
+}
+
+fn name(rule: &MatchedRule) -> String {
+    let place = rule.place();
+    match &rule.text {
+        _ if rule.policy => format!("the drop policy of chain {place}"),
+        Some(text) => format!("the rule `{text}` of chain {place}"),
+        None => rule.handle.map_or_else(
+            || format!("a rule of chain {place}"),
+            |handle| format!("rule {handle} of chain {place}"),
+        ),
+    }
+}
+
+/// What to do about it; `None` if no rule is known.
+pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
+    let rules = case.rules_of(packet)?;
+    let rule = rules.rules.first()?;
+    if rules.rules.len() > 1 || !rule.certain {
+        let mut shown: Vec<_> = rules.rules.iter().map(|rule| show(rules, rule)).collect();
+        shown.dedup();
+        shown.truncate(NAMED);
+        return Some(format!(
+            "{} shows the rules that may have done it; let packets of {} port {} pass there.",
+            shown.join(", "),
+            case.host(),
+            case.port()
+        ));
+    }
+    Some(format!("First look: {}. {}", show(rules, rule), change(case, rules, rule)))
+}
+
+/// The command that shows the chain.
+fn show(rules: &Rules, rule: &MatchedRule) -> String {
+    let (table, chain) = (word(&rule.table), word(&rule.chain));
+    if rules.by == "iptables" {
+        format!("`{} -t {table} -nvL {chain} --line-numbers`", program(rule))
+    } else {
+        format!("`nft -a list chain {} {table} {chain}`", rule.family)
+    }
+}
+
+fn change(case: &Case<'_>, rules: &Rules, rule: &MatchedRule) -> String {
+    let (table, chain) = (word(&rule.table), word(&rule.chain));
+    let (host, port) = (case.host(), case.port());
+    if rule.policy {
+        return format!("No rule of that chain accepts the packet: add one for {host} port {port}.");
+    }
+    let chain = match rule.handle {
+        Some(handle) if rules.by != "iptables" => {
+            let place = format!("{} {table} {chain} handle {handle}", rule.family);
+            format!("`nft replace rule {place} ...`, or remove it with `nft delete rule {place}`")
+        }
+        _ => format!("`{} -t {table} -R {chain} NUMBER ...`, or remove it with -D", program(rule)),
+    };
+    format!(
+        "If the rule is not meant for {host} port {port}, change it with {chain}; what firewalld, ufw or the like made, change there."
+    )
+}
+
+fn program(rule: &MatchedRule) -> &'static str {
+    if rule.family == "ip6" { "ip6tables" } else { "iptables" }
+}
+
+/// A name, fit for a command that someone may paste into a shell.
+fn word(name: &str) -> &str {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) { name } else { "NAME" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{matched, netfilter_drop, rules, unanswered_syn};
+
+    fn said(rules: &Rules) -> (String, Option<String>) {
+        let (attempt, packet) = (unanswered_syn(), netfilter_drop("output", "nft"));
+        let mut case = Case::of_attempt(&attempt);
+        case.rules.push(rules);
+        (who(&case, &packet), fix(&case, &packet))
+    }
+
+    #[test]
+    fn one_rule_is_named_and_the_way_to_change_it() {
+        let (who, fix) = said(&rules(vec![matched("output", "tcp dport 8080 drop", true)]));
+        assert_eq!(who, ", by the rule `tcp dport 8080 drop` of chain inet filter output");
+        let fix = fix.expect("a fix");
+        assert!(fix.starts_with("First look: `nft -a list chain inet filter output`. "), "{fix}");
+        assert!(fix.contains("`nft delete rule inet filter output handle 7`"), "{fix}");
+    }
+
+    #[test]
+    fn several_rules_are_candidates() {
+        let (who, fix) = said(&rules(vec![matched("output", "a", false), matched("web", "b", false)]));
+        assert_eq!(
+            who,
+            ", by one of: the rule `a` of chain inet filter output; the rule `b` of chain inet filter web"
+        );
+        let fix = fix.expect("a fix");
+        assert!(!fix.contains("delete") && fix.contains("chain inet filter web"), "{fix}");
+    }
+
+    #[test]
+    fn a_policy_is_no_rule() {
+        let policy = MatchedRule { handle: None, text: None, policy: true, ..matched("output", "", true) };
+        let (who, fix) = said(&rules(vec![policy]));
+        assert_eq!(who, ", by the drop policy of chain inet filter output");
+        assert!(fix.expect("a fix").contains("add one for 10.0.0.2 port 8080"));
+    }
+
+    #[test]
+    fn nothing_known_nothing_said() {
+        assert_eq!(said(&rules(Vec::new())), (String::new(), None));
+    }
+
+    #[test]
+    fn a_name_that_a_shell_would_run_is_not_put_into_a_command() {
+        let (_, fix) = said(&rules(vec![matched("$(reboot)", "drop", true)]));
+        assert!(!fix.expect("a fix").contains("reboot"));
+    }
+}
