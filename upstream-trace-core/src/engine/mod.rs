@@ -13,6 +13,7 @@ mod logs;
 mod lookups;
 mod losses;
 mod notes;
+mod origins;
 mod packets;
 mod percentiles;
 mod queue;
@@ -35,6 +36,7 @@ use logs::{LINE_COMES, Logs};
 use lookups::Lookups;
 use losses::Losses;
 use notes::Notes;
+use origins::Origins;
 use packets::Packets;
 use queue::{Failed, Queue};
 use retries::Retries;
@@ -71,6 +73,7 @@ pub struct Engine {
     told_order: VecDeque<AttemptId>,
     retries: Retries,
     packets: Packets,
+    origins: Origins,
     lookups: Lookups,
     upstreams: Upstreams,
     losses: Losses,
@@ -106,9 +109,11 @@ impl Engine {
             Event::Drop(packet) => self.packets.dropped(packet),
             Event::ResetSent(reset) => self.packets.reset_sent(reset),
             Event::Rules(rules) => self.packets.ruled(rules),
+            Event::OriginExit(exit) => self.origins.exited(exit),
             Event::RetryStarted { failed, retry, .. } => self.retries.link(*failed, *retry),
             Event::RetryAnswered { failed, retry, .. } => self.on_answer(*failed, *retry, &mut out),
             Event::Answered { at, attempt } => self.on_answered(*attempt, *at, &mut out),
+            Event::ClientGone { at, attempt } => self.on_client_gone(*attempt, *at, &mut out),
             Event::Enrichment(found) => self.lookups.keep(found),
             Event::Upstream(sample) => self.upstreams.sample(sample),
             Event::Lost(lost) => {
@@ -233,6 +238,16 @@ impl Engine {
         if trouble.said.is_some() {
             let upstream = trouble.attempt.upstream;
             out.push(Output::Resolved(Resolved { attempt, at, upstream, how: Calm::Answered.name() }));
+        }
+    }
+
+    /// What looked as if nginx had lost patience was a client that left.
+    fn on_client_gone(&mut self, attempt: AttemptId, at: Nanos, out: &mut Vec<Output>) {
+        let Some(Failed::Ended(ended)) = self.held.remove(attempt) else { return };
+        self.logs.left(&ended);
+        if self.warned.remove(&attempt) {
+            let (upstream, how) = (ended.upstream, Calm::ClientGone.name());
+            out.push(Output::Resolved(Resolved { attempt, at, upstream, how }));
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Ended, IcmpError, Moment, Socket, Step, Transport, Upstream};
 pub use context::{
-    ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, PacketDrop,
+    ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, OriginExit, PacketDrop,
     PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
 };
 pub use log::{LogFollowed, LogLine};
@@ -39,6 +39,8 @@ pub enum Event {
     Drop(PacketDrop),
     /// This host's kernel sent a RST for an upstream address: the origin shares the kernel.
     ResetSent(ResetSent),
+    /// A process that serves an upstream on this host ended.
+    OriginExit(OriginExit),
     /// nginx went on to another attempt straight after a failed one.
     RetryStarted {
         /// When.
@@ -59,6 +61,13 @@ pub enum Event {
     },
     /// The answer to an attempt in trouble has begun.
     Answered {
+        /// When.
+        at: Nanos,
+        /// Which attempt.
+        attempt: AttemptId,
+    },
+    /// nginx closed a client that had gone away straight after it gave this attempt up: not a failure.
+    ClientGone {
         /// When.
         at: Nanos,
         /// Which attempt.
@@ -94,9 +103,11 @@ impl Event {
             Self::ConnectError(e) => e.at,
             Self::Drop(e) => e.at,
             Self::ResetSent(e) => e.at,
+            Self::OriginExit(e) => e.at,
             Self::RetryStarted { at, .. }
             | Self::RetryAnswered { at, .. }
             | Self::Answered { at, .. }
+            | Self::ClientGone { at, .. }
             | Self::Tick { at } => *at,
             Self::Enrichment(e) => e.at,
             Self::Rules(e) => e.at,

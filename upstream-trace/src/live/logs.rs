@@ -2,11 +2,12 @@
 
 use std::mem;
 
-use upstream_trace_core::event::Nanos;
+use upstream_trace_core::event::{Event, LogLine, Nanos};
 use upstream_trace_core::verdict::{Note, Output};
 
 use super::Live;
 use crate::logs::Said;
+use crate::nginx::{self, SocketKind, SocketRole};
 
 impl Live {
     /// Takes in what nginx wrote since the last time.
@@ -24,10 +25,42 @@ impl Live {
         logs.finish(&watched, now, &mut |said| self.hear(said, now));
     }
 
+    /// nginx does not say which name server failed it; it holds a socket to each that it asked.
+    fn name_resolver(&self, line: &mut LogLine) {
+        let Some(worker) = line.worker.filter(|_| line.resolver.is_none() && about_names(&line.message))
+        else {
+            return;
+        };
+        let open = nginx::open_sockets(worker).unwrap_or_default();
+        let mut asked: Vec<_> = open
+            .iter()
+            .filter(|socket| socket.role == SocketRole::Resolver)
+            .filter_map(|socket| match &socket.kind {
+                SocketKind::Udp(socket) | SocketKind::Tcp(socket) => Some(socket.remote),
+                SocketKind::Unix { .. } => None,
+            })
+            .collect();
+        asked.sort_unstable();
+        asked.dedup();
+        // Of several nobody can say which one it was.
+        if let [only] = asked[..] {
+            line.resolver = Some(only.to_string());
+        }
+    }
+
     fn hear(&mut self, said: Said, at: Nanos) {
         match said {
-            Said::Event(event) => self.feed(&event),
+            Said::Event(mut event) => {
+                if let Event::Log(line) = &mut *event {
+                    self.name_resolver(line);
+                }
+                self.feed(&event);
+            }
             Said::Note(text) => self.say(&[Output::Note(Note { at, text })]),
         }
     }
+}
+
+fn about_names(message: &str) -> bool {
+    message.contains("could not be resolved")
 }
