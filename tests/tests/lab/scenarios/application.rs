@@ -77,8 +77,8 @@ pub(crate) const ALL: &[Scenario] = &[
         let script = Script::says(b"HTTP/1.1 200 OK\r\nX-Bad\0: yes\r\n\r\n");
         breaks(lab, V4, script, "invalid-response", "upstream sent invalid header")
     }),
-    ("upstream-error-status/502", |lab| passes_on(lab, "502 Bad Gateway", 502)),
-    ("upstream-error-status/504", |lab| passes_on(lab, "504 Gateway Time-out", 504)),
+    ("passed-on/502", |lab| passes_on(lab, "502 Bad Gateway", 502)),
+    ("passed-on/504", |lab| passes_on(lab, "504 Gateway Time-out", 504)),
     ("backend-crashed/loopback", |lab| crashes(lab, "127.0.0.1:8081")),
     ("backend-crashed/unix", |lab| crashes(lab, "unix:app.sock")),
 ];
@@ -145,7 +145,7 @@ fn passes_on(lab: &Lab, answer: &str, status: u16) -> Result<()> {
     world.get("/").status(status);
     world.nginx_is_silent();
     let seen = trace.finish()?;
-    seen.failure("upstream-error-status").upstream(V4).status(status).phase("receive");
+    // Neither the kernel nor error.log tells of the status: no cause may be made up.
     seen.nothing_else();
     Ok(())
 }
