@@ -35,6 +35,8 @@ pub enum EventKind {
     /// A [`RetryEvent`] whose `failed` is an attempt that nginx gave up: it closed a client that had gone away next.
     /// Only for attempts whose client is not known.
     ClientGone = 12,
+    /// An [`OriginExit`]: a process that serves an upstream on this host ended.
+    OriginExit = 13,
 }
 
 impl EventKind {
@@ -54,6 +56,7 @@ impl EventKind {
             10 => Self::RetryAnswered,
             11 => Self::Answered,
             12 => Self::ClientGone,
+            13 => Self::OriginExit,
             _ => return None,
         })
     }
@@ -163,6 +166,20 @@ pub struct ProcessEvent {
     pub exit_code: u32,
 }
 
+/// The end of a process that serves an upstream on this host. Its connections are closed straight afterwards.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OriginExit {
+    /// Common part; `tgid` is the process.
+    pub header: EventHeader,
+    /// The process that user space named: this one, or the one that forked it.
+    pub origin: u32,
+    /// As in [`ProcessEvent`].
+    pub exit_code: u32,
+    /// Name of the process, filled up with zeros.
+    pub comm: [u8; 16],
+}
+
 /// A link between two attempts of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -182,5 +199,6 @@ const _: () = {
     assert!(size_of::<PacketEvent>() == 216);
     assert!(size_of::<ConnectFailed>() == 184);
     assert!(size_of::<ProcessEvent>() == 24);
+    assert!(size_of::<OriginExit>() == 40);
     assert!(size_of::<RetryEvent>() == 32);
 };

@@ -11,8 +11,8 @@ mod record;
 mod user;
 
 pub use event::{
-    Addr, ConnectFailed, EventHeader, EventKind, PACKET_STACK, PacketEvent, ProcessEvent, RetryEvent,
-    UNIX_PATH, UnixPath,
+    Addr, ConnectFailed, EventHeader, EventKind, OriginExit, PACKET_STACK, PacketEvent, ProcessEvent,
+    RetryEvent, UNIX_PATH, UnixPath,
 };
 pub use offsets::{ABSENT, FieldSpec, Offsets};
 pub use record::{
@@ -21,7 +21,7 @@ pub use record::{
 };
 
 /// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Indices into the `STATS` per-CPU array: every attempt is in exactly one of the sums, so that
 /// `ATTEMPTS + ADOPTED = HEALTHY + REPORTED + ABORTED + LOST_RING + live`.
@@ -44,8 +44,10 @@ pub mod stats {
     pub const LOST_EVENTS: u32 = 7;
     /// Attempts towards upstream addresses for which no counter slot was left.
     pub const LOST_SLOTS: u32 = 8;
+    /// Processes of origins that found no room in their table.
+    pub const LOST_ORIGINS: u32 = 9;
     /// How many counters there are.
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
 }
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.

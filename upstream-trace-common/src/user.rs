@@ -1,7 +1,7 @@
 //! Which structures the user side may read from and write to maps.
 
 use crate::{
-    Addr, ConnectFailed, EventHeader, FdKey, Offsets, PacketEvent, ProcessEvent, Record, RetryEvent, Seed,
+    Addr, ConnectFailed, EventHeader, FdKey, Offsets, OriginExit, PacketEvent, ProcessEvent, Record, RetryEvent, Seed,
     SeedKey, UnixPath, UpstreamCounters, Worker,
 };
 
@@ -13,4 +13,4 @@ macro_rules! pod {
 }
 
 pod!(Addr, FdKey, Offsets, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker);
-pod!(ConnectFailed, EventHeader, PacketEvent, ProcessEvent, RetryEvent);
+pod!(ConnectFailed, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);

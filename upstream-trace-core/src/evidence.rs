@@ -14,6 +14,7 @@ pub fn of(case: &Case<'_>) -> Vec<Evidence> {
     let mut all = Vec::new();
     from_trail(case, &mut all);
     from_packets(case, &mut all);
+    from_exits(case, &mut all);
     from_connect(case, &mut all);
     from_socket(case, &mut all);
     from_facts(case, &mut all);
@@ -114,6 +115,15 @@ fn from_packets(case: &Case<'_>, all: &mut Vec<Entry>) {
         let reason = Some(&reset.reason).filter(|reason| !reason.is_empty());
         all.push(entry(reset.at, "reset-sent", json!({"reason": reason, "netns": reset.netns})));
     }
+}
+
+/// Ends of the origin's processes.
+fn from_exits(case: &Case<'_>, all: &mut Vec<Entry>) {
+    all.extend(case.exits.iter().map(|exit| {
+        let process = format!("{}[{}]", exit.name, exit.pid);
+        let details = json!({"process": process, "signal": exit.signal, "status": exit.status});
+        entry(exit.at, "origin-exit", details)
+    }));
 }
 
 fn of_drop(case: &Case<'_>, packet: &PacketDrop, elsewhere: bool) -> Entry {

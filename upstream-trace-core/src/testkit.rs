@@ -6,7 +6,7 @@ use crate::case::{Case, MS, SECOND};
 use crate::cause;
 use crate::event::{
     Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, LogLine, MatchedRule, Moment, Nanos,
-    Netfilter, PacketDrop, PacketTuple, Rules, Socket, Step, Upstream,
+    Netfilter, OriginExit, PacketDrop, PacketTuple, Rules, Socket, Step, Upstream,
 };
 use crate::log;
 use crate::verdict::Confidence;
@@ -178,6 +178,20 @@ pub(crate) fn matched(chain: &str, text: &str, certain: bool) -> MatchedRule {
         text: Some(text.to_owned()),
         policy: false,
         certain,
+    }
+}
+
+/// The only process of the upstream was killed at this time.
+pub(crate) fn origin_killed(at_ms: u64) -> OriginExit {
+    OriginExit {
+        at: BEGUN + at_ms * MS,
+        pid: 4711,
+        name: "app".to_owned(),
+        netns: 7,
+        upstream: Upstream::Tcp(remote()),
+        signal: Some(9),
+        status: None,
+        alone: true,
     }
 }
 

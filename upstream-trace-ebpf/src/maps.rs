@@ -66,3 +66,8 @@ pub static ANY_ANNOUNCED: Array<u64> = Array::with_max_entries(1, 0);
 /// When a packet event without a socket was last sent for a pair of addresses, nanoseconds.
 #[map]
 pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// Processes that serve an upstream on this host; the value is the process that user space named, from which this one
+/// was forked. What does not fit is counted in `LOST_ORIGINS`.
+#[map]
+pub static ORIGINS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);

@@ -1,12 +1,14 @@
-//! nginx's processes: workers come and go with reloads, crashes and binary upgrades.
+//! nginx's processes: workers come and go with reloads, crashes and binary upgrades. And those of the origins on this
+//! host, whose end explains what becomes of their connections.
 
+use aya_ebpf::helpers::bpf_get_current_comm;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{EventKind, ProcessEvent, Worker};
+use upstream_trace_common::{EventKind, OriginExit, ProcessEvent, Worker, stats};
 
 use crate::config::offset;
 use crate::kernel::{self, read};
-use crate::maps::{WATCHED, WORKERS};
+use crate::maps::{ORIGINS, WATCHED, WORKERS};
 use crate::{emit, record};
 
 static NEW: Worker = Worker::ZERO;
@@ -16,6 +18,7 @@ static NEW: Worker = Worker::ZERO;
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     let parent = kernel::current_tgid();
+    origin_forked(parent, &ctx);
     if !record::may_be_watched(parent) || record::worker(parent).is_none() {
         return 0;
     }
@@ -38,6 +41,10 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
     let tgid = kernel::current_tgid();
+    // A helper that an origin runs holds none of its connections.
+    if origin(tgid).is_some_and(|origin| origin != tgid) {
+        let _ = ORIGINS.remove(&tgid);
+    }
     if record::may_be_watched(tgid)
         && let Some(worker) = record::worker(tgid)
     {
@@ -53,10 +60,13 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     let tgid = kernel::current_tgid();
+    let task: u64 = ctx.arg(0);
+    if let Some(origin) = origin(tgid) {
+        origin_ended(tgid, origin, task);
+    }
     if !record::may_be_watched(tgid) || record::worker(tgid).is_none() {
         return 0;
     }
-    let task: u64 = ctx.arg(0);
     if read::<u32>(task, offset!(task_pid)) != Some(tgid) {
         return 0;
     }
@@ -72,6 +82,49 @@ fn send(kind: EventKind, tgid: u32, child: u32, exit_code: u32) {
         unsafe {
             (*event).child = child;
             (*event).exit_code = exit_code;
+        }
+    });
+}
+
+/// The process that user space named and that this one is or was forked from.
+#[inline(always)]
+fn origin(tgid: u32) -> Option<u32> {
+    // SAFETY: a plain copy of the value.
+    unsafe { ORIGINS.get(&tgid) }.copied()
+}
+
+/// Children of an origin serve as it does, unless they run another program.
+#[inline(always)]
+fn origin_forked(parent: u32, ctx: &RawTracePointContext) {
+    let Some(origin) = origin(parent) else { return };
+    let child: u64 = ctx.arg(1);
+    let pid: u32 = read(child, offset!(task_pid)).unwrap_or(0);
+    let tgid: u32 = read(child, offset!(task_tgid)).unwrap_or(0);
+    if tgid != 0 && pid == tgid && ORIGINS.insert(&tgid, &origin, 0).is_err() {
+        emit::count(stats::LOST_ORIGINS, 1);
+    }
+}
+
+/// Only the first thread has the process's exit code, and what it holds open is not closed before it ends.
+#[inline(always)]
+fn origin_ended(tgid: u32, origin: u32, task: u64) {
+    if read::<u32>(task, offset!(task_pid)) != Some(tgid) {
+        return;
+    }
+    let _ = ORIGINS.remove(&tgid);
+    // Without its code the end says nothing.
+    let Some(exit_code) = read::<u32>(task, offset!(task_exit_code)) else { return };
+    // Servers that fork for each connection would send one of these for each.
+    if exit_code == 0 && origin != tgid {
+        return;
+    }
+    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    emit::event::<OriginExit>(EventKind::OriginExit, tgid, emit::now(), |event| {
+        // SAFETY: reserved memory of that type.
+        unsafe {
+            (*event).origin = origin;
+            (*event).exit_code = exit_code;
+            (*event).comm = comm;
         }
     });
 }

@@ -1,6 +1,7 @@
 //! Looks up what surrounds an upstream connection in trouble, seen from nginx's network namespace: the route, the
 //! neighbour, the listener and its queue, connection tracking, the socket file.
 
+mod holders;
 mod owner;
 mod unix_path;
 mod view;
@@ -11,7 +12,9 @@ use std::net::{IpAddr, SocketAddr};
 use upstream_trace_core::event::{Enrichment, Fact, Listener, Nanos, Route, UnixTarget, Upstream};
 
 use crate::netlink::Error;
+use crate::netlink::diag::UnixSocket;
 use crate::netns;
+pub use holders::Holders;
 use owner::Owners;
 use unix_path::SocketFile;
 use view::View;
@@ -59,6 +62,24 @@ impl Enricher {
         let enrichment = Enrichment { at: now, netns, upstream: upstream.clone(), facts };
         self.remember(key, &enrichment);
         Some(enrichment)
+    }
+
+    /// Inode numbers of the sockets that listen for connections from worker `worker_pid` to `upstream`; none if the
+    /// upstream is on another host, or cannot be looked at.
+    pub fn listening(&mut self, worker_pid: u32, netns: u32, upstream: &Upstream, now: Nanos) -> Vec<u32> {
+        let Some(view) = self.view(worker_pid, netns, now) else { return Vec::new() };
+        let found = match upstream {
+            Upstream::Tcp(address) => tcp_listening(view, *address),
+            Upstream::Unix(path) => {
+                let file = unix_path::look(worker_pid, path);
+                unix_listener(view, path, file)
+                    .map(|found| found.map(|socket| socket.inode).into_iter().collect())
+            }
+        };
+        if found.as_ref().is_err_and(Error::is_fatal) {
+            self.views.remove(&netns);
+        }
+        found.unwrap_or_default()
     }
 
     fn remember(&mut self, key: (u32, Upstream), enrichment: &Enrichment) {
@@ -152,6 +173,20 @@ fn tcp_listener(view: &mut View, ip: IpAddr, port: u16, ifindex: u32) -> Result<
     )))
 }
 
+/// All sockets that share the connections to this address, if it is one of this host.
+fn tcp_listening(view: &mut View, address: SocketAddr) -> Result<Vec<u32>, Error> {
+    let scope = if let SocketAddr::V6(address) = address { address.scope_id() } else { 0 };
+    let ip = address.ip().to_canonical();
+    let found = view.routes.route_to(ip, scope)?;
+    if !matches!(found.route, Route::Found { local: true, .. }) {
+        return Ok(Vec::new());
+    }
+    let target = SocketAddr::new(ip, address.port());
+    let Some(chosen) = view.diag.listener_for(target, found.ifindex)? else { return Ok(Vec::new()) };
+    let all = view.diag.listeners(address.port())?.into_iter();
+    Ok(all.filter(|socket| socket.local == chosen.local).map(|socket| socket.inode).collect())
+}
+
 fn unix_facts(view: &mut View, pid: u32, path: &str, facts: &mut Vec<Fact>) -> Result<Listening, Error> {
     let file = unix_path::look(pid, path);
     if let Some(file) = &file {
@@ -160,6 +195,16 @@ fn unix_facts(view: &mut View, pid: u32, path: &str, facts: &mut Vec<Fact>) -> R
     if file.as_ref().is_some_and(|file| file.target != UnixTarget::Socket) {
         return Ok(None);
     }
+    let found = unix_listener(view, path, file)?;
+    Ok(found.map(|socket| {
+        let listener =
+            Listener { queue: socket.rqueue, limit: socket.wqueue, overflows: None, process: None };
+        (socket.inode, listener)
+    }))
+}
+
+/// The socket that listens at this path.
+fn unix_listener(view: &mut View, path: &str, file: Option<SocketFile>) -> Result<Option<UnixSocket>, Error> {
     let sockets = view.diag.unix_sockets(true)?;
     let is_it = |name: Option<&str>, id: Option<(u32, u32)>| match file {
         Some(SocketFile { id: Some(wanted), .. }) if id.is_some() => id == Some(wanted),
@@ -171,9 +216,5 @@ fn unix_facts(view: &mut View, pid: u32, path: &str, facts: &mut Vec<Fact>) -> R
         let mut named = sockets.iter().filter(|socket| socket.stream && socket.name.as_deref() == Some(path));
         named.next().filter(|_| named.next().is_none())
     });
-    Ok(found.map(|socket| {
-        let listener =
-            Listener { queue: socket.rqueue, limit: socket.wqueue, overflows: None, process: None };
-        (socket.inode, listener)
-    }))
+    Ok(found.cloned())
 }

@@ -85,11 +85,11 @@ impl<'lab> World<'lab> {
         in_folder(&self.folder.0, &format!("unix:{name}"))
     }
 
-    /// Where an address belongs: 127.0.0.1, `[::1]` and .1 beside nginx, others in `up`.
+    /// Where an address belongs: 127.0.0.1, `[::1]`, .1 and unix sockets beside nginx, others in `up`.
     #[must_use]
     pub fn home(&self, address: &str) -> &Namespace {
         let beside =
-            ["127.", "[::1]", "10.99.0.1:", "[fd99::1]"].iter().any(|start| address.starts_with(start));
+            ["127.", "[::1]", "10.99.0.1:", "[fd99::1]", "unix:"].iter().any(|start| address.starts_with(start));
         if beside { self.ng() } else { self.up() }
     }
 

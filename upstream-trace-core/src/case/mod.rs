@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::event::{
-    Attempt, AttemptId, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, PacketDrop, ResetSent, Rules,
-    Socket, Step, Transport, Upstream,
+    Attempt, AttemptId, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, OriginExit, PacketDrop,
+    ResetSent, Rules, Socket, Step, Transport, Upstream,
 };
 
 pub use context::{OtherPort, Siblings};
@@ -40,6 +40,8 @@ pub struct Case<'a> {
     pub rules: Vec<&'a Rules>,
     /// Resets that this machine's kernel sent in answer to its packets.
     pub resets: Vec<&'a ResetSent>,
+    /// Processes of the upstream on this host that ended about when the connection did, in order of time.
+    pub exits: Vec<&'a OriginExit>,
     /// What was looked up, if fresh.
     pub enrichment: Option<&'a Enrichment>,
     /// How others fared.
@@ -83,6 +85,7 @@ impl<'a> Case<'a> {
             drops_elsewhere: Vec::new(),
             rules: Vec::new(),
             resets: Vec::new(),
+            exits: Vec::new(),
             enrichment: None,
             siblings: Siblings::default(),
             hooks: &[],

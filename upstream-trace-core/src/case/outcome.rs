@@ -83,6 +83,12 @@ impl Case<'_> {
         self.attempt.fin.or_else(|| self.step(|step| matches!(step, Step::Fin { .. } | Step::Eof)))
     }
 
+    /// When the other side ended it, in order or not.
+    #[must_use]
+    pub fn ended_by_origin(&self) -> Option<Nanos> {
+        self.fin_at().into_iter().chain(self.reset_at()).min()
+    }
+
     /// Nothing came from the other side that ended it: no reset, no close, no ICMP error, no error but a timeout.
     #[must_use]
     pub fn silent(&self) -> bool {

@@ -5,6 +5,7 @@
 
 mod accept_queue_full;
 mod address_unavailable;
+mod backend_crashed;
 mod connect_denied;
 mod connect_slow;
 mod conntrack_full;
@@ -147,6 +148,7 @@ pub const CAUSES: &[Cause] = &[
     connect_slow::CAUSE,
     firewall_drop_remote::CAUSE,
     stale_keepalive::CAUSE,
+    backend_crashed::CAUSE,
     request_rejected_early::CAUSE,
     not_reading::CAUSE,
     premature_close::CAUSE,

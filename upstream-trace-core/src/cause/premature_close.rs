@@ -1,6 +1,6 @@
 //! The origin closed without answering.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, backend_crashed};
 use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 
@@ -13,13 +13,16 @@ pub(super) const CAUSE: Cause = Cause {
             --timeout, php-fpm request_terminate_timeout), it refuses such clients, or it speaks another protocol on \
             that port (TLS, PROXY).",
     told_apart: "A FIN came after the request and nothing before it. On a pooled connection a FIN that came before or \
-                 crossed the request is `stale-keepalive`; a RST is `reset-by-backend`.",
+                 crossed the request is `stale-keepalive`; a RST is `reset-by-backend`. If its process was seen to die, it is `backend-crashed`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` for the \
           OOM killer. If it always happens after the same time, that is a timeout of the application.",
     judge,
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if backend_crashed::crash(case).is_some() {
+        return None;
+    }
     if let Some(summary) = by_words(case) {
         return Some(Finding::proven(summary));
     }

@@ -1,6 +1,6 @@
 //! The origin reset an established connection.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, backend_crashed};
 use crate::case::{Case, MS};
 use crate::errno;
 use crate::log::{Doing, Kind};
@@ -22,6 +22,9 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if backend_crashed::crash(case).is_some() {
+        return None;
+    }
     if let Some(summary) = by_words(case) {
         return Some(Finding::likely(summary).or(&["firewall-reject-remote"]));
     }

@@ -57,6 +57,7 @@ impl Engine {
     pub(super) fn fill<'a>(&'a self, case: &mut Case<'a>) {
         let (id, seen) = (case.attempt.id, case.attempt.seen);
         self.packets.fill(case);
+        self.origins.fill(case);
         case.enrichment = self.lookups.of(&case.attempt);
         case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
         case.siblings.waiting = self.troubles.others_waiting(&case.attempt);

@@ -161,6 +161,31 @@ pub struct ResetSent {
     pub netns: u32,
 }
 
+/// The end of a process that serves an upstream on this host: it listens there, or was forked by one that does. Its
+/// connections are closed after this moment, unless it closed them itself before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginExit {
+    /// When.
+    pub at: Nanos,
+    /// Which process.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// Network namespace of nginx, 0 if not known.
+    pub netns: u32,
+    /// What it served.
+    pub upstream: Upstream,
+    /// Signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Exit status, if it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    /// No other process serves that upstream: all connections there were this one's.
+    #[serde(default)]
+    pub alone: bool,
+}
+
 /// What the routing table of nginx's namespace says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "route", rename_all = "kebab-case")]
@@ -296,7 +321,7 @@ pub struct Lost {
     pub at: Nanos,
     /// How many since `since`.
     pub count: u64,
-    /// `ring-buffer`, `connection-map`, `events`, `upstream-table`.
+    /// `ring-buffer`, `connection-map`, `events`, `upstream-table`, `origin-table`.
     pub place: String,
     /// Since when.
     pub since: Nanos,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Ended, IcmpError, Moment, Socket, Step, Transport, Upstream};
 pub use context::{
-    ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, OriginExit, PacketDrop,
-    PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
+    ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, OriginExit,
+    PacketDrop, PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
 };
 pub use log::{LogFollowed, LogLine};
 pub use rules::{MatchedRule, Rules};

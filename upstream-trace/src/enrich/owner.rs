@@ -62,12 +62,12 @@ fn holds(pid: u32, fd: u32, inode: u32) -> bool {
     link.and_then(|link| socket_inode(link.to_str()?)) == Some(inode)
 }
 
-fn processes() -> VecDeque<u32> {
+pub(super) fn processes() -> VecDeque<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return VecDeque::new() };
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn descriptors(pid: u32) -> Vec<(u32, u32)> {
+pub(super) fn descriptors(pid: u32) -> Vec<(u32, u32)> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
     let socket = |entry: fs::DirEntry| {
         let inode = socket_inode(fs::read_link(entry.path()).ok()?.to_str()?)?;

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use upstream_trace_common::{
-    Addr, ConnectFailed, End, EventHeader, EventKind, PacketEvent, ProcessEvent, Record, RetryEvent,
-    StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
+    Addr, ConnectFailed, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent, Record,
+    RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
 };
 use upstream_trace_core::event::{
     Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
@@ -26,6 +26,8 @@ pub enum Message {
     Event(Event),
     /// Something about a process; what it means has to be looked up.
     Process(EventKind, ProcessEvent),
+    /// A process of an origin ended; which upstream it served has to be looked up.
+    OriginExit(OriginExit),
 }
 
 /// Turns bytes into events; `path` finds a unix path by its number.
@@ -63,6 +65,7 @@ impl Decoder<'_> {
                 let gone: RetryEvent = read(bytes)?;
                 Event::ClientGone { at: header.now_ns, attempt: gone.failed }
             }
+            EventKind::OriginExit => return Some(Message::OriginExit(read(bytes)?)),
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
                 return Some(Message::Process(kind, read(bytes)?));
             }

@@ -22,6 +22,7 @@ pub struct Tables {
     seeds_left: Array<MapData, u64>,
     announced: HashMap<MapData, u64, u64>,
     any_announced: Array<MapData, u64>,
+    origins: HashMap<MapData, u32, u32>,
     paths: Table<u32, UnixPath>,
 }
 
@@ -40,6 +41,7 @@ impl Tables {
             seeds_left: kernel.map("SEEDS_LEFT")?.try_into()?,
             announced: kernel.map("ANNOUNCED")?.try_into()?,
             any_announced: kernel.map("ANY_ANNOUNCED")?.try_into()?,
+            origins: kernel.map("ORIGINS")?.try_into()?,
             paths: Table::new(),
         };
         Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
@@ -144,6 +146,26 @@ impl Tables {
     /// Counters of one upstream.
     pub fn upstream(&self, key: &Addr) -> Option<UpstreamCounters> {
         self.upstreams.get(key, 0).ok()
+    }
+
+    /// This process serves an upstream: tell of its end, and of its children's. False if there is no room.
+    pub fn serve(&mut self, pid: u32) -> bool {
+        self.origins.insert(pid, pid, 0).is_ok()
+    }
+
+    /// This process serves no upstream any more.
+    pub fn serves_no_more(&mut self, pid: u32) {
+        let _ = self.origins.remove(&pid);
+    }
+
+    /// Processes that serve upstreams, each with the one given to [`Tables::serve`] that it comes from.
+    pub fn serving(&self) -> Vec<(u32, u32)> {
+        self.origins.iter().flatten().collect()
+    }
+
+    /// Addresses of upstreams, so many at most.
+    pub fn upstream_addresses(&self, most: usize) -> Vec<Addr> {
+        self.upstreams.keys().flatten().take(most).collect()
     }
 
     /// Whether any unix upstream is known.

@@ -2,6 +2,7 @@
 
 mod logs;
 mod nginx;
+mod origins;
 mod run;
 mod scan;
 mod takeover;
@@ -48,11 +49,12 @@ struct Live {
     sink: Box<dyn Sink>,
     enricher: Enricher,
     nginx: nginx::Nginx,
+    origins: origins::Origins,
     logs: Logs,
     takeover: takeover::Takeover,
     scan: scan::Scan,
     sampled: HashMap<Upstream, UpstreamSample>,
-    lost: [u64; 4],
+    lost: [u64; 5],
     slow: Nanos,
     failures: u64,
     unix_attached: bool,
@@ -89,6 +91,11 @@ impl Live {
             Some(Message::Event(event)) => self.event(&event),
             Some(Message::Process(kind, process)) => {
                 for event in self.nginx.changed(kind, &process, &mut self.tables) {
+                    self.feed(&event);
+                }
+            }
+            Some(Message::OriginExit(exit)) => {
+                for event in self.origins.ended(&exit, &self.tables) {
                     self.feed(&event);
                 }
             }
@@ -154,16 +161,18 @@ impl Live {
 
     /// Says what was lost since the last time.
     fn report_lost(&mut self, now: Nanos, since: Nanos) {
-        use upstream_trace_common::stats::{LOST_EVENTS, LOST_MAP, LOST_RING, LOST_SLOTS};
-        const PLACES: [(u32, &str); 4] = [
+        use upstream_trace_common::stats::{LOST_EVENTS, LOST_MAP, LOST_ORIGINS, LOST_RING, LOST_SLOTS};
+        const PLACES: [(u32, &str); 5] = [
             (LOST_RING, "ring-buffer"),
             (LOST_MAP, "connection-map"),
             (LOST_EVENTS, "events"),
             (LOST_SLOTS, "upstream-table"),
+            (LOST_ORIGINS, "origin-table"),
         ];
         let Ok(sums) = self.tables.sums() else { return };
         for (index, (stat, place)) in PLACES.into_iter().enumerate() {
-            let total = sums[stat as usize];
+            let here = if stat == LOST_ORIGINS { self.origins.lost } else { 0 };
+            let total = sums[stat as usize] + here;
             let count = total.saturating_sub(self.lost[index]);
             if count > 0 {
                 self.lost[index] = total;

@@ -100,8 +100,7 @@ impl Nginx {
     fn ended(&mut self, pid: u32, at: Nanos, code: u32, tables: &mut Tables) -> Vec<Event> {
         tables.forget(pid);
         self.others.remove(&pid);
-        let signal = i32::try_from(code & 0x7f).ok().filter(|signal| *signal != 0);
-        let status = if signal.is_none() { i32::try_from(code >> 8 & 0xff).ok() } else { None };
+        let (status, signal) = exit(code);
         let change = if self.workers.remove(&pid).is_some() {
             ProcessChange::WorkerExited { status, signal }
         } else if self.masters.remove(&pid) {
@@ -159,4 +158,11 @@ impl Nginx {
         }
         events
     }
+}
+
+/// Exit status, or the signal, in the kernel's exit code of a process.
+pub fn exit(code: u32) -> (Option<i32>, Option<i32>) {
+    let signal = i32::try_from(code & 0x7f).ok().filter(|signal| *signal != 0);
+    let status = if signal.is_none() { i32::try_from(code >> 8 & 0xff).ok() } else { None };
+    (status, signal)
 }

@@ -91,9 +91,10 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         nginx,
         logs,
         takeover,
+        origins: super::origins::Origins::default(),
         scan: Scan::new(),
         sampled: std::collections::HashMap::new(),
-        lost: [0; 4],
+        lost: [0; 5],
         slow,
         failures: 0,
         unix_attached: false,
@@ -179,6 +180,7 @@ fn tick(live: &mut Live, count: u32) {
     let now = now();
     live.attach_for_unix();
     live.scan(now);
+    live.look_for_origins(now);
     if count.is_multiple_of(SLOW_TICK) {
         for event in live.nginx.tick(now, &mut live.tables) {
             live.feed(&event);

@@ -51,6 +51,7 @@ impl Page {
             "ring-buffer" => "the buffer between the kernel and this program was full",
             "connection-map" => "the table of connections was full; --max-connections makes it larger",
             "upstream-table" => "the table of upstreams was full; the others are counted as one",
+            "origin-table" => "the table of the origins' processes was full",
             other => other,
         };
         let text = format!(

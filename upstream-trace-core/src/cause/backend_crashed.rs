@@ -1,0 +1,224 @@
+//! The process that held the connection died.
+
+use super::{Cause, Finding};
+use crate::case::{Case, MS};
+use crate::event::{Nanos, OriginExit};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "backend-crashed",
+    reason: Some(2),
+    title: "the process that served the connection died",
+    means: "A process of the origin on this host was ended by a signal, or ended itself with an error, while nginx \
+            waited for its answer; the kernel then closed the process's connections. A bug (SIGSEGV, SIGABRT), the \
+            OOM killer or a supervisor that loses patience (SIGKILL), a stop or restart that does not wait for \
+            requests (SIGTERM), an unhandled exception (an exit status other than 0).",
+    told_apart: "The end of the process was seen, and straight after it the close or reset. It can be seen only if the \
+                 origin runs on this host and nginx reaches it by an address of its own or by a unix socket; else the \
+                 same is `premature-close` or `reset-by-backend`. A process that ends in order (status 0) is none.",
+    fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed process'`: \
+          the OOM killer says there what it ended. A restart should let requests finish: a graceful stop, and a stop \
+          timeout that is longer than they take.",
+    judge,
+};
+
+/// Where other processes serve the upstream as well, only what follows so closely belongs together.
+const CLOSELY: Nanos = 100 * MS;
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let (exit, ended) = crash(case)?;
+    let summary = summary(case, exit, ended);
+    let first = ended >= exit.at;
+    Some(if exit.alone && first {
+        Finding::proven(summary).fix(fix(exit))
+    } else {
+        let rival = if case.fin_at().is_some() { "premature-close" } else { "reset-by-backend" };
+        Finding::likely(summary).or(&[rival]).fix(fix(exit))
+    })
+}
+
+/// The process of the origin that died and took the connection with it, and when the connection ended. Other
+/// recognisers of what then looks like a close without reason are not as sure of themselves.
+pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(&'a OriginExit, Nanos)> {
+    let attempt = &case.attempt;
+    let ended = case.ended_by_origin()?;
+    let waits = attempt.outstanding && attempt.bytes_received == 0 && !attempt.sent_after_fin;
+    if !waits
+        || case.connect.is_some()
+        || case.connecting()
+        || attempt.request.is_none_or(|sent| sent > ended)
+    {
+        return None;
+    }
+    let fits = |exit: &&OriginExit| match (exit.signal, exit.status) {
+        // The kernel closes the connections of a process that was killed; before that, nobody did.
+        (Some(_), _) => ended >= exit.at && (exit.alone || ended - exit.at <= CLOSELY),
+        (None, Some(status)) => status != 0 && (exit.alone || exit.at.abs_diff(ended) <= CLOSELY),
+        (None, None) => false,
+    };
+    let nearest = |exit: &&OriginExit| exit.at.abs_diff(ended);
+    case.exits.iter().copied().filter(|exit| fits(exit)).min_by_key(nearest).map(|exit| (exit, ended))
+}
+
+fn summary(case: &Case<'_>, exit: &OriginExit, ended: Nanos) -> String {
+    let (name, pid, target) = (&exit.name, exit.pid, case.target());
+    let how = match (exit.signal, exit.status) {
+        (Some(signal), _) => format!("was ended by {}", named(signal)),
+        (None, Some(status)) => format!("ended with status {status}{}", meaning(status)),
+        (None, None) => "ended".to_owned(),
+    };
+    let after = ended.saturating_sub(case.attempt.request.unwrap_or(case.attempt.begun)) / MS;
+    let which = if exit.alone { "the process behind" } else { "one of the processes behind" };
+    format!("{name}[{pid}], {which} {target}, {how}; its connection ended {after} ms after the request.")
+}
+
+fn fix(exit: &OriginExit) -> String {
+    let (name, pid) = (&exit.name, exit.pid);
+    match (exit.signal, exit.status) {
+        (Some(9), _) => format!(
+            "SIGKILL comes from the OOM killer, from a supervisor or from somebody. `dmesg -T | grep -i 'killed \
+             process {pid}'` names it if it was the OOM killer: then give it memory or find the leak. Otherwise look \
+             into the supervisor's log (gunicorn and systemd kill what does not answer in time)."
+        ),
+        (Some(4 | 6 | 7 | 8 | 11 | 31), _) => format!(
+            "A bug in {name} or in a library of it: `coredumpctl info {pid}` and `journalctl _PID={pid}`, `dmesg -T` \
+             for the address. Until it is mended, let nginx go on to another upstream (proxy_next_upstream)."
+        ),
+        (Some(1 | 2 | 3 | 15), _) => format!(
+            "{name} was told to stop and did not let its requests finish: `journalctl _PID={pid}` says by whom. Stop it \
+             gracefully, and give it a stop timeout that is longer than its requests take."
+        ),
+        _ => format!("What {name} said last: `journalctl _PID={pid}`, and the application's own log."),
+    }
+}
+
+/// A signal for a sentence.
+fn named(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP, its terminal or supervisor went away",
+        2 => "SIGINT, somebody interrupted it",
+        3 => "SIGQUIT, it was told to quit",
+        4 => "SIGILL, an illegal instruction",
+        5 => "SIGTRAP, a trap of its runtime",
+        6 => "SIGABRT, it aborted itself",
+        7 => "SIGBUS, a bad memory access or a file that shrank",
+        8 => "SIGFPE, an arithmetic error",
+        9 => "SIGKILL, by the OOM killer, a supervisor or somebody",
+        11 => "SIGSEGV, a bad memory access",
+        13 => "SIGPIPE, it wrote where nobody reads",
+        14 => "SIGALRM, a timer of its own",
+        15 => "SIGTERM, somebody stopped or restarted it",
+        24 => "SIGXCPU, its limit of processor time",
+        25 => "SIGXFSZ, its limit of file size",
+        31 => "SIGSYS, a system call that seccomp forbids",
+        other => return format!("signal {other}"),
+    };
+    format!("signal {signal} ({name})")
+}
+
+/// What an exit status usually means.
+fn meaning(status: i32) -> &'static str {
+    match status {
+        130 => " (as after SIGINT)",
+        134 => " (as after SIGABRT)",
+        137 => " (as after SIGKILL)",
+        139 => " (as after SIGSEGV)",
+        143 => " (as after SIGTERM)",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{
+        expect, origin_killed, reused_request, unanswered_request, verdict, with_fin, with_reset,
+    };
+    use crate::verdict::Confidence;
+
+    fn status(at_ms: u64, status: i32) -> OriginExit {
+        OriginExit { signal: None, status: Some(status), ..origin_killed(at_ms) }
+    }
+
+    #[test]
+    fn the_only_process_was_killed_and_its_connection_ended() {
+        let killed = origin_killed(499);
+        for attempt in [with_fin(unanswered_request(), 500), with_reset(unanswered_request(), 500)] {
+            let mut case = Case::of_attempt(&attempt);
+            case.exits.push(&killed);
+            expect(&case, "backend-crashed", Confidence::Proven);
+            assert_eq!(case.status(), Some(502));
+            let found = judge(&case).expect("found");
+            assert!(
+                found.summary.contains("app[4711]") && found.summary.contains("SIGKILL"),
+                "{}",
+                found.summary
+            );
+            assert!(found.fix.is_some_and(|fix| fix.contains("OOM killer") && fix.contains("4711")));
+        }
+    }
+
+    #[test]
+    fn one_of_several_is_likely_and_only_if_it_follows_closely() {
+        let attempt = with_fin(unanswered_request(), 500);
+        let mut killed = origin_killed(499);
+        killed.alone = false;
+        let mut case = Case::of_attempt(&attempt);
+        case.exits.push(&killed);
+        assert_eq!(verdict(&case), ("backend-crashed", Confidence::Likely, vec!["premature-close"]));
+        let mut earlier = origin_killed(300);
+        earlier.alone = false;
+        case.exits = vec![&earlier];
+        expect(&case, "premature-close", Confidence::Proven);
+    }
+
+    #[test]
+    fn an_orderly_end_is_no_crash() {
+        let attempt = with_fin(unanswered_request(), 500);
+        let (orderly, failed, closed_first) = (status(499, 0), status(499, 1), status(510, 1));
+        let mut case = Case::of_attempt(&attempt);
+        case.exits.push(&orderly);
+        expect(&case, "premature-close", Confidence::Proven);
+        case.exits = vec![&failed];
+        expect(&case, "backend-crashed", Confidence::Proven);
+        case.exits = vec![&closed_first];
+        expect(&case, "backend-crashed", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_connection_that_ended_before_the_kill_has_another_cause() {
+        let (attempt, killed) = (with_fin(unanswered_request(), 500), origin_killed(501));
+        let mut case = Case::of_attempt(&attempt);
+        case.exits.push(&killed);
+        expect(&case, "premature-close", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_request_on_a_connection_that_had_been_closed_is_stale() {
+        let mut attempt = with_fin(reused_request(), 9_999);
+        (attempt.sent_after_fin, attempt.unacked_at_end) = (true, false);
+        let killed = origin_killed(9_998);
+        let mut case = Case::of_attempt(&attempt);
+        case.exits.push(&killed);
+        assert_eq!(judge(&case), None);
+    }
+
+    #[test]
+    fn an_answer_that_had_begun_is_for_others() {
+        let mut attempt = with_fin(unanswered_request(), 500);
+        (attempt.outstanding, attempt.bytes_received) = (false, 10);
+        let killed = origin_killed(499);
+        let mut case = Case::of_attempt(&attempt);
+        case.exits.push(&killed);
+        assert_eq!(judge(&case), None);
+    }
+
+    #[test]
+    fn signals_are_told_in_words() {
+        for (signal, word) in [(9, "OOM"), (11, "memory"), (15, "stopped"), (63, "signal 63")] {
+            assert!(named(signal).contains(word), "{signal}");
+        }
+        assert!(fix(&OriginExit { signal: Some(11), ..origin_killed(1) }).contains("coredumpctl"));
+        assert!(fix(&status(1, 3)).contains("journalctl _PID=4711"));
+        assert_eq!(meaning(143), " (as after SIGTERM)");
+    }
+}

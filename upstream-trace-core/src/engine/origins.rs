@@ -1,0 +1,85 @@
+//! Processes of origins on this host that ended, kept until the attempts that they had open are judged.
+
+use std::collections::VecDeque;
+
+use crate::case::{Case, SECOND};
+use crate::event::{Nanos, OriginExit};
+
+/// Ends kept; the oldest make room.
+const KEPT: usize = 1_024;
+/// Ends of one upstream that a case is given; in a crash loop further ones say nothing new.
+const PER_CASE: usize = 8;
+/// A process that ended longer ago had nothing to do with what happened then.
+const BEFORE: Nanos = SECOND;
+/// A process closes its connections before it ends, if it ends by itself.
+const AFTER: Nanos = SECOND / 20;
+
+/// The store.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    exits: VecDeque<OriginExit>,
+}
+
+impl Origins {
+    pub(super) fn exited(&mut self, exit: &OriginExit) {
+        if self.exits.len() == KEPT {
+            self.exits.pop_front();
+        }
+        self.exits.push_back(exit.clone());
+    }
+
+    /// Gives a case the processes of its upstream that ended about when the connection was ended.
+    pub(super) fn fill<'a>(&'a self, case: &mut Case<'a>) {
+        let Some(ended) = case.ended_by_origin() else { return };
+        let (netns, upstream) = (case.attempt.netns, case.attempt.upstream.clone());
+        let same = |exit: &&OriginExit| {
+            let here = netns == 0 || exit.netns == 0 || exit.netns == netns;
+            let then = exit.at.saturating_sub(ended) <= AFTER && ended.saturating_sub(exit.at) <= BEFORE;
+            here && then && Some(&exit.upstream) == upstream.as_ref()
+        };
+        // The last ones come nearest to the end of the connection.
+        case.exits = self.exits.iter().rev().filter(same).take(PER_CASE).collect();
+        case.exits.sort_by_key(|exit| exit.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::case::MS;
+    use crate::event::Upstream;
+    use crate::testkit::{BEGUN, origin_killed, unanswered_request, with_fin};
+
+    #[test]
+    fn only_ends_of_that_upstream_at_that_time_count() {
+        let attempt = with_fin(unanswered_request(), 1_500);
+        let fits = |exit: OriginExit| {
+            let mut origins = Origins::default();
+            origins.exited(&exit);
+            let mut case = Case::of_attempt(&attempt);
+            origins.fill(&mut case);
+            case.exits.len()
+        };
+        let killed = origin_killed(1_499);
+        assert_eq!(fits(killed.clone()), 1);
+        assert_eq!(fits(OriginExit { netns: 0, ..killed.clone() }), 1);
+        assert_eq!(fits(OriginExit { netns: 8, ..killed.clone() }), 0);
+        assert_eq!(fits(OriginExit { upstream: Upstream::Unix("/x".to_owned()), ..killed.clone() }), 0);
+        assert_eq!(fits(OriginExit { at: BEGUN + 1_550 * MS, ..killed.clone() }), 1);
+        assert_eq!(fits(OriginExit { at: BEGUN + 1_551 * MS, ..killed.clone() }), 0);
+        assert_eq!(fits(OriginExit { at: BEGUN + 500 * MS, ..killed.clone() }), 1);
+        assert_eq!(fits(OriginExit { at: BEGUN + 499 * MS, ..killed }), 0);
+    }
+
+    #[test]
+    fn nothing_is_kept_for_ever() {
+        let mut origins = Origins::default();
+        for _ in 0..2 * KEPT {
+            origins.exited(&origin_killed(499));
+        }
+        let attempt = with_fin(unanswered_request(), 500);
+        let mut case = Case::of_attempt(&attempt);
+        origins.fill(&mut case);
+        assert_eq!((origins.exits.len(), case.exits.len()), (KEPT, PER_CASE));
+    }
+}
