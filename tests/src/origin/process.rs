@@ -1,13 +1,15 @@
 //! An origin that is a process, so that it can be killed.
 
 use std::env;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
+use socket2::Socket;
 
 use super::{Script, listen};
 use crate::netns::Namespace;
@@ -16,7 +18,13 @@ use crate::util::{signal, wait_until};
 /// In the environment of such a process: the address to listen on.
 pub const ORIGIN_PROCESS: &str = "UPSTREAM_TRACE_LAB_ORIGIN";
 
-/// A process that reads requests and never answers; killed on drop.
+/// In place of an address: the listener is standard input.
+const INHERITED: &str = "inherited";
+/// Before an address: such a process listens and lets children serve.
+const SEVERAL: &str = "several ";
+
+/// A process that reads requests and never answers, and ends itself with status N when asked for `/exit-N`; killed on
+/// drop.
 #[derive(Debug)]
 pub struct OriginProcess {
     child: Child,
@@ -25,9 +33,18 @@ pub struct OriginProcess {
 impl OriginProcess {
     /// Starts this program again as an origin.
     pub(crate) fn start(namespace: &Namespace, address: &str) -> Result<Self> {
+        Self::start_as(namespace, address, address)
+    }
+
+    /// Starts one that listens, and two children of it that serve.
+    pub(crate) fn start_several(namespace: &Namespace, address: &str) -> Result<Self> {
+        Self::start_as(namespace, address, &format!("{SEVERAL}{address}"))
+    }
+
+    fn start_as(namespace: &Namespace, address: &str, role: &str) -> Result<Self> {
         let child = namespace.run(|| {
             Command::new(env::current_exe()?)
-                .env(ORIGIN_PROCESS, address)
+                .env(ORIGIN_PROCESS, role)
                 .stdin(Stdio::null())
                 .spawn()
                 .context("start an origin")
@@ -60,12 +77,31 @@ impl Drop for OriginProcess {
 
 /// What the process does, until it is killed.
 pub fn serve_forever(address: &str) -> Result<()> {
-    let listener = listen(address, &Script::silent())?;
+    let listener = if address == INHERITED {
+        Socket::from(io::stdin().as_fd().try_clone_to_owned()?)
+    } else {
+        listen(address.strip_prefix(SEVERAL).unwrap_or(address), &Script::silent())?
+    };
+    if address.starts_with(SEVERAL) {
+        let child = || {
+            let stdin = Stdio::from(OwnedFd::from(listener.try_clone()?));
+            Command::new(env::current_exe()?).env(ORIGIN_PROCESS, INHERITED).stdin(stdin).spawn()
+        };
+        let mut children = [child()?, child()?];
+        return children.iter_mut().try_for_each(|child| Ok(child.wait().map(drop)?));
+    }
     loop {
         let (mut socket, _) = listener.accept()?;
         thread::spawn(move || {
             let mut bytes = [0; 16384];
-            while socket.read(&mut bytes).is_ok_and(|count| count > 0) {}
+            while let Ok(count @ 1..) = socket.read(&mut bytes) {
+                let asked = String::from_utf8_lossy(&bytes[..count]);
+                let status =
+                    asked.strip_prefix("GET /exit-").and_then(|rest| rest.split(' ').next()?.parse().ok());
+                if let Some(status) = status {
+                    std::process::exit(status);
+                }
+            }
         });
     }
 }

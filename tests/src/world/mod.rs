@@ -105,6 +105,11 @@ impl<'lab> World<'lab> {
         OriginProcess::start(self.home(address), &in_folder(&self.folder.0, address))
     }
 
+    /// Starts an origin that is a process with two children that serve as above.
+    pub fn origin_processes(&self, address: &str) -> Result<OriginProcess> {
+        OriginProcess::start_several(self.home(address), &in_folder(&self.folder.0, address))
+    }
+
     /// Fills the queue of a listener from its own host, until no more fit.
     pub fn fill(&self, address: &str) -> Result<Vec<Socket>> {
         fill(self.home(address), &in_folder(&self.folder.0, address))

@@ -45,7 +45,7 @@ pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(&'a OriginExit, Nanos)> {
     if !waits
         || case.connect.is_some()
         || case.connecting()
-        || attempt.request.is_none_or(|sent| sent > ended)
+        || attempt.request.is_some_and(|sent| sent > ended)
     {
         return None;
     }

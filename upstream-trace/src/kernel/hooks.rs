@@ -136,7 +136,7 @@ pub const HOOKS: &[Hook] = &[
         name: "sched_process_exit",
         rungs: &[raw("sched_process_exit")],
         need: Need::Wanted,
-        costs: "worker crashes",
+        costs: "crashes of workers, and of origins on this host",
     },
     Hook {
         name: "sys_enter_connect",

@@ -81,6 +81,39 @@ pub(crate) const ALL: &[Scenario] = &[
     ("passed-on/504", |lab| passes_on(lab, "504 Gateway Time-out", 504)),
     ("backend-crashed/loopback", |lab| crashes(lab, "127.0.0.1:8081")),
     ("backend-crashed/unix", |lab| crashes(lab, "unix:app.sock")),
+    ("backend-crashed/exit-status", |lab| ends_itself(lab, "/exit-3", "backend-crashed")),
+    ("backend-crashed/not-by-an-orderly-exit", |lab| ends_itself(lab, "/exit-0", "premature-close")),
+    ("backend-crashed/one-of-several", |lab| {
+        let world = lab.world().upstream("127.0.0.1:8081").start()?;
+        let _origins = world.origin_processes("127.0.0.1:8081")?;
+        let trace = world.trace(&[])?;
+        drop(world.begin("GET", "/", &[])?);
+        world.pause(ms(400));
+        world.get("/exit-3").status(502).log(CLOSED);
+        let seen = trace.finish()?;
+        let failure = seen.failure("backend-crashed").confidence(Likely).phase("wait").status(502);
+        failure.evidence("origin-exit");
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("backend-crashed/restarted-and-crashed-again", |lab| {
+        let world = lab.world().upstream("127.0.0.1:8081").start()?;
+        let trace = world.trace(&[])?;
+        for signal in [Signal::SIGSEGV, Signal::SIGABRT] {
+            let mut origin = world.origin_process("127.0.0.1:8081")?;
+            let mut client = world.begin("GET", "/", &[])?;
+            // A new listener is looked for once a second.
+            world.pause(ms(1500));
+            origin.kill(signal)?;
+            world.answer(client.receive()).status(502).log(CLOSED);
+        }
+        let seen = trace.finish()?;
+        seen.failures(2, "backend-crashed", |failure| {
+            failure.confidence(Proven).phase("wait").status(502);
+        });
+        seen.nothing_else();
+        Ok(())
+    }),
 ];
 
 const TRUNCATED: (&str, &str) =
@@ -160,6 +193,23 @@ fn crashes(lab: &Lab, upstream: &str) -> Result<()> {
     world.answer(client.receive()).status(502).log(CLOSED);
     let seen = trace.finish()?;
     seen.failure("backend-crashed").confidence(Proven | Likely).phase("wait").status(502);
+    seen.nothing_else();
+    Ok(())
+}
+
+fn ends_itself(lab: &Lab, path: &str, cause: &str) -> Result<()> {
+    let world = lab.world().upstream("127.0.0.1:8081").start()?;
+    let _origin = world.origin_process("127.0.0.1:8081")?;
+    let trace = world.trace(&[])?;
+    // The processes behind an upstream are looked for once nginx has used it.
+    let waiting = world.begin("GET", "/", &[])?;
+    world.pause(ms(400));
+    world.get(path).status(502).log(CLOSED);
+    drop(waiting);
+    let seen = trace.finish()?;
+    seen.failures(2, cause, |failure| {
+        failure.confidence(Proven).phase("wait").status(502);
+    });
     seen.nothing_else();
     Ok(())
 }
