@@ -12,3 +12,4 @@ pub mod nginx;
 pub mod output;
 pub mod recording;
 pub mod report;
+pub mod ruleset;

@@ -3,6 +3,7 @@
 mod logs;
 mod nginx;
 mod origins;
+mod rules;
 mod run;
 mod scan;
 mod takeover;
@@ -28,6 +29,7 @@ use crate::kernel::tables::Tables;
 use crate::logs::Logs;
 use crate::output::Sink;
 use crate::recording::Recorder;
+use crate::ruleset::Rulesets;
 
 /// Counters of one upstream are read at most this often because of a failure there.
 const SAMPLE_FRESH: Nanos = 50_000_000;
@@ -48,6 +50,7 @@ struct Live {
     recorder: Option<Recorder>,
     sink: Box<dyn Sink>,
     enricher: Enricher,
+    rulesets: Rulesets,
     nginx: nginx::Nginx,
     origins: origins::Origins,
     logs: Logs,
@@ -115,6 +118,9 @@ impl Live {
             _ => {}
         }
         self.feed(event);
+        if let Event::Drop(packet) = event {
+            self.ruled(packet);
+        }
     }
 
     /// Looks up what surrounds a failure at this upstream.

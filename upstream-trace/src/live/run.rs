@@ -28,6 +28,7 @@ use crate::kernel::tables::Tables;
 use crate::logs::Logs;
 use crate::output::{self, Cost, Extra, HookCost};
 use crate::recording::{End, Recorder};
+use crate::ruleset::Rulesets;
 
 /// How often the ring buffer and held results are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -88,6 +89,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         recorder,
         sink: output::open(cli.json, cli.verbose, cli.color),
         enricher: Enricher::new(),
+        rulesets: Rulesets::new(),
         nginx,
         logs,
         takeover,
@@ -193,6 +195,7 @@ fn tick(live: &mut Live, count: u32) {
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
     live.read_logs(now);
+    live.poll_rules(now);
     live.feed(&Event::Tick { at: now });
     live.sink.tick(now);
 }

@@ -1,0 +1,126 @@
+//! The right side of a condition: values, ranges, prefixes, sets.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::super::packet::{Tri, between, flag, within};
+use super::About;
+use super::field::Field;
+
+impl About<'_> {
+    /// A `match` statement.
+    pub(super) fn matches(&self, condition: &Value) -> Tri {
+        let field = self.field(&condition["left"]);
+        let (op, right) = (condition["op"].as_str().unwrap_or("=="), &condition["right"]);
+        match (&field, op) {
+            (Field::Absent, _) => Tri::No,
+            (Field::Unknown | Field::Flags(0, _), _) => Tri::Maybe,
+            (Field::Flags(set, _), "in" | "!") => {
+                flags(right).map_or(Tri::Maybe, |bits| ((set & bits != 0) == (op == "in")).into())
+            }
+            (_, "==" | "in") => self.is(&field, right),
+            (Field::Device(super::super::packet::Device::None), _) => Tri::Maybe,
+            (_, "!=" | "!") => self.is(&field, right).not(),
+            (Field::Number(number), "<" | ">" | "<=" | ">=") => compare(*number, op, right),
+            _ => Tri::Maybe,
+        }
+    }
+
+    /// Whether a field has this value, or one of these.
+    pub(super) fn is(&self, field: &Field, value: &Value) -> Tri {
+        let several = |all: &Vec<Value>| Tri::any(all.iter().map(|value| self.is(field, value)));
+        match value {
+            Value::String(name) if name == "*" && !matches!(field, Field::Device(_)) => Tri::Yes,
+            Value::String(name) if name.starts_with('@') => match self.set(name).and_then(Value::as_array) {
+                Some(elements) => several(elements),
+                None => Tri::Maybe,
+            },
+            Value::Array(all) => several(all),
+            Value::Object(object) => match object.iter().next().map(|(kind, inner)| (kind.as_str(), inner)) {
+                Some(("set", Value::Array(all))) => several(all),
+                Some(("set", one)) => self.is(field, one),
+                Some(("elem", element)) => self.is(field, &element["val"]),
+                Some(("concat", Value::Array(parts))) => self.all(field, parts),
+                Some(("range", ends)) => range(field, &ends[0], &ends[1]),
+                Some(("prefix", prefix)) => in_prefix(field, prefix),
+                _ => scalar(field, value),
+            },
+            _ => scalar(field, value),
+        }
+    }
+
+    fn all(&self, field: &Field, parts: &[Value]) -> Tri {
+        match field {
+            Field::Several(fields) if fields.len() == parts.len() => {
+                fields.iter().zip(parts).fold(Tri::Yes, |held, (field, part)| held.and(self.is(field, part)))
+            }
+            _ => Tri::Maybe,
+        }
+    }
+
+    /// Elements of a named set or map.
+    pub(super) fn set(&self, name: &str) -> Option<&Value> {
+        let (family, table) = (self.chain.family.clone(), self.chain.table.clone());
+        self.ruleset.sets.get(&(family, table, name.strip_prefix('@')?.to_owned()))
+    }
+}
+
+fn scalar(field: &Field, value: &Value) -> Tri {
+    let known = match (field, value) {
+        (Field::Absent, _) => Some(false),
+        (Field::Address(ip), Value::String(text)) => text.parse().ok().map(|other: IpAddr| *ip == other),
+        (Field::Number(number), Value::Number(other)) => other.as_u64().map(|other| *number == other),
+        (Field::Name(names), Value::String(text)) => Some(names.contains(&text.as_str())),
+        (Field::Name(names), Value::Number(number)) => Some(names.contains(&number.to_string().as_str())),
+        (Field::State(Some(state)), Value::String(text)) => Some(state == text),
+        (Field::Device(device), Value::String(name)) => return device.is(name, '*'),
+        (Field::Flags(set, mask), value) if *set != 0 => flags(value).map(|bits| set & mask == bits),
+        _ => None,
+    };
+    known.map_or(Tri::Maybe, Tri::from)
+}
+
+fn range(field: &Field, low: &Value, high: &Value) -> Tri {
+    let ip = |value: &Value| value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+    let known = match field {
+        Field::Absent => Some(false),
+        Field::Address(address) => ip(low).zip(ip(high)).map(|(low, high)| between(*address, low, high)),
+        Field::Number(number) => {
+            low.as_u64().zip(high.as_u64()).map(|(low, high)| (low..=high).contains(number))
+        }
+        _ => None,
+    };
+    known.map_or(Tri::Maybe, Tri::from)
+}
+
+fn in_prefix(field: &Field, prefix: &Value) -> Tri {
+    let address = prefix["addr"].as_str().and_then(|text| text.parse().ok());
+    let len = prefix["len"].as_u64().and_then(|len| u32::try_from(len).ok());
+    match (field, address.zip(len)) {
+        (Field::Absent, _) => Tri::No,
+        (Field::Address(ip), Some((address, len))) => within(*ip, address, len).into(),
+        _ => Tri::Maybe,
+    }
+}
+
+fn compare(number: u64, op: &str, right: &Value) -> Tri {
+    let Some(other) = right.as_u64() else { return Tri::Maybe };
+    Tri::from(match op {
+        "<" => number < other,
+        ">" => number > other,
+        "<=" => number <= other,
+        _ => number >= other,
+    })
+}
+
+/// TCP flags: a name, a number, or several.
+pub(super) fn flags(value: &Value) -> Option<u8> {
+    match value {
+        Value::String(name) => flag(name),
+        Value::Number(bits) => bits.as_u64().and_then(|bits| u8::try_from(bits).ok()),
+        Value::Array(all) => all.iter().try_fold(0, |bits, value| Some(bits | flags(value)?)),
+        Value::Object(object) => object.get("|").and_then(flags),
+        _ => None,
+    }
+}

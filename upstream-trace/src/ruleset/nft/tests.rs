@@ -1,0 +1,147 @@
+use super::super::packet::Device;
+use super::super::{Decision, Verdict};
+use super::*;
+
+/// A ruleset with a rule for each kind of condition.
+const CONDITIONS: &str = include_str!("../fixtures/conditions.json");
+
+fn packet(dst: &str) -> Packet {
+    let dst: std::net::SocketAddr = dst.parse().expect("an address");
+    let src = if dst.is_ipv4() { "10.2.0.1:41234" } else { "[fd99::1]:41234" };
+    Packet {
+        src: src.parse().expect("an address"),
+        dst,
+        flags: 2,
+        hook: "output".to_owned(),
+        family: None,
+        input: Device::None,
+        output: Device::Named("eth0".to_owned()),
+    }
+}
+
+/// What the rule with this handle does.
+fn decide(handle: u64, packet: &Packet) -> Decision {
+    let ruleset = parse(CONDITIONS, "").expect("a ruleset");
+    let of = |chain: &Chain| chain.rules.iter().position(|rule| rule.handle == Some(handle));
+    let (chain, index) = ruleset.chains.iter().find_map(|chain| Some((chain, of(chain)?))).expect("the rule");
+    let about = About { ruleset: &ruleset, chain, packet, priority: 0 };
+    match &chain.rules[index].body {
+        Body::Nft(statements) => about.decide(statements),
+        Body::Iptables(_) => unreachable!("a rule of nft"),
+    }
+}
+
+#[track_caller]
+fn drops(handle: u64, packet: &Packet) {
+    assert_eq!(decide(handle, packet), Decision { verdicts: vec![Verdict::Drop], passes: false });
+}
+
+#[track_caller]
+fn passes(handle: u64, packet: &Packet) {
+    assert_eq!(decide(handle, packet), Decision::next());
+}
+
+#[track_caller]
+fn may_drop(handle: u64, packet: &Packet) {
+    assert_eq!(decide(handle, packet), Decision { verdicts: vec![Verdict::Drop], passes: true });
+}
+
+fn web() -> Decision {
+    Decision { verdicts: vec![Verdict::Jump("web".to_owned())], passes: false }
+}
+
+#[test]
+fn named_sets_with_prefixes_ranges_and_timeouts() {
+    drops(16, &packet("10.99.0.77:8081"));
+    drops(16, &packet("192.0.2.7:8081"));
+    drops(16, &packet("198.51.100.6:8081"));
+    passes(16, &packet("198.51.100.10:8081"));
+    passes(16, &packet("10.99.0.77:8080"));
+    passes(16, &packet("[fd99::2]:8081"));
+    drops(17, &packet("[fd99::2]:1"));
+    drops(18, &packet("10.0.0.9:1"));
+}
+
+#[test]
+fn ports_in_sets_ranges_and_maps() {
+    assert_eq!(decide(20, &packet("10.0.0.2:8042")), web());
+    passes(20, &packet("10.0.0.2:8080"));
+    drops(21, &packet("10.0.0.2:25"));
+    assert_eq!(decide(21, &packet("10.0.0.2:80")), web());
+    passes(21, &packet("10.0.0.2:81"));
+    drops(23, &packet("10.0.0.2:26"));
+    drops(33, &packet("10.0.0.2:13"));
+    let goto = Decision { verdicts: vec![Verdict::Goto("web".to_owned())], passes: false };
+    assert_eq!(decide(43, &packet("10.1.0.5:1")), goto);
+    passes(45, &packet("10.1.0.5:1"));
+}
+
+#[test]
+fn addresses_and_protocols() {
+    drops(24, &packet("10.0.0.2:80"));
+    passes(24, &packet("11.0.0.2:80"));
+    passes(24, &packet("[fd99::2]:80"));
+    drops(29, &packet("[fd99::2]:80"));
+    passes(29, &packet("[fd99::2]:53"));
+    passes(29, &packet("10.0.0.2:80"));
+    passes(40, &packet("10.0.0.2:80"));
+    drops(48, &packet("10.7.7.8:80"));
+    passes(48, &packet("10.8.1.1:80"));
+    drops(31, &packet("10.1.1.2:443"));
+    passes(31, &packet("10.1.1.1:443"));
+    passes(31, &packet("[fd99::2]:443"));
+}
+
+#[test]
+fn tcp_flags() {
+    let with = |port: u16, flags: u8| Packet { flags, ..packet(&format!("10.0.0.2:{port}")) };
+    drops(25, &with(9, 0x02));
+    passes(25, &with(9, 0x12));
+    drops(26, &with(10, 0x12));
+    drops(27, &with(11, 0x02));
+    passes(28, &with(14, 0x10));
+    drops(28, &with(14, 0x18));
+    drops(46, &with(1, 0x02));
+    passes(46, &with(1, 0x11));
+    may_drop(28, &with(14, 0));
+}
+
+#[test]
+fn states_of_connection_tracking() {
+    let later = Packet { flags: 0x18, ..packet("10.0.0.2:12") };
+    drops(32, &packet("10.0.0.2:12"));
+    may_drop(32, &later);
+    passes(11, &packet("10.0.0.2:12"));
+    passes(42, &packet("10.0.0.2:12"));
+    assert_eq!(decide(35, &packet("10.0.0.2:12")), web());
+    assert_eq!(decide(35, &later).verdicts.len(), 2);
+}
+
+#[test]
+fn devices() {
+    let unknown = Packet { output: Device::Unknown, ..packet("10.0.0.2:1") };
+    drops(36, &packet("10.0.0.2:1"));
+    passes(38, &packet("10.0.0.2:1"));
+    may_drop(38, &unknown);
+    passes(13, &packet("10.0.0.2:1"));
+}
+
+#[test]
+fn what_cannot_be_seen_may_hold() {
+    may_drop(30, &packet("10.0.0.2:1"));
+    may_drop(39, &packet("10.0.0.2:1"));
+    passes(39, &packet("[fd99::2]:1"));
+    passes(49, &packet("10.0.0.2:1"));
+    let accept = Decision { verdicts: vec![Verdict::Accept], passes: true };
+    assert_eq!(decide(14, &packet("10.0.0.2:22")), accept);
+}
+
+#[test]
+fn what_makes_no_sense_is_no_ruleset_and_unknown_statements_may_hold() {
+    assert!(parse("", "").is_none() && parse("{}", "").is_none());
+    let json = r#"{"nftables": [{"chain": {"family": "ip", "table": "t", "name": "c", "hook": "output", "prio": 0}},
+        {"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 1, "expr": [{"quantum": 1}, 5, {"drop": null}]}},
+        {"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 2, "expr": [{"xt": null}]}}]}"#;
+    let found = parse(json, "").expect("a ruleset").find(&packet("10.0.0.2:1"));
+    assert_eq!(found.rules.len(), 2);
+}
