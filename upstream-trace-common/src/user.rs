@@ -1,8 +1,8 @@
 //! Which structures the user side may read from and write to maps.
 
 use crate::{
-    Addr, ConnectFailed, EventHeader, FdKey, Offsets, OriginExit, PacketEvent, ProcessEvent, Record, RetryEvent, Seed,
-    SeedKey, UnixPath, UpstreamCounters, Worker,
+    Addr, ConnectFailed, EventHeader, FdKey, Offsets, OriginExit, PacketEvent, ProcessEvent, Record,
+    RetryEvent, Seed, SeedKey, UnixPath, UpstreamCounters, Worker,
 };
 
 macro_rules! pod {

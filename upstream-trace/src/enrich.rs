@@ -1,6 +1,7 @@
 //! Looks up what surrounds an upstream connection in trouble, seen from nginx's network namespace: the route, the
 //! neighbour, the listener and its queue, connection tracking, the socket file.
 
+mod elsewhere;
 mod holders;
 mod owner;
 mod unix_path;
@@ -14,6 +15,7 @@ use upstream_trace_core::event::{Enrichment, Fact, Listener, Nanos, Route, UnixT
 use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
 use crate::netns;
+use elsewhere::Elsewhere;
 pub use holders::Holders;
 use owner::Owners;
 use unix_path::SocketFile;
@@ -34,6 +36,7 @@ pub struct Enricher {
     views: HashMap<u32, View>,
     recent: HashMap<(u32, Upstream), Enrichment>,
     owners: Owners,
+    elsewhere: Elsewhere,
 }
 
 impl Enricher {
@@ -79,7 +82,13 @@ impl Enricher {
         if found.as_ref().is_err_and(Error::is_fatal) {
             self.views.remove(&netns);
         }
-        found.unwrap_or_default()
+        match (found, upstream) {
+            (Ok(none), Upstream::Unix(path)) if none.is_empty() => {
+                let socket = self.elsewhere.listener(worker_pid, netns, path, now);
+                socket.map(|socket| socket.inode).into_iter().collect()
+            }
+            (found, _) => found.unwrap_or_default(),
+        }
     }
 
     fn remember(&mut self, key: (u32, Upstream), enrichment: &Enrichment) {
@@ -103,6 +112,13 @@ impl Enricher {
         let (listener, broken) = match result {
             Ok(listener) => (listener, false),
             Err(error) => (None, error.is_fatal()),
+        };
+        let nowhere = listener.is_none() && facts.contains(&Fact::UnixPath { target: UnixTarget::Socket });
+        let listener = match upstream {
+            Upstream::Unix(path) if nowhere => {
+                self.elsewhere.listener(pid, netns, path, now).as_ref().map(as_listener)
+            }
+            _ => listener,
         };
         if let Some((inode, mut listener)) = listener {
             listener.process = self.owners.find(inode);
@@ -196,11 +212,12 @@ fn unix_facts(view: &mut View, pid: u32, path: &str, facts: &mut Vec<Fact>) -> R
         return Ok(None);
     }
     let found = unix_listener(view, path, file)?;
-    Ok(found.map(|socket| {
-        let listener =
-            Listener { queue: socket.rqueue, limit: socket.wqueue, overflows: None, process: None };
-        (socket.inode, listener)
-    }))
+    Ok(found.as_ref().map(as_listener))
+}
+
+fn as_listener(socket: &UnixSocket) -> (u32, Listener) {
+    let listener = Listener { queue: socket.rqueue, limit: socket.wqueue, overflows: None, process: None };
+    (socket.inode, listener)
 }
 
 /// The socket that listens at this path.

@@ -88,8 +88,9 @@ impl<'lab> World<'lab> {
     /// Where an address belongs: 127.0.0.1, `[::1]`, .1 and unix sockets beside nginx, others in `up`.
     #[must_use]
     pub fn home(&self, address: &str) -> &Namespace {
-        let beside =
-            ["127.", "[::1]", "10.99.0.1:", "[fd99::1]", "unix:"].iter().any(|start| address.starts_with(start));
+        let beside = ["127.", "[::1]", "10.99.0.1:", "[fd99::1]", "unix:"]
+            .iter()
+            .any(|start| address.starts_with(start));
         if beside { self.ng() } else { self.up() }
     }
 
@@ -103,6 +104,11 @@ impl<'lab> World<'lab> {
     /// Starts an origin that is a process of its own: reads requests, never answers.
     pub fn origin_process(&self, address: &str) -> Result<OriginProcess> {
         OriginProcess::start(self.home(address), &in_folder(&self.folder.0, address))
+    }
+
+    /// The same in another namespace; for unix sockets, which are reached from everywhere.
+    pub fn origin_process_in(&self, namespace: &Namespace, address: &str) -> Result<OriginProcess> {
+        OriginProcess::start(namespace, &in_folder(&self.folder.0, address))
     }
 
     /// Starts an origin that is a process with two children that serve as above.

@@ -159,11 +159,13 @@ impl Tables {
     }
 
     /// Processes that serve upstreams, each with the one given to [`Tables::serve`] that it comes from.
+    #[must_use]
     pub fn serving(&self) -> Vec<(u32, u32)> {
         self.origins.iter().flatten().collect()
     }
 
     /// Addresses of upstreams, so many at most.
+    #[must_use]
     pub fn upstream_addresses(&self, most: usize) -> Vec<Addr> {
         self.upstreams.keys().flatten().take(most).collect()
     }

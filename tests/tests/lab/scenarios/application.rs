@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use upstream_trace_tests::netns::Namespace;
 use upstream_trace_tests::origin::{Script, Step, response};
 use upstream_trace_tests::util::{ms, signal};
-use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const V6: &str = "[fd99::2]:8081";
@@ -79,8 +80,9 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("passed-on/502", |lab| passes_on(lab, "502 Bad Gateway", 502)),
     ("passed-on/504", |lab| passes_on(lab, "504 Gateway Time-out", 504)),
-    ("backend-crashed/loopback", |lab| crashes(lab, "127.0.0.1:8081")),
-    ("backend-crashed/unix", |lab| crashes(lab, "unix:app.sock")),
+    ("backend-crashed/loopback", |lab| crashes(lab, "127.0.0.1:8081", World::ng)),
+    ("backend-crashed/unix", |lab| crashes(lab, "unix:app.sock", World::ng)),
+    ("backend-crashed/unix-across-namespaces", |lab| crashes(lab, "unix:app.sock", World::up)),
     ("backend-crashed/exit-status", |lab| ends_itself(lab, "/exit-3", "backend-crashed")),
     ("backend-crashed/not-by-an-orderly-exit", |lab| ends_itself(lab, "/exit-0", "premature-close")),
     ("backend-crashed/one-of-several", |lab| {
@@ -183,9 +185,13 @@ fn passes_on(lab: &Lab, answer: &str, status: u16) -> Result<()> {
     Ok(())
 }
 
-fn crashes(lab: &Lab, upstream: &str) -> Result<()> {
+fn crashes<'lab>(
+    lab: &'lab Lab,
+    upstream: &str,
+    place: for<'a> fn(&'a World<'lab>) -> &'a Namespace,
+) -> Result<()> {
     let world = lab.world().upstream(upstream).start()?;
-    let mut origin = world.origin_process(upstream)?;
+    let mut origin = world.origin_process_in(place(&world), upstream)?;
     let trace = world.trace(&[])?;
     let mut client = world.begin("GET", "/", &[])?;
     world.pause(ms(300));
