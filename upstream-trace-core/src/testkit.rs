@@ -177,6 +177,7 @@ pub(crate) fn matched(chain: &str, text: &str, certain: bool) -> MatchedRule {
         handle: Some(7),
         text: Some(text.to_owned()),
         policy: false,
+        legacy: false,
         certain,
     }
 }

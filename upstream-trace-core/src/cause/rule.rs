@@ -1,7 +1,7 @@
 //! The rule that dropped a packet, in sentences and commands.
 
 use crate::case::Case;
-use crate::event::{MatchedRule, PacketDrop, Rules};
+use crate::event::{MatchedRule, PacketDrop};
 
 /// Rules that a sentence names; the evidence has all.
 const NAMED: usize = 3;
@@ -39,7 +39,7 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
     let rules = case.rules_of(packet)?;
     let rule = rules.rules.first()?;
     if rules.rules.len() > 1 || !rule.certain {
-        let mut shown: Vec<_> = rules.rules.iter().map(|rule| show(rules, rule)).collect();
+        let mut shown: Vec<_> = rules.rules.iter().map(show).collect();
         shown.dedup();
         shown.truncate(NAMED);
         return Some(format!(
@@ -49,27 +49,27 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
             case.port()
         ));
     }
-    Some(format!("First look: {}. {}", show(rules, rule), change(case, rules, rule)))
+    Some(format!("First look: {}. {}", show(rule), change(case, rule)))
 }
 
 /// The command that shows the chain.
-fn show(rules: &Rules, rule: &MatchedRule) -> String {
+fn show(rule: &MatchedRule) -> String {
     let (table, chain) = (word(&rule.table), word(&rule.chain));
-    if rules.by == "iptables" {
+    if rule.legacy {
         format!("`{} -t {table} -nvL {chain} --line-numbers`", program(rule))
     } else {
         format!("`nft -a list chain {} {table} {chain}`", rule.family)
     }
 }
 
-fn change(case: &Case<'_>, rules: &Rules, rule: &MatchedRule) -> String {
+fn change(case: &Case<'_>, rule: &MatchedRule) -> String {
     let (table, chain) = (word(&rule.table), word(&rule.chain));
     let (host, port) = (case.host(), case.port());
     if rule.policy {
         return format!("No rule of that chain accepts the packet: add one for {host} port {port}.");
     }
     let chain = match rule.handle {
-        Some(handle) if rules.by != "iptables" => {
+        Some(handle) if !rule.legacy => {
             let place = format!("{} {table} {chain} handle {handle}", rule.family);
             format!("`nft replace rule {place} ...`, or remove it with `nft delete rule {place}`")
         }
@@ -93,6 +93,7 @@ fn word(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Rules;
     use crate::testkit::{matched, netfilter_drop, rules, unanswered_syn};
 
     fn said(rules: &Rules) -> (String, Option<String>) {
@@ -128,6 +129,20 @@ mod tests {
         let (who, fix) = said(&rules(vec![policy]));
         assert_eq!(who, ", by the drop policy of chain inet filter output");
         assert!(fix.expect("a fix").contains("add one for 10.0.0.2 port 8080"));
+    }
+
+    #[test]
+    fn a_rule_of_iptables_is_changed_with_iptables() {
+        let rule = MatchedRule {
+            handle: None,
+            legacy: true,
+            family: "ip6".to_owned(),
+            ..matched("OUTPUT", "-A", true)
+        };
+        let (_, fix) = said(&rules(vec![rule]));
+        let fix = fix.expect("a fix");
+        assert!(fix.starts_with("First look: `ip6tables -t filter -nvL OUTPUT --line-numbers`."), "{fix}");
+        assert!(fix.contains("`ip6tables -t filter -R OUTPUT NUMBER ...`") && !fix.contains("nft"), "{fix}");
     }
 
     #[test]

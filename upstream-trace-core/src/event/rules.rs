@@ -14,7 +14,7 @@ pub struct Rules {
     pub netns: u32,
     /// Netfilter hook.
     pub hook: String,
-    /// `nft` or `iptables`.
+    /// `nft`, `iptables`, or `other`: one of these or something else.
     pub by: String,
     /// Addresses of the packet.
     pub tuple: PacketTuple,
@@ -53,6 +53,9 @@ pub struct MatchedRule {
     /// It is the policy of the chain, not a rule.
     #[serde(default)]
     pub policy: bool,
+    /// It is one of iptables as it was before nft.
+    #[serde(default)]
+    pub legacy: bool,
     /// The only one that can have dropped the packet.
     pub certain: bool,
 }

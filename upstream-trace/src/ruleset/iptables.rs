@@ -25,6 +25,7 @@ pub(super) fn parse(save: &str, family: &str) -> Ruleset {
                 family: family.to_owned(),
                 table: table.clone(),
                 name: name.to_owned(),
+                legacy: true,
                 base: base(&table, name, policy),
                 rules: Vec::new(),
             });

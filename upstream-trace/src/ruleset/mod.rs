@@ -5,6 +5,7 @@
 //! have been dropped, a rule that is the only one left which can have done it is certain all the same.
 
 mod iptables;
+mod list;
 mod nft;
 mod packet;
 mod program;
@@ -28,6 +29,8 @@ struct Ruleset {
     sets: HashMap<(String, String, String), Value>,
     /// A rule takes packets out of connection tracking.
     untracks: bool,
+    /// There may be rules that could not be read.
+    partial: bool,
 }
 
 #[derive(Debug)]
@@ -35,8 +38,21 @@ struct Chain {
     family: String,
     table: String,
     name: String,
+    /// Of iptables as it was before nft.
+    legacy: bool,
     base: Option<Base>,
     rules: Vec<Rule>,
+}
+
+impl Ruleset {
+    /// Both.
+    fn and(mut self, other: Self) -> Self {
+        self.chains.extend(other.chains);
+        self.sets.extend(other.sets);
+        self.untracks |= other.untracks;
+        self.partial |= other.partial;
+        self
+    }
 }
 
 /// Where a chain begins.

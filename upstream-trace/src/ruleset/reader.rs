@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use upstream_trace_core::event::{Nanos, Netfilter, PacketDrop, PacketTuple, Rules};
 
 use super::packet::{Device, Packet};
-use super::{Ruleset, iptables, nft, program};
+use super::{Ruleset, list};
 use crate::netns;
 
 /// A ruleset that was read is not read again for so long.
@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 enum Source {
     Nft,
     Iptables,
-    Ip6tables,
+    /// One of them, or something else.
+    Any,
 }
 
 type Read = Result<Arc<Ruleset>, String>;
@@ -175,11 +176,10 @@ impl Dropped {
     fn of(drop: &PacketDrop) -> Option<Self> {
         let (Netfilter { hook, by, family }, tuple) = (drop.netfilter.as_ref()?, drop.tuple?);
         let hook = hook.clone()?;
-        let v6 = tuple.dst.ip().to_canonical().is_ipv6();
         let (source, family) = match by.as_str() {
             "nft" => (Source::Nft, family.clone()),
-            "iptables" if v6 => (Source::Ip6tables, None),
             "iptables" => (Source::Iptables, None),
+            "other" => (Source::Any, None),
             _ => return None,
         };
         let (PacketTuple { src, dst }, flags) = (tuple, drop.tcp_flags);
@@ -197,7 +197,12 @@ impl Dropped {
     }
 
     fn rules(&self, at: Nanos, read: &Read) -> Rules {
-        let found = read.as_ref().map(|ruleset| ruleset.find(&self.packet)).unwrap_or_default();
+        let mut found = read.as_ref().map(|ruleset| ruleset.find(&self.packet)).unwrap_or_default();
+        if self.place.1 == Source::Any && !found.blocked {
+            // It need not have been a rule at all.
+            found.complete = false;
+            found.rules.iter_mut().for_each(|rule| rule.certain = false);
+        }
         Rules {
             at,
             netns: self.drop.netns,
@@ -243,6 +248,7 @@ fn start() -> Reader {
     (questions, answers)
 }
 
+/// Reads a ruleset through a process of its network namespace.
 fn read((netns, source): Place, pid: u32) -> Read {
     let read = netns::run_in(pid, || {
         // A pid that was given to another process meanwhile must not lead elsewhere.
@@ -250,20 +256,13 @@ fn read((netns, source): Place, pid: u32) -> Read {
             return Err("the network namespace is gone".to_owned());
         }
         match source {
-            Source::Nft => {
-                let json = program::output(&["nft"], &["-j", "-a", "list", "ruleset"])?;
-                let listing = program::output(&["nft"], &["-a", "list", "ruleset"])?;
-                nft::parse(&json, &listing).ok_or_else(|| "nft gives no JSON".to_owned())
-            }
-            Source::Iptables => {
-                let save = program::output(&["iptables-legacy-save", "iptables-save"], &[])?;
-                Ok(iptables::parse(&save, "ip"))
-            }
-            Source::Ip6tables => {
-                let save = program::output(&["ip6tables-legacy-save", "ip6tables-save"], &[])?;
-                Ok(iptables::parse(&save, "ip6"))
-            }
+            Source::Nft => list::nft(),
+            Source::Iptables => list::iptables(),
+            Source::Any => list::any(),
         }
     });
     read.map_err(|error| format!("cannot enter the network namespace: {error}"))?.map(Arc::new)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ pub(super) struct Found {
     /// Base chains of the hook, if no rule was found.
     pub(super) chains: Vec<String>,
     pub(super) complete: bool,
+    /// A packet like this cannot come through.
+    pub(super) blocked: bool,
 }
 
 /// What can become of a packet in a chain.
@@ -43,19 +45,15 @@ impl Ruleset {
     pub(super) fn find(&self, packet: &Packet) -> Found {
         let bases = self.bases(packet);
         let mut walk = Walk { ruleset: self, packet, candidates: Vec::new(), seen: 0, complete: true };
-        for index in &bases {
-            if !walk.base(*index) {
-                break;
-            }
-        }
-        walk.complete &= walk.candidates.len() <= MOST_FOUND;
+        let blocked = !bases.iter().all(|index| walk.base(*index));
+        walk.complete &= !self.partial && walk.candidates.len() <= MOST_FOUND;
         let certain = walk.complete && walk.candidates.len() == 1;
         let chosen = walk.candidates.iter().take(MOST_FOUND);
         let rules: Vec<_> = chosen.map(|(chain, rule)| self.named(*chain, *rule, certain)).collect();
         let chains = if rules.is_empty() { bases.iter() } else { [].iter() };
         let place = |chain: &Chain| format!("{} {} {}", chain.family, chain.table, chain.name);
         let chains = chains.take(MOST_FOUND).map(|index| place(&self.chains[*index])).collect();
-        Found { rules, chains, complete: walk.complete }
+        Found { rules, chains, complete: walk.complete, blocked }
     }
 
     /// Base chains that see the packet, in their order.
@@ -78,9 +76,10 @@ impl Ruleset {
     }
 
     fn chain(&self, like: &Chain, name: &str) -> Option<usize> {
-        self.chains
-            .iter()
-            .position(|chain| chain.name == name && chain.table == like.table && chain.family == like.family)
+        let same = |chain: &Chain| {
+            (&chain.table, &chain.family, chain.legacy) == (&like.table, &like.family, like.legacy)
+        };
+        self.chains.iter().position(|chain| chain.name == name && same(chain))
     }
 
     fn named(&self, chain: usize, rule: Option<usize>, certain: bool) -> MatchedRule {
@@ -93,6 +92,7 @@ impl Ruleset {
             handle: found.and_then(|rule| rule.handle),
             text: found.and_then(|rule| rule.text.clone()),
             policy: rule.is_none(),
+            legacy: chain.legacy,
             certain,
         }
     }

@@ -81,7 +81,8 @@ fn drops(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> {
     firewall.was_hit();
     let seen = trace.finish()?;
     let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(upstream).phase("connect");
-    failure.status(504).lasted(1900.0..=2900.0).evidence("dropped").evidence_says(hook);
+    let failure = failure.status(504).lasted(1900.0..=2900.0).evidence("dropped").evidence_says(hook);
+    failure.evidence_says(&format!("inet lab {hook}")).evidence_says(rule);
     seen.nothing_else();
     Ok(())
 }
@@ -98,7 +99,8 @@ fn drops_later(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> 
     let seen = trace.finish()?;
     let failure =
         seen.failure("firewall-drop-local").confidence(Proven | Likely).upstream(upstream).phase("wait");
-    failure.status(504).evidence("dropped").evidence_says(hook);
+    let failure = failure.status(504).evidence("dropped").evidence_says(hook);
+    failure.evidence_says(&format!("inet lab {hook}")).evidence_says(rule);
     seen.nothing_else();
     Ok(())
 }
@@ -113,7 +115,10 @@ fn iptables(lab: &Lab, rule: &str) -> Result<()> {
     let seen = trace.finish()?;
     let failure =
         seen.failure("firewall-drop-local").confidence(Proven).upstream(V4).phase("connect").status(504);
-    failure.evidence("dropped").evidence_says("output");
+    let (_, rule) = rule.split_once("--dport ").unwrap_or_default();
+    let port = rule.split(' ').next().unwrap_or_default();
+    let failure = failure.evidence("dropped").evidence_says("output");
+    failure.evidence_says("ip filter OUTPUT").evidence_says(&format!("dport {port}"));
     seen.nothing_else();
     Ok(())
 }
@@ -127,7 +132,8 @@ fn rejects(lab: &Lab, upstream: &str, how: &str, (says, errno): (&str, i32)) -> 
     firewall.was_hit();
     let seen = trace.finish()?;
     let failure = seen.failure("firewall-reject-local").confidence(Proven | Likely).upstream(upstream);
-    failure.phase("connect").status(502).errno(errno).evidence("dropped");
+    let failure = failure.phase("connect").status(502).errno(errno).evidence("dropped");
+    failure.evidence_says("inet lab output").evidence_says("tcp dport 8081 counter reject");
     seen.nothing_else();
     Ok(())
 }

@@ -36,7 +36,8 @@ pub(super) fn parse(json: &str, listing: &str) -> Option<Ruleset> {
         let key = (text(chain, "family"), text(chain, "table"), text(chain, "name"));
         let (family, table, name) = key.clone();
         chains.insert(key, ruleset.chains.len());
-        ruleset.chains.push(Chain { family, table, name, base: base(chain), rules: Vec::new() });
+        let (base, rules) = (base(chain), Vec::new());
+        ruleset.chains.push(Chain { family, table, name, legacy: false, base, rules });
     }
     for rule in of_kind("rule") {
         let (family, table, chain) = (text(rule, "family"), text(rule, "table"), text(rule, "chain"));

@@ -114,7 +114,14 @@ fn jumps_in_a_circle_end() {
         let rule = || Rule { handle: None, text: None, body: Body::Nft(vec![jump.clone()]) };
         let rules = vec![rule(), rule()];
         let base = (name == "a").then(|| Base { hook: "output".to_owned(), priority: 0, drops: false });
-        Chain { family: "ip".to_owned(), table: "t".to_owned(), name: name.to_owned(), base, rules }
+        Chain {
+            family: "ip".to_owned(),
+            table: "t".to_owned(),
+            name: name.to_owned(),
+            legacy: false,
+            base,
+            rules,
+        }
     };
     let ruleset = Ruleset { chains: vec![chain("a"), chain("b")], ..Ruleset::default() };
     assert!(!ruleset.find(&syn("10.0.0.2:80")).complete);
