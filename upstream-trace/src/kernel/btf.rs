@@ -65,11 +65,13 @@ impl Layout {
     }
 
     /// How many arguments this tracepoint passes, 0 if it is unknown.
+    #[must_use]
     pub fn arguments(&self, tracepoint: &str) -> usize {
         self.arguments.iter().find(|(name, _)| name.ends_with(tracepoint)).map_or(0, |(_, count)| *count)
     }
 
     /// Number of the drop reason with this name.
+    #[must_use]
     pub fn drop_reason(&self, name: &str) -> Option<u32> {
         self.drop_reasons.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
     }

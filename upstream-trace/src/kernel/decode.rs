@@ -23,7 +23,7 @@ const LOOPBACK_IFINDEX: u32 = 1;
 #[derive(Debug)]
 pub enum Message {
     /// An event for the engine.
-    Event(Event),
+    Event(Box<Event>),
     /// Something about a process; what it means has to be looked up.
     Process(EventKind, ProcessEvent),
     /// A process of an origin ended; which upstream it served has to be looked up.
@@ -70,7 +70,7 @@ impl Decoder<'_> {
                 return Some(Message::Process(kind, read(bytes)?));
             }
         };
-        Some(Message::Event(event))
+        Some(Message::Event(Box::new(event)))
     }
 
     /// A record as an attempt; `None` if its address makes no sense.
@@ -200,6 +200,7 @@ impl Decoder<'_> {
 }
 
 /// Counters as an event.
+#[must_use]
 pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters) -> UpstreamSample {
     let wide = |histogram: &[u32]| histogram.iter().map(|count| u64::from(*count)).collect();
     UpstreamSample {
@@ -217,6 +218,7 @@ pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters
 }
 
 /// A socket address of the kernel side; `None` for other families.
+#[must_use]
 pub fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
     let ip = match addr.family {
         AF_INET => {
@@ -230,6 +232,7 @@ pub fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
 }
 
 /// A socket address as the kernel side has it.
+#[must_use]
 pub fn key(address: SocketAddr) -> Addr {
     let mut ip = [0; 16];
     let family = match address.ip() {
@@ -246,6 +249,7 @@ pub fn key(address: SocketAddr) -> Addr {
 }
 
 /// A unix path as text: abstract names begin with `@`.
+#[must_use]
 pub fn path_text(bytes: &[u8]) -> String {
     match bytes {
         [0, name @ ..] => format!("@{}", String::from_utf8_lossy(name)),

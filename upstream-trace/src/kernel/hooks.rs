@@ -16,6 +16,7 @@ pub enum Attach {
 
 impl Attach {
     /// Name of this kind, as in the JSON output.
+    #[must_use]
     pub const fn kind(self) -> &'static str {
         match self {
             Self::Raw(_) => "raw_tracepoint",

@@ -181,6 +181,7 @@ impl Kernel {
     }
 
     /// Runs and mean nanoseconds per program, if the kernel's statistics are on.
+    #[must_use]
     pub fn overhead(&self) -> BTreeMap<String, (u64, u64)> {
         let mut runs = BTreeMap::new();
         for (name, program) in self.ebpf.programs() {

@@ -61,6 +61,7 @@ pub struct Symbols {
 
 impl Symbols {
     /// Reads the kernel's symbols; empty (and every lookup `None`) if they cannot be read.
+    #[must_use]
     pub fn read() -> Self {
         File::open(PATH).map(|file| Self::parse(BufReader::new(file))).unwrap_or_default()
     }
@@ -106,11 +107,13 @@ impl Symbols {
     }
 
     /// Name of the function that contains this address, if it is one of those that matter.
+    #[must_use]
     pub fn name(&self, address: u64) -> Option<&'static str> {
         self.find(address).map(|(name, _)| name)
     }
 
     /// Reads a stack, innermost first, as a netfilter drop; `None` if netfilter is not on it.
+    #[must_use]
     pub fn netfilter(&self, stack: &[u64]) -> Option<Netfilter> {
         let mut seen = false;
         let mut found = Netfilter { hook: None, by: "other".to_owned(), family: None };

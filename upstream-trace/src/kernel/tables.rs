@@ -144,6 +144,7 @@ impl Tables {
     }
 
     /// Counters of one upstream.
+    #[must_use]
     pub fn upstream(&self, key: &Addr) -> Option<UpstreamCounters> {
         self.upstreams.get(key, 0).ok()
     }
@@ -171,6 +172,7 @@ impl Tables {
     }
 
     /// Whether any unix upstream is known.
+    #[must_use]
     pub fn has_unix(&self) -> bool {
         self.unix_paths.keys().next().is_some()
     }
@@ -186,6 +188,7 @@ impl Tables {
 }
 
 /// Whether the descriptor still is what it was; for unix connections whose end no hook saw.
+#[must_use]
 pub fn descriptor_exists(pid: u32, fd: i32) -> bool {
     Path::new("/proc").join(pid.to_string()).join("fd").join(fd.to_string()).symlink_metadata().is_ok()
 }

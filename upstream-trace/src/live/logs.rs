@@ -25,39 +25,38 @@ impl Live {
         logs.finish(&watched, now, &mut |said| self.hear(said, now));
     }
 
-    /// nginx does not say which name server failed it; it holds a socket to each that it asked.
-    fn name_resolver(&self, line: &mut LogLine) {
-        let Some(worker) = line.worker.filter(|_| line.resolver.is_none() && about_names(&line.message))
-        else {
-            return;
-        };
-        let open = nginx::open_sockets(worker).unwrap_or_default();
-        let mut asked: Vec<_> = open
-            .iter()
-            .filter(|socket| socket.role == SocketRole::Resolver)
-            .filter_map(|socket| match &socket.kind {
-                SocketKind::Udp(socket) | SocketKind::Tcp(socket) => Some(socket.remote),
-                SocketKind::Unix { .. } => None,
-            })
-            .collect();
-        asked.sort_unstable();
-        asked.dedup();
-        // Of several nobody can say which one it was.
-        if let [only] = asked[..] {
-            line.resolver = Some(only.to_string());
-        }
-    }
-
     fn hear(&mut self, said: Said, at: Nanos) {
         match said {
             Said::Event(mut event) => {
                 if let Event::Log(line) = &mut *event {
-                    self.name_resolver(line);
+                    name_resolver(line);
                 }
                 self.feed(&event);
             }
             Said::Note(text) => self.say(&[Output::Note(Note { at, text })]),
         }
+    }
+}
+
+/// nginx does not say which name server failed it; it holds a socket to each that it asked.
+fn name_resolver(line: &mut LogLine) {
+    let Some(worker) = line.worker.filter(|_| line.resolver.is_none() && about_names(&line.message)) else {
+        return;
+    };
+    let open = nginx::open_sockets(worker).unwrap_or_default();
+    let mut asked: Vec<_> = open
+        .iter()
+        .filter(|socket| socket.role == SocketRole::Resolver)
+        .filter_map(|socket| match &socket.kind {
+            SocketKind::Udp(socket) | SocketKind::Tcp(socket) => Some(socket.remote),
+            SocketKind::Unix { .. } => None,
+        })
+        .collect();
+    asked.sort_unstable();
+    asked.dedup();
+    // Of several nobody can say which one it was.
+    if let [only] = asked[..] {
+        line.resolver = Some(only.to_string());
     }
 }
 
