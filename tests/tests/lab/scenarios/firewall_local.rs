@@ -46,6 +46,14 @@ pub(crate) const ALL: &[Scenario] = &[
     ("firewall-drop-local/conntrack-new", |lab| {
         drops(lab, V4, "output", "tcp dport 8081 ct state new counter drop")
     }),
+    ("firewall-drop-local/policy", |lab| {
+        let rules = "policy drop\noif \"lo\" accept\ntcp dport 8081 counter";
+        names(lab, rules, &["\"chain\":\"inet lab output\"", "\"policy\":\"drop\""])
+    }),
+    ("firewall-drop-local/one-of-two-rules", |lab| {
+        let rules = "tcp dport 8081 meta skuid 0-4000000 counter drop\nip daddr 10.99.0.0/16 drop";
+        names(lab, rules, &["one_of", "meta skuid 0-4000000 counter drop", "ip daddr 10.99.0.0/16 drop"])
+    }),
     ("firewall-reject-local/icmp-port4", |lab| rejects(lab, V4, "reject", (REFUSED, 111))),
     ("firewall-reject-local/icmp-admin4", |lab| {
         rejects(lab, V4, "reject with icmp type admin-prohibited", (UNREACHABLE, 113))
@@ -83,6 +91,23 @@ fn drops(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> {
     let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(upstream).phase("connect");
     let failure = failure.status(504).lasted(1900.0..=2900.0).evidence("dropped").evidence_says(hook);
     failure.evidence_says(&format!("inet lab {hook}")).evidence_says(rule);
+    seen.nothing_else();
+    Ok(())
+}
+
+/// What the evidence says of a chain with several rules.
+fn names(lab: &Lab, rules: &str, expected: &[&str]) -> Result<()> {
+    let world = lab.world().upstream(V4).start()?;
+    let _origin = world.origin(V4, Script::answer(10))?;
+    let firewall = Firewall::nft(&world, world.ng(), "output", rules)?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(504).log(CONNECTING);
+    firewall.was_hit();
+    let seen = trace.finish()?;
+    let mut failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(V4).evidence("dropped");
+    for text in expected {
+        failure = failure.evidence_says(text);
+    }
     seen.nothing_else();
     Ok(())
 }
