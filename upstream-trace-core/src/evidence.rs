@@ -206,7 +206,8 @@ fn from_socket(case: &Case<'_>, all: &mut Vec<Entry>) {
 fn matters(case: &Case<'_>, fact: &Fact) -> bool {
     match fact {
         Fact::Route(_) | Fact::Neighbour(_) => {
-            case.connect.is_some() || (case.connecting() && !case.answered_or_refused())
+            case.connect.is_some()
+                || (case.connecting() && !case.answered_or_refused() && !case.dropped_for("NETFILTER_DROP"))
         }
         Fact::Conntrack(table) => table.count.saturating_mul(10) >= table.max.saturating_mul(9),
         Fact::Listener(_) | Fact::NoListener | Fact::UnixPath { .. } => true,

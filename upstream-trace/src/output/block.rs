@@ -48,7 +48,10 @@ impl Page {
             }
             Kind::Pending | Kind::Failure => {
                 self.wrap(&mut text, "  ", 2, &tie_commands(&escape(&verdict.summary)));
-                self.evidence(&mut text, &verdict.evidence.iter().filter(|e| e.what != "log").collect::<Vec<_>>());
+                self.evidence(
+                    &mut text,
+                    &verdict.evidence.iter().filter(|e| e.what != "log").collect::<Vec<_>>(),
+                );
                 self.mark(&mut text, "log:", DIM, &log(verdict));
                 self.mark(&mut text, "because:", YELLOW, &verdict.because.join(", "));
                 self.mark(&mut text, "note:", DIM, &circumstances(verdict));
