@@ -26,7 +26,8 @@ fn name(rule: &MatchedRule) -> String {
     let place = rule.place();
     match &rule.text {
         _ if rule.policy => format!("the drop policy of chain {place}"),
-        Some(text) => format!("the rule `{text}` of chain {place}"),
+        // What is in a comment must not look like a command of ours.
+        Some(text) => format!("the rule `{}` of chain {place}", text.replace('`', "'")),
         None => rule.handle.map_or_else(
             || format!("a rule of chain {place}"),
             |handle| format!("rule {handle} of chain {place}"),
@@ -110,6 +111,12 @@ mod tests {
         let fix = fix.expect("a fix");
         assert!(fix.starts_with("First look: `nft -a list chain inet filter output`. "), "{fix}");
         assert!(fix.contains("`nft delete rule inet filter output handle 7`"), "{fix}");
+    }
+
+    #[test]
+    fn a_comment_does_not_end_the_quotation() {
+        let (who, _) = said(&rules(vec![matched("output", "drop comment \"`reboot`\"", true)]));
+        assert_eq!(who, ", by the rule `drop comment \"'reboot'\"` of chain inet filter output");
     }
 
     #[test]
