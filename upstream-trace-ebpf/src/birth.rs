@@ -85,13 +85,19 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     }
 }
 
-/// A record for this socket, with its upstream counted.
+/// A record for a new connection. If the end of the one that had this memory before was not seen, that ends now.
 #[inline(always)]
 pub fn create(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
     if let Some(old) = RECORDS.get_ptr_mut(sk) {
-        // The end of the connection that had this memory before was not seen.
         finish::finish(sk, old, End::Reborn as u32);
     }
+    create_fresh(sk, remote, now)
+}
+
+/// A record for a socket that has none, with its upstream counted. (Apart from [`create`], since the verifier would
+/// have to walk through the end of a record in every program that may take a connection over.)
+#[inline(always)]
+fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
     if RECORDS.insert(sk, &EMPTY, 0).is_err() {
         emit::count(stats::LOST_MAP, 1);
         return None;
@@ -161,7 +167,7 @@ pub fn take_client(record: *mut Record, worker: *mut Worker, now: u64) {
 #[inline(always)]
 pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
     let now = emit::now();
-    let record = create(sk, &key.remote, now)?;
+    let record = create_fresh(sk, &key.remote, now)?;
     // SAFETY: a map value.
     unsafe {
         (*record).id = seed.id;

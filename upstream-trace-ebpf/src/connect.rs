@@ -1,7 +1,7 @@
 //! `connect()` itself: errors that never reach TCP (no route, no permission, no port), and unix sockets, which have no
 //! tracepoints of their own. Tracepoints of system calls slow every system call of the host a little: last rung.
 
-use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use upstream_trace_common::{
@@ -118,22 +118,19 @@ struct PathBuffer {
 
 #[inline(always)]
 fn path_of(call: &Connecting, to: &mut PathBuffer) {
+    let from = call.address + 2;
+    // A path in the file system ends at its NUL, which callers may or may not count; what is behind it is no part of it.
+    // SAFETY: the helper checks `from`; `to` has room for UNIX_PATH bytes.
+    let read = unsafe { bpf_probe_read_user_str(to.path.bytes.as_mut_ptr().cast(), UNIX_PATH as u32, from as *const _) };
+    if read > 1 {
+        to.path.len = read as u16 - 1;
+        return;
+    }
+    // An abstract name begins with NUL.
     let len = call.len.saturating_sub(2);
     let len = if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len };
-    read_user(to.path.bytes.as_mut_ptr(), len, call.address + 2);
-    // A path in the file system ends at its NUL, which callers may or may not count.
-    let mut end = len as u16;
-    if to.path.bytes[0] != 0 {
-        let mut i = 0;
-        while i < UNIX_PATH {
-            if to.path.bytes[i] == 0 {
-                end = if (i as u16) < end { i as u16 } else { end };
-                break;
-            }
-            i += 1;
-        }
-    }
-    to.path.len = end;
+    read_user(to.path.bytes.as_mut_ptr(), len, from);
+    to.path.len = len as u16;
 }
 
 const EMPTY_PATH: PathBuffer =
