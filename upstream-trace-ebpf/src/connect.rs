@@ -121,7 +121,9 @@ fn path_of(call: &Connecting, to: &mut PathBuffer) {
     let from = call.address + 2;
     // A path in the file system ends at its NUL, which callers may or may not count; what is behind it is no part of it.
     // SAFETY: the helper checks `from`; `to` has room for UNIX_PATH bytes.
-    let read = unsafe { bpf_probe_read_user_str(to.path.bytes.as_mut_ptr().cast(), UNIX_PATH as u32, from as *const _) };
+    let read = unsafe {
+        bpf_probe_read_user_str(to.path.bytes.as_mut_ptr().cast(), UNIX_PATH as u32, from as *const _)
+    };
     if read > 1 {
         to.path.len = read as u16 - 1;
         return;

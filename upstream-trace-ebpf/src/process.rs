@@ -4,6 +4,7 @@
 use aya_ebpf::helpers::bpf_get_current_comm;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::warn;
 use upstream_trace_common::{EventKind, OriginExit, ProcessEvent, Worker, stats};
 
 use crate::config::offset;
@@ -28,7 +29,10 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     if tgid == 0 || pid != tgid {
         return 0;
     }
-    let _ = WORKERS.insert(tgid, &NEW, 0);
+    if WORKERS.insert(tgid, &NEW, 0).is_err() {
+        warn!(&ctx, "the table of processes is full: worker {} is not watched", tgid);
+        return 0;
+    }
     if let Some(flag) = WATCHED.get_ptr_mut(tgid & 4095) {
         // SAFETY: a map value.
         unsafe { *flag = 1 };

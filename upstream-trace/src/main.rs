@@ -1,5 +1,6 @@
 //! Says why an nginx answers 502 or 504, from what the kernel did with its upstream connections.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,6 +9,7 @@ use upstream_trace::{explain, live, output, report};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    remarks_to_stderr();
     let result = match &cli.command {
         None => live::run(&cli),
         Some(Command::Report(args)) => report::run(args),
@@ -21,4 +23,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Warnings of the program and of its kernel side, one line each; `RUST_LOG` shows more.
+fn remarks_to_stderr() {
+    let filter = env_logger::Env::default().default_filter_or("warn,aya=error,aya_obj=error");
+    env_logger::Builder::from_env(filter)
+        .format(|to, record| {
+            let text = record.args().to_string();
+            writeln!(
+                to,
+                "upstream-trace: {}: {}",
+                record.level().as_str().to_lowercase(),
+                output::escape(&text)
+            )
+        })
+        .init();
 }

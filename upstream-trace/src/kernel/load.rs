@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use aya::maps::{Map, MapData};
 use aya::programs::{FEntry, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_log::EbpfLogger;
 use upstream_trace_common::Offsets;
 use upstream_trace_core::event;
 
@@ -41,9 +42,10 @@ const DROP_REASONS: &[&str] = &[
 ];
 
 /// Programs in the kernel; they go away with this value.
-#[derive(Debug)]
 pub struct Kernel {
     ebpf: Ebpf,
+    /// What the kernel side has to say for itself; rare.
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Hooks with their fate.
     pub hooks: Vec<event::Hook>,
 }
@@ -70,7 +72,7 @@ impl Kernel {
         }
         let invalid_syn = layout.drop_reason("TCP_INVALID_SYN").unwrap_or(0);
         let at_least = |tracepoint, arguments| u8::from(layout.arguments(tracepoint) >= arguments);
-        let ebpf = EbpfLoader::new()
+        let mut ebpf = EbpfLoader::new()
             .btf(None)
             .verifier_log_level(VerifierLogLevel::DISABLE)
             .override_global::<&Offsets>("OFFSETS", &layout.offsets, true)
@@ -84,7 +86,9 @@ impl Kernel {
             .map_max_entries("UNIX_FDS", max_connections)
             .load(OBJECT)
             .context("the kernel refused the maps")?;
-        Ok(Self { ebpf, hooks: Vec::new() })
+        // Without it only remarks are lost; what counts is counted in the maps.
+        let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
+        Ok(Self { ebpf, logger, hooks: Vec::new() })
     }
 
     /// Attaches every hook that this kernel allows; an error if a required one is refused.
@@ -173,6 +177,13 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    /// Passes on what the kernel side remarked.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
     }
 
     /// Takes a map out; each can be taken once.

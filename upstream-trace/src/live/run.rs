@@ -191,6 +191,7 @@ fn tick(live: &mut Live, count: u32) {
         for attempt in live.takeover.tick(&workers, now, live.slow, &mut live.tables) {
             live.event(&Event::Trouble(attempt));
         }
+        live.kernel.flush_log();
         live.sample(now);
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
