@@ -208,10 +208,10 @@ fn ends_itself(lab: &Lab, path: &str, cause: &str) -> Result<()> {
     let _origin = world.origin_process("127.0.0.1:8081")?;
     let trace = world.trace(&[])?;
     // The processes behind an upstream are looked for once nginx has used it.
-    let waiting = world.begin("GET", "/", &[])?;
+    let mut waiting = world.begin("GET", "/", &[])?;
     world.pause(ms(400));
     world.get(path).status(502).log(CLOSED);
-    drop(waiting);
+    world.answer(waiting.receive()).status(502).log(CLOSED);
     let seen = trace.finish()?;
     seen.failures(2, cause, |failure| {
         failure.confidence(Proven).phase("wait").status(502);
