@@ -184,6 +184,9 @@ fn detail(name: &str, value: &Value) -> String {
         ("errno", _) if errno.is_some() => errno.map(errno_name).unwrap_or_default(),
         ("count", Value::Number(count)) => format!("{count} times"),
         (_, Value::Bool(true)) => name.to_owned(),
+        (_, Value::Array(several)) => {
+            format!("{name} {}", several.iter().map(plain).collect::<Vec<_>>().join(" | "))
+        }
         (_, Value::String(text)) if BARE.contains(&name) => text.clone(),
         (_, Value::String(text)) => format!("{name} {text}"),
         _ => format!("{name} {value}"),
@@ -191,6 +194,17 @@ fn detail(name: &str, value: &Value) -> String {
     let text = escape(&text);
     // A long text, such as a rule, may be broken.
     if text.len() > 40 { text.into_owned() } else { tie(&text) }
+}
+
+/// One of several, without the signs of JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            fields.values().filter(|value| !value.is_null()).map(plain).collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    }
 }
 
 fn errno_name(errno: i32) -> String {
