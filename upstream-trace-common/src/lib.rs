@@ -5,8 +5,11 @@
 #![no_std]
 
 mod event;
+pub mod flags;
 mod offsets;
 mod record;
+mod step;
+mod tables;
 #[cfg(feature = "user")]
 mod user;
 
@@ -15,10 +18,9 @@ pub use event::{
     RetryEvent, UNIX_PATH, UnixPath,
 };
 pub use offsets::{ABSENT, FieldSpec, Offsets};
-pub use record::{
-    Connecting, End, FdKey, Icmp, Record, Seed, SeedKey, Step, StepKind, TRAIL, TcpNumbers, UpstreamCounters,
-    Worker, flags,
-};
+pub use record::{Icmp, Record, TcpNumbers};
+pub use step::{End, Step, StepKind, TRAIL};
+pub use tables::{Connecting, FdKey, Seed, SeedKey, UpstreamCounters, Worker};
 
 /// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
 pub const ABI_VERSION: u32 = 2;

@@ -12,6 +12,7 @@ use crate::kernel::decode::Decoder;
 use crate::kernel::tables;
 use crate::netlink::diag::Diag;
 use crate::netns;
+use crate::nginx;
 
 /// Between two scans.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -139,20 +140,5 @@ fn has_vanished(record: &Record, now: Nanos) -> bool {
 /// What the socket knows now; the record has it as of the last event.
 fn fresh(diag: &mut Diag, local: SocketAddr, remote: SocketAddr) -> Option<Socket> {
     let socket = diag.tcp_socket(local, remote).ok()??;
-    let info = socket.info.unwrap_or_default();
-    let established = socket.is_established();
-    Some(Socket {
-        unacked: if established { socket.wqueue } else { 0 },
-        unsent: if established { info.notsent_bytes } else { 0 },
-        unread: if established { socket.rqueue } else { 0 },
-        received: info.bytes_received.saturating_sub(u64::from(socket.has_fin())),
-        acked: info.bytes_acked.saturating_sub(1),
-        peer_window: info.snd_wnd.unwrap_or(u32::MAX),
-        srtt_us: info.rtt_us,
-        total_retransmits: info.total_retrans,
-        retransmits: info.retransmits,
-        probes: info.probes,
-        error: 0,
-        soft_error: 0,
-    })
+    Some(nginx::numbers(&socket.info.unwrap_or_default(), &socket))
 }

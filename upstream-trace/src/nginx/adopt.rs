@@ -156,7 +156,8 @@ fn bytes_sent(info: &TcpInfo, socket: &TcpSocket) -> u64 {
     u64::from(socket.wqueue) + if first { acked } else { 0 }
 }
 
-fn numbers(info: &TcpInfo, socket: &TcpSocket) -> Socket {
+/// What the kernel knows of the connection, as an attempt has it.
+pub(crate) fn numbers(info: &TcpInfo, socket: &TcpSocket) -> Socket {
     let connecting = socket.is_connecting();
     Socket {
         unacked: if connecting { 0 } else { socket.wqueue },
@@ -164,7 +165,7 @@ fn numbers(info: &TcpInfo, socket: &TcpSocket) -> Socket {
         unread: if connecting { 0 } else { socket.rqueue },
         received: info.bytes_received.saturating_sub(u64::from(socket.has_fin())),
         acked: info.bytes_acked.saturating_sub(1),
-        peer_window: info.snd_wnd.unwrap_or(0),
+        peer_window: info.snd_wnd.unwrap_or(u32::MAX),
         srtt_us: info.rtt_us,
         total_retransmits: info.total_retrans,
         retransmits: info.retransmits,

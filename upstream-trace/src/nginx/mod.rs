@@ -6,6 +6,7 @@ mod find;
 mod process;
 mod sockets;
 
+pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};
 pub use find::{FindError, Found, Master, find};
 pub use process::{Role, role_of};

@@ -1,0 +1,170 @@
+//! Values and keys of the maps beside the records.
+
+use crate::{Addr, LATENCY_BUCKETS, UnixPath};
+
+/// What is kept between entry and return of `connect()`. A worker connects from one thread only.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Connecting {
+    /// When it was called.
+    pub at_ns: u64,
+    /// The address, in the memory of the process.
+    pub address: u64,
+    /// Length of that address.
+    pub len: u32,
+    /// Descriptor.
+    pub fd: i32,
+}
+
+/// What is kept per watched process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Worker {
+    /// Client socket of the request that the process is handling.
+    pub client: u64,
+    /// See [`Record::client_key`].
+    pub client_key: u64,
+    /// When that client last spoke.
+    pub client_ns: u64,
+    /// The attempt that failed just now in this process, 0 if nginx has since answered a client.
+    pub armed: u64,
+    /// When it failed.
+    pub armed_ns: u64,
+    /// Client of that attempt.
+    pub armed_client: u64,
+    /// See [`Record::client_key`].
+    pub armed_client_key: u64,
+    /// Client socket of a record that is parked until it is known whether nginx cuts this client off.
+    pub parked_client: u64,
+    /// When it was parked.
+    pub parked_ns: u64,
+    /// 1 for a master, which makes no upstream connections.
+    pub master: u32,
+    /// Zero.
+    pub pad: u32,
+    /// The `connect()` that is under way; `at_ns` is 0 if none is.
+    pub connecting: Connecting,
+}
+
+impl Worker {
+    /// Of which nothing is known.
+    pub const ZERO: Self = Self {
+        client: 0,
+        client_key: 0,
+        client_ns: 0,
+        armed: 0,
+        armed_ns: 0,
+        armed_client: 0,
+        armed_client_key: 0,
+        parked_client: 0,
+        parked_ns: 0,
+        master: 0,
+        pad: 0,
+        connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0 },
+    };
+}
+
+/// Counters per upstream address. Latencies in microseconds, as powers of two.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamCounters {
+    /// Connections begun.
+    pub attempts: u64,
+    /// Handshakes that finished.
+    pub established: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Answers begun.
+    pub answers: u64,
+    /// When a handshake last finished.
+    pub last_established_ns: u64,
+    /// When an answer last began.
+    pub last_answer_ns: u64,
+    /// Time to connect.
+    pub connect: [u32; LATENCY_BUCKETS],
+    /// Time from the request's first byte to the answer's first byte.
+    pub first_byte: [u32; LATENCY_BUCKETS],
+}
+
+impl UpstreamCounters {
+    /// Nothing counted.
+    pub const ZERO: Self = Self {
+        attempts: 0,
+        established: 0,
+        requests: 0,
+        answers: 0,
+        last_established_ns: 0,
+        last_answer_ns: 0,
+        connect: [0; LATENCY_BUCKETS],
+        first_byte: [0; LATENCY_BUCKETS],
+    };
+}
+
+/// Addresses of a connection that was open before the program started.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SeedKey {
+    /// nginx's side.
+    pub local: Addr,
+    /// The upstream.
+    pub remote: Addr,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
+/// What user space knew about such a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seed {
+    /// Number of the attempt.
+    pub id: u64,
+    /// When the unanswered request was sent, 0 if none is outstanding.
+    pub request_ns: u64,
+    /// When bytes last arrived, 0 if never.
+    pub last_recv_ns: u64,
+    /// When `connect()` was called, as far as it is known.
+    pub born_ns: u64,
+    /// Bytes that nginx had written by then, the SYN counted.
+    pub written: u64,
+    /// Bytes that had arrived by then, a FIN counted.
+    pub received: u64,
+    /// The worker.
+    pub tgid: u32,
+    /// 1 if the connection was reported to be in trouble.
+    pub announced: u32,
+}
+
+/// A descriptor of a watched process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FdKey {
+    /// The process.
+    pub tgid: u32,
+    /// The descriptor.
+    pub fd: i32,
+}
+
+impl Addr {
+    /// The key under which attempts to the unix path with this number are counted.
+    #[must_use]
+    pub const fn of_path(id: u32) -> Self {
+        let [a, b, c, d] = id.to_ne_bytes();
+        Self { ip: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], port: 0, family: 1 }
+    }
+}
+
+impl UnixPath {
+    /// The bytes that count.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        let len = if (self.len as usize) < self.bytes.len() { self.len as usize } else { self.bytes.len() };
+        self.bytes.split_at(len).0
+    }
+}
+
+const _: () = {
+    assert!(size_of::<Worker>() == 104);
+    assert!(size_of::<UpstreamCounters>() == 272);
+    assert!(size_of::<SeedKey>() == 44);
+    assert!(size_of::<Seed>() == 56);
+};
