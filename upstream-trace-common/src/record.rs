@@ -108,7 +108,7 @@ pub struct Record {
     pub netns: u32,
     /// For unix sockets the number of the path, 0 if the table of paths was full. `remote` holds it, too.
     pub path_id: u32,
-    /// Bits of [`flags`].
+    /// Bits of [`crate::flags`].
     pub flags: u32,
     /// Requests on this connection so far.
     pub requests: u32,

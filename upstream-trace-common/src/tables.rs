@@ -22,7 +22,7 @@ pub struct Connecting {
 pub struct Worker {
     /// Client socket of the request that the process is handling.
     pub client: u64,
-    /// See [`Record::client_key`].
+    /// See [`crate::Record::client_key`].
     pub client_key: u64,
     /// When that client last spoke.
     pub client_ns: u64,
@@ -32,7 +32,7 @@ pub struct Worker {
     pub armed_ns: u64,
     /// Client of that attempt.
     pub armed_client: u64,
-    /// See [`Record::client_key`].
+    /// See [`crate::Record::client_key`].
     pub armed_client_key: u64,
     /// Client socket of a record that is parked until it is known whether nginx cuts this client off.
     pub parked_client: u64,

@@ -65,9 +65,8 @@ fn adopt(sk: u64) -> Option<*mut Record> {
         // SAFETY: a plain counter; a lost update only costs lookups.
         unsafe { *left = (*left).saturating_sub(1) };
     }
-    let record = birth::adopted(sk, &key, &seed)?;
     emit::count(stats::ADOPTED, 1);
-    Some(record)
+    birth::adopted(sk, &key, &seed)
 }
 
 /// An index into the trail. The compiler knows that it is small and would drop a mask that the verifier needs, so
