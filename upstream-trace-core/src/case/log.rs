@@ -14,7 +14,7 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn of_line(line: &'a LogLine, id: AttemptId) -> Self {
         let upstream = log::upstream_address(line);
-        let mut attempt = super::blank(id, line.at, line.worker.unwrap_or_default(), upstream);
+        let mut attempt = Attempt::blank(id, line.at, line.worker.unwrap_or_default(), upstream);
         // What no attempt to connect is known of must not be taken for one.
         attempt.established = Some(line.at);
         let mut case = Self::new(std::borrow::Cow::Owned(attempt), None);

@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::event::{
-    Attempt, AttemptId, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, Socket, Step, Transport, Upstream,
+    Attempt, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, OriginExit, PacketDrop, ResetSent, Rules,
+    Step, Transport, Upstream,
 };
 
 pub use context::{OtherPort, Siblings};
@@ -213,52 +213,6 @@ fn attempt_of(error: &ConnectError) -> Attempt {
         netns: error.netns,
         ended: Ended::Broken,
         begun: error.at.saturating_sub(error.took),
-        ..blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
-    }
-}
-
-/// An attempt of which only this is known.
-fn blank(id: AttemptId, at: Nanos, worker: u32, upstream: Option<Upstream>) -> Attempt {
-    Attempt {
-        id,
-        seen: at,
-        retry_of: None,
-        worker,
-        netns: 0,
-        upstream,
-        local: None,
-        ended: Ended::Vanished,
-        begun: at,
-        established: None,
-        request: None,
-        last_send: None,
-        answer: None,
-        last_recv: None,
-        fin: None,
-        reset: None,
-        bytes_sent: 0,
-        bytes_received: 0,
-        requests: 0,
-        adopted: false,
-        reused: false,
-        outstanding: false,
-        sent_after_fin: false,
-        unacked_at_end: false,
-        send_blocked: false,
-        send_error: false,
-        recv_error: false,
-        idle_probe: false,
-        error_fetched: false,
-        client_gone: false,
-        client_cut: false,
-        worker_exiting: false,
-        no_local_port: false,
-        drops: 0,
-        retransmits: 0,
-        retransmits_failed: 0,
-        icmp: None,
-        socket: Socket::default(),
-        trail: Vec::new(),
-        trail_lost: 0,
+        ..Attempt::blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
     }
 }

@@ -312,6 +312,53 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// An attempt of which only this is known: it begins and is seen at the same time, and nothing has happened.
+    #[must_use]
+    pub fn blank(id: AttemptId, at: Nanos, worker: u32, upstream: Option<Upstream>) -> Self {
+        Self {
+            id,
+            seen: at,
+            retry_of: None,
+            worker,
+            netns: 0,
+            upstream,
+            local: None,
+            ended: Ended::Vanished,
+            begun: at,
+            established: None,
+            request: None,
+            last_send: None,
+            answer: None,
+            last_recv: None,
+            fin: None,
+            reset: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            requests: 0,
+            adopted: false,
+            reused: false,
+            outstanding: false,
+            sent_after_fin: false,
+            unacked_at_end: false,
+            send_blocked: false,
+            send_error: false,
+            recv_error: false,
+            idle_probe: false,
+            error_fetched: false,
+            client_gone: false,
+            client_cut: false,
+            worker_exiting: false,
+            no_local_port: false,
+            drops: 0,
+            retransmits: 0,
+            retransmits_failed: 0,
+            icmp: None,
+            socket: Socket::default(),
+            trail: Vec::new(),
+            trail_lost: 0,
+        }
+    }
+
     /// Since when this attempt runs: the request on a pooled connection, else `connect()`.
     #[must_use]
     pub fn since(&self) -> Nanos {
