@@ -12,7 +12,8 @@ pub(super) const CAUSE: Cause = Cause {
             service drops the packets silently. A host that is off behind a router looks the same.",
     told_apart: "Nothing was dropped on this host (`firewall-drop-local`), the neighbour answers \
                  (`neighbour-unreachable`), and no other connection to that port succeeds (`accept-queue-full`). From \
-                 this side it is never proven: only a look at the other end can do that.",
+                 this side it is never proven: only a look at the other end can do that. If nginx waited for less than \
+                 a second, the answer may only have been late (`connect-slow`).",
     fix: "On the origin: `tcpdump -ni any tcp port PORT`. If no SYN arrives there, something on the way drops it \
           (security group, network policy); if SYNs arrive unanswered, look at its own firewall and at \
           `nstat -az TcpExtListenOverflows`.",
@@ -48,6 +49,10 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let (confidence, alternatives) = weigh(case);
     let mut finding = Finding::possible(summary).or(alternatives);
     finding.confidence = confidence;
+    if tries == 0 && confidence == Confidence::Possible {
+        // nginx waited less than the second after which a SYN is repeated: the answer may only have been late.
+        finding = finding.or(&["connect-slow"]);
+    }
     Some(finding.fix(format!(
         "On {host}: `tcpdump -ni any tcp port {port}`. No SYN there: a firewall on the way; SYNs without answer: its own \
          firewall, or a full accept queue (`nstat -az TcpExtListenOverflows`)."
@@ -93,6 +98,15 @@ mod tests {
         let (id, confidence, alternatives) = verdict(&Case::of_attempt(&attempt));
         assert_eq!((id, confidence), ("firewall-drop-remote", Confidence::Possible));
         assert!(alternatives.contains(&"accept-queue-full"));
+    }
+
+    #[test]
+    fn a_timeout_shorter_than_a_second_may_only_have_been_too_short() {
+        let mut attempt = unanswered_syn();
+        (attempt.seen, attempt.retransmits) = (BEGUN + SECOND / 4, 0);
+        let (id, confidence, alternatives) = verdict(&Case::of_attempt(&attempt));
+        assert_eq!((id, confidence), ("firewall-drop-remote", Confidence::Possible));
+        assert!(alternatives.contains(&"connect-slow"));
     }
 
     #[test]
