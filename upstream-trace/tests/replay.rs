@@ -22,6 +22,9 @@ const LARGEST: u64 = 20_000;
 /// All of them together.
 const LARGEST_SUM: u64 = 500_000;
 
+/// What every host is called in these recordings.
+const HOSTNAME: &str = "lab";
+
 /// What each recording is expected to say, by its name.
 type Expectations = BTreeMap<String, Vec<Value>>;
 
@@ -30,6 +33,7 @@ type Expectations = BTreeMap<String, Vec<Value>>;
 struct Said {
     objects: Vec<Value>,
     kernel: String,
+    hostname: String,
     failures: u64,
     summed: Option<u64>,
 }
@@ -37,6 +41,7 @@ struct Said {
 impl Sink for Said {
     fn start(&mut self, host: &Host) {
         self.kernel.clone_from(&host.kernel);
+        self.hostname.clone_from(&host.hostname);
     }
 
     fn output(&mut self, output: &Output) {
@@ -126,6 +131,9 @@ fn every_recording_says_what_is_expected() {
                 &format!("{} failures, the summary counts {:?}", said.failures, said.summed),
             );
         }
+        if !["", HOSTNAME].contains(&said.hostname.as_str()) {
+            complain(&mut wrong, &format!("the name of a host, {}, is in it", said.hostname));
+        }
         if !said.kernel.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             complain(&mut wrong, &format!("the name of a host's own kernel, {}, is in it", said.kernel));
         }
@@ -206,6 +214,7 @@ fn plain(line: &str) -> String {
     let number = kernel.as_str().unwrap_or_default().split(['-', '+']).next().unwrap_or_default();
     let version: Vec<_> = number.split('.').take(2).collect();
     *kernel = format!("{}.0", version.join(".")).into();
+    object.insert("hostname".to_owned(), HOSTNAME.into());
     Value::Object(object).to_string()
 }
 

@@ -24,7 +24,7 @@ pub struct Hook {
 }
 
 /// The host and the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {
     /// When tracing began.
     pub at: Nanos,
@@ -32,8 +32,14 @@ pub struct Host {
     pub unix_us: i64,
     /// Version of the tool.
     pub version: String,
+    /// Name of the host; empty if it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hostname: String,
     /// Kernel release.
     pub kernel: String,
+    /// Which nginx the masters run, each once, as it names itself: `nginx/1.22.1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nginx: Vec<String>,
     /// Hooks, attached or not.
     pub hooks: Vec<Hook>,
     /// Master processes.

@@ -26,6 +26,7 @@ use crate::kernel::load::Kernel;
 use crate::kernel::rights;
 use crate::kernel::tables::Tables;
 use crate::logs::Logs;
+use crate::nginx;
 use crate::output::{self, Cost, Extra, HookCost};
 use crate::recording::{End, Recorder};
 use crate::ruleset::Rulesets;
@@ -114,11 +115,16 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
 }
 
 fn host(live: &Live) -> Host {
+    let of_kernel = |name: &str| {
+        fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
+    };
     Host {
         at: now(),
         unix_us: Timestamp::now().as_microsecond(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+        hostname: of_kernel("hostname"),
+        kernel: of_kernel("osrelease"),
+        nginx: nginx::versions(live.nginx.masters.iter().copied()),
         hooks: live.kernel.hooks.clone(),
         masters: live.nginx.masters.iter().copied().collect(),
         workers: live.nginx.worker_pids(),

@@ -5,6 +5,7 @@ mod classify;
 mod find;
 mod process;
 mod sockets;
+mod version;
 
 pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};
@@ -12,3 +13,4 @@ pub use find::{FindError, Found, Master, find};
 pub use process::{Role, role_of};
 pub(crate) use sockets::socket_inode;
 pub use sockets::{OpenSocket, SocketKind, SocketRole, listening_ports, open_sockets, open_sockets_of};
+pub use version::versions;

@@ -36,16 +36,7 @@ mod tests {
 
     // 2026-11-20T09:12:00Z
     fn clock() -> Clock {
-        let host = Host {
-            at: 5_000_000_000,
-            unix_us: 1_795_165_920_000_000,
-            version: String::new(),
-            kernel: String::new(),
-            hooks: Vec::new(),
-            masters: Vec::new(),
-            workers: Vec::new(),
-            slow: 0,
-        };
+        let host = Host { at: 5_000_000_000, unix_us: 1_795_165_920_000_000, ..Host::default() };
         Clock::new(&host)
     }
 

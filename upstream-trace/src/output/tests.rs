@@ -28,7 +28,9 @@ pub(super) fn host() -> Host {
         at: BEGIN,
         unix_us: 1_795_165_920_000_000, // 2026-11-20T09:12:00Z
         version: "0.1.0".into(),
+        hostname: "web1".into(),
         kernel: "6.12.0".into(),
+        nginx: vec!["nginx/1.22.1".into()],
         hooks: vec![
             hook("inet_sock_set_state", None, None),
             hook(
