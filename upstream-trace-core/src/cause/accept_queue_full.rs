@@ -1,6 +1,6 @@
 //! The origin's accept queue overflowed.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::errno::EAGAIN;
 
@@ -17,6 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
                  established, or the listener is on this host and its queue can be read.",
     fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q above Send-Q), `nstat -az TcpExtListenOverflows`. More \
           workers first (pm.max_children, gunicorn --workers), then listen backlog and `sysctl net.core.somaxconn`.",
+    rests_on: &[Sight::Drops, Sight::Retransmits, Sight::ResetsSent, Sight::ConnectErrors],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The process that held the connection died.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, MS};
 use crate::event::{Nanos, OriginExit};
 
@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed process'`: \
           the OOM killer says there what it ended. A restart should let requests finish: a graceful stop, and a stop \
           timeout that is longer than they take.",
+    rests_on: &[Sight::Exits, Sight::Resets],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The handshake finished too late.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, MS};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `accept-queue-full` no SYN-ACK ever comes.",
     fix: "`mtr -T -P PORT ADDRESS` for loss on the way; raise `proxy_connect_timeout` above three seconds so that one \
           lost SYN does not fail a request.",
+    rests_on: &[Sight::Retransmits],
     judge,
 };
 

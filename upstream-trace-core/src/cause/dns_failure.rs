@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "nginx says which answer it got. A name server that says nothing at all is `dns-timeout`.",
     fix: "Ask that server yourself: `dig @RESOLVER NAME`. nginx reads neither /etc/hosts nor the search domains of \
           /etc/resolv.conf: write full names. If AAAA answers are broken: `resolver ... ipv6=off;`.",
+    rests_on: &[],
     judge,
 };
 

@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  error, or a refusal, is `dns-failure`.",
     fix: "Ask that server yourself: `dig @RESOLVER NAME`. Let UDP and TCP port 53 pass, name a second server in \
           `resolver`, and lower `resolver_timeout` so that requests fail sooner.",
+    rests_on: &[],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! A firewall on this host dropped packets of the connection.
 
-use super::{Cause, Finding, rule};
+use super::{Cause, Finding, Sight, rule};
 use crate::case::{Case, Direction, MS, SECOND};
 use crate::errno::EPERM;
 use crate::event::{PacketDrop, Step};
@@ -17,6 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `firewall-reject-local`.",
     fix: "`nft list ruleset` or `iptables -vnL` (in nginx's network namespace): the counter of the guilty rule grows \
           with every try. Allow the upstream's address and port, and answers to established connections.",
+    rests_on: &[Sight::Drops, Sight::Retransmits, Sight::LocalPorts],
     judge,
 };
 

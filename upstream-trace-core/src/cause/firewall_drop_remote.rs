@@ -1,6 +1,6 @@
 //! SYNs leave this host and nothing comes back.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, SECOND};
 use crate::verdict::Confidence;
 
@@ -17,6 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "On the origin: `tcpdump -ni any tcp port PORT`. If no SYN arrives there, something on the way drops it \
           (security group, network policy); if SYNs arrive unanswered, look at its own firewall and at \
           `nstat -az TcpExtListenOverflows`.",
+    rests_on: &[Sight::Drops, Sight::Retransmits],
     judge,
 };
 

@@ -1,7 +1,7 @@
 //! A firewall rule on this host rejected the connection.
 
 use super::firewall_drop_local::place;
-use super::{Cause, Finding, rule};
+use super::{Cause, Finding, Sight, rule};
 use crate::case::{Case, Direction, MS, SECOND};
 use crate::errno::{self, EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH};
 
@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `port-refused` and `firewall-reject-remote` the packet leaves and the answer comes from outside.",
     fix: "`nft list ruleset` or `iptables -S; ip6tables -S` (in nginx's network namespace), and look for a reject \
           that matches the upstream's address and port.",
+    rests_on: &[Sight::Drops, Sight::Icmp, Sight::Resets],
     judge,
 };
 

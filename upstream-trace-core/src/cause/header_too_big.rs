@@ -1,6 +1,6 @@
 //! The header of the answer did not fit into nginx's buffer.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::log::Kind;
 
@@ -14,6 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
                  leaves when it closes.",
     fix: "Make the header shorter (cookies, tokens), or set `proxy_buffer_size 16k; proxy_buffers 8 16k; \
           proxy_busy_buffers_size 32k;` for that location (fastcgi_, uwsgi_, grpc_ have their own).",
+    rests_on: &[Sight::Answers],
     judge,
 };
 

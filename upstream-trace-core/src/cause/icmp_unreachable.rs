@@ -1,6 +1,6 @@
 //! A router said that the upstream cannot be reached.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EHOSTUNREACH, ENETUNREACH};
 
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `firewall-reject-remote`.",
     fix: "`ip route get ADDRESS` here, `traceroute -T -p PORT ADDRESS`, then the routes and the neighbour table of the \
           router that sent the error.",
+    rests_on: &[Sight::Icmp, Sight::Resets],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! A tunnel was idle for too long.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::log::{Doing, Kind};
 
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  answer that stalls `slow-body`.",
     fix: "Let the application or the client send a ping more often than the timeout, or raise `proxy_read_timeout` \
           and `proxy_send_timeout` for that location (`proxy_timeout` in stream).",
+    rests_on: &[Sight::Answers],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! What came is no valid answer.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::log::{Doing, Kind};
 
@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "Compare scheme and port of `proxy_pass`, `fastcgi_pass` or `grpc_pass` with what the service speaks: `curl \
           -v`, `openssl s_client -connect`. If the protocol is right, mend the answer in the application; newer \
           nginx refuses what older ones let pass.",
+    rests_on: &[Sight::Answers],
     judge,
 };
 

@@ -34,6 +34,7 @@ mod premature_close;
 mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
+mod sight;
 mod slow_body;
 mod slow_response;
 mod slow_tls_handshake;
@@ -49,6 +50,7 @@ use crate::case::Case;
 use crate::verdict::Confidence;
 
 pub use contract::{CONTRACT, category};
+pub use sight::Sight;
 
 /// A cause: what it means, and how it is recognised.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub struct Cause {
     pub told_apart: &'static str,
     /// What to do, with commands.
     pub fix: &'static str,
+    /// What of the kernel's doings it rests on: where that is not seen, it is not found, or less sure.
+    pub rests_on: &'static [Sight],
     /// Looks at a case; `None` if this is not the cause.
     pub judge: fn(&Case<'_>) -> Option<Finding>,
 }

@@ -1,6 +1,6 @@
 //! The next hop on the link does not answer ARP or NDP.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::errno::{EBUSY, EHOSTUNREACH, ETIMEDOUT};
 
@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  (`no-route`).",
     fix: "`ip neigh show ADDRESS` (FAILED), `arping -I IFACE ADDRESS`. See that the host is up and that the \
           address and the VLAN are right.",
+    rests_on: &[Sight::Drops, Sight::Icmp, Sight::Retransmits],
     judge,
 };
 

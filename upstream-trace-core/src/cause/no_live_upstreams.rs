@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  far as it was seen.",
     fix: "Mend the causes that ejected the peers. So that one failure does not eject a peer for 10 s: `max_fails`, \
           `fail_timeout`, more peers, a `backup`. A name that resolves to 127.0.0.1 and ::1 counts as two peers.",
+    rests_on: &[],
     judge,
 };
 

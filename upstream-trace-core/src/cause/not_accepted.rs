@@ -1,6 +1,6 @@
 //! The kernel took the connection, the application never did.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, MS};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
                  the two are listed as rivals.",
     fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q above zero and staying there. More workers (pm.max_children, \
           gunicorn --workers), or find what blocks them.",
+    rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
     judge,
 };
 

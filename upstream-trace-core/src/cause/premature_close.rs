@@ -1,6 +1,6 @@
 //! The origin closed without answering.
 
-use super::{Cause, Finding, backend_crashed};
+use super::{Cause, Finding, Sight, backend_crashed};
 use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 
@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  crossed the request is `stale-keepalive`; a RST is `reset-by-backend`. If its process was seen to die, it is `backend-crashed`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` for the \
           OOM killer. If it always happens after the same time, that is a timeout of the application.",
+    rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The origin reset an established connection.
 
-use super::{Cause, Finding, backend_crashed};
+use super::{Cause, Finding, Sight, backend_crashed};
 use crate::case::{Case, MS};
 use crate::errno;
 use crate::log::{Doing, Kind};
@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  straight after the handshake perhaps `accept-queue-full`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time. If the origin sent no RST (`tcpdump -ni any \
           'tcp port PORT and tcp[13] & 4 != 0'` there), something on the way did.",
+    rests_on: &[Sight::Requests, Sight::Resets, Sight::ResetsSent, Sight::UnixConnections, Sight::UnixEnds],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The answer began and stalled.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 use crate::verdict::Confidence;
@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  on the connection.",
     fix: "Look in the application for what stops in the middle of an answer (streaming, a slow query). \
           `proxy_read_timeout` counts between two reads: raise it only if such pauses are meant to be.",
+    rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
     judge,
 };
 

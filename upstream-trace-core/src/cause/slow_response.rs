@@ -1,6 +1,6 @@
 //! The request arrived, the answer did not.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  seen only if it runs on this host.",
     fix: "Find the slow part in the application (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
           takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
+    rests_on: &[Sight::Requests, Sight::Answers, Sight::Retransmits, Sight::UnixConnections, Sight::UnixEnds],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The TLS handshake took too long.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::log::{Doing, Kind};
 
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  is to blame (`path-lost`); if the connection was never accepted, `not-accepted`.",
     fix: "Try it with `openssl s_client -connect ADDRESS:PORT`. If it hangs as well, the port speaks no TLS (use \
           `http://`) or the service is overloaded; the timeout is `proxy_connect_timeout`.",
+    rests_on: &[Sight::Requests, Sight::Answers],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! nginx used a pooled connection that the origin had closed.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::{Case, MS};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
                  If the origin had the request and then closed, it is `premature-close` or `reset-by-backend`.",
     fix: "Let nginx close first: `keepalive_timeout` in upstream{} below the application's idle timeout (Node and \
           uvicorn 5 s, gunicorn 2 s, Puma and Tomcat 20 s by default), or raise the application's.",
+    rests_on: &[Sight::Requests, Sight::Answers, Sight::Resets, Sight::UnixConnections, Sight::UnixEnds],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The origin closed in the middle of its answer.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, Sight};
 use crate::case::Case;
 use crate::log::{Doing, Kind};
 
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `slow-body`; a close before the header was complete is `premature-close`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'`. \
           Compare Content-Length with what is sent: `curl -v` straight to the origin.",
+    rests_on: &[Sight::Requests, Sight::Answers],
     judge,
 };
 
