@@ -142,8 +142,13 @@ fn circumstances(verdict: &Verdict) -> String {
         Phase::Receive => "while receiving the answer",
         Phase::Idle => "between requests",
     };
-    let after = number::duration(verdict.at.saturating_sub(verdict.since));
-    let mut text = format!("{phase}, {}, worker{TIE}{}", tie(&format!("after {after}")), verdict.worker);
+    let mut text = phase.to_owned();
+    // Of a failure that only nginx's line tells of, nobody knows how long it took.
+    if verdict.at > verdict.since {
+        let after = number::duration(verdict.at - verdict.since);
+        let _ = write!(text, ", {}", tie(&format!("after {after}")));
+    }
+    let _ = write!(text, ", worker{TIE}{}", verdict.worker);
     if let Some(local) = &verdict.local {
         let _ = write!(text, ", from{TIE}{}", escape(local));
     }
