@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, runs, shows and tests upstream-trace.
 
+mod bench;
 mod build;
 mod demo;
 mod lint;
@@ -8,6 +9,7 @@ mod process;
 mod run;
 mod say;
 mod setup;
+mod stage;
 mod test;
 
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ enum Command {
     },
     /// Trace a private nginx with broken upstreams
     Demo(demo::Demo),
+    /// Measure what tracing costs a busy nginx, beside its peers
+    Bench(bench::Options),
     /// Run unit tests and the fault lab
     Test(test::Selection),
     /// Check form, lints, licences and documentation
@@ -50,6 +54,12 @@ enum Command {
     Backend {
         /// Whose
         side: demo::backend::Side,
+    },
+    /// Empty programs on kernel tracepoints, for the benchmark
+    #[command(hide = true)]
+    Floor {
+        /// Names of tracepoints
+        hooks: Vec<String>,
     },
     /// The client of the demo
     #[command(hide = true)]
@@ -76,9 +86,11 @@ fn run(command: Command) -> Result<()> {
         Command::Build(options) => build::build(options).map(drop),
         Command::Run { args } => run::run(&args),
         Command::Demo(options) => demo::demo(&options),
+        Command::Bench(options) => bench::bench(&options),
         Command::Test(selection) => test::test(&selection),
         Command::Lint => lint::lint(),
         Command::Backend { side } => demo::backend::serve(side),
+        Command::Floor { hooks } => bench::floor::hold(&hooks),
         Command::Client { rounds } => {
             demo::client::ask(rounds);
             Ok(())

@@ -1,11 +1,9 @@
 //! `cargo xtask demo`: a private nginx with broken upstreams, traced live by the real program.
 
 pub(crate) mod backend;
-mod child;
 pub(crate) mod client;
 mod fault;
-mod interrupt;
-mod namespace;
+mod network;
 mod nginx;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -20,11 +18,9 @@ use nix::sys::signal::Signal;
 
 use crate::build::{self, Options};
 use crate::say::say;
+use crate::stage::{Namespace, Nginx, Running, interrupt};
 use crate::{paths, process, setup};
-use child::Running;
 use fault::{LISTEN, UPSTREAMS};
-use namespace::Namespace;
-use nginx::Nginx;
 
 /// From the start of the tracer to the first request.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -69,11 +65,11 @@ fn show(demo: &Demo, program: &Path) -> Result<()> {
 
 fn stage(demo: &Demo, program: &Path) -> Result<()> {
     // Dropped in the other order: first nginx, then the upstreams, then the namespaces.
-    let (inside, outside) = namespace::pair()?;
-    inside.add_firewall()?;
+    let (inside, outside) = network::pair()?;
+    network::add_firewall(&inside)?;
     let _far = start_upstreams(&outside, "far")?;
     let _near = start_upstreams(&inside, "near")?;
-    let nginx = Nginx::start(&inside)?;
+    let nginx = Nginx::start(&inside, "ut-demo", nginx::configuration)?;
     say("Started", format!("nginx, pid {}, in the network namespace {}", nginx.master.pid(), inside.name));
     for upstream in &UPSTREAMS {
         let verb = if upstream.is_healthy { "Healthy" } else { "Broken" };

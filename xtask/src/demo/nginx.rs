@@ -1,65 +1,12 @@
-//! A private nginx: its own configuration, files and network.
+//! The configuration of the demo's nginx.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{self as this, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
-
-use super::child::Running;
 use super::fault::{LISTEN, TIMEOUT, UPSTREAMS};
-use super::namespace::Namespace;
-use crate::paths;
 
-/// It runs until dropped; then its files are gone as well.
-#[derive(Debug)]
-pub(super) struct Nginx {
-    // Ends before its files are removed.
-    pub(super) master: Running,
-    _files: Files,
-}
-
-#[derive(Debug)]
-struct Files(PathBuf);
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            crate::say::note("Left", format!("{}: {error}", self.0.display()));
-        }
-    }
-}
-
-impl Nginx {
-    /// Starts it, and waits until it serves.
-    pub(super) fn start(namespace: &Namespace) -> Result<Self> {
-        let program = paths::program("nginx").context("there is no nginx; get it with: cargo xtask setup")?;
-        let dir = std::env::temp_dir().join(format!("ut-demo-{}", this::id()));
-        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let files = Files(dir);
-        let dir = files.0.as_path();
-        let (config, log) = (dir.join("nginx.conf"), dir.join("error.log"));
-        fs::write(&config, configuration(dir))
-            .with_context(|| format!("cannot write {}", config.display()))?;
-        let mut command = namespace.command(program);
-        command.arg("-p").arg(dir).arg("-c").arg(&config).args(["-g", "daemon off;"]);
-        // Ctrl-C is for the tracer; nginx ends after it. Complaints are in its error.log.
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut master = Running::start(&mut command)?;
-        let pid_file = dir.join("nginx.pid");
-        master.wait(Duration::from_secs(5), || pid_file.is_file());
-        if !pid_file.is_file() {
-            let log = fs::read_to_string(&log).unwrap_or_default();
-            bail!("nginx did not start: {}", log.lines().last().unwrap_or("it says nothing"));
-        }
-        Ok(Self { master, _files: files })
-    }
-}
-
-fn configuration(dir: &Path) -> String {
+/// With a location for every upstream.
+pub(super) fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     let mut locations = String::new();
     for upstream in &UPSTREAMS {

@@ -27,6 +27,11 @@ pub(crate) fn all() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
+/// What the benchmark needs beyond that.
+pub(crate) fn for_bench() -> Result<()> {
+    programs::ensure_for_bench()
+}
+
 /// Says what is there and what is not, and changes nothing.
 pub(crate) fn check() -> Result<()> {
     let mut missing: Vec<String> = programs::missing().into_iter().map(str::to_owned).collect();

@@ -15,22 +15,39 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("iptables-legacy", "iptables"),
 ];
 
+/// What the benchmark compares with, and loads nginx with.
+const BENCH: [(&str, &str); 4] =
+    [("wrk", "wrk"), ("bpftrace", "bpftrace"), ("tcpdump", "tcpdump"), ("strace", "strace")];
+
 /// Those that are not there.
 pub(crate) fn missing() -> Vec<&'static str> {
-    let all = PROGRAMS.iter().map(|(program, _)| *program);
+    missing_of(&PROGRAMS)
+}
+
+fn missing_of(programs: &[(&'static str, &str)]) -> Vec<&'static str> {
+    let all = programs.iter().map(|(program, _)| *program);
     all.filter(|program| paths::program(program).is_none()).collect()
 }
 
 /// Makes sure that all are there.
 pub(crate) fn ensure() -> Result<()> {
-    let missing = missing();
+    ensure_all(&PROGRAMS, "the demo and the tests need")
+}
+
+/// Makes sure that what the benchmark needs beyond that is there.
+pub(crate) fn ensure_for_bench() -> Result<()> {
+    ensure_all(&BENCH, "the benchmark needs")
+}
+
+fn ensure_all(programs: &[(&'static str, &str)], who: &str) -> Result<()> {
+    let missing = missing_of(programs);
     if missing.is_empty() {
         return Ok(());
     }
     if !apt::is_usable() {
-        bail!("the demo and the tests need {}: install them and run this again", missing.join(", "));
+        bail!("{who} {}: install them and run this again", missing.join(", "));
     }
-    let mut packages: Vec<_> = PROGRAMS
+    let mut packages: Vec<_> = programs
         .iter()
         .filter(|(program, _)| missing.contains(program))
         .map(|(_, package)| *package)

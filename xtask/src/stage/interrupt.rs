@@ -1,4 +1,4 @@
-//! Ctrl-C ends the demo early, and in order.
+//! Ctrl-C ends the command early, and in order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ extern "C" fn remember(_signal: c_int) {
 }
 
 /// From here on a signal that would end this process is only remembered.
-pub(super) fn catch() -> Result<()> {
+pub(crate) fn catch() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(remember), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler does nothing but store to an atomic.
@@ -23,6 +23,6 @@ pub(super) fn catch() -> Result<()> {
 }
 
 /// Whether one came.
-pub(super) fn happened() -> bool {
+pub(crate) fn happened() -> bool {
     HAPPENED.load(Ordering::Relaxed)
 }

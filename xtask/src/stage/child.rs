@@ -1,4 +1,4 @@
-//! A process of the demo, which does not outlive it.
+//! A process that does not outlive its owner.
 
 use std::process::{Child, Command};
 use std::thread;
@@ -15,36 +15,36 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// A process that we started.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) child: Child,
+pub(crate) struct Running {
+    pub(crate) child: Child,
 }
 
 impl Running {
     /// Starts it.
-    pub(super) fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot start {}", process::text(command)))?;
         Ok(Self { child })
     }
 
     /// Its process id.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it ended.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Sends a signal, unless it ended: then its id may be another's by now.
-    pub(super) fn signal(&mut self, signal: Signal) {
+    pub(crate) fn signal(&mut self, signal: Signal) {
         if !self.has_ended() {
             let _gone = kill(Pid::from_raw(self.pid().cast_signed()), signal);
         }
     }
 
     /// Waits until it ends, or something else is so; whether it ended.
-    pub(super) fn wait(&mut self, limit: Duration, or: impl Fn() -> bool) -> bool {
+    pub(crate) fn wait(&mut self, limit: Duration, or: impl Fn() -> bool) -> bool {
         let begin = Instant::now();
         while !self.has_ended() {
             if begin.elapsed() > limit || or() {
