@@ -11,6 +11,7 @@ mod say;
 mod setup;
 mod stage;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,8 @@ enum Command {
     Bench(bench::Options),
     /// Run unit tests and the fault lab
     Test(test::Selection),
+    /// Run the fault lab on other kernels, in virtual machines
+    Vm(vm::Vm),
     /// Check form, lints, licences and documentation
     Lint,
     /// The upstreams of the demo
@@ -88,6 +91,7 @@ fn run(command: Command) -> Result<()> {
         Command::Demo(options) => demo::demo(&options),
         Command::Bench(options) => bench::bench(&options),
         Command::Test(selection) => test::test(&selection),
+        Command::Vm(options) => vm::vm(&options),
         Command::Lint => lint::lint(),
         Command::Backend { side } => demo::backend::serve(side),
         Command::Floor { hooks } => bench::floor::hold(&hooks),

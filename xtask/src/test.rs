@@ -70,7 +70,7 @@ fn lab(binary: &Path, filter: Option<&str>) -> Result<()> {
 }
 
 /// Builds the lab, as whoever we are, and says where it is.
-fn lab_executable() -> Result<PathBuf> {
+pub(crate) fn lab_executable() -> Result<PathBuf> {
     let mut cargo = process::cargo();
     cargo.args(["test", "--package", LAB, "--test", "lab", "--no-run"]);
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());

@@ -74,7 +74,7 @@ impl Kernel {
         let at_least = |tracepoint, arguments| u8::from(layout.arguments(tracepoint) >= arguments);
         let mut ebpf = EbpfLoader::new()
             .btf(None)
-            .verifier_log_level(VerifierLogLevel::DISABLE)
+            .verifier_log_level(verifier_log())
             .override_global::<&Offsets>("OFFSETS", &layout.offsets, true)
             .override_global("DROP_REASONS", &wanted, true)
             .override_global("REASON_INVALID_SYN", &invalid_syn, true)
@@ -127,7 +127,10 @@ impl Kernel {
                     state.why = None;
                     break;
                 }
-                Err(error) => state.why = Some(plain(&error)),
+                Err(error) => {
+                    log::debug!("{} on {}: {error:#}", rung.program, hook.name);
+                    state.why = Some(plain(&error));
+                }
             }
         }
         if hook.name == "kfree_skb" && layout.arguments("kfree_skb") < 3 {
@@ -215,6 +218,11 @@ fn info(program: &Program) -> Result<aya::programs::ProgramInfo, ProgramError> {
         Program::KProbe(p) => p.info(),
         _ => Err(ProgramError::NotLoaded),
     }
+}
+
+/// The verifier's reasons cost time and are for developers: `RUST_LOG=debug`.
+fn verifier_log() -> VerifierLogLevel {
+    if log::log_enabled!(log::Level::Debug) { VerifierLogLevel::DEBUG } else { VerifierLogLevel::DISABLE }
 }
 
 /// The innermost reason, without the library's wording around it.

@@ -32,6 +32,11 @@ pub(crate) fn for_bench() -> Result<()> {
     programs::ensure_for_bench()
 }
 
+/// What boots other kernels.
+pub(crate) fn for_vm() -> Result<()> {
+    programs::ensure_for_vm()
+}
+
 /// Says what is there and what is not, and changes nothing.
 pub(crate) fn check() -> Result<()> {
     let mut missing: Vec<String> = programs::missing().into_iter().map(str::to_owned).collect();

@@ -19,6 +19,14 @@ const PROGRAMS: [(&str, &str); 6] = [
 const BENCH: [(&str, &str); 4] =
     [("wrk", "wrk"), ("bpftrace", "bpftrace"), ("tcpdump", "tcpdump"), ("strace", "strace")];
 
+/// What virtual machines need.
+const VM: [(&str, &str); 4] = [
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("xz", "xz-utils"),
+    ("openssl", "openssl"),
+];
+
 /// Those that are not there.
 pub(crate) fn missing() -> Vec<&'static str> {
     missing_of(&PROGRAMS)
@@ -37,6 +45,11 @@ pub(crate) fn ensure() -> Result<()> {
 /// Makes sure that what the benchmark needs beyond that is there.
 pub(crate) fn ensure_for_bench() -> Result<()> {
     ensure_all(&BENCH, "the benchmark needs")
+}
+
+/// Makes sure that what virtual machines need beyond that is there.
+pub(crate) fn ensure_for_vm() -> Result<()> {
+    ensure_all(&VM, "virtual machines need")
 }
 
 fn ensure_all(programs: &[(&'static str, &str)], who: &str) -> Result<()> {

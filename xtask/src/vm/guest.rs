@@ -1,0 +1,92 @@
+//! A virtual machine, emulated (no KVM is needed), from its start to its end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::archive::Unpacked;
+use crate::process;
+
+const MEMORY_MB: u32 = 2048;
+const CPUS: u32 = 2;
+/// From its start to the first word of its init.
+const BOOT: Duration = Duration::from_mins(2);
+
+/// Words of a kernel after which nothing good comes.
+const PANICS: &[&str] = &["Kernel panic", "Oops:", "BUG:", "general protection fault", "Call Trace:"];
+
+/// Serial lines of a guest, each a file.
+#[derive(Debug)]
+pub(super) struct Lines {
+    /// Kernel and init.
+    pub(super) console: PathBuf,
+    /// What the lab prints.
+    pub(super) lab: PathBuf,
+    /// What the lab notes of each scenario.
+    pub(super) results: PathBuf,
+}
+
+impl Lines {
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        let file = |name: &str| folder.join(name);
+        Self { console: file("console.txt"), lab: file("lab.txt"), results: file("results.jsonl") }
+    }
+}
+
+/// Ends the guest when dropped.
+struct Guest(Child);
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _already_gone = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+/// Boots and waits until the guest switches itself off; an error if its kernel panics, or it takes too long.
+pub(super) fn run(kernel: &Unpacked, initramfs: &Path, lines: &Lines, limit: Duration) -> Result<()> {
+    let begin = Instant::now();
+    let mut guest = start(kernel, initramfs, lines)?;
+    loop {
+        let ended = guest.0.try_wait()?.is_some();
+        let console = fs::read(&lines.console).unwrap_or_default();
+        let console = String::from_utf8_lossy(&console);
+        if let Some(line) = console.lines().find(|line| PANICS.iter().any(|word| line.contains(word))) {
+            bail!("its kernel complained: {}; all of it is in {}", line.trim(), lines.console.display());
+        }
+        if ended {
+            break;
+        }
+        let over = if console.contains("upstream-trace-vm: ready") { limit } else { BOOT };
+        if begin.elapsed() > over {
+            bail!("it was not done after {} s; see {}", over.as_secs(), lines.console.display());
+        }
+        thread::sleep(Duration::from_millis(250));
+    }
+    let console = fs::read_to_string(&lines.console).unwrap_or_default();
+    if !console.contains("upstream-trace-vm: done") {
+        bail!("it ended before the lab did; see {}", lines.console.display());
+    }
+    Ok(())
+}
+
+fn start(kernel: &Unpacked, initramfs: &Path, lines: &Lines) -> Result<Guest> {
+    let mut command = Command::new("nice");
+    command.args(["-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"]);
+    command.args(["-m", &MEMORY_MB.to_string(), "-smp", &CPUS.to_string()]);
+    command.args(["-nodefaults", "-display", "none", "-no-reboot", "-net", "none"]);
+    for line in [&lines.console, &lines.lab, &lines.results] {
+        File::create(line).with_context(|| format!("cannot write {}", line.display()))?;
+        command.arg("-serial").arg(format!("file:{}", line.display()));
+    }
+    command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
+    // A panic reboots at once, and a reboot ends the guest.
+    command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic"]);
+    command.stdin(Stdio::null());
+    let child = command.spawn().with_context(|| format!("cannot start {}", process::text(&command)))?;
+    Ok(Guest(child))
+}

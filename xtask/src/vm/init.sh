@@ -1,0 +1,26 @@
+#!/usr/bin/busybox sh
+# The guest's first process: prepares what a host has, runs the fault lab, says how that ended, and switches off.
+# Its words go to the console; the lab's go to the second serial line, its results to the third.
+export PATH=/usr/sbin:/usr/bin
+busybox mount -t devtmpfs dev /dev
+exec >/dev/console 2>&1 </dev/null
+busybox mkdir -p /proc /sys /run /tmp /dev/shm /dev/pts
+busybox mount -t proc proc /proc
+busybox mount -t sysfs sys /sys
+busybox mount -t tmpfs run /run
+busybox mount -t tmpfs tmp /tmp
+busybox mount -t devpts pts /dev/pts
+busybox mount -t tracefs trace /sys/kernel/tracing
+busybox mount -t cgroup2 cgroup /sys/fs/cgroup
+for applet in $(busybox --list); do
+    [ -e "/usr/bin/$applet" ] || [ -e "/usr/sbin/$applet" ] || busybox ln -s busybox "/usr/bin/$applet"
+done
+busybox hostname guest
+ip link set lo up
+while read -r module; do
+    insmod "/modules/$module.ko" || echo "upstream-trace-vm: module $module was not loaded"
+done </modules/order
+echo "upstream-trace-vm: ready $(uname -r)"
+. /run-lab
+echo "upstream-trace-vm: done $?"
+poweroff -f

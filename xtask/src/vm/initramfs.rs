@@ -1,0 +1,152 @@
+//! What the guest has: the tool, the lab, what the lab starts, and the kernel's modules.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::archive::Unpacked;
+use super::cpio::Archive;
+use super::modules;
+use crate::{paths, process};
+
+/// Programs of this host that the guest has, too.
+const PROGRAMS: &[&str] = &[
+    "busybox",
+    "sh",
+    "nginx",
+    "ip",
+    "ss",
+    "tc",
+    "nft",
+    "iptables-nft",
+    "iptables-legacy",
+    "iptables-legacy-save",
+    "iptables-nft-save",
+    "ip6tables-nft",
+    "ip6tables-legacy",
+    "ip6tables-legacy-save",
+    "ip6tables-nft-save",
+    "iptables-save",
+    "ip6tables-save",
+    "prlimit",
+    "openssl",
+];
+
+/// Folders that are taken as they are: extensions of iptables, distributions of netem, settings of OpenSSL.
+const FOLDERS: &[&str] = &["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/usr/lib/ssl"];
+
+/// Files with a fixed content.
+const FILES: &[(&str, &str)] = &[
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    ),
+    ("etc/group", "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n"),
+    ("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+    ("etc/hosts", "127.0.0.1 localhost guest\n::1 localhost\n"),
+    ("etc/protocols", "tcp 6 TCP\nudp 17 UDP\nicmp 1 ICMP\nipv6-icmp 58 IPv6-ICMP\n"),
+];
+
+/// What to run in the guest.
+#[derive(Debug)]
+pub(super) struct Lab<'a> {
+    /// The tool.
+    pub(super) tool: &'a Path,
+    /// The lab's tests.
+    pub(super) tests: &'a Path,
+    /// A command line for the guest's shell.
+    pub(super) script: String,
+}
+
+/// Writes the guest's file system for this kernel.
+pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
+    let mut archive = Archive::create(to)?;
+    // One folder each, as hosts have it today.
+    for folder in ["bin", "sbin", "lib", "lib64"] {
+        archive.directory(&format!("usr/{folder}"))?;
+        archive.link(folder, &format!("usr/{folder}"))?;
+    }
+    for folder in ["dev", "proc", "sys", "run", "tmp", "root", "var/log/nginx", "var/lib/nginx"] {
+        archive.directory(folder)?;
+    }
+    archive.device("dev/console", 5, 1)?;
+    archive.file("init", 0o755, include_bytes!("init.sh"))?;
+    archive.file("run-lab", 0o644, lab.script.as_bytes())?;
+    for (name, content) in FILES {
+        archive.file(name, 0o644, content.as_bytes())?;
+    }
+    for name in PROGRAMS {
+        add_program(&mut archive, name)?;
+    }
+    for folder in FOLDERS {
+        add_folder(&mut archive, Path::new(folder))?;
+    }
+    add_executable(&mut archive, lab.tool, "upstream-trace")?;
+    add_executable(&mut archive, lab.tests, "lab")?;
+    add_modules(&mut archive, kernel)?;
+    archive.finish()
+}
+
+/// A program of the host, where the host has it, and for the shell.
+fn add_program(archive: &mut Archive<impl std::io::Write>, name: &str) -> Result<()> {
+    let Some(path) = paths::program(name) else {
+        bail!("the guest needs {name}, which this machine does not have; `cargo xtask setup` gets it");
+    };
+    add_executable(archive, &path, &format!("usr/bin/{name}"))
+}
+
+/// An executable file under another name, with the libraries that it needs under their own.
+fn add_executable(archive: &mut Archive<impl std::io::Write>, path: &Path, name: &str) -> Result<()> {
+    add_file(archive, path, name)?;
+    for library in libraries(path)? {
+        // `/lib` is a link to `/usr/lib` in the guest, whatever it is on the host.
+        let name = library.strip_prefix("/usr").unwrap_or(&library);
+        add_file(archive, Path::new(&library), &format!("usr{name}"))?;
+    }
+    Ok(())
+}
+
+fn libraries(program: &Path) -> Result<Vec<String>> {
+    // It fails for programs without libraries.
+    let listed = process::capture(Command::new("ldd").arg(program)).unwrap_or_default();
+    if listed.contains("not found") {
+        bail!("{} lacks a library: {listed}", program.display());
+    }
+    let words = listed.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
+    Ok(words.map(str::to_owned).collect())
+}
+
+fn add_folder(archive: &mut Archive<impl std::io::Write>, folder: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            add_folder(archive, &path)?;
+        } else if path.is_file() {
+            add_executable(archive, &path, &path.to_string_lossy())?;
+        }
+    }
+    Ok(())
+}
+
+fn add_file(archive: &mut Archive<impl std::io::Write>, path: &Path, name: &str) -> Result<()> {
+    if archive.has(name) {
+        return Ok(());
+    }
+    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let permissions = fs::metadata(path)?.permissions().mode() & 0o777;
+    archive.file(name, permissions | 0o444, &content)
+}
+
+fn add_modules(archive: &mut Archive<impl std::io::Write>, kernel: &Unpacked) -> Result<()> {
+    let mut order = String::new();
+    for module in modules::in_order(&kernel.modules)? {
+        archive.file(&format!("modules/{}.ko", module.name), 0o644, &module.content)?;
+        order.push_str(&module.name);
+        order.push('\n');
+    }
+    archive.file("modules/order", 0o644, order.as_bytes())
+}
