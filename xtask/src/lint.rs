@@ -9,6 +9,7 @@ use crate::say::{note, say};
 use crate::{build, paths, process, setup};
 
 const KERNEL_SIDE: &str = "upstream-trace-ebpf/Cargo.toml";
+const FUZZERS: &str = "fuzz/libfuzzer/Cargo.toml";
 
 /// Licences and sources; advisories need a database that is not there everywhere.
 const DENY: [&str; 4] = ["check", "bans", "licenses", "sources"];
@@ -42,8 +43,9 @@ pub(crate) fn lint() -> Result<()> {
 
 fn form() -> Result<()> {
     let workspace = process::run(process::cargo().args(["fmt", "--all", "--check"]));
-    let kernel_side = process::run(process::cargo().args(["fmt", "--check", "--manifest-path", KERNEL_SIDE]));
-    workspace.and(kernel_side)
+    let apart =
+        |manifest| process::run(process::cargo().args(["fmt", "--check", "--manifest-path", manifest]));
+    workspace.and(apart(KERNEL_SIDE)).and(apart(FUZZERS))
 }
 
 fn lints() -> Result<()> {
@@ -74,7 +76,8 @@ fn licences() -> Result<()> {
         let mut command = Command::new(&deny);
         process::run(command.current_dir(paths::root()).arg("--manifest-path").arg(manifest).args(DENY))
     };
-    check(paths::root().join("Cargo.toml")).and(check(paths::root().join(KERNEL_SIDE)))
+    let all = ["Cargo.toml", KERNEL_SIDE, FUZZERS];
+    all.iter().try_for_each(|manifest| check(paths::root().join(manifest)))
 }
 
 fn documentation() -> Result<()> {

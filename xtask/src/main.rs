@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod paths;
 mod process;
@@ -50,6 +51,8 @@ enum Command {
     Test(test::Selection),
     /// Run the fault lab on other kernels, in virtual machines
     Vm(vm::Vm),
+    /// Give hostile input to whatever reads input, for as long as you like
+    Fuzz(fuzz::Options),
     /// Check form, lints, licences and documentation
     Lint,
     /// The upstreams of the demo
@@ -92,6 +95,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bench(options) => bench::bench(&options),
         Command::Test(selection) => test::test(&selection),
         Command::Vm(options) => vm::vm(&options),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Lint => lint::lint(),
         Command::Backend { side } => demo::backend::serve(side),
         Command::Floor { hooks } => bench::floor::hold(&hooks),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use btf_rs::{Backend, Btf, BtfType, Type};
@@ -34,19 +35,35 @@ pub struct Layout {
     arguments: HashMap<&'static str, usize>,
 }
 
+impl Default for Layout {
+    /// Of a kernel that tells nothing.
+    fn default() -> Self {
+        Self {
+            offsets: Offsets::ABSENT,
+            missing: Vec::new(),
+            drop_reasons: BTreeMap::new(),
+            reset_reasons: BTreeMap::new(),
+            arguments: HashMap::new(),
+        }
+    }
+}
+
 impl Layout {
     /// Reads the running kernel's BTF.
     pub fn read() -> Result<Self> {
-        let btf = open().with_context(|| {
+        Self::read_from(Path::new(PATH)).with_context(|| {
             format!("cannot read {PATH}: this kernel was built without BTF (CONFIG_DEBUG_INFO_BTF), which is needed")
-        })?;
+        })
+    }
+
+    /// Reads BTF from a file.
+    pub fn read_from(path: &Path) -> Result<Self> {
+        let btf = open(path)?;
         let ids = find_ids(&btf)?;
         let mut layout = Self {
-            offsets: Offsets::ABSENT,
-            missing: Vec::new(),
             drop_reasons: reasons(&btf, &ids, DROP_REASON, &["SKB_DROP_REASON_", "SKB_"]),
             reset_reasons: reasons(&btf, &ids, RESET_REASON, &["SK_RST_REASON_"]),
-            arguments: HashMap::new(),
+            ..Self::default()
         };
         for field in Offsets::FIELDS {
             match offset_of(&btf, &ids, field) {
@@ -79,11 +96,11 @@ impl Layout {
 
 /// Maps the BTF instead of parsing it into memory: 3 MB instead of 40. sysfs allows that from 6.16 on; for older
 /// kernels a copy in a memory file is mapped.
-fn open() -> Result<Btf> {
-    if let Ok(btf) = Btf::from_file_with_backend(PATH, Backend::Mmap) {
+fn open(path: &Path) -> Result<Btf> {
+    if let Ok(btf) = Btf::from_file_with_backend(path, Backend::Mmap) {
         return Ok(btf);
     }
-    let mut source = File::open(PATH)?;
+    let mut source = File::open(path)?;
     let memory: OwnedFd = nix::sys::memfd::memfd_create(c"btf", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
     let mut copy = File::from(memory);
     io::copy(&mut source, &mut copy)?;
@@ -209,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_running_kernel_has_what_is_required() {
-        if !std::path::Path::new(PATH).exists() {
+        if !Path::new(PATH).exists() {
             eprintln!("skipped: this kernel has no BTF");
             return;
         }

@@ -66,7 +66,8 @@ impl Symbols {
         File::open(PATH).map(|file| Self::parse(BufReader::new(file))).unwrap_or_default()
     }
 
-    fn parse(reader: impl BufRead) -> Self {
+    /// Reads lines of `/proc/kallsyms`.
+    pub fn parse(reader: impl BufRead) -> Self {
         let known: HashMap<&str, (&'static str, Says)> =
             KNOWN.iter().map(|(name, says)| (*name, (*name, *says))).collect();
         let mut starts = Vec::new();

@@ -243,7 +243,7 @@ fn inet_request(family: Family, protocol: u8, states: States) -> InetRequest {
     InetRequest { family, protocol, extensions: ExtensionFlags::INFO, states, socket_id }
 }
 
-fn tcp_socket(response: &InetResponse) -> TcpSocket {
+pub(super) fn tcp_socket(response: &InetResponse) -> TcpSocket {
     let header = &response.header;
     let (retransmits, timer) = match header.timer {
         Some(Timer::Retransmit(left, count)) => (count, Some(RunningTimer::Retransmit(millis(left)))),
@@ -280,7 +280,7 @@ fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn unix_socket(response: &UnixResponse) -> UnixSocket {
+pub(super) fn unix_socket(response: &UnixResponse) -> UnixSocket {
     let header = &response.header;
     let mut socket = UnixSocket {
         inode: header.inode,

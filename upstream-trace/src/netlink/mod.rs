@@ -1,6 +1,8 @@
 //! Questions to the kernel over netlink: one socket, one request at a time, every reply checked.
 
 pub mod diag;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod route;
 mod tcp_info;
 

@@ -58,7 +58,7 @@ impl Routes {
             RouteAttribute::Oif(index) => Some(*index),
             _ => None,
         });
-        let gateway = reply.attributes.iter().find_map(gateway_of);
+        let gateway = gateway(reply);
         let local = reply.header.kind == RouteType::Local;
         let ifindex = ifindex.unwrap_or(0);
         let (interface, loopback) = self.link(ifindex).unwrap_or((None, false));
@@ -122,6 +122,11 @@ fn refusal_of(kind: RouteType) -> Option<i32> {
         RouteType::Throw => Some(libc::ENETUNREACH),
         _ => None,
     }
+}
+
+/// The next hop of a route, if it has one.
+pub(super) fn gateway(route: &RouteMessage) -> Option<IpAddr> {
+    route.attributes.iter().find_map(gateway_of)
 }
 
 fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {

@@ -3,6 +3,8 @@
 mod adopt;
 mod classify;
 mod find;
+#[doc(hidden)]
+pub mod fuzz;
 mod process;
 mod sockets;
 mod version;

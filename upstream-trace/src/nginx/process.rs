@@ -65,6 +65,18 @@ impl Seen {
         })
     }
 
+    /// A process that says this of itself and runs this program.
+    pub(super) fn of_bytes(cmdline: &[u8], program: &str) -> Self {
+        let (program_path, program) = (format!("/usr/sbin/{program}"), program.to_owned());
+        Self {
+            comm: program.clone(),
+            program,
+            program_path,
+            arguments: split_arguments(cmdline),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn role(&self) -> Option<Role> {
         // php-fpm has a "master process", too.
         let titled =

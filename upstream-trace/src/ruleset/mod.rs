@@ -4,6 +4,8 @@
 //! A condition that cannot be decided from outside (a mark, a rate, a user) may hold or not. As the packet is known to
 //! have been dropped, a rule that is the only one left which can have done it is certain all the same.
 
+#[doc(hidden)]
+pub mod fuzz;
 mod iptables;
 mod list;
 mod nft;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 use crate::say::{note, say};
-pub(crate) use toolchain::Toolchain;
+pub(crate) use toolchain::{Toolchain, own_tools};
 
 /// The release of `bpf-linker` that is installed where none fits.
 const LINKER_VERSION: &str = "0.13.0";
@@ -102,7 +102,7 @@ fn install_linker() -> Result<()> {
     let llvm = llvm_major(&version).with_context(|| format!("{} does not name its LLVM", rustc.display()))?;
     apt::install(&[&format!("llvm-{llvm}-dev")])?;
     say("Building", format!("bpf-linker {LINKER_VERSION} on LLVM {llvm}, about a minute"));
-    let root = toolchain::own_tools();
+    let root = own_tools();
     let mut cargo = process::cargo();
     cargo.args(["install", "--quiet", "bpf-linker", "--version", LINKER_VERSION, "--locked"]);
     cargo.args(["--no-default-features", "--features", &format!("llvm-{llvm}"), "--root"]).arg(root);

@@ -28,34 +28,13 @@ impl About<'_> {
     }
 
     /// Whether a field has this value, or one of these.
-    pub(super) fn is(&self, field: &Field, value: &Value) -> Tri {
-        let several = |all: &Vec<Value>| Tri::any(all.iter().map(|value| self.is(field, value)));
+    fn is(&self, field: &Field, value: &Value) -> Tri {
         match value {
-            Value::String(name) if name == "*" && !matches!(field, Field::Device(_)) => Tri::Yes,
             Value::String(name) if name.starts_with('@') => match self.set(name).and_then(Value::as_array) {
-                Some(elements) => several(elements),
+                Some(elements) => any(field, elements),
                 None => Tri::Maybe,
             },
-            Value::Array(all) => several(all),
-            Value::Object(object) => match object.iter().next().map(|(kind, inner)| (kind.as_str(), inner)) {
-                Some(("set", Value::Array(all))) => several(all),
-                Some(("set", one)) => self.is(field, one),
-                Some(("elem", element)) => self.is(field, &element["val"]),
-                Some(("concat", Value::Array(parts))) => self.all(field, parts),
-                Some(("range", ends)) => range(field, &ends[0], &ends[1]),
-                Some(("prefix", prefix)) => in_prefix(field, prefix),
-                _ => scalar(field, value),
-            },
-            _ => scalar(field, value),
-        }
-    }
-
-    fn all(&self, field: &Field, parts: &[Value]) -> Tri {
-        match field {
-            Field::Several(fields) if fields.len() == parts.len() => {
-                fields.iter().zip(parts).fold(Tri::Yes, |held, (field, part)| held.and(self.is(field, part)))
-            }
-            _ => Tri::Maybe,
+            _ => item(field, value),
         }
     }
 
@@ -63,6 +42,37 @@ impl About<'_> {
     pub(super) fn set(&self, name: &str) -> Option<&Value> {
         let (family, table) = (self.chain.family.clone(), self.chain.table.clone());
         self.ruleset.sets.get(&(family, table, name.strip_prefix('@')?.to_owned()))
+    }
+}
+
+/// Whether a field has this value, or one of these. Names of sets mean nothing here: the name of a device may look like
+/// one, so that a set could seem to hold itself.
+pub(super) fn item(field: &Field, value: &Value) -> Tri {
+    match value {
+        Value::String(name) if name == "*" && !matches!(field, Field::Device(_)) => Tri::Yes,
+        Value::Array(several) => any(field, several),
+        Value::Object(object) => match object.iter().next().map(|(kind, inner)| (kind.as_str(), inner)) {
+            Some(("set", inner)) => item(field, inner),
+            Some(("elem", element)) => item(field, &element["val"]),
+            Some(("concat", Value::Array(parts))) => all(field, parts),
+            Some(("range", ends)) => range(field, &ends[0], &ends[1]),
+            Some(("prefix", prefix)) => in_prefix(field, prefix),
+            _ => scalar(field, value),
+        },
+        _ => scalar(field, value),
+    }
+}
+
+fn any(field: &Field, values: &[Value]) -> Tri {
+    Tri::any(values.iter().map(|value| item(field, value)))
+}
+
+fn all(field: &Field, parts: &[Value]) -> Tri {
+    match field {
+        Field::Several(fields) if fields.len() == parts.len() => {
+            fields.iter().zip(parts).fold(Tri::Yes, |held, (field, part)| held.and(item(field, part)))
+        }
+        _ => Tri::Maybe,
     }
 }
 

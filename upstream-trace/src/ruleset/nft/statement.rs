@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::packet::Tri;
 use super::super::{Decision, Verdict};
 use super::About;
+use super::item::item;
 
 /// Targets of iptables that let a packet go on to the next rule.
 pub(in super::super) const PASSING: [&str; 22] = [
@@ -86,7 +87,7 @@ impl About<'_> {
             return decision;
         };
         for element in elements {
-            let hit = held.and(self.is(&field, &element[0]));
+            let hit = held.and(item(&field, &element[0]));
             if hit == Tri::No {
                 continue;
             }

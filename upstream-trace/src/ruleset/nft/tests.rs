@@ -145,3 +145,14 @@ fn what_makes_no_sense_is_no_ruleset_and_unknown_statements_may_hold() {
     let found = parse(json, "").expect("a ruleset").find(&packet("10.0.0.2:1"));
     assert_eq!(found.rules.len(), 2);
 }
+
+#[test]
+fn a_set_that_seems_to_hold_itself() {
+    // A device may be called `@s`.
+    let json = r#"{"nftables": [{"chain": {"family": "ip", "table": "t", "name": "c", "hook": "output", "prio": 0}},
+        {"set": {"family": "ip", "table": "t", "name": "s", "type": "ifname", "elem": ["@s", "eth0"]}},
+        {"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 1, "expr":
+            [{"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "@s"}}, {"drop": null}]}}]}"#;
+    let found = parse(json, "").expect("a ruleset").find(&packet("10.0.0.2:1"));
+    assert!(found.rules.len() == 1 && found.rules[0].certain, "{:?}", found.rules);
+}
