@@ -11,7 +11,7 @@ const EXAMPLE: &str = "\
 Examples:
   sudo upstream-trace --pid nginx --duration 60s
   sudo upstream-trace --pid nginx --record monday.zst
-  upstream-trace report monday.zst
+  upstream-trace report monday.zst --html monday.html
   upstream-trace explain accept-queue-full
 
 Exit status:
@@ -83,12 +83,22 @@ pub enum Command {
 /// What to report.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Report {
-    /// What `--record` wrote, as it is or as plain lines of JSON
-    pub file: PathBuf,
+    /// What `--record` wrote, as it is or as plain lines of JSON; of several
+    /// hosts, one file each
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
+
+    /// Print a short summary to paste into a chat or a ticket
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+
+    /// Write a report with charts: one file that opens in any browser, offline
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
 
     /// Use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
@@ -211,7 +221,13 @@ mod tests {
     #[test]
     fn a_recording_is_written_and_reported() {
         assert_eq!(parse(&["--record", "file"]).unwrap().record, Some("file".into()));
-        let expected = Report { file: "file".into(), json: true, color: ColorChoice::Auto };
+        let expected = Report {
+            files: vec!["file".into()],
+            json: true,
+            markdown: false,
+            html: None,
+            color: ColorChoice::Auto,
+        };
         for args in [["report", "file", "--json"], ["report", "--json", "file"]] {
             assert_eq!(parse(&args).unwrap().command, Some(Command::Report(expected.clone())));
         }
@@ -256,7 +272,8 @@ mod tests {
             &["--color", "pink"],
             &["--record"],
             &["report"],
-            &["report", "one", "two"],
+            &["report", "one", "--html"],
+            &["report", "one", "--json", "--markdown"],
             &["--json", "report", "file"],
             &["explain", "one", "two"],
         ] {

@@ -26,8 +26,17 @@ impl Drop for Temporary {
 }
 
 fn report(file: &Path, args: &[&str]) -> Output {
+    reports(&[file], args)
+}
+
+fn reports(files: &[&Path], args: &[&str]) -> Output {
     let program = env!("CARGO_BIN_EXE_upstream-trace");
-    Command::new(program).arg("report").arg(file).args(args).output().unwrap()
+    Command::new(program).arg("report").args(files).args(args).output().unwrap()
+}
+
+/// The recording of another fault.
+fn fixture(name: &str) -> PathBuf {
+    Path::new(FIXTURE).with_file_name(format!("{name}.zst"))
 }
 
 fn objects(output: &Output) -> Vec<Value> {
@@ -86,4 +95,71 @@ fn what_cannot_be_reported() {
         assert!(said.contains(says) && said.contains(name) && said.lines().count() == 1, "{said}");
     }
     assert_eq!(report(Path::new("/no/such/file"), &[]).status.code(), Some(1));
+}
+
+#[test]
+fn several_recordings_by_host() {
+    let (one, two) = (fixture("port-refused-tcp4"), fixture("slow-response-tcp4"));
+    let objects = objects(&reports(&[&one, &two], &["--json"]));
+    let of = |kind: &str| objects.iter().filter(|object| object["type"] == kind).collect::<Vec<_>>();
+    assert_eq!((of("start").len(), of("failure").len(), of("summary").len()), (2, 2, 2));
+    // Recorded before recordings had the name of the host: then the file names it.
+    assert_eq!(of("failure")[0]["host"], "port-refused-tcp4.zst");
+    assert_eq!(of("summary")[1]["host"], "slow-response-tcp4.zst");
+    let text = String::from_utf8(reports(&[&one, &two], &[]).stdout).unwrap();
+    assert!(text.starts_with("== port-refused-tcp4.zst"), "{text}");
+    assert!(text.trim_end().lines().last().is_some_and(|line| line.contains("slow-response")), "{text}");
+    // Half a report helps nobody.
+    let output = reports(&[&one, Path::new("/no/such/file")], &["--json"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+}
+
+#[test]
+fn a_summary_to_paste() {
+    let output = reports(&[&fixture("firewall-drop-local-output4")], &["--markdown"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("**1 of 1 attempt to reach an upstream failed** on "), "{text}");
+    assert!(text.contains("1. **firewall-drop-local** at `10.99.0.2:8081` (once, proven)"), "{text}");
+    assert!(text.lines().count() < 12, "{text}");
+}
+
+#[test]
+fn a_page_is_written_beside_or_instead_of_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("report.html");
+    let html = out.to_str().unwrap();
+    let output = report(Path::new(FIXTURE), &["--html", html]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    assert!(stderr(&output).contains(&format!("wrote {html}")));
+    let page = fs::read_to_string(&out).unwrap();
+    assert!(page.contains("port-refused") && page.contains("</html>"));
+    let output = report(Path::new(FIXTURE), &["--html", html, "--json"]);
+    assert_eq!(objects(&output).len(), 3);
+    assert_eq!(fs::read_to_string(&out).unwrap(), page, "the same recording, the same page");
+    fs::write(&out, "precious").unwrap();
+    let output = report(Path::new(FIXTURE), &["--html", html]);
+    assert!(output.status.code() == Some(1) && stderr(&output).contains("no HTML report"));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "precious");
+}
+
+/// Whoever has the recording reads the same, whatever the machine.
+#[test]
+fn every_report_is_the_same_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |file: &Path, args: &[&str], variables: [(&str, &str); 4]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_upstream-trace"));
+        command.arg("report").arg(file).args(args).envs(variables).current_dir(folder.path());
+        command.output().unwrap().stdout
+    };
+    let files =
+        fs::read_dir(Path::new(FIXTURE).parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    for file in files.filter(|file| file.extension().is_some_and(|kind| kind == "zst")) {
+        for args in [&["--json"][..], &["--markdown"]] {
+            let here = [("TZ", "UTC"), ("LANG", "C"), ("COLUMNS", "80"), ("NO_COLOR", "1")];
+            let there =
+                [("TZ", "Asia/Tokyo"), ("LANG", "tr_TR.UTF-8"), ("COLUMNS", "40"), ("CLICOLOR_FORCE", "1")];
+            let (here, there) = (said(&file, args, here), said(&file, args, there));
+            assert!(!here.is_empty() && here == there, "{} {args:?}", file.display());
+        }
+    }
 }

@@ -46,6 +46,8 @@ use troubles::Troubles;
 use upstreams::{Outcome, Upstreams};
 use verdicts::{resolved, verdict};
 
+pub use percentiles::percentiles;
+
 /// How long a failed attempt is held to see whether nginx goes on to another.
 const RETRY_STARTS: Nanos = 20 * MS;
 /// How long a retried attempt is held to see whether the retry is answered.

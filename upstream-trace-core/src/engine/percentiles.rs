@@ -3,7 +3,8 @@
 use crate::verdict::Percentiles;
 
 /// Bucket `i` counts what is below `2^i` microseconds; that bound is what is told. `None` if nothing was counted.
-pub(super) fn percentiles(buckets: &[u64]) -> Option<Percentiles> {
+#[must_use]
+pub fn percentiles(buckets: &[u64]) -> Option<Percentiles> {
     let total = buckets.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     (total > 0).then(|| Percentiles {
         p50_us: bound(buckets, total, 50),

@@ -111,7 +111,7 @@ pub(super) fn upstream(upstream: Option<&Upstream>) -> String {
 }
 
 /// How sure, as in JSON.
-pub(super) fn confidence(confidence: Confidence) -> &'static str {
+pub(crate) fn confidence(confidence: Confidence) -> &'static str {
     match confidence {
         Confidence::Possible => "possible",
         Confidence::Likely => "likely",
@@ -132,7 +132,7 @@ fn log(verdict: &Verdict) -> String {
     text
 }
 
-fn circumstances(verdict: &Verdict) -> String {
+pub(crate) fn circumstances(verdict: &Verdict) -> String {
     let phase = match verdict.phase {
         Phase::Resolve => "while resolving the name",
         Phase::Connect => "while connecting",
@@ -165,7 +165,7 @@ fn circumstances(verdict: &Verdict) -> String {
     text
 }
 
-fn details(details: &Map<String, Value>) -> String {
+pub(crate) fn details(details: &Map<String, Value>) -> String {
     let known = ORDER.iter().filter_map(|name| details.get_key_value(*name));
     let others = details.iter().filter(|(name, _)| !ORDER.contains(&name.as_str()));
     let has = |name: &str| details.contains_key(name);

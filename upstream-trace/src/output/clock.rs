@@ -17,6 +17,11 @@ impl Clock {
         Timestamp::from_microsecond(self.0.unix_us(at)).unwrap_or_default()
     }
 
+    /// `2026-11-20 09:12:01Z`.
+    pub(super) fn iso(self, at: Nanos) -> String {
+        self.timestamp(at).strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+    }
+
     /// `09:12:01.123Z`.
     pub(super) fn time(self, at: Nanos) -> String {
         self.timestamp(at).strftime("%H:%M:%S%.3fZ").to_string()

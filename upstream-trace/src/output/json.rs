@@ -9,7 +9,7 @@ use upstream_trace_core::verdict::{Output, Summary};
 
 use super::page::Page;
 use super::pipe::Pipe;
-use super::{Extra, Look, Sink};
+use super::{Extra, Look, Sink, host_label};
 
 /// Version of the objects; fields are only ever added to it.
 const SCHEMA: u32 = 1;
@@ -21,16 +21,31 @@ pub struct Json<W, E> {
     status: Pipe<E>,
     page: Page,
     clock: Clock,
+    /// File of the recording, if it is one of several.
+    part: Option<String>,
+    /// Name of its host.
+    host: Option<String>,
 }
 
 impl<W: Write, E: Write> Json<W, E> {
     /// Objects go to the first writer, status to the second.
     pub fn new(results: W, status: E, look: Look) -> Self {
         let page = Page { width: look.width, colour: look.status_colour };
-        Self { results: Pipe::new(results), status: Pipe::new(status), page, clock: Clock::default() }
+        let (results, status) = (Pipe::new(results), Pipe::new(status));
+        Self { results, status, page, clock: Clock::default(), part: None, host: None }
     }
 
-    fn print(&mut self, object: &Value) {
+    /// Every object names its host, if this is one of several recordings.
+    #[must_use]
+    pub fn part(mut self, file: Option<String>) -> Self {
+        self.part = file;
+        self
+    }
+
+    fn print(&mut self, mut object: Value) {
+        if let Some(host) = &self.host {
+            object["host"] = host.as_str().into();
+        }
         if let Some(error) = self.results.write(&format!("{object}\n")) {
             self.status.write(&error);
         }
@@ -41,7 +56,8 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.status.write(&self.page.watching(host));
-        self.print(&start(self.clock, host));
+        self.host = self.part.as_ref().map(|file| host_label(host, file));
+        self.print(start(self.clock, host));
     }
 
     fn output(&mut self, output: &Output) {
@@ -53,7 +69,7 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
             Output::Lost(lost) => json::lost(lost, &clock),
             Output::Note(note) => json::note(note, &clock),
         };
-        self.print(&object);
+        self.print(object);
     }
 
     fn tick(&mut self, _now: Nanos) {}
@@ -65,7 +81,7 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
             object["startup_ms"] = json!(cost.startup_ms);
             object["rss_bytes"] = json!(cost.rss_bytes);
         }
-        self.print(&object);
+        self.print(object);
     }
 
     fn closed(&self) -> bool {

@@ -1,16 +1,16 @@
 //! What the program prints: JSON for programs, blocks of text for people.
 
-mod block;
+pub(crate) mod block;
 mod clock;
 mod escape;
 mod fold;
 mod json;
-mod number;
+pub(crate) mod number;
 pub(crate) mod page;
 mod pipe;
 mod status;
 mod summary;
-mod table;
+pub(crate) mod table;
 mod terminal;
 
 use std::io::{self, IsTerminal};
@@ -19,7 +19,7 @@ use anstream::AutoStream;
 use clap::ColorChoice;
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
-use upstream_trace_core::event::{Host, Nanos};
+use upstream_trace_core::event::{Event, Host, Nanos};
 use upstream_trace_core::verdict::{Output, Summary};
 
 pub use escape::escape;
@@ -31,6 +31,9 @@ pub use terminal::{Look, Terminal};
 pub trait Sink {
     /// Says what is being watched. Comes first; times are told by the clock of this host.
     fn start(&mut self, host: &Host);
+
+    /// Of a recording: what the engine is given next.
+    fn event(&mut self, _event: &Event) {}
 
     /// Says what the engine found.
     fn output(&mut self, output: &Output);
@@ -77,6 +80,12 @@ pub struct HookCost {
 /// The sink for stdout and stderr that the command line asks for.
 #[must_use]
 pub fn open(json: bool, verbose: bool, colour: ColorChoice) -> Box<dyn Sink> {
+    open_part(json, verbose, colour, None)
+}
+
+/// The same for one of several recordings, from the file of this name: it says of which host everything is.
+#[must_use]
+pub fn open_part(json: bool, verbose: bool, colour: ColorChoice, file: Option<&str>) -> Box<dyn Sink> {
     let (results, status) = (io::stdout(), io::stderr());
     let look = Look {
         width: columns(),
@@ -84,11 +93,18 @@ pub fn open(json: bool, verbose: bool, colour: ColorChoice) -> Box<dyn Sink> {
         status_colour: wants_colour(&status, colour),
         verbose,
     };
+    let file = file.map(str::to_owned);
     if json {
-        Box::new(Json::new(results, status, look))
+        Box::new(Json::new(results, status, look).part(file))
     } else {
-        Box::new(Terminal::new(results, status, look))
+        Box::new(Terminal::new(results, status, look).part(file))
     }
+}
+
+/// How a host is called among others: by its name, or the file that it was recorded to.
+pub(crate) fn host_label(host: &Host, file: &str) -> String {
+    let name = if host.hostname.is_empty() { file } else { &host.hostname };
+    escape(name).into_owned()
 }
 
 /// The page that stdout is.

@@ -28,6 +28,16 @@ impl Page {
         if self.colour { format!("{style}{text}{style:#}").into() } else { text.to_owned().into() }
     }
 
+    /// What stands above all that is of one host.
+    pub(crate) fn heading(self, host: &str, file: &str, since: &str) -> String {
+        let mut text = String::new();
+        let first = format!("{} ", self.paint(CYAN, &format!("== {}", tie(host))));
+        let file = if file == host { String::new() } else { format!("{}, ", tie(file)) };
+        self.wrap(&mut text, &first, 3, &format!("({file}from {} on)", tie(since)));
+        text.push('\n');
+        text
+    }
+
     /// Adds the text as lines that fit the width, the first one after `first`, the others after as many spaces as
     /// `rest` says. Only words that are too long by themselves make a longer line.
     pub(crate) fn wrap(self, to: &mut String, first: &str, rest: usize, text: &str) {

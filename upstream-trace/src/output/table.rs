@@ -6,24 +6,24 @@ use super::page::{DIM, Page};
 
 /// A column: two lines of header, and on which side its cells stand.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    pub(super) header: [&'static str; 2],
-    pub(super) right: bool,
+pub(crate) struct Column {
+    pub(crate) header: [&'static str; 2],
+    pub(crate) right: bool,
 }
 
 /// A column of numbers.
-pub(super) const fn right(top: &'static str, bottom: &'static str) -> Column {
+pub(crate) const fn right(top: &'static str, bottom: &'static str) -> Column {
     Column { header: [top, bottom], right: true }
 }
 
 /// A column of words.
-pub(super) const fn left(header: &'static str) -> Column {
+pub(crate) const fn left(header: &'static str) -> Column {
     Column { header: ["", header], right: false }
 }
 
 impl Page {
     /// Adds a table whose last column, if it would not fit, gets a line by itself above each row.
-    pub(super) fn table<const N: usize>(self, to: &mut String, columns: [Column; N], rows: &[[String; N]]) {
+    pub(crate) fn table<const N: usize>(self, to: &mut String, columns: [Column; N], rows: &[[String; N]]) {
         let mut widths =
             columns.map(|column| column.header.map(display_width).into_iter().max().unwrap_or(0));
         for row in rows {

@@ -12,7 +12,7 @@ use super::fold::{Fold, Folded};
 use super::number;
 use super::page::{DIM, GREEN, Page};
 use super::pipe::Pipe;
-use super::{Extra, Sink};
+use super::{Extra, Sink, escape, host_label};
 
 /// Of the storms that have something to say at one time, so many get a line; the others share one.
 const LINES: usize = 6;
@@ -40,6 +40,8 @@ pub struct Terminal<W, E> {
     page: Page,
     status_page: Page,
     verbose: bool,
+    /// File of the recording, if it is one of several.
+    part: Option<String>,
     /// What was printed last ended with an empty line.
     apart: bool,
     clock: Clock,
@@ -88,6 +90,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
             page: Page { width: look.width, colour: look.colour },
             status_page: Page { width: look.width, colour: look.status_colour },
             verbose: look.verbose,
+            part: None,
             apart: true,
             clock: Clock::default(),
             now: 0,
@@ -95,6 +98,13 @@ impl<W: Write, E: Write> Terminal<W, E> {
             losses: Fold::default(),
             pending: HashMap::new(),
         }
+    }
+
+    /// Says first of which host it is, if this is one of several recordings.
+    #[must_use]
+    pub fn part(mut self, file: Option<String>) -> Self {
+        self.part = file;
+        self
     }
 
     /// Prints lines, or a block that is set apart from them by an empty line.
@@ -194,6 +204,10 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.status.write(&self.status_page.watching(host));
+        if let Some(file) = &self.part {
+            let heading = self.page.heading(&host_label(host, file), &escape(file), &self.clock.iso(host.at));
+            self.print(&heading, true);
+        }
     }
 
     fn output(&mut self, output: &Output) {

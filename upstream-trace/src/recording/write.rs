@@ -28,8 +28,9 @@ const IDLE: Nanos = 10_000_000_000;
 /// Lines handed over at a time, bytes.
 const CHUNK: usize = 32 * 1024;
 
-/// Chunks that may wait for the disk: 8 MiB.
-const WAITING: usize = 256;
+/// Chunks that may wait for the disk: 64 MiB, two seconds of the worst storm. A recording that ends because nginx left
+/// the writer no processor for a moment would end when it matters most.
+const WAITING: usize = 2_048;
 
 const LEVEL: i32 = 3;
 

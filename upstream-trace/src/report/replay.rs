@@ -1,29 +1,11 @@
-//! The verdicts of a recording: what a live trace prints, from the same events.
+//! Gives what was recorded to a new engine, and what that says to whoever listens.
 
-use std::io::{self, Write};
-use std::process::ExitCode;
-
-use anyhow::Result;
 use upstream_trace_core::Engine;
 use upstream_trace_core::event::Event;
 use upstream_trace_core::verdict::Output;
 
-use crate::cli;
-use crate::output::{self, Extra, Sink, escape};
+use crate::output::{Extra, Sink};
 use crate::recording::{Ending, Reader};
-
-/// Prints what a recording has to say.
-pub fn run(args: &cli::Report) -> Result<ExitCode> {
-    let mut reader = Reader::open(&args.file)?;
-    let mut sink = output::open(args.json, false, args.color);
-    replay(&mut reader, &mut *sink);
-    for warning in warnings(&reader) {
-        let warning = format!("warning: {}: {warning}", args.file.display());
-        // Nobody may be reading.
-        let _closed = writeln!(io::stderr(), "{}", escape(&warning));
-    }
-    Ok(ExitCode::SUCCESS)
-}
 
 /// Gives the events to a new engine, and what it says to the sink.
 pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
@@ -41,6 +23,7 @@ pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
             started = true;
             sink.start(host);
         }
+        sink.event(&event);
         // What was said before belongs to the time before.
         sink.tick(event.at());
         say(sink, engine.on(&event));
@@ -60,8 +43,9 @@ pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
     sink.summary(&summary, &Extra::default());
 }
 
-/// What is wrong with the recording.
-fn warnings(reader: &Reader) -> Vec<String> {
+/// What is wrong with a recording that was read.
+#[must_use]
+pub fn warnings(reader: &Reader) -> Vec<String> {
     let mut warnings = Vec::new();
     match reader.ending() {
         Ending::Open | Ending::Complete(_) => {}

@@ -1,0 +1,115 @@
+//! What recordings have to say: the verdicts of the live traces, from the same events, and reports over all of them.
+
+mod by_host;
+mod file;
+mod html;
+mod markdown;
+mod replay;
+pub mod story;
+mod words;
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::verdict::{Output, Summary};
+
+use crate::cli;
+use crate::output::{self, Extra, Sink, escape};
+use crate::recording::Reader;
+use story::Collector;
+
+pub use replay::{replay, warnings};
+
+/// Prints and writes what recordings have to say.
+pub fn run(args: &cli::Report) -> Result<ExitCode> {
+    let several = args.files.len() > 1;
+    // All of them first: half a report helps nobody.
+    let readers = args.files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>>>()?;
+    let mut collector = Collector::new(several);
+    for (path, mut reader) in args.files.iter().zip(readers) {
+        let file = name(path);
+        collector.begin(&file);
+        let part = several.then_some(file.as_str());
+        let mut sink = lines(args).then(|| output::open_part(args.json, false, args.color, part));
+        match &mut sink {
+            Some(sink) => replay(&mut reader, &mut Both(&mut **sink, &mut collector)),
+            None => replay(&mut reader, &mut collector),
+        }
+        if sink.is_some_and(|sink| sink.closed()) {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let warnings = warnings(&reader);
+        for warning in &warnings {
+            // Nobody may be reading.
+            let _closed = writeln!(
+                io::stderr(),
+                "warning: {}: {}",
+                escape(&path.display().to_string()),
+                escape(warning)
+            );
+        }
+        collector.end(warnings);
+    }
+    let story = collector.story();
+    if let Some(path) = &args.html {
+        file::write(path, &html::of(&story)?)?;
+        let _closed = writeln!(io::stderr(), "wrote {}", escape(&path.display().to_string()));
+    }
+    let mut text = String::new();
+    if args.markdown {
+        text = markdown::of(&story);
+    } else if several && lines(args) && !args.json {
+        text = by_host::of(&story, output::page(args.color));
+    }
+    // Whoever reads it may have gone.
+    let _closed = io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The verdicts are printed one by one.
+fn lines(args: &cli::Report) -> bool {
+    args.json || !(args.markdown || args.html.is_some())
+}
+
+/// Name of a file without its folder.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(OsStr::new("recording")).to_string_lossy().into_owned()
+}
+
+/// Says everything twice.
+struct Both<'a>(&'a mut dyn Sink, &'a mut dyn Sink);
+
+impl Sink for Both<'_> {
+    fn start(&mut self, host: &Host) {
+        self.0.start(host);
+        self.1.start(host);
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.0.event(event);
+        self.1.event(event);
+    }
+
+    fn output(&mut self, output: &Output) {
+        self.0.output(output);
+        self.1.output(output);
+    }
+
+    fn tick(&mut self, now: Nanos) {
+        self.0.tick(now);
+        self.1.tick(now);
+    }
+
+    fn summary(&mut self, summary: &Summary, extra: &Extra) {
+        self.0.summary(summary, extra);
+        self.1.summary(summary, extra);
+    }
+
+    fn closed(&self) -> bool {
+        self.0.closed() || self.1.closed()
+    }
+}
