@@ -46,6 +46,7 @@ pub(crate) fn test(selection: &Selection) -> Result<()> {
 
 fn prepare() -> Result<PathBuf> {
     setup::all()?;
+    setup::browser();
     build::build(Options::default())
 }
 

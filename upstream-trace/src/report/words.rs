@@ -1,6 +1,7 @@
 //! How reports put things into words.
 
 use jiff::Timestamp;
+use upstream_trace_core::cause;
 use upstream_trace_core::event::Nanos;
 
 use super::story::{Micros, Problem, SECOND, Story};
@@ -78,6 +79,18 @@ pub(super) fn headline(story: &Story) -> String {
         }
         _ => format!("{} to reach an upstream", plural(failures, "failed attempt")),
     }
+}
+
+/// What most of it was, in general words.
+pub(super) fn lead(story: &Story) -> String {
+    let Some(first) = story.problems.first() else { return String::new() };
+    let title = cause::find(first.cause).map_or("", |cause| cause.title);
+    let most = if story.problems.len() == 1 { "" } else { "Mostly " };
+    let others = match story.problems.len() {
+        0 | 1 => String::new(),
+        all => format!(" {} of failure in all.", plural(all as u64, "kind")),
+    };
+    format!("{most}{} at {}: {title}.{others}", first.cause, first.upstream)
 }
 
 /// What else belongs to the headline: recovered, pending, lost.

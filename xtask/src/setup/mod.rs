@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 use crate::say::{note, say};
+pub(crate) use programs::browser;
 pub(crate) use toolchain::{Toolchain, own_tools};
 
 /// The release of `bpf-linker` that is installed where none fits.

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 use super::apt;
 use crate::paths;
+use crate::say::note;
 
 /// Program, Debian package.
 const PROGRAMS: [(&str, &str); 6] = [
@@ -26,6 +27,9 @@ const VM: [(&str, &str); 4] = [
     ("xz", "xz-utils"),
     ("openssl", "openssl"),
 ];
+
+/// Browsers that the tests can drive.
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
 /// Those that are not there.
 pub(crate) fn missing() -> Vec<&'static str> {
@@ -67,4 +71,15 @@ fn ensure_all(programs: &[(&'static str, &str)], who: &str) -> Result<()> {
         .collect();
     packages.dedup();
     apt::install(&packages)
+}
+
+/// Gets the browser in which the tests look at the HTML report. Without it they are ignored, and say so.
+pub(crate) fn browser() {
+    let there = BROWSERS.iter().any(|program| paths::program(program).is_some());
+    if there || !apt::is_usable() {
+        return;
+    }
+    if let Err(error) = apt::install(&["chromium"]) {
+        note("Warning", format!("the HTML report is not tested: {error:#}"));
+    }
 }

@@ -76,7 +76,7 @@ impl Bars {
         }
         let rows =
             bars.iter().flat_map(|(at, bar)| bar.iter().map(|part| (time(*at), part.0, count(part.1))));
-        let each = number::duration(u64::try_from(timeline.width).unwrap_or(0) * 1_000);
+        let each = length(timeline.width);
         let all: u64 = bars.values().map(|bar| total(bar)).sum();
         Some(Self {
             label: format!(
@@ -149,6 +149,16 @@ fn nice(duration: Micros, width: Micros) -> Micros {
     let fits = |span: &Micros| *span >= width && span % width == 0 && duration / span < MOST;
     let days = (duration / MOST / (86_400 * SECOND) + 1) * 86_400 * SECOND;
     NICE.iter().map(|ms| ms * 1_000).find(fits).unwrap_or(days.max(width))
+}
+
+/// `1 s`, `100 ms`, `5 min`.
+pub(super) fn length(span: Micros) -> String {
+    match span / 1_000 {
+        ms @ 0..1_000 => format!("{ms} ms"),
+        ms @ 1_000..60_000 => format!("{} s", ms / 1_000),
+        ms @ 60_000..3_600_000 => format!("{} min", ms / 60_000),
+        ms => format!("{} h", ms / 3_600_000),
+    }
 }
 
 /// 1, 2, 5, 10, 20, 50 ...

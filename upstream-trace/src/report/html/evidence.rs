@@ -76,7 +76,7 @@ pub(super) fn moments(evidence: &[Evidence]) -> Vec<Moment> {
             what: escape(&seen.what).into_owned(),
             words,
             look,
-            details: details(&seen.details).replace('\u{a0}', " "),
+            details: details(&seen.details).replace("  ", " · ").replace('\u{a0}', " "),
         }
     };
     evidence.iter().map(moment).collect()

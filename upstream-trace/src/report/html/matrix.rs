@@ -15,6 +15,7 @@ pub(super) struct Matrix {
     pub(super) causes: Vec<(usize, &'static str)>,
     pub(super) rows: Vec<Row>,
     pub(super) sums: Vec<String>,
+    pub(super) sum: String,
     pub(super) untold: usize,
 }
 
@@ -41,6 +42,7 @@ impl Matrix {
         let untold = rows.len().saturating_sub(ROWS);
         let of_cause = |cause: &str| rows.iter().filter_map(|(_, cells)| cells.get(cause)).sum::<u64>();
         let sums: Vec<_> = causes.iter().map(|(_, cause)| count(of_cause(cause))).collect();
+        let all = count(rows.iter().map(|(_, cells)| sum(cells)).sum());
         let row = |(upstream, cells): &(&str, BTreeMap<&str, u64>)| Row {
             upstream: (*upstream).to_owned(),
             cells: (causes.iter())
@@ -49,6 +51,6 @@ impl Matrix {
             sum: count(sum(cells)),
         };
         let rows: Vec<_> = rows.iter().take(ROWS).map(row).collect();
-        (!rows.is_empty()).then_some(Self { causes, rows, sums, untold })
+        (!rows.is_empty()).then_some(Self { causes, rows, sums, sum: all, untold })
     }
 }

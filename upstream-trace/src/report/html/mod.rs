@@ -45,6 +45,7 @@ struct Page {
     style: &'static str,
     script: &'static str,
     headline: String,
+    lead: String,
     hosts_named: String,
     span: String,
     circumstances: Vec<String>,
@@ -83,6 +84,7 @@ pub(super) fn of(story: &Story) -> Result<String> {
         style: STYLE,
         script: SCRIPT,
         headline: words::headline(story),
+        lead: words::lead(story),
         hosts_named: hosts::named(story),
         span: times.span(),
         circumstances: words::circumstances(story),
@@ -119,7 +121,7 @@ fn listed(story: &Story) -> String {
     let all: u64 = story.problems.iter().map(|problem| problem.count + problem.pending).sum();
     let shown = story.shown.len() as u64;
     if shown == all {
-        format!("All {} are listed.", plural(all, "attempt"))
+        format!("{}, each with all that was seen of it.", plural(all, "attempt"))
     } else {
         format!(
             "{} of {} are listed: of each cause at each upstream the first and the last ones.",

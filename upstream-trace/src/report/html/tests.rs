@@ -19,7 +19,8 @@ fn the_page_tells_the_story() {
         "On web1 (2).",
         "<code>ss -lntp sport = :8080</code>",
         "Bar chart: 3 failed attempts",
-        "All 3 attempts are listed.",
+        "Mostly port-refused at 10.0.0.2:8080: nothing listens on the upstream&#39;s port. 2 kinds of failure",
+        "3 attempts, each with all that was seen of it.",
         "nginx asked for a connection (SYN)",
     ] {
         assert!(page.contains(part), "{part:?} is not in the page");

@@ -2,6 +2,7 @@
 
 use upstream_trace_core::engine::percentiles;
 
+use super::bars::length;
 use super::lines::{bars, steps};
 use crate::output::number::{self, count, plural};
 use crate::report::story::{Point, Series, Story};
@@ -71,7 +72,7 @@ fn view(story: &Story, times: Times, name: &str, series: &Series, total: &Point)
         let slot = usize::try_from((span - first).div_euclid(per_slot)).unwrap_or(0).min(points.len() - 1);
         points[slot].add(point);
     }
-    let slot = number::duration(u64::try_from(width * per_slot).unwrap_or(0) * 1_000);
+    let slot = length(width * per_slot);
     UpstreamView {
         name: name.to_owned(),
         numbers: format!(
