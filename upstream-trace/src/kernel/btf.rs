@@ -17,6 +17,8 @@ pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 
 const DROP_REASON: &str = "skb_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
+/// Most anonymous structures and unions that are looked into for one member; `sk_buff` has about a dozen.
+const ANONYMOUS: usize = 256;
 const TRACEPOINTS: [&str; 3] =
     ["btf_trace_kfree_skb", "btf_trace_tcp_retransmit_skb", "btf_trace_tcp_send_reset"];
 
@@ -130,24 +132,26 @@ fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
 
 fn offset_of(btf: &Btf, ids: &HashMap<&'static str, u32>, field: &FieldSpec) -> Option<u16> {
     let mut id = *ids.get(field.structure)?;
-    let mut bits = 0;
+    let mut bits = 0u32;
     for part in field.path.split('.') {
-        let (at, of, width) = member(btf, id, part, 0)?;
+        let (at, of, width) = member(btf, id, part, &mut Vec::new())?;
         if width.is_some() {
             return None;
         }
-        bits += at;
+        bits = bits.checked_add(at)?;
         id = of;
     }
     let width = size_of(btf, id, 0)?;
     (bits % 8 == 0 && width == usize::from(field.width)).then(|| u16::try_from(bits / 8).ok()).flatten()
 }
 
-/// Offset in bits, type and bit-field width of a member, looking into anonymous structures and unions.
-fn member(btf: &Btf, id: u32, name: &str, depth: u8) -> Option<(u32, u32, Option<u32>)> {
-    if depth > 8 {
+/// Offset in bits, type and bit-field width of a member, looking into anonymous structures and unions, into each but
+/// once.
+fn member(btf: &Btf, id: u32, name: &str, seen: &mut Vec<u32>) -> Option<(u32, u32, Option<u32>)> {
+    if seen.contains(&id) || seen.len() > ANONYMOUS {
         return None;
     }
+    seen.push(id);
     let (Type::Struct(structure) | Type::Union(structure)) = strip(btf, id)? else { return None };
     for member in &structure.members {
         let id = member.get_type_id()?;
@@ -157,9 +161,9 @@ fn member(btf: &Btf, id: u32, name: &str, depth: u8) -> Option<(u32, u32, Option
             return Some((member.bit_offset(), id, width));
         }
         if own.is_empty()
-            && let Some((bits, id, width)) = self::member(btf, id, name, depth + 1)
+            && let Some((bits, id, width)) = self::member(btf, id, name, seen)
         {
-            return Some((member.bit_offset() + bits, id, width));
+            return Some((member.bit_offset().checked_add(bits)?, id, width));
         }
     }
     None
@@ -189,7 +193,7 @@ fn size_of(btf: &Btf, id: u32, depth: u8) -> Option<usize> {
         Type::Ptr(_) => std::mem::size_of::<usize>(),
         Type::Struct(t) | Type::Union(t) => t.size(),
         Type::Enum(t) => t.size(),
-        Type::Array(t) => t.len() * size_of(btf, t.get_type_id()?, depth + 1)?,
+        Type::Array(t) => t.len().checked_mul(size_of(btf, t.get_type_id()?, depth + 1)?)?,
         _ => return None,
     })
 }
@@ -236,5 +240,38 @@ mod tests {
         // Fixed by the layout of sock_common since 4.x on 64-bit kernels.
         assert_eq!(layout.offsets.daddr, 0);
         assert_eq!(layout.offsets.state, 18);
+    }
+
+    /// BTF in which `sock_common` holds anonymous structures at these offsets in bits, and these hold `skc_daddr` at
+    /// bit 16 and themselves.
+    fn odd(offsets: &[u32]) -> Layout {
+        let strings = b"\0sock_common\0skc_daddr\0int\0";
+        let (structure, inner, int) = (1u32, 2u32, 3u32);
+        let kind = |kind: u32, count: usize| kind << 24 | count as u32;
+        let mut types = vec![1, kind(4, offsets.len()), 4];
+        offsets.iter().for_each(|offset| types.extend([0, inner, *offset]));
+        types.extend([0, kind(4, 3), 4, 0, inner, 0, 0, structure, 0, 13, int, 16]);
+        types.extend([23, kind(1, 0), 4, 32]);
+        let length = types.len() as u32 * 4;
+        let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
+        let mut bytes: Vec<u8> = header.into_iter().chain(types).flat_map(u32::to_le_bytes).collect();
+        bytes.extend(strings);
+        let name = format!("upstream-trace-btf-{}-{}", std::process::id(), offsets.len());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        let layout = Layout::read_from(&path).expect("BTF");
+        std::fs::remove_file(&path).expect("its end");
+        layout
+    }
+
+    #[test]
+    fn odd_descriptions_are_not_believed() {
+        assert_eq!(odd(&[8]).offsets.daddr, 3);
+        assert_eq!(odd(&[u32::MAX - 7, 8]).offsets.daddr, upstream_trace_common::ABSENT);
+        let missing = odd(&[8; 1000]).missing;
+        assert!(
+            missing.iter().any(|field| field.name == "dport")
+                && missing.iter().all(|field| field.name != "daddr")
+        );
     }
 }
