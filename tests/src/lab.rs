@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
+use crate::report;
 use crate::world::WorldBuilder;
 
 /// What to do with the scenarios.
@@ -88,7 +89,7 @@ impl Lab {
             return Ok(());
         }
         let transcript = lab.transcript.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Err(format!("- {}\n{transcript}", complaints.join("\n- ")))
+        Err(report::report(&complaints, &transcript))
     }
 
     /// Begins to describe a world.
@@ -130,6 +131,6 @@ impl Lab {
     /// Keeps a text for the report of a scenario that fails.
     pub fn note(&self, title: &str, text: &str) {
         let mut transcript = self.transcript.lock().unwrap_or_else(PoisonError::into_inner);
-        let _infallible = writeln!(transcript, "--- {title}\n{}", text.trim_end());
+        let _infallible = writeln!(transcript, "--- {title}\n{}", report::shorten(text));
     }
 }

@@ -16,6 +16,7 @@ pub mod lab;
 pub mod netns;
 pub mod nginx;
 pub mod origin;
+mod report;
 pub mod seen;
 pub mod tool;
 pub mod topology;

@@ -14,15 +14,15 @@ pub struct Seen<'lab> {
     lab: &'lab Lab,
     /// `None` if the tool did not run.
     objects: Option<Vec<Value>>,
-    /// Failures that a scenario asked for.
-    claimed: RefCell<Vec<usize>>,
+    /// Places of the failures that no scenario has asked for.
+    open: RefCell<Vec<usize>>,
 }
 
 impl<'lab> Seen<'lab> {
     /// Without the tool: every question is answered by nothing.
     #[must_use]
     pub fn nothing(lab: &'lab Lab) -> Self {
-        Self { lab, objects: None, claimed: RefCell::default() }
+        Self { lab, objects: None, open: RefCell::default() }
     }
 
     /// Reads the lines; complains about one that is no object with a type, and about a missing begin or end.
@@ -38,7 +38,9 @@ impl<'lab> Seen<'lab> {
         let kind = |value: Option<&Value>| value.map(|value| value["type"].clone()).unwrap_or_default();
         lab.check(kind(objects.first()) == "start", || "the first line is not `start`".into());
         lab.check(kind(objects.last()) == "summary", || "the last line is not `summary`".into());
-        Self { lab, objects: Some(objects), claimed: RefCell::default() }
+        let failures = objects.iter().enumerate().filter(|(_, value)| value["type"] == "failure");
+        let open = RefCell::new(failures.map(|(index, _)| index).collect());
+        Self { lab, objects: Some(objects), open }
     }
 
     /// All objects of a type.
@@ -54,17 +56,12 @@ impl<'lab> Seen<'lab> {
     /// A failure with one of these causes: where the evidence cannot tell them apart.
     pub fn failure_of(&self, causes: &[&str]) -> Expected<'lab> {
         let name = format!("failure {}", causes.join(" or "));
-        if self.objects.is_none() {
-            return Expected::unchecked(self.lab, name);
-        }
-        let mut claimed = self.claimed.borrow_mut();
-        let found = self.of_type("failure").enumerate().find(|(index, value)| {
-            !claimed.contains(index) && value["cause"].as_str().is_some_and(|cause| causes.contains(&cause))
-        });
-        let value = found.map(|(index, value)| {
-            claimed.push(index);
-            value.clone()
-        });
+        let Some(objects) = &self.objects else { return Expected::unchecked(self.lab, name) };
+        let mut open = self.open.borrow_mut();
+        let fits =
+            |index: &usize| objects[*index]["cause"].as_str().is_some_and(|cause| causes.contains(&cause));
+        let place = open.iter().position(fits);
+        let value = place.map(|place| objects[open.remove(place)].clone());
         Expected::new(self.lab, name, value)
     }
 
@@ -86,14 +83,18 @@ impl<'lab> Seen<'lab> {
 
     /// No failure beyond those asked for, nothing lost, and a summary that agrees.
     pub fn nothing_else(&self) {
+        let Some(objects) = &self.objects else { return };
+        for value in self.open.borrow().iter().map(|index| &objects[*index]) {
+            let (cause, upstream, summary) = (&value["cause"], &value["upstream"], &value["summary"]);
+            self.lab.complain(format!("a failure too many: {cause} {upstream} {summary}"));
+        }
+        self.adds_up();
+    }
+
+    /// Nothing was lost, and the summary agrees with the failures.
+    pub fn adds_up(&self) {
         if self.objects.is_none() {
             return;
-        }
-        let claimed = self.claimed.borrow();
-        for (index, value) in self.of_type("failure").enumerate() {
-            self.lab.check(claimed.contains(&index), || {
-                format!("a failure too many: {} {} {}", value["cause"], value["upstream"], value["summary"])
-            });
         }
         self.lab.check(self.of_type("lost").next().is_none(), || "events were lost".into());
         let count = self.of_type("failure").count();
@@ -111,6 +112,12 @@ impl<'lab> Seen<'lab> {
         self.lab.check(by_cause == count as u64, || {
             format!("by_cause of the summary adds up to {by_cause}, there are {count} failures")
         });
+    }
+
+    /// Whether the tool ran.
+    #[must_use]
+    pub fn ran(&self) -> bool {
+        self.objects.is_some()
     }
 
     /// No pending line either.

@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// In a directive, the folder of the world.
+pub const FOLDER: &str = "@folder@";
+
 /// What varies between the nginx of one world and another.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -122,7 +125,7 @@ http {{
             self.location.join(" "),
             self.server.join("\n    "),
         );
-        text
+        text.replace(FOLDER, &folder.to_string())
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
-pub use config::Config;
+pub use config::{Config, FOLDER};
 
 use crate::client::NGINX;
 use crate::netns::Namespace;

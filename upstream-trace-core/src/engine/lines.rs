@@ -12,9 +12,12 @@ use crate::verdict::{Output, Verdict};
 pub(super) const LINE_IDS: AttemptId = 1 << 63;
 
 impl Engine {
-    pub(super) fn on_line(&mut self, line: &LogLine) {
+    pub(super) fn on_line(&mut self, line: &LogLine, out: &mut Vec<Output>) {
         if let Some(id) = self.logs.read(line, self.now) {
             self.line_came(id);
+        }
+        if self.logs.crowded() {
+            self.tell_lines(self.now, out);
         }
     }
 

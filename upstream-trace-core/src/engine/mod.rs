@@ -65,7 +65,10 @@ pub struct Engine {
     hooks: Vec<Hook>,
     slow: Option<Nanos>,
     first: Option<Nanos>,
+    /// Up to here everything is known that happened: the last tick.
     now: Nanos,
+    /// The latest time of any event.
+    latest: Nanos,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -94,10 +97,13 @@ impl Engine {
     }
 
     /// Takes in an event; what there is to say after it.
+    ///
+    /// Whatever waits for something to come is decided at ticks alone. The events of one turn come from several places,
+    /// and one of them may carry a later time than others that are still to come: a tick says that nothing older is.
     pub fn on(&mut self, event: &Event) -> Vec<Output> {
         let at = event.at();
         self.first.get_or_insert(at);
-        self.now = self.now.max(at);
+        self.latest = self.latest.max(at);
         let mut out = Vec::new();
         match event {
             Event::Host(host) => self.on_host(host),
@@ -105,7 +111,7 @@ impl Engine {
                 out.extend(self.notes.on(process).map(Output::Note));
                 self.logs.process(process);
             }
-            Event::Trouble(attempt) => self.on_trouble(attempt),
+            Event::Trouble(attempt) => self.on_trouble(attempt, &mut out),
             Event::End(attempt) => self.on_end(attempt, &mut out),
             Event::ConnectError(error) => self.on_connect_error(error, &mut out),
             Event::Drop(packet) => self.packets.dropped(packet),
@@ -122,16 +128,20 @@ impl Engine {
                 self.losses.add(lost);
                 out.push(Output::Lost(lost.clone()));
             }
-            Event::Log(line) => self.on_line(line),
+            Event::Log(line) => self.on_line(line, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(followed),
-            Event::Tick { .. } => {}
+            Event::Tick { at } => self.on_tick(*at, &mut out),
         }
-        self.settle(self.now, &mut out);
-        self.tell_lines(self.now, &mut out);
-        self.release(self.now, &mut out);
+        out
+    }
+
+    fn on_tick(&mut self, at: Nanos, out: &mut Vec<Output>) {
+        self.now = self.now.max(at);
+        self.settle(self.now, out);
+        self.tell_lines(self.now, out);
+        self.release(self.now, out);
         self.packets.expire(self.now);
         self.logs.expire(self.now);
-        out
     }
 
     /// Lets go of everything that is still held: the run is over.
@@ -149,7 +159,7 @@ impl Engine {
     /// The numbers up to a time; the time of the last event if that is later.
     #[must_use]
     pub fn summary(&self, at: Nanos) -> Summary {
-        let end = at.max(self.now);
+        let end = at.max(self.latest);
         Summary {
             duration: end.saturating_sub(self.first.unwrap_or(end)),
             attempts: self.upstreams.attempts(),
@@ -167,7 +177,7 @@ impl Engine {
         self.slow = Some(host.slow);
     }
 
-    fn on_trouble(&mut self, attempt: &Attempt) {
+    fn on_trouble(&mut self, attempt: &Attempt, out: &mut Vec<Output>) {
         let id = attempt.id;
         if self.known_as_ended(id) {
             return;
@@ -179,6 +189,11 @@ impl Engine {
             self.upstreams.seen(attempt.upstream.as_ref());
         }
         self.settling.push_back((attempt.seen.max(self.now) + TROUBLE_SETTLES, id));
+        if self.settling.len() > HELD
+            && let Some((due, _)) = self.settling.front()
+        {
+            self.settle(*due, out);
+        }
     }
 
     fn on_end(&mut self, attempt: &Attempt, out: &mut Vec<Output>) {

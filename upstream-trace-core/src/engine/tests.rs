@@ -239,6 +239,7 @@ fn the_summary_takes_the_kernels_counters() {
     engine.on(&tick(BEGUN));
     engine.on(&Event::End(refused()));
     engine.on(&sample(BEGUN + SECOND, 0, 0));
+    engine.on(&tick(BEGUN + SECOND));
     let summary = engine.summary(BEGUN + 5 * SECOND);
     assert_eq!((summary.attempts, summary.failures, summary.duration), (7, 1, 5 * SECOND));
     let upstream = &summary.upstreams[0];

@@ -85,9 +85,9 @@ pub enum Event {
     Upstream(UpstreamSample),
     /// Events were lost.
     Lost(Lost),
-    /// Nothing happened until this time.
+    /// All that happened until this time has been told: what waited for it can be decided.
     Tick {
-        /// Now.
+        /// That time.
         at: Nanos,
     },
 }

@@ -2,6 +2,7 @@
 //! the program panic or tell nonsense.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
 
 use upstream_trace_common::{
     Addr, ConnectFailed, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent, Record,
@@ -35,8 +36,8 @@ pub enum Message {
 pub struct Decoder<'a> {
     /// Names of reasons.
     pub layout: &'a Layout,
-    /// Names of functions.
-    pub symbols: &'a Symbols,
+    /// Names of functions, once they are read; only a drop needs them.
+    pub symbols: &'a OnceLock<Symbols>,
 }
 
 impl Decoder<'_> {
@@ -173,7 +174,7 @@ impl Decoder<'_> {
     fn packet_drop(&self, packet: &PacketEvent) -> PacketDrop {
         let reason = self.drop_reason(packet.reason);
         let netfilter = if reason == "NETFILTER_DROP" && packet.has_stack != 0 {
-            self.symbols.netfilter(&packet.stack)
+            self.symbols.wait().netfilter(&packet.stack)
         } else {
             None
         };
@@ -184,7 +185,7 @@ impl Decoder<'_> {
             tcp_flags: packet.tcp_flags,
             reason,
             netns: packet.netns,
-            function: self.symbols.name(packet.location).map(str::to_owned),
+            function: self.symbols.wait().name(packet.location).map(str::to_owned),
             netfilter,
         }
     }

@@ -5,13 +5,16 @@ use std::mem;
 use upstream_trace_core::event::{Event, LogLine, Nanos};
 use upstream_trace_core::verdict::{Note, Output};
 
-use super::Live;
+use super::{Live, now};
 use crate::logs::Said;
 use crate::nginx::{self, SocketKind, SocketRole};
 
 impl Live {
-    /// Takes in what nginx wrote since the last time.
-    pub(super) fn read_logs(&mut self, now: Nanos) {
+    /// Takes in what nginx wrote since the last time. To be called before the ring buffer is read: nginx writes the
+    /// line before it closes the socket, and a tool that did not get to run for a while must not judge the attempt
+    /// without it.
+    pub(super) fn read_logs(&mut self) {
+        let now = now();
         let mut logs = mem::take(&mut self.logs);
         let watched = self.nginx.watched();
         logs.tick(&watched, now, &mut |said| self.hear(said, now));
@@ -29,6 +32,9 @@ impl Live {
         match said {
             Said::Event(mut event) => {
                 if let Event::Log(line) = &mut *event {
+                    // Now, not when this turn began: on a busy host there may be long between the two, and what was
+                    // read is no older than this.
+                    line.at = now();
                     name_resolver(line);
                 }
                 self.feed(&event);

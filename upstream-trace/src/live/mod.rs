@@ -88,7 +88,7 @@ impl Live {
 
     /// A message of the ring buffer.
     fn message(&mut self, bytes: &[u8]) {
-        let decoder = Decoder { layout: &self.layout, symbols: self.symbols.wait() };
+        let decoder = Decoder { layout: &self.layout, symbols: &self.symbols };
         let tables = &mut self.tables;
         match decoder.message(bytes, |id| tables.path(id)) {
             Some(Message::Event(event)) => self.event(&event),

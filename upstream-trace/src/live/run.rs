@@ -153,15 +153,19 @@ async fn follow(
         tokio::select! {
             ready = events.readable_mut() => {
                 let mut ready = ready?;
+                live.read_logs();
                 if !drain(live, ready.get_inner_mut()) {
                     ready.clear_ready();
                 }
             }
             _ = ticks.tick() => {
                 count = count.wrapping_add(1);
+                // What happened before this moment is known once both were read to their end.
+                let known = now();
+                live.read_logs();
                 // The kernel side wakes us only when much has come in.
                 while drain(live, events.get_mut()) {}
-                tick(live, count);
+                tick(live, count, known);
             }
             () = &mut end => break,
             _ = stop.interrupt.recv() => break,
@@ -171,6 +175,7 @@ async fn follow(
             break;
         }
     }
+    live.read_logs();
     while drain(live, events.get_mut()) {}
     Ok(if cli.fail_on_failure && live.failures > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
@@ -184,7 +189,7 @@ fn drain(live: &mut Live, events: &mut RingBuf<MapData>) -> bool {
     true
 }
 
-fn tick(live: &mut Live, count: u32) {
+fn tick(live: &mut Live, count: u32, known: Nanos) {
     let now = now();
     live.attach_for_unix();
     live.scan(now);
@@ -201,9 +206,8 @@ fn tick(live: &mut Live, count: u32) {
         live.sample(now);
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
-    live.read_logs(now);
     live.poll_rules(now);
-    live.feed(&Event::Tick { at: now });
+    live.feed(&Event::Tick { at: known });
     live.sink.tick(now);
 }
 

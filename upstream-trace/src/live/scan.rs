@@ -109,7 +109,7 @@ impl Live {
     }
 
     fn decode(&mut self, record: &Record) -> Option<Attempt> {
-        let decoder = Decoder { layout: &self.layout, symbols: self.symbols.wait() };
+        let decoder = Decoder { layout: &self.layout, symbols: &self.symbols };
         let tables = &mut self.tables;
         decoder.attempt(record, |id| tables.path(id))
     }

@@ -20,7 +20,9 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use upstream_trace_core::event::{Event, LogFollowed, Nanos};
@@ -29,13 +31,16 @@ use upstream_trace_core::log::parse;
 use crate::cli::ErrorLog;
 use file::FileId;
 use files::{Files, Line};
-use judge::Level;
+use judge::{Header, Level};
 use pids::Pids;
 use processes::Processes;
 use tell::{Notes, Why};
 
 /// Most that is read at the end, bytes.
 const LAST: usize = 16 << 20;
+
+/// Lines of processes that are not known yet; beyond that they are dropped, as those of other programs are.
+const STRANGERS: usize = 1_024;
 
 /// What reading the logs brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +74,7 @@ pub struct Logs {
     unreadable: BTreeMap<String, String>,
     notes: Notes,
     masters: Vec<u32>,
+    strangers: Vec<Stranger>,
 }
 
 impl Default for Logs {
@@ -89,6 +95,7 @@ impl Logs {
             unreadable: BTreeMap::new(),
             notes: Notes::default(),
             masters: Vec::new(),
+            strangers: Vec::new(),
         }
     }
 
@@ -245,16 +252,48 @@ impl Logs {
     }
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(Said)) -> usize {
-        let Self { files, pids, processes, masters, .. } = self;
-        files.read(now, &mut |line: Line<'_>| {
+        let Self { files, pids, processes, masters, strangers, .. } = self;
+        let mut give = |line: Line<'_>| {
             let worker = pids.find(line.header.pid, |pid| processes.holds(pid, line.file));
-            let Some(worker) = worker.filter(|pid| !masters.contains(pid)) else { return };
-            let Some(mut parsed) = parse(line.text) else { return };
-            parsed.at = now;
-            parsed.worker = Some(worker);
-            line.name.clone_into(&mut parsed.file);
-            say(Said::Event(Box::new(Event::Log(parsed))));
+            let Some(worker) = worker else { return false };
+            if !masters.contains(&worker)
+                && let Some(mut parsed) = parse(line.text)
+            {
+                parsed.at = now;
+                parsed.worker = Some(worker);
+                line.name.clone_into(&mut parsed.file);
+                say(Said::Event(Box::new(Event::Log(parsed))));
+            }
+            true
+        };
+        for stranger in mem::take(strangers) {
+            give(stranger.line());
+        }
+        files.read(now, &mut |line: Line<'_>| {
+            if !give(line) && strangers.len() < STRANGERS {
+                strangers.push(Stranger::of(line));
+            }
         })
+    }
+}
+
+/// A line of a process that was not known when it was read: a worker that has just begun, perhaps. It is looked at once
+/// more.
+#[derive(Debug)]
+struct Stranger {
+    header: Header,
+    text: Box<[u8]>,
+    file: FileId,
+    name: Arc<str>,
+}
+
+impl Stranger {
+    fn of(line: Line<'_>) -> Self {
+        Self { header: line.header, text: line.text.into(), file: line.file, name: line.name.into() }
+    }
+
+    fn line(&self) -> Line<'_> {
+        Line { header: self.header, text: &self.text, file: self.file, name: &self.name }
     }
 }
 

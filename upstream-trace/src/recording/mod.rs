@@ -40,6 +40,9 @@ struct Header {
     /// Version of the program that wrote it.
     #[serde(default)]
     by: String,
+    /// Its engine decided at ticks alone, and each tick at which it did is there. Before that, any event was one.
+    #[serde(default)]
+    ticks: bool,
 }
 
 /// What the live run knew at its end and events do not tell.

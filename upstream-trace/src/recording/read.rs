@@ -31,6 +31,9 @@ pub struct Reader {
     number: u64,
     skipped: Option<Skipped>,
     ending: Ending,
+    /// Of an older release: each event is a tick as well.
+    older: bool,
+    tick: Option<Nanos>,
 }
 
 /// How a recording ends.
@@ -92,7 +95,9 @@ impl Reader {
         } else {
             Box::new(BufReader::new(whole))
         };
-        let mut reader = Self { lines, buffer: Vec::new(), number: 0, skipped: None, ending: Ending::Open };
+        let buffer = Vec::new();
+        let mut reader =
+            Self { lines, buffer, number: 0, skipped: None, ending: Ending::Open, older: false, tick: None };
         reader.header()?;
         Ok(reader)
     }
@@ -117,6 +122,7 @@ impl Reader {
                 header.version
             );
         }
+        self.older = !header.ticks;
         Ok(())
     }
 
@@ -184,9 +190,15 @@ impl Iterator for Reader {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
+        if let Some(at) = self.tick.take() {
+            return Some(Event::Tick { at });
+        }
         while self.ending == Ending::Open {
             match self.event() {
-                Ok(Some(event)) => return Some(event),
+                Ok(Some(event)) => {
+                    self.tick = (self.older && !matches!(event, Event::Tick { .. })).then(|| event.at());
+                    return Some(event);
+                }
                 Ok(None) => {}
                 Err(ending) => self.ending = ending,
             }

@@ -105,6 +105,16 @@ fn what_was_recorded_is_read() {
 }
 
 #[test]
+fn each_event_of_an_older_recording_is_a_tick() {
+    let all = "{\"event\":\"client-gone\",\"at\":5,\"attempt\":1}\n{\"event\":\"tick\",\"at\":6}\n";
+    let gone = Event::ClientGone { at: 5, attempt: 1 };
+    let ticks = [Event::Tick { at: 5 }, Event::Tick { at: 6 }];
+    assert_eq!(read(&header_and(all)).unwrap().0, [gone.clone(), ticks[0].clone(), ticks[1].clone()]);
+    let newer = format!("{{\"recording\":\"upstream-trace\",\"version\":1,\"ticks\":true}}\n{all}");
+    assert_eq!(read(newer.as_bytes()).unwrap().0, [gone, ticks[1].clone()]);
+}
+
+#[test]
 fn a_cut_anywhere_leaves_what_stands_before_it() {
     let (recording, all) = (record(&events()), events());
     let mut most = 0;

@@ -79,7 +79,7 @@ impl Recorder {
         let (lines, to) = (Vec::new(), Some(to));
         let mut recorder = Self { name, lines, tick: None, last: 0, flushed: None, to, writer };
         let by = env!("CARGO_PKG_VERSION").to_owned();
-        recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by });
+        recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by, ticks: true });
         Ok(recorder)
     }
 

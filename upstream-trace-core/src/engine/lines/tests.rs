@@ -5,9 +5,9 @@ mod stream;
 use super::super::logs::LINE_COMES;
 use super::*;
 use crate::case::{MS, SECOND};
-use crate::event::{Event, LogFollowed};
+use crate::event::{Enrichment, Event, LogFollowed};
 use crate::testkit::{
-    BEGUN, connect_error, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
+    BEGUN, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
 };
 use crate::verdict::{Confidence, LogLines};
 
@@ -47,6 +47,31 @@ fn by_worker(event: Event, worker: u32) -> Event {
 
 fn end(attempt: Attempt, id: AttemptId, at: Nanos) -> Event {
     Event::End(shifted(attempt, id, at))
+}
+
+/// The tool did not get to run for half a second: what it looks up has a later time than what is still to come.
+#[test]
+fn a_look_up_makes_no_line_wait_in_vain() {
+    let mut engine = followed();
+    engine.on(&said(REFUSED, 1, BEGUN + MS));
+    engine.on(&said(REFUSED, 2, BEGUN + MS));
+    let look_up = |at| Event::Enrichment(Enrichment { at, ..enrichment(Vec::new()) });
+    let mut out = engine.on(&look_up(BEGUN + SECOND / 2));
+    out.extend(engine.on(&end(refused(), 1, BEGUN + 2 * MS)));
+    out.extend(engine.on(&look_up(BEGUN + SECOND / 2)));
+    out.extend(engine.on(&end(refused(), 2, BEGUN + 3 * MS)));
+    out.extend(engine.on(&tick(BEGUN + SECOND / 2)));
+    assert_eq!(told(&out), [(1, "port-refused", Some(1)), (2, "port-refused", Some(2))]);
+}
+
+/// nginx wrote its line and then did not get to run.
+#[test]
+fn a_line_long_before_the_close() {
+    let mut engine = followed();
+    engine.on(&said(REFUSED, 1, BEGUN));
+    engine.on(&tick(BEGUN + 240 * MS));
+    engine.on(&end(refused(), 1, BEGUN + 250 * MS));
+    assert_eq!(told(&engine.on(&tick(BEGUN + 280 * MS))), [(1, "port-refused", Some(1))]);
 }
 
 /// The same attempt, ended at this time.

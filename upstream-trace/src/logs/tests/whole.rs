@@ -71,6 +71,19 @@ fn a_new_worker_and_the_last_words_of_an_old_one() {
 }
 
 #[test]
+fn a_worker_that_becomes_known_after_its_first_line() {
+    let worker = Worker::new("stranger", "exec 3>> error.log");
+    let master = Worker::new("its-master", &format!("exec 3>> {}", worker.dir.path("error.log").display()));
+    let before = Watched { masters: vec![master.shell.id()], ..Watched::default() };
+    let mut logs = Logs::open(&ErrorLog::Auto, &before, 1).unwrap();
+    worker.log("error.log", "first words");
+    assert!(messages(&tick(&mut logs, &before, 2)).is_empty());
+    let after = Watched { workers: vec![worker.shell.id()], ..before };
+    assert_eq!(messages(&tick(&mut logs, &after, 3)), ["first words"]);
+    assert!(messages(&tick(&mut logs, &after, 4)).is_empty());
+}
+
+#[test]
 fn masters_are_not_heard_but_where_they_are_workers() {
     let worker = Worker::new("master", "exec 3>> error.log");
     let master = Watched { masters: vec![worker.shell.id()], ..Watched::default() };
