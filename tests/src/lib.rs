@@ -17,6 +17,7 @@ pub mod netns;
 pub mod nginx;
 pub mod origin;
 mod report;
+pub mod rights;
 pub mod seen;
 pub mod tool;
 pub mod topology;

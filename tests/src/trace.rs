@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::expect::Expected;
+use crate::rights;
 use crate::seen::Seen;
 use crate::tool::{Ended, Tool};
 use crate::world::World;
@@ -41,6 +42,18 @@ impl<'lab> World<'lab> {
         all.extend(args);
         let recording = self.lab().next_recording();
         let tool = self.start_recorded(&all, recording.as_deref())?;
+        self.ready(tool, recording)
+    }
+
+    /// The same as another user with these capabilities; not recorded.
+    pub fn trace_as(&'lab self, capabilities: &[&str], args: &[&str]) -> Result<Trace<'lab>> {
+        let mut all = vec!["--pid".to_owned(), self.nginx().master().to_string(), "--json".to_owned()];
+        all.extend(args.iter().map(ToString::to_string));
+        let tool = self.lab().tool().map(|path| rights::start(path, capabilities, &all)).transpose()?;
+        self.ready(tool, None)
+    }
+
+    fn ready(&'lab self, tool: Option<Tool>, recording: Option<PathBuf>) -> Result<Trace<'lab>> {
         if let Some(tool) = &tool {
             let started = tool.wait_line(START, |line| is_of_type(line, "start"));
             started.with_context(|| format!("the tool did not start:\n{}", tool.said()))?;

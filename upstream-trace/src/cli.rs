@@ -13,12 +13,16 @@ Examples:
   sudo upstream-trace --pid nginx --record monday.zst
   upstream-trace report monday.zst --html monday.html
   upstream-trace explain accept-queue-full
+  sudo upstream-trace doctor
 
 Exit status:
   0  it ran, to the end of --duration or until Ctrl-C
   1  it could not run; the message says what to do
   2  wrong usage
   3  a failed attempt was seen, with --fail-on-failure";
+
+/// Open upstream connections that the kernel's table has room for, unless told otherwise.
+pub const MAX_CONNECTIONS: u32 = 32768;
 
 /// Says why an nginx answers 502 or 504, from what the kernel did with its
 /// upstream connections.
@@ -58,7 +62,7 @@ pub struct Cli {
     pub fail_on_failure: bool,
 
     /// Size of the kernel's table of open upstream connections
-    #[arg(long, value_name = "N", default_value_t = 32768,
+    #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS,
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
@@ -78,6 +82,8 @@ pub enum Command {
     Report(Report),
     /// Say what a cause means, how it is told apart and what to do
     Explain(Explain),
+    /// Say what this kernel and these rights allow, and what is lost without
+    Doctor(Doctor),
 }
 
 /// What to report.
@@ -110,6 +116,22 @@ pub struct Report {
 pub struct Explain {
     /// Id of a cause, as in the output; all of them are listed without one
     pub cause: Option<String>,
+
+    /// Use colours
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Doctor {
+    /// nginx to look for: pid of a master or a worker, or a name
+    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
+    pub pid: Vec<Target>,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
 
     /// Use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
@@ -241,6 +263,15 @@ mod tests {
             let expected = Explain { cause, color: ColorChoice::Auto };
             assert_eq!(parse(args).unwrap().command, Some(Command::Explain(expected)));
         }
+    }
+
+    #[test]
+    fn a_doctor_looks_at_an_nginx() {
+        let expected = Doctor { pid: vec![Target::Pid(7)], json: true, color: ColorChoice::Auto };
+        let args = ["doctor", "--pid", "7", "--json"];
+        assert_eq!(parse(&args).unwrap().command, Some(Command::Doctor(expected)));
+        let Some(Command::Doctor(doctor)) = parse(&["doctor"]).unwrap().command else { panic!("no doctor") };
+        assert_eq!(doctor.pid, [Target::Name("nginx".into())]);
     }
 
     #[test]

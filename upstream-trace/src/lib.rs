@@ -1,6 +1,7 @@
 //! The parts of the program that look at the host: nginx's processes, their sockets, and the network around them.
 
 pub mod cli;
+pub mod doctor;
 pub mod enrich;
 pub mod explain;
 pub mod kernel;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use upstream_trace::cli::{Cli, Command};
-use upstream_trace::{explain, live, output, report};
+use upstream_trace::{doctor, explain, live, output, report};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         None => live::run(&cli),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Explain(args)) => explain::run(args),
+        Some(Command::Doctor(args)) => doctor::run(args),
     };
     match result {
         Ok(code) => code,

@@ -1,7 +1,7 @@
 //! What the running kernel's BTF says: where the fields are, what the reasons are called, which arguments the
 //! tracepoints have. Nothing here is guessed; a field that is missing or of another width is reported as missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -128,6 +128,22 @@ fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
         id += 1;
     }
     Ok(ids)
+}
+
+/// Which of these types and functions the running kernel's BTF has.
+pub(super) fn known(wanted: &HashSet<String>) -> Result<HashSet<String>> {
+    let btf = open(Path::new(PATH))?;
+    let mut types = btf.type_iter();
+    let mut known = HashSet::new();
+    while let Some(found) = types.next()? {
+        if matches!(found, Type::Typedef(_) | Type::Func(_))
+            && let Some(name) = found.as_btf_type().and_then(|t| btf.resolve_name(t).ok())
+            && wanted.contains(&name)
+        {
+            known.insert(name);
+        }
+    }
+    Ok(known)
 }
 
 fn offset_of(btf: &Btf, ids: &HashMap<&'static str, u32>, field: &FieldSpec) -> Option<u16> {

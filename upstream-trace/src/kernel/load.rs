@@ -43,7 +43,7 @@ const DROP_REASONS: &[&str] = &[
 
 /// Programs in the kernel; they go away with this value.
 pub struct Kernel {
-    ebpf: Ebpf,
+    pub(super) ebpf: Ebpf,
     /// What the kernel side has to say for itself; rare.
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Hooks with their fate.
@@ -133,9 +133,9 @@ impl Kernel {
                 }
             }
         }
-        if hook.name == "kfree_skb" && layout.arguments("kfree_skb") < 3 {
+        if let Some(why) = unusable(hook, layout) {
             state.attached = false;
-            state.why = Some("this kernel gives no reason for a drop (it came with 5.17)".to_owned());
+            state.why = Some(why);
         }
         if !state.attached && hook.need != Need::Extra {
             state.costs = Some(hook.costs.to_owned());
@@ -143,7 +143,7 @@ impl Kernel {
         state
     }
 
-    fn attach_rung(&mut self, rung: &Rung) -> Result<()> {
+    pub(super) fn attach_rung(&mut self, rung: &Rung) -> Result<()> {
         let program = self
             .ebpf
             .program_mut(rung.program)
@@ -225,8 +225,14 @@ fn verifier_log() -> VerifierLogLevel {
     if log::log_enabled!(log::Level::Debug) { VerifierLogLevel::DEBUG } else { VerifierLogLevel::DISABLE }
 }
 
+/// Why this hook says nothing although it can be attached.
+pub(super) fn unusable(hook: &Hook, layout: &Layout) -> Option<String> {
+    let silent = hook.name == "kfree_skb" && layout.arguments("kfree_skb") < 3;
+    silent.then(|| "this kernel gives no reason for a drop (it came with 5.17)".to_owned())
+}
+
 /// The innermost reason, without the library's wording around it.
-fn plain(error: &anyhow::Error) -> String {
+pub(super) fn plain(error: &anyhow::Error) -> String {
     let text = error.root_cause().to_string();
     let line = text.lines().next().unwrap_or_default();
     line.split(" (os error").next().unwrap_or(line).to_owned()

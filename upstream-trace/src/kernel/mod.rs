@@ -4,6 +4,8 @@ pub mod btf;
 pub mod decode;
 pub mod hooks;
 pub mod load;
+pub mod probe;
 pub mod rights;
 pub mod symbols;
 pub mod tables;
+pub mod tracefs;

@@ -60,10 +60,23 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Reads the kernel's symbols; empty (and every lookup `None`) if they cannot be read.
+    /// Opens the list of the kernel's symbols. Whether addresses are shown depends on the rights at this moment
+    /// (`CAP_SYSLOG`), not at that of reading, since 5.8.
     #[must_use]
-    pub fn read() -> Self {
-        File::open(PATH).map(|file| Self::parse(BufReader::new(file))).unwrap_or_default()
+    pub fn open() -> Option<File> {
+        File::open(PATH).ok()
+    }
+
+    /// Reads it; no addresses (and every lookup `None`) if they are hidden.
+    #[must_use]
+    pub fn read(file: File) -> Self {
+        Self::parse(BufReader::new(file))
+    }
+
+    /// Addresses are not hidden.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.ranges.is_empty()
     }
 
     /// Reads lines of `/proc/kallsyms`.

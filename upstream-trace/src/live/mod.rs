@@ -8,9 +8,11 @@ mod run;
 mod scan;
 mod takeover;
 
+pub(crate) use nginx::Nginx;
 pub use run::run;
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -24,6 +26,7 @@ use crate::enrich::Enricher;
 use crate::kernel::btf::Layout;
 use crate::kernel::decode::{self, Decoder, Message};
 use crate::kernel::load::Kernel;
+use crate::kernel::rights;
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tables::Tables;
 use crate::logs::Logs;
@@ -51,7 +54,7 @@ struct Live {
     sink: Box<dyn Sink>,
     enricher: Enricher,
     rulesets: Rulesets,
-    nginx: nginx::Nginx,
+    nginx: Nginx,
     origins: origins::Origins,
     logs: Logs,
     takeover: takeover::Takeover,
@@ -197,11 +200,12 @@ impl Live {
 }
 
 /// Reads the kernel's symbols while the trace is already running; only a drop needs them.
-fn read_symbols() -> Arc<OnceLock<Symbols>> {
+fn read_symbols(opened: Option<File>) -> Arc<OnceLock<Symbols>> {
     let symbols = Arc::new(OnceLock::new());
     let filled = Arc::clone(&symbols);
     thread::spawn(move || {
-        let _ = filled.set(Symbols::read());
+        rights::give_back_all();
+        let _ = filled.set(opened.map(Symbols::read).unwrap_or_default());
     });
     symbols
 }

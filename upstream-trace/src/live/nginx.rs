@@ -24,8 +24,15 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Finds what was asked for.
+    /// Finds what was asked for, and makes sure that it can be looked at.
     pub fn find(targets: &[Target]) -> Result<Self> {
+        let found = Self::look_for(targets)?;
+        nginx::reach(&found.all().collect::<Vec<_>>())?;
+        Ok(found)
+    }
+
+    /// Finds what was asked for.
+    pub fn look_for(targets: &[Target]) -> Result<Self> {
         let selectors = targets.iter().map(|target| match target {
             Target::Pid(pid) => pid.to_string(),
             Target::Name(name) => name.clone(),

@@ -23,8 +23,9 @@ use crate::cli::Cli;
 use crate::enrich::Enricher;
 use crate::kernel::btf::Layout;
 use crate::kernel::load::Kernel;
-use crate::kernel::rights;
+use crate::kernel::symbols::Symbols;
 use crate::kernel::tables::Tables;
+use crate::kernel::{rights, tracefs};
 use crate::logs::Logs;
 use crate::nginx;
 use crate::output::{self, Cost, Extra, HookCost};
@@ -49,7 +50,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     rights::check()?;
     let nginx = Nginx::find(&cli.pid)?;
     let recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
-    rights::ensure_tracefs();
+    tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
@@ -80,12 +81,17 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     let mut takeover = Takeover::default();
     let opened = now();
     let open = takeover.begin(&before, &workers, opened, &mut tables)?;
+    let symbols = Symbols::open();
+    // Threads that are started from here on have no more rights than this one.
+    if let Err(error) = rights::give_back() {
+        log::warn!("cannot give back rights that are not needed any more: {error:#}");
+    }
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
     let mut live = Live {
         kernel,
         tables,
         layout,
-        symbols: read_symbols(),
+        symbols: read_symbols(symbols),
         engine: Engine::new(),
         recorder,
         sink: output::open(cli.json, cli.verbose, cli.color),

@@ -116,6 +116,12 @@ impl Logs {
         Ok(logs)
     }
 
+    /// Names of the files that are read.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.files.iter().map(|tail| tail.name.to_string()).collect()
+    }
+
     /// What came since the last time, up to a bound. To be called every few milliseconds.
     pub fn tick(&mut self, watched: &Watched, now: Nanos, say: &mut dyn FnMut(Said)) {
         if self.source == ErrorLog::None {

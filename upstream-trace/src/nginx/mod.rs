@@ -6,6 +6,7 @@ mod find;
 #[doc(hidden)]
 pub mod fuzz;
 mod process;
+mod reach;
 mod sockets;
 mod version;
 
@@ -13,6 +14,7 @@ pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};
 pub use find::{FindError, Found, Master, find};
 pub use process::{Role, role_of};
+pub use reach::{Unreachable, reach};
 pub(crate) use sockets::socket_inode;
 pub use sockets::{OpenSocket, SocketKind, SocketRole, listening_ports, open_sockets, open_sockets_of};
 pub use version::versions;

@@ -17,6 +17,7 @@ use upstream_trace_core::event::{Event, Nanos};
 use zstd::stream::write::Encoder;
 
 use super::{END, End, EndLine, Header, NAME, VERSION};
+use crate::kernel::rights;
 use crate::output::escape;
 
 /// What was recorded is on its way to the disk after this time.
@@ -70,6 +71,8 @@ impl Recorder {
         let (to, chunks) = sync_channel(WAITING);
         let called = name.clone();
         let write = move || {
+            // It was started before the program gave back its own.
+            rights::give_back_all();
             if let Err(error) = write(file, &chunks) {
                 warn(&called, &error.to_string());
             }

@@ -23,6 +23,13 @@ use serde_json::Value;
 /// Longest text of a rule, in characters.
 const LONGEST_TEXT: usize = 256;
 
+/// The programs of this host that list rules, and where each is.
+#[must_use]
+pub fn programs() -> Vec<(&'static str, Option<String>)> {
+    let find = |name| program::find(name).map(|path| path.display().to_string());
+    ["nft", "iptables-save", "ip6tables-save"].into_iter().map(|name| (name, find(name))).collect()
+}
+
 /// The chains of a network namespace.
 #[derive(Debug, Default)]
 struct Ruleset {

@@ -23,7 +23,8 @@ pub(super) fn output(names: &[&str], arguments: &[&str]) -> Result<String, Strin
     run(&path, arguments).map_err(|why| format!("{name} {why}"))
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// Where this program is.
+pub(super) fn find(name: &str) -> Option<PathBuf> {
     DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.is_file())
 }
 

@@ -14,6 +14,7 @@ mod pending;
 mod proxy;
 mod queue;
 mod refused;
+mod rights;
 mod timeouts;
 mod tls;
 
@@ -38,6 +39,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         lifecycle::ALL,
         log::ALL,
         cli::ALL,
+        rights::ALL,
     ];
     families.into_iter().flatten().copied()
 }
