@@ -23,7 +23,7 @@ pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{Connecting, FdKey, Seed, SeedKey, UpstreamCounters, Worker};
 
 /// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Indices into the `STATS` per-CPU array: every attempt is in exactly one of the sums, so that
 /// `ATTEMPTS + ADOPTED = HEALTHY + REPORTED + ABORTED + LOST_RING + live`.
@@ -54,6 +54,9 @@ pub mod stats {
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
 pub const UPSTREAMS: u32 = 1024;
+
+/// Places in the table of watched processes, a power of two.
+pub const WORKER_PLACES: u32 = 4096;
 
 /// Buckets of the latency histograms: bucket `i` counts values below `2^i` microseconds, the last one all above.
 pub const LATENCY_BUCKETS: usize = 28;

@@ -1,6 +1,6 @@
 //! Values and keys of the maps beside the records.
 
-use crate::{Addr, LATENCY_BUCKETS, UnixPath};
+use crate::{Addr, LATENCY_BUCKETS, UnixPath, WORKER_PLACES};
 
 /// What is kept between entry and return of `connect()`. A worker connects from one thread only.
 #[repr(C)]
@@ -40,13 +40,24 @@ pub struct Worker {
     pub parked_ns: u64,
     /// 1 for a master, which makes no upstream connections.
     pub master: u32,
-    /// Zero.
-    pub pad: u32,
+    /// The process; 0 if nothing was ever kept at this place, [`Worker::GONE`] if nothing is any more.
+    pub tgid: u32,
     /// The `connect()` that is under way; `at_ns` is 0 if none is.
     pub connecting: Connecting,
 }
 
 impl Worker {
+    /// At a place that was left: a process may still be at its second place because of who was here.
+    pub const GONE: u32 = u32::MAX;
+
+    /// Where a process may be in the table: at the first place, or at the second if that is taken.
+    #[must_use]
+    #[inline(always)]
+    pub const fn places(tgid: u32) -> [u32; 2] {
+        const _: () = assert!(WORKER_PLACES == 1 << 12);
+        [tgid & (WORKER_PLACES - 1), tgid.wrapping_mul(0x9e37_79b1) >> 20]
+    }
+
     /// Of which nothing is known.
     pub const ZERO: Self = Self {
         client: 0,
@@ -59,7 +70,7 @@ impl Worker {
         parked_client: 0,
         parked_ns: 0,
         master: 0,
-        pad: 0,
+        tgid: 0,
         connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0 },
     };
 }

@@ -11,7 +11,7 @@ use upstream_trace_common::{
 };
 
 use crate::config::offset;
-use crate::kernel::{self, AF_INET, AF_INET6};
+use crate::kernel;
 use crate::maps::{RECORDS, UPSTREAMS};
 use crate::record::{self, note};
 use crate::{emit, finish};
@@ -52,7 +52,7 @@ fn connecting(sk: u64) {
     match RECORDS.get_ptr_mut(sk) {
         // SAFETY: a map value.
         Some(record) => unsafe {
-            kernel::local(sk, (*record).remote.family, &mut (*record).local);
+            kernel::local(sk, &kernel::head(sk), &mut (*record).local);
             (*record).flags &= !flags::BORN_BY_STATE;
         },
         None => tcp(sk, kernel::current_tgid(), 0),
@@ -63,12 +63,12 @@ fn connecting(sk: u64) {
 #[inline(never)]
 pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     let Some(worker) = record::serving(tgid) else { return };
-    let family = kernel::family(sk);
-    if family != AF_INET && family != AF_INET6 {
+    let head = kernel::head(sk);
+    if !head.is_internet() {
         return;
     }
     let mut remote = Addr::default();
-    kernel::remote(sk, family, &mut remote);
+    kernel::remote(sk, &head, &mut remote);
     if remote.port == DNS_PORT {
         return;
     }

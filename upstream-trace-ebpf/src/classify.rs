@@ -32,7 +32,7 @@ pub fn client_spoke(record: &Record, spoke_ns: u64, now: u64) -> bool {
 #[inline(always)]
 pub fn fate(record: &Record, now: u64) -> Fate {
     let has = |bits: u32| record.flags & bits != 0;
-    if has(flags::WORKER_EXITING) || has(flags::CLIENT_GONE) {
+    if has(flags::CLIENT_GONE) {
         return Fate::Aborted;
     }
     if !has(flags::ESTABLISHED) {

@@ -19,19 +19,24 @@ pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
     // SAFETY: callers pass a map value.
     unsafe {
         (*record).end = end as u8;
+        // Whatever else the socket knows is read once it is known to matter: most ends are healthy.
         if end != End::Reborn as u32 {
-            record::refresh(sk, record);
+            record::refresh_errors(sk, record);
+            if (*record).flags & flags::OUTSTANDING != 0 {
+                record::refresh(sk, record);
+            }
         }
         if end == End::Closed as u32 {
             note(record, StepKind::Closed, now, 0);
         }
         let ours = end != End::Reborn as u32 && tgid == (*record).tgid;
-        if ours && kernel::current_is_exiting() {
-            (*record).flags |= flags::WORKER_EXITING;
-        }
         let worker = if ours { record::worker(tgid) } else { None };
         explain_end(record, worker, now);
-        let fate = classify::fate(&*record, now);
+        let mut fate = classify::fate(&*record, now);
+        if matches!(fate, Fate::Report | Fate::Park) && ours && kernel::current_is_exiting() {
+            (*record).flags |= flags::WORKER_EXITING;
+            fate = Fate::Aborted;
+        }
         settle(sk, record, fate, worker, now);
     }
     0
@@ -66,7 +71,8 @@ unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64
             return;
         }
         let client = (*record).client;
-        if kernel::client_key(client) == (*record).client_key && kernel::state(client) != TCP_ESTABLISHED {
+        let head = kernel::head(client);
+        if head.client_key() == (*record).client_key && head.state != TCP_ESTABLISHED {
             (*record).flags |= flags::CLIENT_GONE;
         }
         if let Some(worker) = worker
@@ -89,6 +95,9 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut W
         let announced = record::take_announced(record);
         let adopted_idle = (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) == flags::ADOPTED;
         let send = fate == Fate::Report || announced;
+        if (send || fate == Fate::Park) && (*record).end != End::Reborn as u8 {
+            record::refresh(sk, record);
+        }
         if fate == Fate::Park
             && !announced
             && !adopted_idle

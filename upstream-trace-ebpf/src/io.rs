@@ -7,7 +7,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{EventKind, Record, RetryEvent, StepKind, flags};
 
-use crate::kernel::{self, AF_INET, AF_INET6, TCP_CLOSE_WAIT};
+use crate::kernel::{self, Head, TCP_CLOSE_WAIT};
 use crate::maps::RECORDS;
 use crate::record::{self, note};
 use crate::{birth, emit};
@@ -32,8 +32,9 @@ pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     let (sk, ret): (u64, u64) = (ctx.arg(0), ctx.arg(1));
-    match side(sk) {
-        Side::Upstream(record) => sent(sk, record, tgid, ret as i32),
+    let head = kernel::head(sk);
+    match side(sk, &head) {
+        Side::Upstream(record) => sent(&head, record, tgid, ret as i32),
         Side::Client if ret as i32 > 0 => answered(tgid),
         _ => {}
     }
@@ -43,24 +44,27 @@ pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
+    let (sk, ret, how): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    if ret as i32 == EAGAIN {
+        return 0;
+    }
     let tgid = kernel::current_tgid();
     if !record::may_be_watched(tgid) {
         return 0;
     }
-    let (sk, ret, how): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
-    match side(sk) {
+    let head = kernel::head(sk);
+    match side(sk, &head) {
         Side::Upstream(record) => received(record, tgid, ret as i32, how as u32),
-        Side::Client if ret as i32 > 0 => asked(sk, tgid),
+        Side::Client if ret as i32 > 0 => asked(sk, &head, tgid),
         _ => {}
     }
     0
 }
 
 #[inline(always)]
-fn side(sk: u64) -> Side {
-    let family = kernel::family(sk);
-    let internet = family == AF_INET || family == AF_INET6;
-    if internet && record::is_listening(kernel::local_port(sk)) {
+fn side(sk: u64, head: &Head) -> Side {
+    let internet = head.is_internet();
+    if internet && record::is_listening(head.num) {
         return Side::Client;
     }
     let record = if internet { record::find(sk) } else { RECORDS.get_ptr_mut(sk) };
@@ -69,12 +73,12 @@ fn side(sk: u64) -> Side {
 
 /// A client spoke: what nginx does next is for that client.
 #[inline(always)]
-fn asked(sk: u64, tgid: u32) {
+fn asked(sk: u64, head: &Head, tgid: u32) {
     if let Some(worker) = record::worker(tgid) {
         // SAFETY: a map value.
         unsafe {
             (*worker).client = sk;
-            (*worker).client_key = kernel::client_key(sk);
+            (*worker).client_key = head.client_key();
             (*worker).client_ns = emit::now();
         }
     }
@@ -90,7 +94,7 @@ fn answered(tgid: u32) {
 }
 
 #[inline(always)]
-fn sent(sk: u64, record: *mut Record, tgid: u32, ret: i32) {
+fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
     let now = emit::now();
     // SAFETY: a map value.
     unsafe {
@@ -102,7 +106,7 @@ fn sent(sk: u64, record: *mut Record, tgid: u32, ret: i32) {
             (*record).flags &= !flags::SEND_BLOCKED;
             (*record).app_sent += ret as u64;
             (*record).last_send_ns = now;
-            if (*record).flags & flags::UNIX == 0 && kernel::state(sk) == TCP_CLOSE_WAIT {
+            if (*record).flags & flags::UNIX == 0 && head.state == TCP_CLOSE_WAIT {
                 (*record).flags |= flags::SENT_AFTER_FIN;
             }
         } else if ret == EAGAIN {
@@ -161,9 +165,6 @@ unsafe fn request_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
 
 #[inline(always)]
 fn received(record: *mut Record, tgid: u32, ret: i32, how: u32) {
-    if ret == EAGAIN {
-        return;
-    }
     let now = emit::now();
     // SAFETY: a map value.
     unsafe {

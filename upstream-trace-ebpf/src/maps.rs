@@ -1,10 +1,10 @@
 //! All maps, with their sizes. Sizes that follow from an option are set by user space before load.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use upstream_trace_common::{
-    Addr, FdKey, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters, Worker,
-    stats,
+    Addr, FdKey, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters,
+    WORKER_PLACES, Worker, stats,
 };
 
 /// Flight records by socket address. Sized by `--max-connections`.
@@ -19,21 +19,19 @@ pub static PARKED: HashMap<u32, Record> = HashMap::with_max_entries(512, 0);
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
-/// Watched processes.
+/// Watched processes, each at one of its two places (`Worker::places`).
 #[map]
-pub static WORKERS: HashMap<u32, Worker> = HashMap::with_max_entries(1024, 0);
-
-/// Entry `tgid & 4095` is not 0 if such a process may be watched: a cheap filter before the hash table.
-#[map]
-pub static WATCHED: Array<u64> = Array::with_max_entries(4096, 0);
+pub static WORKERS: Array<Worker> = Array::with_max_entries(WORKER_PLACES, 0);
 
 /// Entry `port` is not 0 if nginx listens on that port: its sockets are clients.
 #[map]
 pub static LISTENING: Array<u64> = Array::with_max_entries(65536, 0);
 
-/// Counters by upstream address; unix paths by their number (`Addr::of_path`).
+/// Counters by upstream address; unix paths by their number (`Addr::of_path`). Per CPU: all workers count at the few
+/// same addresses, and would take the memory from each other at every request.
 #[map]
-pub static UPSTREAMS: HashMap<Addr, UpstreamCounters> = HashMap::with_max_entries(UPSTREAM_COUNT, 0);
+pub static UPSTREAMS: PerCpuHashMap<Addr, UpstreamCounters> =
+    PerCpuHashMap::with_max_entries(UPSTREAM_COUNT, 0);
 
 /// Numbers of unix paths.
 #[map]

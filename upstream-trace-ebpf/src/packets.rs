@@ -151,12 +151,12 @@ fn netns_of(skb: u64) -> u32 {
 /// The packet that the origin's own socket resets, seen from its peer.
 #[inline(always)]
 fn of_socket(sk: u64, seen: &mut Sighting) -> bool {
-    let family = kernel::family(sk);
-    if family != AF_INET && family != AF_INET6 {
+    let head = kernel::head(sk);
+    if !head.is_internet() {
         return false;
     }
-    kernel::remote(sk, family, &mut seen.pair[0]);
-    kernel::local(sk, family, &mut seen.pair[1]);
+    kernel::remote(sk, &head, &mut seen.pair[0]);
+    kernel::local(sk, &head, &mut seen.pair[1]);
     true
 }
 

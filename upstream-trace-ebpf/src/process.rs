@@ -5,14 +5,12 @@ use aya_ebpf::helpers::bpf_get_current_comm;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::warn;
-use upstream_trace_common::{EventKind, OriginExit, ProcessEvent, Worker, stats};
+use upstream_trace_common::{EventKind, OriginExit, ProcessEvent, stats};
 
 use crate::config::offset;
 use crate::kernel::{self, read};
-use crate::maps::{ORIGINS, WATCHED, WORKERS};
+use crate::maps::ORIGINS;
 use crate::{emit, record};
-
-static NEW: Worker = Worker::ZERO;
 
 /// (struct task_struct *parent, struct task_struct *child), 5.4 to 7.2. A child of a watched process is watched
 /// before it runs, so that none of its connections is missed.
@@ -29,13 +27,9 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     if tgid == 0 || pid != tgid {
         return 0;
     }
-    if WORKERS.insert(tgid, &NEW, 0).is_err() {
+    if !record::watch(tgid) {
         warn!(&ctx, "the table of processes is full: worker {} is not watched", tgid);
         return 0;
-    }
-    if let Some(flag) = WATCHED.get_ptr_mut(tgid & 4095) {
-        // SAFETY: a map value.
-        unsafe { *flag = 1 };
     }
     send(EventKind::Fork, parent, tgid, 0);
     0

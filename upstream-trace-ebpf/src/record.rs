@@ -7,22 +7,49 @@ use upstream_trace_common::{
     flags, stats,
 };
 
-use crate::kernel::{self, AF_INET, AF_INET6};
-use crate::maps::{
-    ANNOUNCED, ANY_ANNOUNCED, LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WATCHED, WORKERS,
-};
+use crate::kernel;
+use crate::maps::{ANNOUNCED, ANY_ANNOUNCED, LISTENING, RECORDS, SEEDS, SEEDS_LEFT, UPSTREAMS, WORKERS};
 use crate::{birth, emit};
 
 /// Whether this process may be watched; a few nanoseconds, with false positives.
 #[inline(always)]
 pub fn may_be_watched(tgid: u32) -> bool {
-    WATCHED.get(tgid & 4095).is_some_and(|flag| *flag != 0)
+    WORKERS.get(Worker::places(tgid)[0]).is_some_and(|worker| worker.tgid != 0)
 }
 
-/// State of a watched process.
+/// State of a watched process. Lookups in an array are part of the program, those in a hash table are calls of 20 ns.
 #[inline(always)]
 pub fn worker(tgid: u32) -> Option<*mut Worker> {
-    WORKERS.get_ptr_mut(tgid)
+    let [first, second] = Worker::places(tgid);
+    let worker = WORKERS.get_ptr_mut(first)?;
+    // SAFETY: map values.
+    unsafe {
+        if (*worker).tgid == tgid {
+            return Some(worker);
+        }
+        if (*worker).tgid == 0 {
+            return None;
+        }
+        WORKERS.get_ptr_mut(second).filter(|worker| (**worker).tgid == tgid)
+    }
+}
+
+/// Watches this process; false if both of its places are taken.
+#[inline(always)]
+pub fn watch(tgid: u32) -> bool {
+    for place in Worker::places(tgid) {
+        if let Some(worker) = WORKERS.get_ptr_mut(place) {
+            // SAFETY: a map value.
+            unsafe {
+                if (*worker).tgid == 0 || (*worker).tgid == Worker::GONE {
+                    *worker = Worker::ZERO;
+                    (*worker).tgid = tgid;
+                    return true;
+                }
+            }
+        }
+    }
+    false
 }
 
 /// As above, unless it is a master: what a master connects to (name service caches and the like) is no upstream.
@@ -50,13 +77,13 @@ pub fn find(sk: u64) -> Option<*mut Record> {
 
 #[inline(never)]
 fn adopt(sk: u64) -> Option<*mut Record> {
-    let family = kernel::family(sk);
-    if family != AF_INET && family != AF_INET6 {
+    let head = kernel::head(sk);
+    if !head.is_internet() {
         return None;
     }
     let mut key = SeedKey { netns: kernel::netns(sk), ..SeedKey::default() };
-    kernel::local(sk, family, &mut key.local);
-    kernel::remote(sk, family, &mut key.remote);
+    kernel::local(sk, &head, &mut key.local);
+    kernel::remote(sk, &head, &mut key.remote);
     // SAFETY: seeds are written by user space before the programs are attached and only removed afterwards.
     let seed: Seed = *unsafe { SEEDS.get(&key) }?;
     // Whoever removes the seed owns the adoption: two CPUs may come here at once.
@@ -137,6 +164,16 @@ pub fn take_announced(record: *mut Record) -> bool {
     }
 }
 
+/// Reads into the record which errors the socket has.
+#[inline(always)]
+pub fn refresh_errors(sk: u64, record: *mut Record) {
+    // SAFETY: callers pass a map value.
+    let record = unsafe { &mut *record };
+    if record.flags & flags::UNIX == 0 {
+        kernel::errors(sk, &mut record.tcp);
+    }
+}
+
 /// Reads into the record what the socket itself knows.
 #[inline(never)]
 pub fn refresh(sk: u64, record: *mut Record) -> u32 {
@@ -145,8 +182,7 @@ pub fn refresh(sk: u64, record: *mut Record) -> u32 {
     if record.flags & flags::UNIX != 0 {
         return 0;
     }
-    let family = record.remote.family;
-    kernel::local(sk, family, &mut record.local);
+    kernel::local(sk, &kernel::head(sk), &mut record.local);
     kernel::tcp_numbers(sk, &mut record.tcp);
     if record.tcp.snd_wnd == 0 && record.flags & flags::ESTABLISHED != 0 {
         record.flags |= flags::ZERO_WINDOW;

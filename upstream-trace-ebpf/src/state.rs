@@ -60,9 +60,10 @@ fn listens(sk: u64) {
 #[inline(always)]
 fn changes(sk: u64, old: u8, new: u8) {
     let Some(record) = record::find(sk) else {
-        if finish::is_close(old, new) && kernel::shutdown(sk) == SHUTDOWN_BOTH {
+        // Most of these are other programs' sockets, and need no further look.
+        if finish::is_close(old, new) {
             let tgid = kernel::current_tgid();
-            if record::may_be_watched(tgid) {
+            if record::may_be_watched(tgid) && kernel::shutdown(sk) == SHUTDOWN_BOTH {
                 finish::client_closed(sk, old, tgid);
             }
         }
@@ -86,7 +87,7 @@ fn established(sk: u64, record: *mut Record, now: u64) {
         (*record).flags |= flags::ESTABLISHED;
         (*record).flags &= !flags::RETRANSMITTED;
         (*record).established_ns = now;
-        kernel::local(sk, (*record).remote.family, &mut (*record).local);
+        kernel::local(sk, &kernel::head(sk), &mut (*record).local);
         note(record, StepKind::Established, now, 0);
         if let Some(counters) = record::counters(&*record) {
             record::add(&raw mut (*counters).established);

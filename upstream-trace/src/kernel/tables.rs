@@ -4,7 +4,7 @@ use std::collections::{HashMap as Table, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use upstream_trace_common::{Addr, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker, stats};
 
 use super::load::Kernel;
@@ -12,10 +12,9 @@ use super::load::Kernel;
 /// All maps.
 pub struct Tables {
     records: HashMap<MapData, u64, Record>,
-    workers: HashMap<MapData, u32, Worker>,
-    watched: Array<MapData, u64>,
+    workers: Array<MapData, Worker>,
     listening: Array<MapData, u64>,
-    upstreams: HashMap<MapData, Addr, UpstreamCounters>,
+    upstreams: PerCpuHashMap<MapData, Addr, UpstreamCounters>,
     unix_paths: HashMap<MapData, UnixPath, u32>,
     stats: PerCpuArray<MapData, u64>,
     seeds: HashMap<MapData, SeedKey, Seed>,
@@ -32,7 +31,6 @@ impl Tables {
         let tables = Self {
             records: kernel.map("RECORDS")?.try_into()?,
             workers: kernel.map("WORKERS")?.try_into()?,
-            watched: kernel.map("WATCHED")?.try_into()?,
             listening: kernel.map("LISTENING")?.try_into()?,
             upstreams: kernel.map("UPSTREAMS")?.try_into()?,
             unix_paths: kernel.map("UNIX_PATHS")?.try_into()?,
@@ -50,20 +48,36 @@ impl Tables {
     /// Watches this process; of a master only its children.
     pub fn watch(&mut self, pid: u32, master: bool) -> Result<()> {
         // Keeps what the kernel side knows of a process that it has found by itself.
-        let _ = self.workers.insert(pid, Worker { master: u32::from(master), ..Worker::default() }, 1);
-        self.watched.set(pid & 4095, 1, 0)?;
-        Ok(())
+        if self.place(pid).is_some() {
+            return Ok(());
+        }
+        let free = |place: &u32| {
+            self.workers.get(place, 0).is_ok_and(|worker| worker.tgid == 0 || worker.tgid == Worker::GONE)
+        };
+        let place = Worker::places(pid).into_iter().find(free);
+        let place = place.with_context(|| format!("no room is left to watch process {pid}"))?;
+        let worker = Worker { master: u32::from(master), tgid: pid, ..Worker::default() };
+        Ok(self.workers.set(place, worker, 0)?)
+    }
+
+    /// Where this process is in the table.
+    fn place(&self, pid: u32) -> Option<u32> {
+        let is_here = |place: &u32| self.workers.get(place, 0).is_ok_and(|worker| worker.tgid == pid);
+        Worker::places(pid).into_iter().find(is_here)
     }
 
     /// This process turned out to serve requests itself (`master_process off`).
     pub fn serves(&mut self, pid: u32) {
-        let _ = self.workers.insert(pid, Worker::default(), 0);
+        if let Some(place) = self.place(pid) {
+            let _ = self.workers.set(place, Worker { tgid: pid, ..Worker::default() }, 0);
+        }
     }
 
     /// Stops watching this process.
     pub fn forget(&mut self, pid: u32) {
-        // The filter in front of the table keeps its entry: another process may share it.
-        let _ = self.workers.remove(&pid);
+        if let Some(place) = self.place(pid) {
+            let _ = self.workers.set(place, Worker { tgid: Worker::GONE, ..Worker::default() }, 0);
+        }
     }
 
     /// Connections on this port are clients.
@@ -140,13 +154,13 @@ impl Tables {
 
     /// Counters of all upstreams.
     pub fn upstreams(&self) -> impl Iterator<Item = (Addr, UpstreamCounters)> + '_ {
-        self.upstreams.iter().flatten()
+        self.upstreams.iter().flatten().map(|(address, counters)| (address, total(&counters)))
     }
 
     /// Counters of one upstream.
     #[must_use]
     pub fn upstream(&self, key: &Addr) -> Option<UpstreamCounters> {
-        self.upstreams.get(key, 0).ok()
+        self.upstreams.get(key, 0).ok().map(|counters| total(&counters))
     }
 
     /// This process serves an upstream: tell of its end, and of its children's. False if there is no room.
@@ -185,6 +199,26 @@ impl Tables {
         self.paths = self.unix_paths.iter().flatten().map(|(path, id)| (id, path)).collect();
         self.paths.get(&id).copied()
     }
+}
+
+/// What all CPUs counted together.
+fn total(of: &PerCpuValues<UpstreamCounters>) -> UpstreamCounters {
+    let mut sum = UpstreamCounters::ZERO;
+    for cpu in of.iter() {
+        sum.attempts += cpu.attempts;
+        sum.established += cpu.established;
+        sum.requests += cpu.requests;
+        sum.answers += cpu.answers;
+        sum.last_established_ns = sum.last_established_ns.max(cpu.last_established_ns);
+        sum.last_answer_ns = sum.last_answer_ns.max(cpu.last_answer_ns);
+        for (sum, count) in sum.connect.iter_mut().zip(&cpu.connect) {
+            *sum = sum.wrapping_add(*count);
+        }
+        for (sum, count) in sum.first_byte.iter_mut().zip(&cpu.first_byte) {
+            *sum = sum.wrapping_add(*count);
+        }
+    }
+    sum
 }
 
 /// Whether the descriptor still is what it was; for unix connections whose end no hook saw.
