@@ -163,3 +163,24 @@ fn every_report_is_the_same_everywhere() {
         }
     }
 }
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
+    let program = env!("CARGO_BIN_EXE_upstream-trace");
+    for args in [&[][..], &["--json"], &["--markdown"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output =
+            Command::new(program).arg("report").arg(FIXTURE).args(args).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(
+            stderr(&output).contains("upstream-trace: cannot write the output: No space"),
+            "{}",
+            stderr(&output)
+        );
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output =
+            Command::new(program).arg("report").arg(FIXTURE).args(args).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+    }
+}

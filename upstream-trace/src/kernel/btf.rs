@@ -158,7 +158,9 @@ fn offset_of(btf: &Btf, ids: &HashMap<&'static str, u32>, field: &FieldSpec) -> 
         id = of;
     }
     let width = size_of(btf, id, 0)?;
-    (bits % 8 == 0 && width == usize::from(field.width)).then(|| u16::try_from(bits / 8).ok()).flatten()
+    (bits.is_multiple_of(8) && width == usize::from(field.width))
+        .then(|| u16::try_from(bits / 8).ok())
+        .flatten()
 }
 
 /// Offset in bits, type and bit-field width of a member, looking into anonymous structures and unions, into each but
@@ -265,7 +267,9 @@ mod tests {
         let (structure, inner, int) = (1u32, 2u32, 3u32);
         let kind = |kind: u32, count: usize| kind << 24 | count as u32;
         let mut types = vec![1, kind(4, offsets.len()), 4];
-        offsets.iter().for_each(|offset| types.extend([0, inner, *offset]));
+        for offset in offsets {
+            types.extend([0, inner, *offset]);
+        }
         types.extend([0, kind(4, 3), 4, 0, inner, 0, 0, structure, 0, 13, int, 16]);
         types.extend([23, kind(1, 0), 4, 32]);
         let length = types.len() as u32 * 4;

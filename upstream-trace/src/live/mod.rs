@@ -6,6 +6,7 @@ mod origins;
 mod rules;
 mod run;
 mod scan;
+mod stop;
 mod takeover;
 
 pub(crate) use nginx::Nginx;
@@ -193,7 +194,7 @@ impl Live {
     /// Hooks that are worth their cost only while nginx talks to unix sockets.
     fn attach_for_unix(&mut self) {
         if !self.unix_attached && self.tables.has_unix() {
-            self.kernel.attach_for_unix(&self.layout);
+            stop::undisturbed(|| self.kernel.attach_for_unix(&self.layout));
             self.unix_attached = true;
         }
     }

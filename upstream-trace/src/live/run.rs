@@ -9,7 +9,6 @@ use aya::maps::{MapData, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use upstream_trace_common::stats;
 use upstream_trace_core::engine::Engine;
@@ -17,6 +16,7 @@ use upstream_trace_core::event::{Event, Host, Nanos};
 
 use super::nginx::Nginx;
 use super::scan::Scan;
+use super::stop::{Stop, undisturbed};
 use super::takeover::Takeover;
 use super::{Live, now, read_symbols};
 use crate::cli::Cli;
@@ -55,13 +55,12 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         // Before anything is printed: who reads the first line may send a signal at once.
-        let stop =
-            Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+        let stop = Stop::new()?;
         let (mut live, events) = start(cli, nginx, recorder)?;
         let startup = begun.elapsed();
         let code = follow(&mut live, events, cli, stop).await?;
         finish(&mut live, startup);
-        Ok(code)
+        Ok(if live.sink.failed() { ExitCode::FAILURE } else { code })
     });
     drop(statistics);
     code
@@ -77,7 +76,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     let before = Takeover::before(&workers);
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
-    kernel.attach(&layout)?;
+    undisturbed(|| kernel.attach(&layout))?;
     let mut takeover = Takeover::default();
     let opened = now();
     let open = takeover.begin(&before, &workers, opened, &mut tables)?;
@@ -138,12 +137,6 @@ fn host(live: &Live) -> Host {
     }
 }
 
-/// The signals that end the trace.
-struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
 async fn follow(
     live: &mut Live,
     mut events: AsyncFd<RingBuf<MapData>>,
@@ -174,8 +167,7 @@ async fn follow(
                 tick(live, count, known);
             }
             () = &mut end => break,
-            _ = stop.interrupt.recv() => break,
-            _ = stop.terminate.recv() => break,
+            () = stop.asked() => break,
         }
         if live.sink.closed() {
             break;

@@ -87,6 +87,10 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
     fn closed(&self) -> bool {
         self.results.closed()
     }
+
+    fn failed(&self) -> bool {
+        self.results.failed()
+    }
 }
 
 fn start(clock: Clock, host: &Host) -> Value {

@@ -46,6 +46,11 @@ pub trait Sink {
 
     /// Nobody reads the results any more: the program may end.
     fn closed(&self) -> bool;
+
+    /// Results could not be written although somebody may want to read them: on a full disk, say.
+    fn failed(&self) -> bool {
+        false
+    }
 }
 
 /// What the summary says beyond the numbers of the engine.

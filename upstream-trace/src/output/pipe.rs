@@ -7,16 +7,22 @@ use std::io::{ErrorKind, Write};
 pub(super) struct Pipe<W> {
     to: W,
     closed: bool,
+    failed: bool,
 }
 
 impl<W: Write> Pipe<W> {
     pub(super) fn new(to: W) -> Self {
-        Self { to, closed: false }
+        Self { to, closed: false, failed: false }
     }
 
     /// Whether the reader has gone (or the disk is full).
     pub(super) fn closed(&self) -> bool {
         self.closed
+    }
+
+    /// Whether something could not be written although somebody may want to read it.
+    pub(super) fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Writes and flushes. Returns what went wrong, once, unless it is just that the reader has gone.
@@ -26,7 +32,8 @@ impl<W: Write> Pipe<W> {
         }
         let error = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).err()?;
         self.closed = true;
-        (error.kind() != ErrorKind::BrokenPipe).then(|| format!("cannot write the output: {error}\n"))
+        self.failed = error.kind() != ErrorKind::BrokenPipe;
+        self.failed.then(|| format!("upstream-trace: cannot write the output: {error}\n"))
     }
 }
 
@@ -61,7 +68,7 @@ pub(super) mod tests {
         for _ in 0..5 {
             assert_eq!(pipe.write("text\n"), None);
         }
-        assert!(pipe.closed());
+        assert!(pipe.closed() && !pipe.failed());
         assert_eq!(to.writes, 2);
     }
 
@@ -69,7 +76,8 @@ pub(super) mod tests {
     fn a_full_disk_is_named_once() {
         let mut to = Failing { writes: 0, good: 0, kind: ErrorKind::StorageFull };
         let mut pipe = Pipe::new(&mut to);
-        assert!(pipe.write("text\n").is_some_and(|error| error.starts_with("cannot write the output: ")));
+        assert!(pipe.write("text\n").is_some_and(|error| error.contains(": cannot write the output: ")));
         assert_eq!(pipe.write("text\n"), None);
+        assert!(pipe.failed());
     }
 }

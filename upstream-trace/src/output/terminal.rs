@@ -238,6 +238,10 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
     fn closed(&self) -> bool {
         self.results.closed()
     }
+
+    fn failed(&self) -> bool {
+        self.results.failed()
+    }
 }
 
 impl Judged {

@@ -304,7 +304,7 @@ fn files_that_have_something_in_them_stay() {
     assert!(refused("link").contains("symbolic link"));
     assert!(!at("elsewhere").exists());
     nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for (name, why) in [("fifo", ""), (".", ""), ("none/such", "No such file")] {
+    for (name, why) in [("fifo", "not a file"), (".", ""), ("none/such", "No such file")] {
         let said = refused(name);
         assert!(said.starts_with("cannot record to ") && said.contains(why), "{said}");
     }

@@ -193,6 +193,10 @@ fn create(path: &Path) -> Result<File> {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             bail!("it is a symbolic link; name the file that it leads to")
         }
+        // A pipe that nobody reads.
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+            bail!("it is not a file; give the name of a new one")
+        }
         file => file?,
     };
     let found = file.metadata()?;

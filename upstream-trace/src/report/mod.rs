@@ -9,11 +9,11 @@ pub mod story;
 mod words;
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use upstream_trace_core::event::{Event, Host, Nanos};
 use upstream_trace_core::verdict::{Output, Summary};
 
@@ -39,8 +39,8 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
             Some(sink) => replay(&mut reader, &mut Both(&mut **sink, &mut collector)),
             None => replay(&mut reader, &mut collector),
         }
-        if sink.is_some_and(|sink| sink.closed()) {
-            return Ok(ExitCode::SUCCESS);
+        if let Some(sink) = sink.filter(|sink| sink.closed()) {
+            return Ok(if sink.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
         let warnings = warnings(&reader);
         for warning in &warnings {
@@ -65,8 +65,13 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
     } else if several && lines(args) && !args.json {
         text = by_host::of(&story, output::page(args.color));
     }
-    // Whoever reads it may have gone.
-    let _closed = io::stdout().write_all(text.as_bytes());
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads it may have gone.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            return Err(error).context("cannot write the output");
+        }
+        _ => {}
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,5 +116,9 @@ impl Sink for Both<'_> {
 
     fn closed(&self) -> bool {
         self.0.closed() || self.1.closed()
+    }
+
+    fn failed(&self) -> bool {
+        self.0.failed()
     }
 }
