@@ -178,6 +178,10 @@ pub struct OriginExit {
     pub exit_code: u32,
     /// Name of the process, filled up with zeros.
     pub comm: [u8; 16],
+    /// 1 if the kernel had chosen it to free memory, 0 if not, 2 if that cannot be read.
+    pub oom: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// A link between two attempts of one request.
@@ -190,6 +194,10 @@ pub struct RetryEvent {
     pub failed: u64,
     /// The attempt that followed.
     pub retry: u64,
+    /// Where that one goes; for unix sockets the number of the path.
+    pub remote: Addr,
+    /// Zero.
+    pub pad: u32,
 }
 
 const _: () = {
@@ -199,6 +207,6 @@ const _: () = {
     assert!(size_of::<PacketEvent>() == 216);
     assert!(size_of::<ConnectFailed>() == 184);
     assert!(size_of::<ProcessEvent>() == 24);
-    assert!(size_of::<OriginExit>() == 40);
-    assert!(size_of::<RetryEvent>() == 32);
+    assert!(size_of::<OriginExit>() == 48);
+    assert!(size_of::<RetryEvent>() == 56);
 };

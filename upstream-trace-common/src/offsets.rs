@@ -124,6 +124,10 @@ offsets! {
     task_flags: "task_struct"."flags", 4, false;
     /// How a process ended.
     task_exit_code: "task_struct"."exit_code", 4, false;
+    /// What the threads of a process share.
+    task_signal: "task_struct"."signal", 8, false;
+    /// Memory that the OOM killer is after.
+    signal_oom_mm: "signal_struct"."oom_mm", 8, false;
     /// Open files of a process.
     task_files: "task_struct"."files", 8, false;
     /// Table of open files.

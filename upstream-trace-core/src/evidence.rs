@@ -119,9 +119,16 @@ fn from_packets(case: &Case<'_>, all: &mut Vec<Entry>) {
 
 /// Ends of the origin's processes.
 fn from_exits(case: &Case<'_>, all: &mut Vec<Entry>) {
-    all.extend(case.exits.iter().map(|exit| {
+    all.extend(case.exits.iter().copied().chain(case.gone).map(|exit| {
         let process = format!("{}[{}]", exit.name, exit.pid);
-        let details = json!({"process": process, "signal": exit.signal, "status": exit.status});
+        let details = json!({
+            "process": process,
+            "command": exit.command,
+            "runs_in": exit.home.as_ref().map(ToString::to_string),
+            "signal": exit.signal,
+            "status": exit.status,
+            "out_of_memory": exit.out_of_memory.filter(|oom| *oom),
+        });
         entry(exit.at, "origin-exit", details)
     }));
 }
@@ -210,7 +217,7 @@ fn matters(case: &Case<'_>, fact: &Fact) -> bool {
                 || (case.connecting() && !case.answered_or_refused() && !case.dropped_for("NETFILTER_DROP"))
         }
         Fact::Conntrack(table) => table.count.saturating_mul(10) >= table.max.saturating_mul(9),
-        Fact::Listener(_) | Fact::NoListener | Fact::UnixPath { .. } => true,
+        Fact::Listener(_) | Fact::NoListener | Fact::ListensElsewhere { .. } | Fact::UnixPath { .. } => true,
     }
 }
 
@@ -232,8 +239,17 @@ fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
         Fact::Listener(found) => entry(
             at,
             "listener",
-            json!({"queue": found.queue, "limit": found.limit, "overflows": found.overflows, "process": found.process}),
+            json!({
+                "queue": found.queue,
+                "limit": found.limit,
+                "overflows": found.overflows,
+                "process": found.process,
+                "runs_in": found.home.as_ref().map(ToString::to_string),
+            }),
         ),
+        Fact::ListensElsewhere { address, process } => {
+            entry(at, "listens-elsewhere", json!({"address": address.to_string(), "process": process}))
+        }
         Fact::NoListener => entry(at, "no-listener", json!({})),
         Fact::Conntrack(table) => entry(at, "conntrack", json!({"entries": table.count, "max": table.max})),
         Fact::UnixPath { target } => entry(at, "unix-path", json!({"target": target})),

@@ -1,5 +1,7 @@
 //! The objects of `--json`. Fields are only ever added.
 
+mod details;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -86,6 +88,9 @@ fn common(verdict: &Verdict, clock: &Clock, kind: &str) -> Value {
     if let Some(line) = &verdict.log {
         object["log"] = log(line);
     }
+    for (name, value) in details::fields(&verdict.details, clock) {
+        object[name] = value;
+    }
     object
 }
 
@@ -158,6 +163,7 @@ fn by_cause(count: &CauseCount, clock: &Clock) -> Value {
         "reason": count.reason,
         "category": count.reason.and_then(category),
         "upstream": text(count.upstream.as_ref()),
+        "group": count.group,
         "count": count.count,
         "first": clock.iso(count.first),
         "last": clock.iso(count.last),
@@ -167,6 +173,7 @@ fn by_cause(count: &CauseCount, clock: &Clock) -> Value {
 fn upstream(found: &UpstreamSummary) -> Value {
     json!({
         "upstream": text(found.upstream.as_ref()),
+        "group": found.group,
         "attempts": found.attempts,
         "established": found.established,
         "failures": found.failures,

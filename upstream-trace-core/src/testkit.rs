@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use crate::case::{Case, MS, SECOND};
 use crate::cause;
 use crate::event::{
-    Attempt, ConnectError, Ended, Enrichment, Fact, IcmpError, LogLine, MatchedRule, Moment, Nanos,
-    Netfilter, OriginExit, PacketDrop, PacketTuple, Rules, Socket, Step, Upstream,
+    Attempt, Config, ConnectError, Ended, Enrichment, Fact, Group, Home, IcmpError, LogLine, MatchedRule,
+    Moment, Nanos, Netfilter, OriginExit, PacketDrop, PacketTuple, Pass, Rules, Server, Setting, Socket,
+    Step, Target, Upstream,
 };
 use crate::log;
 use crate::verdict::Confidence;
@@ -188,12 +189,59 @@ pub(crate) fn origin_killed(at_ms: u64) -> OriginExit {
         at: BEGUN + at_ms * MS,
         pid: 4711,
         name: "app".to_owned(),
+        command: Some("python3 app.py".to_owned()),
+        home: Some(Home::Unit("app.service".to_owned())),
+        out_of_memory: Some(false),
         netns: 7,
         upstream: Upstream::Tcp(remote()),
         signal: Some(9),
         status: None,
         alone: true,
     }
+}
+
+/// Group `backend` of [`REMOTE`] and another server, and two places that send requests there.
+pub(crate) fn config() -> Config {
+    let setting = |directive: &str, text: &str, ms, line: Option<u32>| Setting {
+        directive: directive.to_owned(),
+        text: text.to_owned(),
+        ms,
+        place: line.map(|line| format!("nginx.conf:{line}")),
+    };
+    let server = |address: &str| Server {
+        target: Target {
+            text: address.to_owned(),
+            addresses: vec![Upstream::Tcp(address.parse().expect("an address"))],
+            port: None,
+        },
+        max_fails: 1,
+        fail_timeout_ms: 10_000,
+        ..Server::default()
+    };
+    let pass = |name: &str, line| Pass {
+        directive: "proxy_pass".to_owned(),
+        group: Some("backend".to_owned()),
+        server: Some(name.to_owned()),
+        location: Some("/".to_owned()),
+        place: format!("nginx.conf:{line}"),
+        connect: setting("proxy_connect_timeout", "4s", 4_000, Some(11)),
+        send: setting("proxy_send_timeout", "60s", 60_000, None),
+        read: setting("proxy_read_timeout", "2s", 2_000, Some(12)),
+        ..Pass::default()
+    };
+    let group = Group {
+        name: "backend".to_owned(),
+        servers: vec![server(REMOTE), server("10.0.0.3:8080")],
+        ..Group::default()
+    };
+    let mut read = Config {
+        file: "/etc/nginx/nginx.conf".to_owned(),
+        groups: vec![group],
+        passes: vec![pass("lab", 14), pass("other", 22)],
+        ..Config::default()
+    };
+    read.passes[1].read = setting("proxy_read_timeout", "60s", 60_000, None);
+    read
 }
 
 pub(crate) fn enrichment(facts: Vec<Fact>) -> Enrichment {

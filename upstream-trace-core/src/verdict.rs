@@ -1,6 +1,10 @@
 //! What comes out: verdicts on attempts, and the numbers at the end.
 
+mod details;
+
 use serde::{Deserialize, Serialize};
+
+pub use details::{Connection, Details, Directive, Ejection, Name, Tries, Try, TryEnd};
 
 use crate::event::{AttemptId, LogLine, Lost, Nanos, Transport, Upstream};
 
@@ -101,6 +105,9 @@ pub struct Verdict {
     pub name: Option<String>,
     /// For `no-live-upstreams`: the causes that ejected the peers.
     pub because: Vec<&'static str>,
+    /// What is not there for each attempt.
+    #[serde(skip)]
+    pub details: Details,
 }
 
 /// What the engine has to say after an event.
@@ -149,6 +156,8 @@ pub struct CauseCount {
     pub reason: Option<u8>,
     /// Where.
     pub upstream: Option<Upstream>,
+    /// Its group in nginx's configuration, if it is in one only.
+    pub group: Option<String>,
     /// How many attempts.
     pub count: u64,
     /// First.
@@ -173,6 +182,8 @@ pub struct Percentiles {
 pub struct UpstreamSummary {
     /// Which; `None` for all addresses beyond the table.
     pub upstream: Option<Upstream>,
+    /// Its group in nginx's configuration, if it is in one only.
+    pub group: Option<String>,
     /// Connections begun.
     pub attempts: u64,
     /// Handshakes finished.

@@ -147,10 +147,12 @@ pub fn take_client(record: *mut Record, worker: *mut Worker, now: u64) {
             (*record).client = (*worker).armed_client;
             (*record).client_key = (*worker).armed_client_key;
             (*worker).armed = 0;
-            let (failed, retry) = ((*record).retry_of, (*record).id);
+            let (failed, retry, remote) = ((*record).retry_of, (*record).id, (*record).remote);
             emit::event::<RetryEvent>(EventKind::RetryStarted, (*record).tgid, now, |event| {
                 (*event).failed = failed;
                 (*event).retry = retry;
+                (*event).remote = remote;
+                (*event).pad = 0;
             });
         } else {
             (*record).retry_of = 0;
@@ -202,6 +204,8 @@ pub fn adopted(sk: u64, key: &SeedKey, seed: &Seed) -> Option<*mut Record> {
                 emit::event::<RetryEvent>(EventKind::Answered, seed.tgid, now, |event| {
                     (*event).failed = id;
                     (*event).retry = 0;
+                    (*event).remote = Addr { ip: [0; 16], port: 0, family: 0 };
+                    (*event).pad = 0;
                 });
             }
         }

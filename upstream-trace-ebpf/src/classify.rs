@@ -73,6 +73,15 @@ fn left_unread(record: &Record) -> bool {
     record.flags & (flags::UNIX | looked) == 0 && unread > 0 && record.end == End::Closed as u8
 }
 
+/// It was over before nginx could send a request on it.
+#[inline(always)]
+pub fn found_dead(record: &Record) -> bool {
+    let has = |bits: u32| record.flags & bits != 0;
+    let refused = has(flags::UNIX) && has(flags::SEND_ERROR);
+    let reset = has(flags::RESET_RECEIVED) && !has(flags::RECV_ERROR);
+    record.requests > 0 && !has(flags::OUTSTANDING) && (refused || reset)
+}
+
 /// A reset hurts only if nginx wanted something of the connection.
 #[inline(always)]
 fn after_reset(record: &Record) -> Fate {

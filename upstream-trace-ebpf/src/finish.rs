@@ -1,9 +1,9 @@
 //! The end of an attempt.
 
-use upstream_trace_common::{End, EventKind, FdKey, Record, RetryEvent, StepKind, Worker, flags, stats};
+use upstream_trace_common::{Addr, End, EventKind, FdKey, Record, RetryEvent, StepKind, Worker, flags, stats};
 
 use crate::classify::{self, Fate};
-use crate::emit;
+use crate::{birth, emit};
 use crate::kernel::{self, TCP_CLOSE, TCP_ESTABLISHED};
 use crate::maps::{PARKED, RECORDS, UNIX_FDS};
 use crate::record::{self, note};
@@ -92,6 +92,14 @@ unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64
 unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut Worker>, now: u64) {
     // SAFETY: by contract.
     unsafe {
+        // One that nginx took from its pool and found dead carries no request that would have told what it retries.
+        if fate == Fate::Report
+            && classify::found_dead(&*record)
+            && let Some(worker) = worker
+            && (*worker).armed != 0
+        {
+            birth::take_client(record, worker, now);
+        }
         let announced = record::take_announced(record);
         let adopted_idle = (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) == flags::ADOPTED;
         let send = fate == Fate::Report || announced;
@@ -144,6 +152,8 @@ pub fn client_closed(sk: u64, old_state: u8, tgid: u32) {
                 emit::event::<RetryEvent>(EventKind::ClientGone, tgid, now, |event| {
                     (*event).failed = armed;
                     (*event).retry = 0;
+                    (*event).remote = Addr { ip: [0; 16], port: 0, family: 0 };
+                    (*event).pad = 0;
                 });
             }
             return;

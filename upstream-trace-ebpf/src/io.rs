@@ -5,7 +5,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{EventKind, Record, RetryEvent, StepKind, flags};
+use upstream_trace_common::{Addr, EventKind, Record, RetryEvent, StepKind, flags};
 
 use crate::kernel::{self, Head, TCP_CLOSE_WAIT};
 use crate::maps::RECORDS;
@@ -201,11 +201,13 @@ unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
         (*record).first_recv_ns = now;
         note(record, StepKind::Response, now, bytes);
         if (*record).retry_of != 0 {
-            let (failed, retry) = ((*record).retry_of, (*record).id);
+            let (failed, retry, remote) = ((*record).retry_of, (*record).id, (*record).remote);
             (*record).retry_of = 0;
             emit::event::<RetryEvent>(EventKind::RetryAnswered, tgid, now, |event| {
                 (*event).failed = failed;
                 (*event).retry = retry;
+                (*event).remote = remote;
+                (*event).pad = 0;
             });
         }
         if record::take_announced(record) {
@@ -213,6 +215,8 @@ unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
             emit::event::<RetryEvent>(EventKind::Answered, tgid, now, |event| {
                 (*event).failed = id;
                 (*event).retry = 0;
+                (*event).remote = Addr { ip: [0; 16], port: 0, family: 0 };
+                (*event).pad = 0;
             });
         }
         if let Some(worker) = record::worker(tgid) {

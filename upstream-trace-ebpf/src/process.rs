@@ -103,6 +103,17 @@ fn origin_forked(parent: u32, ctx: &RawTracePointContext) {
     }
 }
 
+/// `mark_oom_victim()` notes the memory that it is after (4.9 to 7.2): an [`OriginExit::oom`].
+#[inline(always)]
+fn out_of_memory(task: u64) -> u32 {
+    let mm = read::<u64>(task, offset!(task_signal))
+        .and_then(|signal| read::<u64>(signal, offset!(signal_oom_mm)));
+    match mm {
+        None => 2,
+        Some(mm) => u32::from(mm != 0),
+    }
+}
+
 /// Only the first thread has the process's exit code, and what it holds open is not closed before it ends.
 #[inline(always)]
 fn origin_ended(tgid: u32, origin: u32, task: u64) {
@@ -116,6 +127,7 @@ fn origin_ended(tgid: u32, origin: u32, task: u64) {
     if exit_code == 0 && origin != tgid {
         return;
     }
+    let oom = out_of_memory(task);
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
     emit::event::<OriginExit>(EventKind::OriginExit, tgid, emit::now(), |event| {
         // SAFETY: reserved memory of that type.
@@ -123,6 +135,8 @@ fn origin_ended(tgid: u32, origin: u32, task: u64) {
             (*event).origin = origin;
             (*event).exit_code = exit_code;
             (*event).comm = comm;
+            (*event).oom = oom;
+            (*event).pad = 0;
         }
     });
 }

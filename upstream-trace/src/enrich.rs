@@ -3,6 +3,7 @@
 
 mod elsewhere;
 mod holders;
+mod home;
 mod owner;
 mod unix_path;
 mod view;
@@ -16,7 +17,8 @@ use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
 use crate::netns;
 use elsewhere::Elsewhere;
-pub use holders::Holders;
+pub use holders::{Holders, Sockets};
+pub use home::{command, home};
 use owner::Owners;
 use unix_path::SocketFile;
 use view::View;
@@ -91,6 +93,11 @@ impl Enricher {
         }
     }
 
+    /// Takes note of which process holds a listener, and as which descriptor.
+    pub fn learn(&mut self, inode: u32, pid: u32, descriptor: u32) {
+        self.owners.learn(inode, (pid, descriptor));
+    }
+
     fn remember(&mut self, key: (u32, Upstream), enrichment: &Enrichment) {
         if self.recent.len() >= REMEMBERED {
             self.recent.retain(|_, old| enrichment.at.saturating_sub(old.at) < FRESH);
@@ -121,14 +128,29 @@ impl Enricher {
             _ => listener,
         };
         if let Some((inode, mut listener)) = listener {
-            listener.process = self.owners.find(inode);
+            let owner = self.owners.find(inode, now);
+            listener.process = owner.and_then(home::name);
+            listener.home = owner.and_then(home);
             facts.push(Fact::Listener(listener));
+        }
+        if let Upstream::Tcp(address) = upstream
+            && !broken
+            && facts.contains(&Fact::NoListener)
+        {
+            facts.extend(self.listens_elsewhere(pid, netns, address.port(), now));
         }
         if broken {
             // Late answers would be taken for those to the next question: begin anew.
             self.views.remove(&netns);
         }
         (!facts.is_empty()).then_some(facts)
+    }
+
+    /// A listener of the same port on another address.
+    fn listens_elsewhere(&mut self, pid: u32, netns: u32, port: u16, now: Nanos) -> Option<Fact> {
+        let socket = self.view(pid, netns, now)?.diag.listeners(port).ok()?.into_iter().next()?;
+        let process = self.owners.find(socket.inode, now).and_then(home::name);
+        Some(Fact::ListensElsewhere { address: socket.local, process })
     }
 
     fn view(&mut self, pid: u32, netns: u32, now: Nanos) -> Option<&mut View> {
@@ -185,7 +207,7 @@ fn tcp_listener(view: &mut View, ip: IpAddr, port: u16, ifindex: u32) -> Result<
     let overflows = view.listen_overflows();
     Ok(Some((
         socket.inode,
-        Listener { queue: socket.rqueue, limit: socket.wqueue, overflows, process: None },
+        Listener { queue: socket.rqueue, limit: socket.wqueue, overflows, ..Listener::default() },
     )))
 }
 
@@ -216,7 +238,7 @@ fn unix_facts(view: &mut View, pid: u32, path: &str, facts: &mut Vec<Fact>) -> R
 }
 
 fn as_listener(socket: &UnixSocket) -> (u32, Listener) {
-    let listener = Listener { queue: socket.rqueue, limit: socket.wqueue, overflows: None, process: None };
+    let listener = Listener { queue: socket.rqueue, limit: socket.wqueue, ..Listener::default() };
     (socket.inode, listener)
 }
 

@@ -9,7 +9,7 @@ use upstream_trace::{doctor, explain, live, output, report};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    remarks_to_stderr();
+    remarks_to_stderr(cli.verbose);
     let result = match &cli.command {
         None => live::run(&cli),
         Some(Command::Report(args)) => report::run(args),
@@ -26,9 +26,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Warnings of the program and of its kernel side, one line each; `RUST_LOG` shows more.
-fn remarks_to_stderr() {
-    let filter = env_logger::Env::default().default_filter_or("warn,aya=error,aya_obj=error");
+/// Warnings of the program and of its kernel side, one line each; `-v` and `RUST_LOG` show more.
+fn remarks_to_stderr(verbose: bool) {
+    let own = if verbose {
+        "warn,upstream_trace=info,aya=error,aya_obj=error"
+    } else {
+        "warn,aya=error,aya_obj=error"
+    };
+    let filter = env_logger::Env::default().default_filter_or(own);
     env_logger::Builder::from_env(filter)
         .format(|to, record| {
             let text = record.args().to_string();

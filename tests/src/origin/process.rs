@@ -23,8 +23,8 @@ const INHERITED: &str = "inherited";
 /// Before an address: such a process listens and lets children serve.
 const SEVERAL: &str = "several ";
 
-/// A process that reads requests and never answers, and ends itself with status N when asked for `/exit-N`; killed on
-/// drop.
+/// A process that reads requests and never answers; asked for `/exit-N` it ends itself with status N, asked for `/eat`
+/// it takes all the memory that it gets. Killed on drop.
 #[derive(Debug)]
 pub struct OriginProcess {
     child: Child,
@@ -59,6 +59,12 @@ impl OriginProcess {
         let listens = || namespace.command(&socket).is_ok_and(|list| !list.trim().is_empty());
         wait_until("the origin to listen", Duration::from_secs(5), listens)?;
         Ok(origin)
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Kills it and waits for its end.
@@ -101,7 +107,19 @@ pub fn serve_forever(address: &str) -> Result<()> {
                 if let Some(status) = status {
                     std::process::exit(status);
                 }
+                if asked.starts_with("GET /eat ") {
+                    eat();
+                }
             }
         });
     }
+}
+
+/// Takes memory until the kernel ends this process; or, where it does not, a lot of it.
+fn eat() {
+    let mut eaten = Vec::new();
+    for _ in 0..512 {
+        eaten.push(vec![1u8; 1 << 20]);
+    }
+    std::hint::black_box(&eaten);
 }

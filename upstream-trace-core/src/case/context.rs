@@ -1,5 +1,7 @@
 //! Facts that were looked up, and how other attempts fared.
 
+use std::net::SocketAddr;
+
 use super::Case;
 use crate::event::{Conntrack, Fact, Listener, Nanos, Neighbour, Route, UnixTarget};
 
@@ -94,6 +96,24 @@ impl Case<'_> {
     #[must_use]
     pub fn nobody_listens(&self) -> bool {
         self.fact(|fact| matches!(fact, Fact::NoListener).then_some(())).is_some()
+    }
+
+    /// Who listens on that port of another address of this host, and on which.
+    #[must_use]
+    pub fn listens_elsewhere(&self) -> Option<(SocketAddr, Option<String>)> {
+        self.fact(|fact| match fact {
+            Fact::ListensElsewhere { address, process } => Some((*address, process.clone())),
+            _ => None,
+        })
+    }
+
+    /// The process that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
+    #[must_use]
+    pub fn served_by(&self) -> String {
+        let Some(listener) = self.listener() else { return String::new() };
+        let home = listener.home.as_ref().map(ToString::to_string);
+        let known: Vec<_> = listener.process.into_iter().chain(home).collect();
+        if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
     }
 
     /// Usage of the connection-tracking table.

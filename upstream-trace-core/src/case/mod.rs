@@ -3,6 +3,7 @@
 //! A case is one attempt with what belongs to it: dropped packets, resets, facts that were looked up, and how other
 //! attempts fared. Whether `connect()` failed at once or the attempt ended later, it is seen through one [`Attempt`].
 
+mod config;
 mod context;
 mod log;
 mod outcome;
@@ -12,10 +13,14 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::event::{
-    Attempt, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, OriginExit, PacketDrop, ResetSent, Rules,
-    Step, Transport, Upstream,
+    Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, OriginExit, PacketDrop,
+    ResetSent, Rules, Step, Transport, Upstream,
 };
 
+use crate::verdict::Tries;
+pub use config::Limit;
+
+pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
 pub use outcome::Calm;
 pub use packets::{Direction, IcmpSeen};
@@ -42,8 +47,14 @@ pub struct Case<'a> {
     pub resets: Vec<&'a ResetSent>,
     /// Processes of the upstream on this host that ended about when the connection did, in order of time.
     pub exits: Vec<&'a OriginExit>,
+    /// The last process that served the upstream, if none does any more.
+    pub gone: Option<&'a OriginExit>,
+    /// The chain of attempts for one request that it belongs to.
+    pub tries: Option<&'a Tries>,
     /// What was looked up, if fresh.
     pub enrichment: Option<&'a Enrichment>,
+    /// nginx's configuration, if it could be read.
+    pub config: Option<&'a Config>,
     /// How others fared.
     pub siblings: Siblings,
     /// All hooks; recognisers ask [`Case::lacks`].
@@ -86,7 +97,10 @@ impl<'a> Case<'a> {
             rules: Vec::new(),
             resets: Vec::new(),
             exits: Vec::new(),
+            gone: None,
+            tries: None,
             enrichment: None,
+            config: None,
             siblings: Siblings::default(),
             hooks: &[],
             lossy: false,

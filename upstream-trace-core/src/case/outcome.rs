@@ -107,6 +107,13 @@ impl Case<'_> {
             && !self.attempt.recv_error
     }
 
+    /// Somebody said that nobody listens: a RST in answer to the SYN, or for a unix socket the kernel.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        let by_kernel = matches!(self.unix_connect_errno(), Some(errno::ECONNREFUSED | errno::ENOENT));
+        by_kernel || (self.connecting() && self.reset_at().is_some())
+    }
+
     /// Something from the other side, or in its name, ended it.
     #[must_use]
     pub fn answered_or_refused(&self) -> bool {

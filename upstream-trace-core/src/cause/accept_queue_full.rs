@@ -53,8 +53,10 @@ fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
     let target = case.target();
     if let Some(listener) = case.listener().filter(|_| case.queue_overflows()) {
         return Some(Finding::proven(format!(
-            "The accept queue of {target} is full ({} waiting, limit {}): its kernel drops new connections.",
-            listener.queue, listener.limit
+            "The accept queue of {target}{} is full ({} waiting, limit {}): its kernel drops new connections.",
+            case.served_by(),
+            listener.queue,
+            listener.limit
         )));
     }
     if case.listener().is_some() {
@@ -164,12 +166,7 @@ mod tests {
     fn the_listeners_queue_decides() {
         let attempt = unanswered_syn();
         for (queue, id) in [(6, "accept-queue-full"), (0, "firewall-drop-remote")] {
-            let found = enrichment(vec![Fact::Listener(Listener {
-                queue,
-                limit: 5,
-                overflows: None,
-                process: None,
-            })]);
+            let found = enrichment(vec![Fact::Listener(Listener { queue, limit: 5, ..Listener::default() })]);
             let mut case = Case::of_attempt(&attempt);
             case.enrichment = Some(&found);
             assert_eq!(crate::testkit::verdict(&case).0, id);
@@ -192,8 +189,7 @@ mod tests {
         let mut attempt = with_reset(unanswered_request(), 2);
         attempt.socket.acked = 0;
         attempt.unacked_at_end = true;
-        let full =
-            enrichment(vec![Fact::Listener(Listener { queue: 6, limit: 5, overflows: None, process: None })]);
+        let full = enrichment(vec![Fact::Listener(Listener { queue: 6, limit: 5, ..Listener::default() })]);
         let mut case = Case::of_attempt(&attempt);
         case.enrichment = Some(&full);
         expect(&case, "accept-queue-full", Confidence::Proven);

@@ -1,6 +1,6 @@
 //! The process that held the connection died.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, process};
 use crate::case::{Case, MS};
 use crate::event::{Nanos, OriginExit};
 
@@ -10,8 +10,8 @@ pub(super) const CAUSE: Cause = Cause {
     title: "the process that served the connection died",
     means: "A process of the origin on this host was ended by a signal, or ended itself with an error, while nginx \
             waited for its answer; the kernel then closed the process's connections. A bug (SIGSEGV, SIGABRT), the \
-            OOM killer or a supervisor that loses patience (SIGKILL), a stop or restart that does not wait for \
-            requests (SIGTERM), an unhandled exception (an exit status other than 0).",
+            OOM killer (SIGKILL, where the kernel says so itself), a supervisor that loses patience (SIGKILL), a stop or \
+            restart that does not wait for requests (SIGTERM), an unhandled exception (an exit status other than 0).",
     told_apart: "The end of the process was seen, and straight after it the close or reset. It can be seen only if the \
                  origin runs on this host and nginx reaches it by an address of its own or by a unix socket; else the \
                  same is `premature-close` or `reset-by-backend`. A process that ends in order (status 0) is none.",
@@ -61,70 +61,41 @@ pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(&'a OriginExit, Nanos)> {
 }
 
 fn summary(case: &Case<'_>, exit: &OriginExit, ended: Nanos) -> String {
-    let (name, pid, target) = (&exit.name, exit.pid, case.target());
-    let how = match (exit.signal, exit.status) {
-        (Some(signal), _) => format!("was ended by {}", named(signal)),
-        (None, Some(status)) => format!("ended with status {status}{}", meaning(status)),
-        (None, None) => "ended".to_owned(),
-    };
     let after = ended.saturating_sub(case.attempt.request.unwrap_or(case.attempt.begun)) / MS;
     let which = if exit.alone { "the process behind" } else { "one of the processes behind" };
-    format!("{name}[{pid}], {which} {target}, {how}; its connection ended {after} ms after the request.")
+    format!(
+        "{}, {which} {}, {}; its connection ended {after} ms after the request.",
+        process::who(exit),
+        case.target(),
+        process::how(exit)
+    )
 }
 
 fn fix(exit: &OriginExit) -> String {
-    let (name, pid) = (&exit.name, exit.pid);
+    let (name, pid, look) = (&exit.name, exit.pid, process::look(exit));
     match (exit.signal, exit.status) {
+        (Some(_), _) if exit.out_of_memory == Some(true) => format!(
+            "Give it more memory (the limit of its control group or container, or of the host), or find what it \
+             needed so much for: `dmesg -T | grep -i 'killed process {pid}'` says how much it had, {look} what it did."
+        ),
+        (Some(9), _) if exit.out_of_memory.is_none() => format!(
+            "SIGKILL comes from the OOM killer, from a supervisor or from somebody. `dmesg -T | grep -i 'killed process \
+             {pid}'` names it if it was the OOM killer: then give it memory or find the leak. Otherwise look into the \
+             supervisor's log (gunicorn and systemd kill what does not answer in time) with {look}."
+        ),
         (Some(9), _) => format!(
-            "SIGKILL comes from the OOM killer, from a supervisor or from somebody. `dmesg -T | grep -i 'killed \
-             process {pid}'` names it if it was the OOM killer: then give it memory or find the leak. Otherwise look \
-             into the supervisor's log (gunicorn and systemd kill what does not answer in time)."
+            "The kernel did not kill it for want of memory: look for a supervisor that loses patience (gunicorn and \
+             systemd kill what does not answer in time) or somebody's kill -9, with {look}."
         ),
         (Some(4 | 6 | 7 | 8 | 11 | 31), _) => format!(
-            "A bug in {name} or in a library of it: `coredumpctl info {pid}` and `journalctl _PID={pid}`, `dmesg -T` \
-             for the address. Until it is mended, let nginx go on to another upstream (proxy_next_upstream)."
+            "A bug in {name} or in a library of it: `coredumpctl info {pid}` and {look}, `dmesg -T` for the address. \
+             Until it is mended, let nginx go on to another upstream (proxy_next_upstream)."
         ),
         (Some(1 | 2 | 3 | 15), _) => format!(
-            "{name} was told to stop and did not let its requests finish: `journalctl _PID={pid}` says by whom. Stop it \
-             gracefully, and give it a stop timeout that is longer than its requests take."
+            "{name} was told to stop and did not let its requests finish: {look} may say by whom. Stop it gracefully, \
+             and give it a stop timeout that is longer than its requests take."
         ),
-        _ => format!("What {name} said last: `journalctl _PID={pid}`, and the application's own log."),
-    }
-}
-
-/// A signal for a sentence.
-fn named(signal: i32) -> String {
-    let name = match signal {
-        1 => "SIGHUP, its terminal or supervisor went away",
-        2 => "SIGINT, somebody interrupted it",
-        3 => "SIGQUIT, it was told to quit",
-        4 => "SIGILL, an illegal instruction",
-        5 => "SIGTRAP, a trap of its runtime",
-        6 => "SIGABRT, it aborted itself",
-        7 => "SIGBUS, a bad memory access or a file that shrank",
-        8 => "SIGFPE, an arithmetic error",
-        9 => "SIGKILL, by the OOM killer, a supervisor or somebody",
-        11 => "SIGSEGV, a bad memory access",
-        13 => "SIGPIPE, it wrote where nobody reads",
-        14 => "SIGALRM, a timer of its own",
-        15 => "SIGTERM, somebody stopped or restarted it",
-        24 => "SIGXCPU, its limit of processor time",
-        25 => "SIGXFSZ, its limit of file size",
-        31 => "SIGSYS, a system call that seccomp forbids",
-        other => return format!("signal {other}"),
-    };
-    format!("signal {signal} ({name})")
-}
-
-/// What an exit status usually means.
-fn meaning(status: i32) -> &'static str {
-    match status {
-        130 => " (as after SIGINT)",
-        134 => " (as after SIGABRT)",
-        137 => " (as after SIGKILL)",
-        139 => " (as after SIGSEGV)",
-        143 => " (as after SIGTERM)",
-        _ => "",
+        _ => format!("What {name} said last: {look}."),
     }
 }
 
@@ -154,7 +125,7 @@ mod tests {
                 "{}",
                 found.summary
             );
-            assert!(found.fix.is_some_and(|fix| fix.contains("OOM killer") && fix.contains("4711")));
+            assert!(found.fix.is_some_and(|fix| fix.contains("journalctl -u app.service")));
         }
     }
 
@@ -214,12 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn signals_are_told_in_words() {
-        for (signal, word) in [(9, "OOM"), (11, "memory"), (15, "stopped"), (63, "signal 63")] {
-            assert!(named(signal).contains(word), "{signal}");
-        }
+    fn what_to_do_depends_on_how_it_ended() {
+        let oom = OriginExit { out_of_memory: Some(true), ..origin_killed(1) };
+        assert!(fix(&oom).starts_with("Give it more memory"));
+        assert!(fix(&origin_killed(1)).contains("supervisor"));
+        let untold = OriginExit { out_of_memory: None, ..origin_killed(1) };
+        assert!(fix(&untold).contains("OOM killer"));
         assert!(fix(&OriginExit { signal: Some(11), ..origin_killed(1) }).contains("coredumpctl"));
-        assert!(fix(&status(1, 3)).contains("journalctl _PID=4711"));
-        assert_eq!(meaning(143), " (as after SIGTERM)");
+        assert!(fix(&status(1, 3)).contains("journalctl -u app.service"));
     }
 }

@@ -1,6 +1,6 @@
 //! The handshake finished too late.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, limit};
 use crate::case::{Case, MS};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -23,10 +23,17 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let took = case.attempt.established?.saturating_sub(case.attempt.begun) / MS;
     let retransmits = case.retransmits_left();
-    Some(Finding::proven(format!(
+    let fix = format!(
+        "`mtr -T -P {} {}` for loss on the way; raise {} above three seconds so that one lost SYN does not fail a request.",
+        case.port(),
+        case.host(),
+        limit::timeout(case, "`proxy_connect_timeout`"),
+    );
+    let finding = Finding::proven(format!(
         "{} finished the handshake only after {took} ms ({retransmits} retransmissions), and nginx closed the connection unused.",
         case.target()
-    )))
+    ));
+    Some(finding.fix(fix))
 }
 
 #[cfg(test)]

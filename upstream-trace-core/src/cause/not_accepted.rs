@@ -26,7 +26,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.attempt.socket.unread > 0 {
         return None;
     }
-    let process = listener.process.map(|process| format!(" of {process}")).unwrap_or_default();
+    let process = case.served_by();
     let summary = format!(
         "{} connections wait in the accept queue of {}: the application{process} did not accept this one for {} ms.",
         listener.queue,
@@ -51,8 +51,8 @@ mod tests {
         enrichment(vec![Fact::Listener(Listener {
             queue,
             limit: 128,
-            overflows: None,
             process: Some("app[7]".to_owned()),
+            ..Listener::default()
         })])
     }
 

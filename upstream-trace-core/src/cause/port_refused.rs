@@ -1,6 +1,6 @@
 //! Nothing listens on the upstream's port.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
 
@@ -32,14 +32,17 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let fix = format!(
         "On {host}: `ss -lntp sport = :{port}`. Start the service, or correct its bind address or nginx's port."
     );
-    let summary = format!("{target} refused the connection: nothing listens on port {port} there.");
+    let summary = format!(
+        "{target} refused the connection: nothing listens on port {port} there.{}{}",
+        process::before(case),
+        elsewhere(case)
+    );
     if case.reset_at().is_none() {
         let untold = case.errno() == Some(ECONNREFUSED) && case.lacks("tcp_receive_reset");
         return untold.then(|| Finding::possible(summary).or(&["firewall-reject-remote"]).fix(fix));
     }
     Some(if case.nobody_listens() || case.reset_sent_for("NO_SOCKET") {
-        Finding::proven(summary)
-            .fix(format!("`ss -lntp sport = :{port}` on this machine is empty: start the service."))
+        Finding::proven(summary).fix(on_this_host(case))
     } else if case.listener().is_some() {
         Finding::possible(format!(
             "{target} refused the connection, though something listens on port {port} now."
@@ -51,11 +54,33 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// A service that listens on another address of this host.
+fn elsewhere(case: &Case<'_>) -> String {
+    case.listens_elsewhere().map_or_else(String::new, |(address, process)| {
+        let who = process.unwrap_or_else(|| "Something".to_owned());
+        format!(" {who} listens on {address} only.")
+    })
+}
+
+fn on_this_host(case: &Case<'_>) -> String {
+    if let Some((address, _)) = case.listens_elsewhere() {
+        return format!(
+            "Let the service listen on {} as well, or nginx connect to {address}.",
+            case.target()
+        );
+    }
+    let empty = format!("`ss -lntp sport = :{}` on this machine is empty: start the service", case.port());
+    match case.gone {
+        Some(exit) => format!("{empty}; {} may say why it ended.", process::look(exit)),
+        None => format!("{empty}."),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{Fact, Listener, PacketTuple, ResetSent};
-    use crate::testkit::{BEGUN, enrichment, expect, icmp, local, refused, remote, verdict};
+    use crate::testkit::{BEGUN, enrichment, expect, icmp, local, origin_killed, refused, remote, verdict};
     use crate::verdict::Confidence;
 
     #[test]
@@ -90,10 +115,30 @@ mod tests {
         let none = enrichment(vec![Fact::NoListener]);
         case.enrichment = Some(&none);
         expect(&case, "port-refused", Confidence::Proven);
-        let one =
-            enrichment(vec![Fact::Listener(Listener { queue: 0, limit: 5, overflows: None, process: None })]);
+        let one = enrichment(vec![Fact::Listener(Listener { queue: 0, limit: 5, ..Listener::default() })]);
         case.enrichment = Some(&one);
         expect(&case, "port-refused", Confidence::Possible);
+    }
+
+    #[test]
+    fn who_listened_a_moment_ago_and_who_listens_elsewhere() {
+        let (attempt, exit) = (refused(), origin_killed(0));
+        let none = enrichment(vec![Fact::NoListener]);
+        let mut case = Case::of_attempt(&attempt);
+        (case.enrichment, case.gone) = (Some(&none), Some(&exit));
+        let found = judge(&case).expect("found");
+        assert!(
+            found.summary.contains("app[4711]") && found.summary.contains("SIGKILL"),
+            "{}",
+            found.summary
+        );
+        assert!(found.fix.is_some_and(|fix| fix.contains("journalctl -u app.service")));
+        let address = "127.0.0.1:8080".parse().expect("an address");
+        let process = Some("node[7]".to_owned());
+        let other = enrichment(vec![Fact::NoListener, Fact::ListensElsewhere { address, process }]);
+        (case.enrichment, case.gone) = (Some(&other), None);
+        let found = judge(&case).expect("found");
+        assert!(found.summary.ends_with("node[7] listens on 127.0.0.1:8080 only."), "{}", found.summary);
     }
 
     #[test]

@@ -47,7 +47,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         )));
     };
     let after = fin.saturating_sub(sent) / MS;
-    let summary = format!("{target} closed the connection {after} ms after the request, without answering.");
+    let who = case.served_by();
+    let summary =
+        format!("{target}{who} closed the connection {after} ms after the request, without answering.");
     Some(if attempt.reused && attempt.unacked_at_end {
         Finding::likely(summary).or(&["stale-keepalive"])
     } else {

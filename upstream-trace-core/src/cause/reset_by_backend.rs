@@ -51,6 +51,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         return None;
     };
+    let summary = format!("{}{}", summary.trim_end_matches('.'), why(case));
     let taken = !(attempt.unacked_at_end || case.reset_at_once());
     let by_owner =
         case.resets.iter().any(|reset| !matches!(reset.reason.as_str(), "NO_SOCKET" | "INVALID_SYN" | ""));
@@ -61,6 +62,29 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         Finding::likely(summary).or(&["firewall-reject-remote"])
     })
+}
+
+/// Why this machine's kernel sent the reset, if it did: the end of a sentence.
+fn why(case: &Case<'_>) -> String {
+    let why = case.resets.iter().find_map(|reset| {
+        Some(match reset.reason.as_str() {
+            "TCP_ABORT_ON_CLOSE" => "it closed the connection with data that it had not read",
+            "TCP_ABORT_ON_DATA" => "data came after it had closed the connection",
+            "TCP_ABORT_ON_LINGER" => "it closed the connection and did not linger (TCP_LINGER2)",
+            "TCP_DISCONNECT_WITH_DATA" | "TCP_STATE" => "it dropped the connection (SO_LINGER 0)",
+            "TCP_ABORT_ON_MEMORY" => "its kernel had no memory left for closed connections",
+            "TCP_TIMEOUT" => "its kernel gave up sending",
+            "TCP_KEEPALIVE_TIMEOUT" => "its kernel's keepalive probes got no answer",
+            "NO_SOCKET" => "its socket was gone already",
+            _ => return None,
+        })
+    });
+    let who = case.served_by();
+    match why {
+        Some(why) => format!(": {why}{who}."),
+        None if who.is_empty() => ".".to_owned(),
+        None => format!("{who}."),
+    }
 }
 
 /// The kernel does not know TLS; and of what looked healthy nginx may know better.
@@ -77,8 +101,10 @@ fn by_words(case: &Case<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{PacketTuple, ResetSent};
-    use crate::testkit::{BEGUN, expect, line, local, refused, remote, unanswered_request, with_reset};
+    use crate::event::{Fact, Listener, PacketTuple, ResetSent};
+    use crate::testkit::{
+        BEGUN, enrichment, expect, line, local, refused, remote, unanswered_request, with_reset,
+    };
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -94,6 +120,16 @@ mod tests {
         };
         case.resets.push(&sent);
         expect(&case, "reset-by-backend", Confidence::Proven);
+        let listener = Listener { process: Some("app[7]".to_owned()), ..Listener::default() };
+        let found = enrichment(vec![Fact::Listener(listener)]);
+        case.enrichment = Some(&found);
+        let summary = judge(&case).expect("found").summary;
+        assert!(
+            summary.ends_with(
+                "without answering: it closed the connection with data that it had not read (app[7])."
+            ),
+            "{summary}"
+        );
     }
 
     #[test]

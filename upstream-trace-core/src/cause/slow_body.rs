@@ -1,6 +1,6 @@
 //! The answer began and stalled.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, limit};
 use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 use crate::verdict::Confidence;
@@ -13,7 +13,8 @@ pub(super) const CAUSE: Cause = Cause {
             client off: it has a status and a truncated body.",
     told_apart: "nginx had read everything that arrived, closed first after a silence, and cut the client off. An \
                  ordinary end follows straight on the last bytes; a client that reads too slowly leaves unread bytes \
-                 on the connection.",
+                 on the connection. Without any byte of an answer it is `slow-response`; an answer that is cut by the \
+                 origin is `truncated-response` or `reset-by-backend`.",
     fix: "Look in the application for what stops in the middle of an answer (streaming, a slow query). \
           `proxy_read_timeout` counts between two reads: raise it only if such pauses are meant to be.",
     rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
@@ -29,12 +30,19 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let last = attempt.last_recv.or(attempt.answer)?;
-    Some(Finding::likely(format!(
+    let fix = format!(
+        "Look in the application{} for what stops in the middle of an answer (streaming, a slow query). {} counts between \
+         two reads: raise it only if such pauses are meant to be.",
+        case.served_by(),
+        limit::timeout(case, "`proxy_read_timeout`"),
+    );
+    let finding = Finding::likely(format!(
         "{} sent {} bytes of its answer and then nothing for {} ms; nginx cut the client off.",
         case.target(),
         attempt.bytes_received,
         attempt.seen.saturating_sub(last) / MS
-    )))
+    ));
+    Some(finding.fix(fix))
 }
 
 /// nginx says that its timer ran out, and the kernel side saw nothing wrong: bytes of an answer came.

@@ -1,6 +1,6 @@
 //! The request arrived, the answer did not.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, limit};
 use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 
@@ -44,15 +44,22 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         format!("{target} {took} the request and did not answer within {ms} ms; nginx gave up.")
     };
+    let fix = format!(
+        "Find the slow part in the application{} (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
+         takes that long, raise {} for that location only.",
+        case.served_by(),
+        limit::timeout(case, "`proxy_read_timeout` (fastcgi_, uwsgi_, grpc_)"),
+    );
     let listener = case.listener();
-    Some(match listener {
+    let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
         _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
         Some(_) if attempt.reused => Finding::proven(summary),
         Some(_) => Finding::possible(summary).or(&["not-accepted"]),
         None if attempt.reused => Finding::likely(summary),
         None => Finding::likely(summary).or(&["not-accepted"]),
-    })
+    };
+    Some(finding.fix(fix))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The path of a unix socket does not exist.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, process};
 use crate::case::Case;
 use crate::errno::ENOENT;
 use crate::event::UnixTarget;
@@ -28,7 +28,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             ""
         };
         Finding::proven(format!(
-            "There is no socket at {path}{since}: the service is not started or listens elsewhere."
+            "There is no socket at {path}{since}: the service is not started or listens elsewhere.{}",
+            process::before(case)
         ))
         .fix(format!(
             "Start the service that should listen on {path}; `ss -xlp` shows where services listen."

@@ -1,6 +1,6 @@
 //! A unix socket file exists and nobody listens.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
 use crate::event::UnixTarget;
@@ -24,8 +24,10 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let path = case.path();
-    let finding =
-        Finding::proven(format!("{path} exists, but no process listens on it: the service is down."));
+    let finding = Finding::proven(format!(
+        "{path} exists, but no process listens on it: the service is down.{}",
+        process::before(case)
+    ));
     Some(finding.fix(format!(
         "Restart the service that listens on {path}; `ss -xlp src {path}` shows its process once it does."
     )))

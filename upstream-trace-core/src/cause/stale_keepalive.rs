@@ -1,7 +1,8 @@
 //! nginx used a pooled connection that the origin had closed.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Sight, limit};
 use crate::case::{Case, MS};
+use crate::verdict::{Try, TryEnd};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "stale-keepalive",
@@ -28,8 +29,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if !attempt.outstanding {
         return case.dead_in_pool().then(|| {
             let how = if case.reset_in_pool() { "reset" } else { "closed" };
-            Finding::proven(format!("nginx took a pooled connection that {target} had already {how}."))
-                .fix(fix(case))
+            Finding::proven(format!(
+                "nginx took a pooled connection that {target} had already {how}.{}",
+                burnt(case)
+            ))
+            .fix(fix(case))
         });
     }
     if !attempt.reused || attempt.bytes_received > 0 {
@@ -39,7 +43,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let sent = attempt.request.unwrap_or(attempt.begun);
     let finding = if attempt.sent_after_fin || ended < sent {
         Finding::proven(format!(
-            "nginx sent the request on a pooled connection that {target} had already closed."
+            "nginx sent the request on a pooled connection that {target} had already closed.{}",
+            burnt(case)
         ))
     } else if attempt.unacked_at_end && fin.is_some() {
         Finding::proven(format!(
@@ -68,9 +73,26 @@ fn fix(case: &Case<'_>) -> String {
         .filter(|ms| *ms >= 100)
         .map(|ms| format!(" It had been idle for {}.{} s.", ms / 1_000, ms % 1_000 / 100))
         .unwrap_or_default();
+    let kept = case.group().and_then(|group| {
+        let setting = group.keepalive_timeout.as_ref().filter(|_| group.keepalive.is_some())?;
+        Some(format!(" nginx keeps its own up to {} in upstream {}.", limit::set(setting), group.name))
+    });
     format!(
-        "Set `keepalive_timeout` in upstream{{}} below the idle timeout of the application, or raise that one.{seen}"
+        "Set `keepalive_timeout` in upstream{{}} below the idle timeout of the application, or raise that one.{seen}{}",
+        kept.unwrap_or_default()
     )
+}
+
+/// nginx takes one pooled connection after the other, and they died together.
+fn burnt(case: &Case<'_>) -> String {
+    let Some(tries) = case.tries else { return String::new() };
+    let dead = |one: &Try| one.end == TryEnd::Failed(CAUSE.id);
+    let others =
+        tries.chain.iter().enumerate().filter(|(index, one)| *index != tries.this && dead(one)).count();
+    match others {
+        0 => String::new(),
+        others => format!(" It was one of {} pooled connections that this request found dead.", others + 1),
+    }
 }
 
 #[cfg(test)]
@@ -78,8 +100,8 @@ mod tests {
     use super::*;
     use crate::case::Calm;
     use crate::event::{Ended, Step, Upstream};
-    use crate::testkit::{expect, moment, reused_request, unanswered_request, with_fin, with_reset};
-    use crate::verdict::Confidence;
+    use crate::testkit::{config, expect, moment, reused_request, unanswered_request, with_fin, with_reset};
+    use crate::verdict::{Confidence, Tries};
 
     #[test]
     fn sent_after_the_fin() {
@@ -122,6 +144,26 @@ mod tests {
             Some(Calm::Answered),
             "answered in the middle of sending"
         );
+    }
+
+    #[test]
+    fn several_that_died_together_and_how_long_nginx_keeps_its_own() {
+        let mut attempt = with_fin(reused_request(), 9_999);
+        attempt.sent_after_fin = true;
+        let one = |attempt, end| Try { attempt, upstream: None, end };
+        let chain = vec![one(9, TryEnd::Failed(CAUSE.id)), one(1, TryEnd::Unknown), one(2, TryEnd::Answered)];
+        let (tries, mut read) = (Tries { chain, this: 1 }, config());
+        read.groups[0].keepalive = Some(8);
+        read.groups[0].keepalive_timeout = Some(read.passes[1].read.clone());
+        let mut case = Case::of_attempt(&attempt);
+        (case.tries, case.config) = (Some(&tries), Some(&read));
+        let found = judge(&case).expect("found");
+        assert!(
+            found.summary.ends_with("one of 2 pooled connections that this request found dead."),
+            "{}",
+            found.summary
+        );
+        assert!(found.fix.is_some_and(|fix| fix.ends_with("60s` (nginx's default) in upstream backend.")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the engine does with lines of error.log.
 
+use super::ejected::because;
 use super::logs::{LINE_COMES, Waiting};
 use super::verdicts::verdict;
 use super::{Engine, Failed, Outcome, RETRY_STARTS, Shape};
@@ -93,12 +94,16 @@ impl Engine {
             case.attempt.to_mut().upstream = server.and_then(|server| server.parse().ok()).map(Upstream::Tcp);
             case.complaint = complaint.as_ref();
         }
+        let mut ejected = Vec::new();
         if waiting.kind == Kind::NoLive {
-            case.because = self.ejected.because(line);
+            ejected = self.ejected.of(line, self.configs.of(case.attempt.worker));
+            case.because = because(&ejected);
         }
         self.fill(&mut case);
-        let verdict = verdict(&case, self.retries.recovered(case.attempt.id));
+        let mut verdict = verdict(&case, self.retries.recovered(case.attempt.id));
         drop(case);
+        verdict.details.tries = self.retries.chain(verdict.attempt);
+        verdict.details.ejected = ejected;
         self.tell(verdict, Outcome::Other, out);
     }
 }

@@ -6,6 +6,8 @@
 
 mod align;
 mod complaints;
+mod configs;
+mod details;
 mod ejected;
 mod healthy;
 mod lines;
@@ -28,9 +30,10 @@ mod verdicts;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::case::{Calm, Case, MS, SECOND};
-use crate::event::{Attempt, AttemptId, ConnectError, Event, Hook, Host, Nanos};
-use crate::verdict::{Output, Resolved, Summary};
+use crate::event::{Attempt, AttemptId, Config, ConnectError, Event, Hook, Host, Nanos};
+use crate::verdict::{Note, Output, Resolved, Summary};
 
+use configs::Configs;
 use ejected::Ejected;
 use logs::{LINE_COMES, Logs};
 use lookups::Lookups;
@@ -85,6 +88,7 @@ pub struct Engine {
     notes: Notes,
     logs: Logs,
     ejected: Ejected,
+    configs: Configs,
     lines_told: u64,
     tally: Tally,
 }
@@ -110,6 +114,7 @@ impl Engine {
             Event::Process(process) => {
                 out.extend(self.notes.on(process).map(Output::Note));
                 self.logs.process(process);
+                self.configs.process(process);
             }
             Event::Trouble(attempt) => self.on_trouble(attempt, &mut out),
             Event::End(attempt) => self.on_end(attempt, &mut out),
@@ -118,8 +123,15 @@ impl Engine {
             Event::ResetSent(reset) => self.packets.reset_sent(reset),
             Event::Rules(rules) => self.packets.ruled(rules),
             Event::OriginExit(exit) => self.origins.exited(exit),
-            Event::RetryStarted { failed, retry, .. } => self.retries.link(*failed, *retry),
-            Event::RetryAnswered { failed, retry, .. } => self.on_answer(*failed, *retry, &mut out),
+            Event::RetryStarted { failed, retry, upstream, .. } => {
+                self.retries.link(*failed, *retry);
+                self.retries.went(*retry, upstream.as_ref());
+            }
+            Event::RetryAnswered { failed, retry, upstream, .. } => {
+                self.retries.link(*failed, *retry);
+                self.retries.went(*retry, upstream.as_ref());
+                self.on_answer(*failed, *retry, &mut out);
+            }
             Event::Answered { at, attempt } => self.on_answered(*attempt, *at, &mut out),
             Event::ClientGone { at, attempt } => self.on_client_gone(*attempt, *at, &mut out),
             Event::Enrichment(found) => self.lookups.keep(found),
@@ -128,6 +140,7 @@ impl Engine {
                 self.losses.add(lost);
                 out.push(Output::Lost(lost.clone()));
             }
+            Event::Config(config) => self.on_config(config, &mut out),
             Event::Log(line) => self.on_line(line, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(followed),
             Event::Tick { at } => self.on_tick(*at, &mut out),
@@ -160,7 +173,7 @@ impl Engine {
     #[must_use]
     pub fn summary(&self, at: Nanos) -> Summary {
         let end = at.max(self.latest);
-        Summary {
+        let mut summary = Summary {
             duration: end.saturating_sub(self.first.unwrap_or(end)),
             attempts: self.upstreams.attempts(),
             failures: self.tally.failures,
@@ -169,6 +182,21 @@ impl Engine {
             by_cause: self.tally.by_cause(),
             upstreams: self.upstreams.summaries(),
             log_lines: self.logs.counts,
+        };
+        self.configs.name(&mut summary);
+        summary
+    }
+
+    /// Says so if what was read may not be what nginx runs with.
+    fn on_config(&mut self, config: &Config, out: &mut Vec<Output>) {
+        self.configs.read(config);
+        if config.edited {
+            let text = format!(
+                "{} was changed after nginx's workers began, and they keep what it said then: names of upstreams come \
+                 from the file as it is now, and timeouts are not named.",
+                config.file
+            );
+            out.push(Output::Note(Note { at: config.at, text }));
         }
     }
 
@@ -185,6 +213,7 @@ impl Engine {
         if let Some(failed) = attempt.retry_of {
             self.retries.link(failed, id);
         }
+        self.retries.went(id, attempt.upstream.as_ref());
         if self.troubles.keep(attempt) {
             self.upstreams.seen(attempt.upstream.as_ref());
         }
@@ -207,6 +236,7 @@ impl Engine {
         if let Some(failed) = attempt.retry_of {
             self.retries.link(failed, attempt.id);
         }
+        self.retries.went(attempt.id, attempt.upstream.as_ref());
         let mut case = Case::of_attempt(attempt);
         case.slow = self.slow.unwrap_or(case.slow);
         let warned = earlier.is_some_and(|trouble| trouble.said.is_some());
@@ -232,6 +262,7 @@ impl Engine {
         if let Some(failed) = error.retry_of {
             self.retries.link(failed, error.id);
         }
+        self.retries.went(error.id, Some(&error.upstream));
         self.hold(Failed::AtOnce(Box::new(error.clone())), out);
     }
 
@@ -286,9 +317,12 @@ impl Engine {
     fn settle(&mut self, until: Nanos, out: &mut Vec<Output>) {
         while let Some((_, id)) = self.settling.pop_front_if(|(due, _)| *due <= until) {
             let Some(trouble) = self.troubles.get(id) else { continue };
+            let tries = self.retries.chain(id);
             let mut case = Case::of_attempt(&trouble.attempt);
+            case.tries = tries.as_ref();
             self.fill(&mut case);
-            let verdict = verdict(&case, false);
+            let mut verdict = verdict(&case, false);
+            verdict.details.tries.clone_from(&tries);
             // That nothing is known is worth a word only once it lasts.
             let worth = verdict.reason.is_some() || case.overdue();
             if worth && self.troubles.say(id, verdict.cause, verdict.confidence) {

@@ -28,18 +28,25 @@ impl Origins {
         self.exits.push_back(exit.clone());
     }
 
-    /// Gives a case the processes of its upstream that ended about when the connection was ended.
+    /// Gives a case the processes of its upstream that ended about when the connection was ended; or, if there was none,
+    /// the last one that could have answered.
     pub(super) fn fill<'a>(&'a self, case: &mut Case<'a>) {
-        let Some(ended) = case.ended_by_origin() else { return };
-        let (netns, upstream) = (case.attempt.netns, case.attempt.upstream.clone());
+        let (netns, upstream, seen) = (case.attempt.netns, case.attempt.upstream.clone(), case.attempt.seen);
         let same = |exit: &&OriginExit| {
             let here = netns == 0 || exit.netns == 0 || exit.netns == netns;
-            let then = exit.at.saturating_sub(ended) <= AFTER && ended.saturating_sub(exit.at) <= BEFORE;
-            here && then && Some(&exit.upstream) == upstream.as_ref()
+            here && Some(&exit.upstream) == upstream.as_ref()
         };
-        // The last ones come nearest to the end of the connection.
-        case.exits = self.exits.iter().rev().filter(same).take(PER_CASE).collect();
-        case.exits.sort_by_key(|exit| exit.at);
+        let mut latest = self.exits.iter().rev().filter(same);
+        if case.refused() {
+            case.gone = latest.find(|exit| exit.at <= seen).filter(|exit| exit.alone);
+        } else if let Some(ended) = case.ended_by_origin() {
+            let then = |exit: &&OriginExit| {
+                exit.at.saturating_sub(ended) <= AFTER && ended.saturating_sub(exit.at) <= BEFORE
+            };
+            // The last ones come nearest to the end of the connection.
+            case.exits = latest.filter(then).take(PER_CASE).collect();
+            case.exits.sort_by_key(|exit| exit.at);
+        }
     }
 }
 
@@ -48,7 +55,7 @@ mod tests {
     use super::*;
     use crate::case::MS;
     use crate::event::Upstream;
-    use crate::testkit::{BEGUN, origin_killed, unanswered_request, with_fin};
+    use crate::testkit::{BEGUN, origin_killed, refused, unanswered_request, with_fin};
 
     #[test]
     fn only_ends_of_that_upstream_at_that_time_count() {
@@ -69,6 +76,26 @@ mod tests {
         assert_eq!(fits(OriginExit { at: BEGUN + 1_551 * MS, ..killed.clone() }), 0);
         assert_eq!(fits(OriginExit { at: BEGUN + 500 * MS, ..killed.clone() }), 1);
         assert_eq!(fits(OriginExit { at: BEGUN + 499 * MS, ..killed }), 0);
+    }
+
+    #[test]
+    fn who_served_a_port_that_is_refused_now() {
+        let mut attempt = refused();
+        (attempt.begun, attempt.seen) = (BEGUN + 90_000 * MS, BEGUN + 90_001 * MS);
+        let gone = |exits: &[OriginExit]| {
+            let mut origins = Origins::default();
+            exits.iter().for_each(|exit| origins.exited(exit));
+            let mut case = Case::of_attempt(&attempt);
+            origins.fill(&mut case);
+            case.gone.map(|exit| exit.pid)
+        };
+        let killed = origin_killed(499);
+        assert_eq!(gone(&[]), None);
+        assert_eq!(gone(std::slice::from_ref(&killed)), Some(4711));
+        let others_left = OriginExit { alone: false, ..killed.clone() };
+        assert_eq!(gone(&[killed.clone(), others_left]), None);
+        let later = OriginExit { at: BEGUN + 91_000 * MS, pid: 9, ..killed.clone() };
+        assert_eq!(gone(&[killed, later]), Some(4711));
     }
 
     #[test]

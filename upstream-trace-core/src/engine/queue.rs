@@ -83,6 +83,11 @@ impl Queue {
         self.by_due.first().map(|(_, id)| *id)
     }
 
+    /// A failure that is held.
+    pub(super) fn get(&self, id: AttemptId) -> Option<&Failed> {
+        self.failed.get(&id).map(|(failed, _)| failed)
+    }
+
     /// When a held failure ended.
     pub(super) fn ended(&self, id: AttemptId) -> Option<Nanos> {
         self.failed.get(&id).map(|(failed, _)| failed.at())

@@ -31,6 +31,7 @@ impl Tally {
             cause: verdict.cause,
             reason: verdict.reason,
             upstream,
+            group: None,
             count: 0,
             first: Nanos::MAX,
             last: 0,

@@ -96,11 +96,11 @@ fn a_retry_that_is_answered_makes_its_whole_chain_good() {
     let (first, second) = (numbered(refused(), 1), numbered(refused(), 2));
     let at = first.seen;
     engine.on(&Event::End(first));
-    engine.on(&Event::RetryStarted { at: at + MS, failed: 1, retry: 2 });
+    engine.on(&Event::RetryStarted { at: at + MS, failed: 1, retry: 2, upstream: None });
     engine.on(&Event::End(Attempt { seen: at + 2 * MS, ..second }));
-    engine.on(&Event::RetryStarted { at: at + 3 * MS, failed: 2, retry: 3 });
+    engine.on(&Event::RetryStarted { at: at + 3 * MS, failed: 2, retry: 3, upstream: None });
     assert_eq!(engine.on(&tick(at + 100 * MS)), []);
-    let out = engine.on(&Event::RetryAnswered { at: at + 200 * MS, failed: 2, retry: 3 });
+    let out = engine.on(&Event::RetryAnswered { at: at + 200 * MS, failed: 2, retry: 3, upstream: None });
     assert_eq!(failures(&out), [(1, "port-refused", true), (2, "port-refused", true)]);
     assert_eq!(engine.summary(0).recovered, 2);
 }
@@ -122,11 +122,14 @@ fn a_late_answer_corrects_the_summary_only() {
     let mut engine = Engine::new();
     let at = refused().seen;
     engine.on(&Event::End(refused()));
-    engine.on(&Event::RetryStarted { at: at + MS, failed: 1, retry: 2 });
+    engine.on(&Event::RetryStarted { at: at + MS, failed: 1, retry: 2, upstream: None });
     assert_eq!(engine.on(&tick(at + RETRY_ANSWERS - 1)), []);
     assert_eq!(failures(&engine.on(&tick(at + RETRY_ANSWERS))), [(1, "port-refused", false)]);
     for _ in 0..2 {
-        assert_eq!(engine.on(&Event::RetryAnswered { at: at + 3 * SECOND, failed: 1, retry: 2 }), []);
+        assert_eq!(
+            engine.on(&Event::RetryAnswered { at: at + 3 * SECOND, failed: 1, retry: 2, upstream: None }),
+            []
+        );
     }
     assert_eq!((engine.summary(0).failures, engine.summary(0).recovered), (1, 1));
 }
@@ -202,8 +205,7 @@ fn siblings_and_facts_reach_the_verdict() {
     assert_eq!(failures(&engine.finish()), [(1, "accept-queue-full", false)]);
 
     let mut engine = Engine::new();
-    let mut found =
-        enrichment(vec![Fact::Listener(Listener { queue: 0, limit: 9, overflows: None, process: None })]);
+    let mut found = enrichment(vec![Fact::Listener(Listener { queue: 0, limit: 9, ..Listener::default() })]);
     found.at = BEGUN + 2 * SECOND;
     engine.on(&Event::Enrichment(found));
     engine.on(&Event::End(unanswered_request()));

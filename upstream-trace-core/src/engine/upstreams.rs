@@ -151,6 +151,7 @@ impl Fare {
         let count = |pick: fn(&UpstreamSample) -> u64| sample.map_or(0, pick);
         UpstreamSummary {
             upstream,
+            group: None,
             attempts: sample.map_or(self.seen, |sample| sample.attempts),
             established: count(|sample| sample.established),
             failures: self.failures,

@@ -1,12 +1,12 @@
 //! From a failure to what is told of it.
 
 use super::lines::LINE_IDS;
-use super::{Engine, Failed, Outcome, TOLD};
+use super::{Engine, Failed, Outcome, TOLD, details};
 use crate::case::{Calm, Case};
 use crate::cause;
 use crate::event::{Attempt, AttemptId};
 use crate::evidence;
-use crate::verdict::{Output, Phase, Resolved, Verdict};
+use crate::verdict::{Output, Phase, Resolved, Tries, TryEnd, Verdict};
 
 impl Engine {
     pub(super) fn let_go(&mut self, id: AttemptId, out: &mut Vec<Output>) {
@@ -14,10 +14,13 @@ impl Engine {
         let recovered = self.retries.recovered(id);
         let line = self.logs.take(id);
         let warned = self.warned.remove(&id);
+        let mut tries = self.tries(id);
         let mut case = failed.case();
-        case.log = line.as_ref();
+        (case.log, case.tries) = (line.as_ref(), tries.as_ref());
         self.fill(&mut case);
-        let verdict = verdict(&case, recovered);
+        let outcome = Outcome::of(&case);
+        let mut verdict = verdict(&case, recovered);
+        drop(case);
         if let Failed::Ended(attempt) = &failed
             && self.client_left(attempt, &verdict)
         {
@@ -28,8 +31,24 @@ impl Engine {
             }
             return;
         }
-        let outcome = Outcome::of(&case);
+        self.retries.failed(id, verdict.upstream.as_ref(), verdict.cause);
+        if let Some(tries) = &mut tries {
+            tries.chain[tries.this].end = TryEnd::Failed(verdict.cause);
+        }
+        verdict.details.tries = tries;
         self.tell(verdict, outcome, out);
+    }
+
+    /// The chain of a failure; those that followed it may be judged by now, as far as they are held.
+    fn tries(&self, id: AttemptId) -> Option<Tries> {
+        let mut tries = self.retries.chain(id)?;
+        for later in tries.chain.iter_mut().skip(tries.this + 1).filter(|one| one.end == TryEnd::Unknown) {
+            let Some(failed) = self.held.get(later.attempt) else { continue };
+            let mut case = failed.case();
+            self.fill(&mut case);
+            later.end = TryEnd::Failed(cause::judge(&case).0.id);
+        }
+        Some(tries)
     }
 
     /// Counts a failure and tells of it.
@@ -61,6 +80,7 @@ impl Engine {
         case.enrichment = self.lookups.of(&case.attempt);
         case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
         case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
+        case.config = self.configs.of(case.attempt.worker);
         case.hooks = &self.hooks;
         case.lossy = self.losses.touch(&case.attempt);
         case.slow = self.slow.unwrap_or(case.slow);
@@ -102,5 +122,6 @@ pub(super) fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
         log: case.log.cloned(),
         name: case.unresolved().map(str::to_owned),
         because: case.because.clone(),
+        details: details::of(case),
     }
 }

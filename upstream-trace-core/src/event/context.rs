@@ -1,5 +1,6 @@
 //! Events that are not attempts: the host, processes, packets, and what was looked up around a failure.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
@@ -167,6 +168,37 @@ pub struct ResetSent {
     pub netns: u32,
 }
 
+/// Where a process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
+pub enum Home {
+    /// A unit of systemd.
+    Unit(String),
+    /// A container of Docker: its short number.
+    Docker(String),
+    /// A container of Podman: its short number.
+    Podman(String),
+    /// A container of Kubernetes: its short number.
+    Kubernetes(String),
+    /// A container of LXC or LXD: its name.
+    Lxc(String),
+    /// Another control group: its path.
+    Cgroup(String),
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unit(name) => f.write_str(name),
+            Self::Docker(name) => write!(f, "Docker container {name}"),
+            Self::Podman(name) => write!(f, "Podman container {name}"),
+            Self::Kubernetes(name) => write!(f, "Kubernetes container {name}"),
+            Self::Lxc(name) => write!(f, "LXC container {name}"),
+            Self::Cgroup(path) => write!(f, "control group {path}"),
+        }
+    }
+}
+
 /// The end of a process that serves an upstream on this host: it listens there, or was forked by one that does. Its
 /// connections are closed after this moment, unless it closed them itself before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +209,15 @@ pub struct OriginExit {
     pub pid: u32,
     /// Its name.
     pub name: String,
+    /// What it ran, in short: program and script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Where it ran: a unit of systemd, a container, a control group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
+    /// The kernel had chosen it to free memory; `None` if this kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_memory: Option<bool>,
     /// Network namespace of nginx, 0 if not known.
     pub netns: u32,
     /// What it served.
@@ -224,7 +265,7 @@ pub struct Neighbour {
 }
 
 /// A listening socket of the upstream's address in nginx's network namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// Connections that wait to be accepted.
     pub queue: u32,
@@ -236,6 +277,9 @@ pub struct Listener {
     /// Process that listens, `name[pid]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
+    /// Where that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
 }
 
 /// Usage of the connection-tracking table.
@@ -273,6 +317,14 @@ pub enum Fact {
     Listener(Listener),
     /// The address belongs to this host and nobody listens on that port.
     NoListener,
+    /// Somebody listens on that port of another address of this host.
+    ListensElsewhere {
+        /// Which address.
+        address: SocketAddr,
+        /// Process that listens, `name[pid]`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+    },
     /// Connection tracking.
     Conntrack(Conntrack),
     /// What is at the socket path.

@@ -1,6 +1,7 @@
 //! What the program saw, after decoding. Everything that a verdict rests on is one of these, and nothing else is.
 
 mod attempt;
+mod config;
 mod context;
 mod log;
 mod rules;
@@ -8,9 +9,11 @@ mod rules;
 use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Ended, IcmpError, Moment, Socket, Step, Transport, Upstream};
+pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use context::{
-    ConnectError, Conntrack, Enrichment, Fact, Hook, Host, Listener, Lost, Neighbour, Netfilter, OriginExit,
-    PacketDrop, PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget, UpstreamSample,
+    ConnectError, Conntrack, Enrichment, Fact, Home, Hook, Host, Listener, Lost, Neighbour, Netfilter,
+    OriginExit, PacketDrop, PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget,
+    UpstreamSample,
 };
 pub use log::{LogFollowed, LogLine};
 pub use rules::{MatchedRule, Rules};
@@ -49,6 +52,9 @@ pub enum Event {
         failed: AttemptId,
         /// The attempt that followed.
         retry: AttemptId,
+        /// Where that one goes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<Upstream>,
     },
     /// That other attempt got an answer.
     RetryAnswered {
@@ -58,6 +64,9 @@ pub enum Event {
         failed: AttemptId,
         /// The attempt that was answered.
         retry: AttemptId,
+        /// Where that one went.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upstream: Option<Upstream>,
     },
     /// The answer to an attempt in trouble has begun.
     Answered {
@@ -77,6 +86,8 @@ pub enum Event {
     Enrichment(Enrichment),
     /// What the firewall's ruleset says of a dropped packet. Comes after its `Drop`.
     Rules(Rules),
+    /// What nginx's configuration says of upstreams.
+    Config(Box<Config>),
     /// A line of nginx's error.log.
     Log(LogLine),
     /// Whether the lines of a worker's error.log are read.
@@ -111,6 +122,7 @@ impl Event {
             | Self::Tick { at } => *at,
             Self::Enrichment(e) => e.at,
             Self::Rules(e) => e.at,
+            Self::Config(e) => e.at,
             Self::Log(e) => e.at,
             Self::LogFollowed(e) => e.at,
             Self::Upstream(e) => e.at,

@@ -1,6 +1,6 @@
 //! All processes that hold given sockets, found little by little: a host may have thousands of processes.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::owner::{descriptors, processes};
@@ -10,12 +10,15 @@ const BUDGET: Duration = Duration::from_millis(1);
 /// Holds the sockets of services that it starts on demand, and never ends.
 const INIT: u32 = 1;
 
+/// Sockets of a process: the descriptor of each.
+pub type Sockets = BTreeMap<u32, u32>;
+
 /// A search under way.
 #[derive(Debug)]
 pub struct Holders {
     wanted: HashSet<u32>,
     left: VecDeque<u32>,
-    found: BTreeMap<u32, BTreeSet<u32>>,
+    found: BTreeMap<u32, Sockets>,
 }
 
 impl Holders {
@@ -29,12 +32,12 @@ impl Holders {
     }
 
     /// Searches for a millisecond. At the end of the search: processes with the sockets that they hold.
-    pub fn step(&mut self) -> Option<BTreeMap<u32, BTreeSet<u32>>> {
+    pub fn step(&mut self) -> Option<BTreeMap<u32, Sockets>> {
         let start = Instant::now();
         while let Some(pid) = self.left.pop_front() {
-            for (_, inode) in descriptors(pid) {
+            for (descriptor, inode) in descriptors(pid) {
                 if self.wanted.contains(&inode) {
-                    self.found.entry(pid).or_default().insert(inode);
+                    self.found.entry(pid).or_default().insert(inode, descriptor);
                 }
             }
             if start.elapsed() > BUDGET && !self.left.is_empty() {
@@ -65,6 +68,6 @@ mod tests {
         let found = (0..10_000).find_map(|_| holders.step()).unwrap();
         let _ = child.kill();
         let _ = child.wait();
-        assert_eq!(found, BTreeMap::from([(child.id(), BTreeSet::from([inode]))]));
+        assert_eq!(found, BTreeMap::from([(child.id(), BTreeMap::from([(inode, 0)]))]));
     }
 }

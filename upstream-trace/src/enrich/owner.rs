@@ -5,10 +5,16 @@ use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::time::{Duration, Instant};
 
+use upstream_trace_core::event::Nanos;
+
 use crate::nginx::socket_inode;
 
 /// Longest time of one search.
 const BUDGET: Duration = Duration::from_millis(1);
+/// Of one that may take longer, since there are few of them.
+const PATIENT_BUDGET: Duration = Duration::from_millis(10);
+/// Between two of those.
+const PATIENT_AGAIN: Nanos = 1_000_000_000;
 /// Listeners are among the first descriptors of a process.
 const DESCRIPTORS: usize = 64;
 /// Sockets whose holder is remembered.
@@ -19,21 +25,31 @@ pub(super) struct Owners {
     /// Holder of each socket that was seen on the way: process and descriptor.
     known: HashMap<u32, (u32, u32)>,
     unsearched: VecDeque<u32>,
+    patient: Nanos,
 }
 
 impl Owners {
-    /// `name[pid]` of a process that holds the socket, if it was found in time.
-    pub(super) fn find(&mut self, inode: u32) -> Option<String> {
+    /// A process that holds the socket, if it was found in time.
+    pub(super) fn find(&mut self, inode: u32, now: Nanos) -> Option<u32> {
         if inode == 0 {
             return None;
         }
         let known = self.known.get(&inode).copied().filter(|(pid, fd)| holds(*pid, *fd, inode));
-        let (pid, _) = known.or_else(|| self.search(inode))?;
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        Some(format!("{}[{pid}]", name.trim_end()))
+        let mut budget = BUDGET;
+        if known.is_none() && now.saturating_sub(self.patient) >= PATIENT_AGAIN {
+            (self.patient, budget) = (now, PATIENT_BUDGET);
+        }
+        known.or_else(|| self.search(inode, budget)).map(|(pid, _)| pid)
     }
 
-    fn search(&mut self, inode: u32) -> Option<(u32, u32)> {
+    /// Takes note of a holder that was found in another way.
+    pub(super) fn learn(&mut self, inode: u32, holder: (u32, u32)) {
+        if self.known.len() < REMEMBERED {
+            self.known.insert(inode, holder);
+        }
+    }
+
+    fn search(&mut self, inode: u32, budget: Duration) -> Option<(u32, u32)> {
         let start = Instant::now();
         if self.unsearched.is_empty() {
             self.unsearched = processes();
@@ -41,7 +57,8 @@ impl Owners {
         if self.known.len() > REMEMBERED {
             self.known.clear();
         }
-        while let Some(pid) = self.unsearched.pop_front() {
+        // Services are younger than the kernel's own threads.
+        while let Some(pid) = self.unsearched.pop_back() {
             let mut found = None;
             for (fd, socket) in descriptors(pid) {
                 self.known.insert(socket, (pid, fd));
@@ -49,7 +66,7 @@ impl Owners {
                     found = Some((pid, fd));
                 }
             }
-            if found.is_some() || start.elapsed() > BUDGET {
+            if found.is_some() || start.elapsed() > budget {
                 return found;
             }
         }
@@ -90,11 +107,11 @@ mod tests {
         let inode = socket_inode(link.to_str().unwrap()).unwrap();
         let mut owners = Owners::default();
         // Each question searches for a short time only.
-        let found = (0..1000).find_map(|_| owners.find(inode));
-        assert!(found.unwrap().ends_with(&format!("[{own}]")));
+        let found = (0..1000).find_map(|_| owners.find(inode, 1));
+        assert_eq!(found, Some(own));
         drop(listener);
         owners.unsearched.clear();
-        assert_eq!(owners.find(inode), None);
-        assert_eq!(owners.find(0), None);
+        assert_eq!(owners.find(inode, 1), None);
+        assert_eq!(owners.find(0, 1), None);
     }
 }

@@ -16,6 +16,7 @@ use upstream_trace_core::event::{
 use super::btf::Layout;
 use super::symbols::Symbols;
 
+const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const LOOPBACK_IFINDEX: u32 = 1;
@@ -52,11 +53,13 @@ impl Decoder<'_> {
             EventKind::ConnectFailed => Event::ConnectError(connect_error(&read::<ConnectFailed>(bytes)?)?),
             EventKind::RetryStarted => {
                 let retry: RetryEvent = read(bytes)?;
-                Event::RetryStarted { at: header.now_ns, failed: retry.failed, retry: retry.retry }
+                let upstream = to(&retry.remote, path);
+                Event::RetryStarted { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
             }
             EventKind::RetryAnswered => {
                 let retry: RetryEvent = read(bytes)?;
-                Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry }
+                let upstream = to(&retry.remote, path);
+                Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
             }
             EventKind::Answered => {
                 let answered: RetryEvent = read(bytes)?;
@@ -258,8 +261,16 @@ pub fn path_text(bytes: &[u8]) -> String {
     }
 }
 
+/// An address of the counters: unix paths by their number.
+fn to(remote: &Addr, mut path: impl FnMut(u32) -> Option<UnixPath>) -> Option<Upstream> {
+    if remote.family == AF_UNIX {
+        let [a, b, c, d, ..] = remote.ip;
+        return path(u32::from_ne_bytes([a, b, c, d])).map(|path| Upstream::Unix(path_text(path.as_bytes())));
+    }
+    socket_addr(remote).map(Upstream::Tcp)
+}
+
 fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
-    const AF_UNIX: u16 = 1;
     let upstream = if failed.remote.family == AF_UNIX {
         Upstream::Unix(path_text(failed.path.as_bytes()))
     } else {

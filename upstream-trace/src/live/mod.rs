@@ -1,5 +1,6 @@
 //! Tracing a running nginx: from the hooks to the output.
 
+mod config;
 mod logs;
 mod nginx;
 mod origins;
@@ -56,6 +57,7 @@ struct Live {
     enricher: Enricher,
     rulesets: Rulesets,
     nginx: Nginx,
+    configs: config::Configs,
     origins: origins::Origins,
     logs: Logs,
     takeover: takeover::Takeover,

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use upstream_trace_common::OriginExit;
-use upstream_trace_core::event::{self, Event, Nanos, Upstream};
+use upstream_trace_core::event::{self, Event, Home, Nanos, Upstream};
 
 use super::Live;
 use super::nginx::exit;
-use crate::enrich::Holders;
+use crate::enrich::{self, Holders, Sockets};
 use crate::kernel::tables::Tables;
 use crate::netns;
 
@@ -40,6 +40,8 @@ struct Watched {
 #[derive(Debug, Default)]
 struct Served {
     upstreams: BTreeSet<Key>,
+    command: Option<String>,
+    home: Option<Home>,
     /// When it, or a child of it, was last there.
     last: Nanos,
 }
@@ -68,6 +70,13 @@ impl Origins {
         let left = tables.serving();
         let name = ended.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         let (status, signal) = exit(ended.exit_code);
+        // A process that has ended is still in its control group until its parent has asked how.
+        let home = enrich::home(pid).or_else(|| served.home.clone());
+        let out_of_memory = match ended.oom {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        };
         let exit = |key: &Key| {
             let is_there = |(other, origin): &(u32, u32)| {
                 *other != pid
@@ -77,6 +86,9 @@ impl Origins {
                 at,
                 pid,
                 name: String::from_utf8_lossy(name).into_owned(),
+                command: served.command.clone(),
+                home: home.clone(),
+                out_of_memory,
                 netns: key.0,
                 upstream: key.1.clone(),
                 signal,
@@ -89,21 +101,22 @@ impl Origins {
     }
 
     /// What the search found is what counts from now on.
-    fn found(&mut self, holders: BTreeMap<u32, BTreeSet<u32>>, now: Nanos, tables: &mut Tables) {
+    fn found(&mut self, holders: BTreeMap<u32, Sockets>, now: Nanos, tables: &mut Tables) {
         for (pid, served) in &mut self.processes {
             if !holders.contains_key(pid) && now.saturating_sub(served.last) < REMEMBERED && alive(*pid) {
                 tables.serves_no_more(*pid);
             }
         }
         for (pid, sockets) in holders {
-            let holds = |known: &Watched| known.listeners.iter().any(|inode| sockets.contains(inode));
+            let holds = |known: &Watched| known.listeners.iter().any(|inode| sockets.contains_key(inode));
             let upstreams: BTreeSet<Key> =
                 self.upstreams.iter().filter(|(_, known)| holds(known)).map(|(key, _)| key.clone()).collect();
             if upstreams.is_empty() {
                 continue;
             }
             if tables.serve(pid) && alive(pid) {
-                self.processes.insert(pid, Served { upstreams, last: now });
+                let (command, home) = (enrich::command(pid), enrich::home(pid));
+                self.processes.insert(pid, Served { upstreams, command, home, last: now });
             } else if alive(pid) {
                 self.lost += 1;
             } else {
@@ -145,6 +158,9 @@ impl Live {
         if let Some(holders) = done {
             self.origins.search = None;
             self.origins.searched = now;
+            for (pid, sockets) in &holders {
+                sockets.iter().for_each(|(inode, descriptor)| self.enricher.learn(*inode, *pid, *descriptor));
+            }
             self.origins.found(holders, now, &mut self.tables);
         }
     }

@@ -14,6 +14,7 @@ use upstream_trace_common::stats;
 use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Host, Nanos};
 
+use super::config::Configs;
 use super::nginx::Nginx;
 use super::scan::Scan;
 use super::stop::{Stop, undisturbed};
@@ -68,6 +69,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 
 /// Loads, takes over what is open, attaches, and says so.
 fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
+    let configs = Configs::begin(&nginx);
     let layout = Layout::read()?;
     let mut kernel = Kernel::load(&layout, cli.max_connections)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
@@ -97,6 +99,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         enricher: Enricher::new(),
         rulesets: Rulesets::new(),
         nginx,
+        configs,
         logs,
         takeover,
         origins: super::origins::Origins::default(),
@@ -110,6 +113,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     let host = host(&live);
     live.sink.start(&host);
     live.feed(&Event::Host(host));
+    live.wait_for_config();
     for attempt in live.takeover.stuck(&open, opened, slow, &mut live.tables) {
         live.event(&Event::Trouble(attempt));
     }
@@ -196,6 +200,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
         for event in live.nginx.tick(now, &mut live.tables) {
             live.feed(&event);
         }
+        live.look_for_config();
         let workers = live.nginx.worker_pids();
         for attempt in live.takeover.tick(&workers, now, live.slow, &mut live.tables) {
             live.event(&Event::Trouble(attempt));
@@ -205,6 +210,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
     live.poll_rules(now);
+    live.poll_config();
     live.feed(&Event::Tick { at: known });
     live.sink.tick(now);
 }

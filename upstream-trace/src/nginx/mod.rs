@@ -2,6 +2,7 @@
 
 mod adopt;
 mod classify;
+mod config;
 mod find;
 #[doc(hidden)]
 pub mod fuzz;
@@ -12,8 +13,9 @@ mod version;
 
 pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};
+pub use config::read as read_config;
 pub use find::{FindError, Found, Master, find};
-pub use process::{Role, role_of};
+pub use process::{Role, parent_of, role_of};
 pub use reach::{Unreachable, reach};
 pub(crate) use sockets::socket_inode;
 pub use sockets::{OpenSocket, SocketKind, SocketRole, listening_ports, open_sockets, open_sockets_of};

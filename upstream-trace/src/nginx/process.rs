@@ -177,6 +177,12 @@ pub fn role_of(pid: u32) -> Option<Role> {
     Seen::read(pid)?.role()
 }
 
+/// The process that started process `pid`.
+#[must_use]
+pub fn parent_of(pid: u32) -> Option<u32> {
+    Some(Seen::read(pid)?.parent)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;

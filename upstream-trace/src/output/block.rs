@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use upstream_trace_core::event::Upstream;
 use upstream_trace_core::verdict::{Confidence, Evidence, Phase, Verdict};
 
+use super::about;
 use super::clock::Clock;
 use super::escape::escape;
 use super::number;
@@ -39,6 +40,7 @@ impl Page {
                 let new = |e: &&Evidence| e.at_ms > after_ms && e.what != "log";
                 self.evidence(&mut text, &verdict.evidence.iter().filter(new).collect::<Vec<_>>());
                 self.mark(&mut text, "log:", DIM, &log(verdict));
+                self.about(&mut text, verdict);
                 self.mark(
                     &mut text,
                     "note:",
@@ -53,7 +55,8 @@ impl Page {
                     &verdict.evidence.iter().filter(|e| e.what != "log").collect::<Vec<_>>(),
                 );
                 self.mark(&mut text, "log:", DIM, &log(verdict));
-                self.mark(&mut text, "because:", YELLOW, &verdict.because.join(", "));
+                self.mark(&mut text, "because:", YELLOW, &because(verdict, clock));
+                self.about(&mut text, verdict);
                 self.mark(&mut text, "note:", DIM, &circumstances(verdict));
                 self.mark(&mut text, "also fits:", YELLOW, &verdict.alternatives.join(", "));
                 self.mark(&mut text, "help:", CYAN, &tie_commands(&escape(&verdict.fix)));
@@ -61,6 +64,15 @@ impl Page {
         }
         text.push('\n');
         text
+    }
+
+    /// Names, other attempts for the same request, the connection.
+    fn about(self, text: &mut String, verdict: &Verdict) {
+        let details = &verdict.details;
+        self.mark(text, "nginx:", DIM, &about::config(details));
+        self.mark(text, "try:", DIM, &details.tries.as_ref().map(about::tries).unwrap_or_default());
+        let connection = details.connection.as_ref().map(about::connection).unwrap_or_default();
+        self.mark(text, "connection:", DIM, &connection);
     }
 
     fn head(self, text: &mut String, clock: Clock, verdict: &Verdict, kind: Kind) {
@@ -72,7 +84,8 @@ impl Page {
         let time = clock.time(verdict.at);
         let mut head = format!("{}  ", self.paint(style, severity));
         let _ = write!(head, "{}  ", self.paint(BOLD, verdict.cause));
-        let _ = write!(head, "{}  {}", upstream(verdict.upstream.as_ref()), confidence(verdict.confidence));
+        let target = about::named(about::group(&verdict.details), verdict.upstream.as_ref());
+        let _ = write!(head, "{target}  {}", confidence(verdict.confidence));
         if kind == Kind::Pending {
             let open = number::duration(verdict.at.saturating_sub(verdict.since));
             let _ = write!(head, "  {}", tie(&format!("since {open}")));
@@ -130,6 +143,14 @@ fn log(verdict: &Verdict) -> String {
         let _ = write!(text, " from{TIE}{}", escape(client));
     }
     text
+}
+
+/// What ejected the peers, as far as it was seen.
+fn because(verdict: &Verdict, clock: Clock) -> String {
+    if verdict.details.ejected.is_empty() {
+        return verdict.because.join(", ");
+    }
+    about::ejected(&verdict.details.ejected, clock)
 }
 
 pub(crate) fn circumstances(verdict: &Verdict) -> String {

@@ -2,10 +2,11 @@
 
 use upstream_trace_core::verdict::{CauseCount, Percentiles, Summary, UpstreamSummary};
 
+use super::about::named;
 use super::block::upstream;
 use super::clock::Clock;
 use super::number::{self, count, plural};
-use super::page::{BOLD, Page};
+use super::page::{BOLD, Page, TIE};
 use super::table::{left, right};
 use super::{Cost, Extra, reason};
 
@@ -57,7 +58,7 @@ impl Page {
                 cause.reason.and_then(reason).unwrap_or("-").to_owned(),
                 clock.short(cause.first, summary.duration),
                 clock.short(cause.last, summary.duration),
-                upstream(cause.upstream.as_ref()),
+                named(cause.group.as_deref(), cause.upstream.as_ref()).replace(TIE, " "),
             ]
         };
         let columns = [
@@ -170,7 +171,7 @@ mod tests {
 5,678 requests to more than 1 upstream).
 
 count  cause         reason        first UTC  last UTC  upstream
-   37  port-refused  service-down  09:12:01   09:12:59  10.0.0.2:80
+   37  port-refused  service-down  09:12:01   09:12:59  backend: 10.0.0.2:80
     1  unknown       -             09:12:02   09:12:02  (unknown)
 
                                     connect, ms  first byte, ms

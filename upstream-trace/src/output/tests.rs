@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Map, Value, json};
 use upstream_trace_core::event::{Hook, Nanos, Transport, Upstream};
 use upstream_trace_core::verdict::{
-    CauseCount, Confidence, Evidence, LogLines, Percentiles, Phase, Summary, UpstreamSummary, Verdict,
+    CauseCount, Confidence, Details, Evidence, LogLines, Percentiles, Phase, Summary, UpstreamSummary,
+    Verdict,
 };
 
 use super::*;
@@ -85,6 +86,7 @@ pub(super) fn verdict() -> Verdict {
         log: None,
         name: None,
         because: vec![],
+        details: Details::default(),
     }
 }
 
@@ -93,14 +95,17 @@ pub(super) fn summary() -> Summary {
         cause: "port-refused",
         reason: Some(2),
         upstream: Some(Upstream::Tcp(([10, 0, 0, 2], 80).into())),
+        group: Some("backend".into()),
         count: 37,
         first: BEGIN + SECOND,
         last: BEGIN + 59 * SECOND,
     };
     let (first, last) = (BEGIN + 2 * SECOND, BEGIN + 2 * SECOND);
-    let unknown = CauseCount { cause: "unknown", reason: None, upstream: None, count: 1, first, last };
+    let unknown =
+        CauseCount { cause: "unknown", reason: None, upstream: None, group: None, count: 1, first, last };
     let known = UpstreamSummary {
         upstream: refused.upstream.clone(),
+        group: refused.group.clone(),
         attempts: 1197,
         established: 1160,
         failures: 37,
@@ -110,6 +115,7 @@ pub(super) fn summary() -> Summary {
     };
     let others = UpstreamSummary {
         upstream: None,
+        group: None,
         attempts: 37,
         established: 37,
         failures: 1,

@@ -9,6 +9,8 @@ mod healthy;
 mod lifecycle;
 mod load;
 mod log;
+mod names;
+mod origins;
 mod path;
 mod pending;
 mod proxy;
@@ -38,6 +40,8 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         load::ALL,
         lifecycle::ALL,
         log::ALL,
+        names::ALL,
+        origins::ALL,
         cli::ALL,
         rights::ALL,
     ];

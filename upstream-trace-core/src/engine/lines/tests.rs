@@ -195,7 +195,7 @@ fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
     assert_eq!(told(&out), [(1, "slow-response", Some(5))]);
     // What nginx went on from was no client that left; nor is silence while connecting.
     engine.on(&end(unanswered_request(), 2, AT + 10 * SECOND));
-    engine.on(&Event::RetryStarted { at: AT + 10 * SECOND, failed: 2, retry: 3 });
+    engine.on(&Event::RetryStarted { at: AT + 10 * SECOND, failed: 2, retry: 3, upstream: None });
     engine.on(&end(unanswered_syn(), 4, AT + 10 * SECOND));
     let mut out = told(&engine.on(&tick(AT + 12 * SECOND)));
     out.sort_unstable();

@@ -1,0 +1,145 @@
+//! What nginx's configuration says of its upstreams: their names, and how long nginx waits for them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Nanos, Upstream};
+
+/// The configuration of one nginx, as far as upstreams go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// When it was read.
+    pub at: Nanos,
+    /// Workers that run with it; they keep it until they end.
+    pub workers: Vec<u32>,
+    /// Workers that began before it was changed: what they run with is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub older: Vec<u32>,
+    /// The main file, as nginx names it.
+    pub file: String,
+    /// Something of it could not be read: what and why. What is known is not all then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
+    /// A file of it was changed after these workers began: they may run with another.
+    pub edited: bool,
+    /// There may be upstreams whose address stands nowhere in it: variables, names resolved on the way, scripts.
+    pub dynamic: bool,
+    /// Blocks `upstream{}`.
+    pub groups: Vec<Group>,
+    /// Places that send requests to an upstream: `proxy_pass` and the like.
+    pub passes: Vec<Pass>,
+}
+
+/// A block `upstream{}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// It is one of `stream{}`.
+    pub stream: bool,
+    /// Its servers.
+    pub servers: Vec<Server>,
+    /// Idle connections that each worker keeps, if it keeps any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<u32>,
+    /// How long it keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keepalive_timeout: Option<Setting>,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Target {
+    /// As it is written: `app1:8080`.
+    pub text: String,
+    /// Addresses, if it is one, or a name that is the same everywhere.
+    pub addresses: Vec<Upstream>,
+    /// For a name whose addresses are not known: the port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// A `server` of a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// Where it is.
+    pub target: Target,
+    /// What is written after the address: `weight=2 backup`.
+    pub parameters: String,
+    /// Failures that eject it; 0 never.
+    pub max_fails: u32,
+    /// Within how long they have to come, and for how long it is ejected, milliseconds.
+    pub fail_timeout_ms: u64,
+    /// It is marked `down`.
+    pub down: bool,
+}
+
+/// A place that sends requests to an upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pass {
+    /// `proxy_pass`, `fastcgi_pass` ...
+    pub directive: String,
+    /// The group that it names, if it names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Where to, if it names no group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Target>,
+    /// It is one of `stream{}`.
+    pub stream: bool,
+    /// Name of the server block, as error.log has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Location, as it is written; `None` outside of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// File and line.
+    pub place: String,
+    /// Longest wait for a connection.
+    pub connect: Setting,
+    /// Longest wait between two writes.
+    pub send: Setting,
+    /// Longest wait between two reads.
+    pub read: Setting,
+}
+
+/// A time that is set, or that holds by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Setting {
+    /// The directive.
+    pub directive: String,
+    /// Its value, as it is written.
+    pub text: String,
+    /// Milliseconds.
+    pub ms: u64,
+    /// File and line; `None` if it is nginx's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+}
+
+impl Target {
+    /// Whether this is, or may be, where an attempt went: `None` if it may, by its port.
+    #[must_use]
+    pub fn is(&self, upstream: &Upstream) -> Option<bool> {
+        if self.addresses.contains(upstream) {
+            return Some(true);
+        }
+        match (upstream, self.port) {
+            (Upstream::Tcp(address), Some(port)) if address.port() == port => None,
+            _ => Some(false),
+        }
+    }
+}
+
+impl Config {
+    /// The group with this name.
+    #[must_use]
+    pub fn group(&self, name: &str, stream: bool) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name && group.stream == stream)
+    }
+}

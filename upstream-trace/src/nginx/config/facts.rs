@@ -1,0 +1,246 @@
+//! What of a configuration concerns upstreams.
+
+use std::collections::BTreeMap;
+
+use upstream_trace_core::event::{Config, Group, Pass, Server, Setting};
+
+use super::address::{Names, target};
+use super::files::Placed;
+
+/// Groups, servers of each, and passes that are kept.
+const MOST: usize = 4_096;
+
+/// Ways to an upstream, with the beginning of their timeouts' names.
+const PASSES: [(&str, &str); 6] = [
+    ("proxy_pass", "proxy"),
+    ("fastcgi_pass", "fastcgi"),
+    ("uwsgi_pass", "uwsgi"),
+    ("scgi_pass", "scgi"),
+    ("grpc_pass", "grpc"),
+    ("memcached_pass", "memcached"),
+];
+
+/// What is inherited from block to block.
+#[derive(Clone, Debug, Default)]
+struct Around {
+    stream: bool,
+    server: Option<String>,
+    location: Option<String>,
+    set: BTreeMap<String, Setting>,
+}
+
+struct Facts<'a> {
+    config: Config,
+    names: &'a Names,
+}
+
+/// The facts of all files; `names` are those of `/etc/hosts`.
+pub(super) fn of(directives: &[Placed], names: &Names) -> Config {
+    let mut facts = Facts { config: Config::default(), names };
+    for (name, stream) in [("http", false), ("stream", true)] {
+        for block in of_name(directives, name) {
+            facts.groups(&block.block, stream);
+        }
+        for block in of_name(directives, name) {
+            facts.block(&block.block, &Around { stream, ..Around::default() });
+        }
+    }
+    facts.config
+}
+
+fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
+    directives.iter().filter(move |placed| placed.directive.name() == name)
+}
+
+impl Facts<'_> {
+    fn groups(&mut self, directives: &[Placed], stream: bool) {
+        for block in of_name(directives, "upstream") {
+            let Some(name) = block.directive.argument().filter(|_| self.config.groups.len() < MOST) else {
+                continue;
+            };
+            let servers = of_name(&block.block, "server").take(MOST);
+            let servers = servers.filter_map(|server| self.server(server, stream)).collect();
+            let first = |name| of_name(&block.block, name).find_map(|placed| placed.directive.argument());
+            self.config.dynamic |= block.block.iter().any(by_program);
+            self.config.groups.push(Group {
+                name: name.to_owned(),
+                stream,
+                servers,
+                keepalive: first("keepalive").and_then(|count| count.parse().ok()),
+                keepalive_timeout: Some(
+                    of_name(&block.block, "keepalive_timeout")
+                        .find_map(setting)
+                        .unwrap_or_else(|| default("keepalive_timeout", "60s")),
+                ),
+            });
+        }
+    }
+
+    fn server(&self, server: &Placed, stream: bool) -> Option<Server> {
+        let (address, parameters) = server.directive.arguments().split_first()?;
+        let value = |name: &str| {
+            parameters.iter().find_map(|parameter| parameter.strip_prefix(name)?.strip_prefix('='))
+        };
+        Some(Server {
+            target: target(address, (!stream).then_some(80), self.names),
+            parameters: parameters.join(" "),
+            max_fails: value("max_fails").and_then(|count| count.parse().ok()).unwrap_or(1),
+            fail_timeout_ms: value("fail_timeout").and_then(milliseconds).unwrap_or(10_000),
+            down: parameters.iter().any(|parameter| parameter == "down"),
+        })
+    }
+
+    /// A block of `http` or `stream` and what is in it. Settings hold for a whole block, wherever in it they stand.
+    fn block(&mut self, directives: &[Placed], around: &Around) {
+        let mut here = around.clone();
+        for placed in directives.iter().filter(|placed| is_timeout(placed.directive.name())) {
+            if let Some(setting) = setting(placed) {
+                here.set.insert(setting.directive.clone(), setting);
+            }
+        }
+        for placed in directives {
+            self.config.dynamic |= by_program(placed);
+            match placed.directive.name() {
+                "server" => {
+                    self.block(&placed.block, &Around { server: name(placed, here.stream), ..here.clone() })
+                }
+                "location" => {
+                    let location = placed.directive.arguments().join(" ");
+                    self.block(&placed.block, &Around { location: Some(location), ..here.clone() });
+                }
+                "if" | "limit_except" => self.block(&placed.block, &here),
+                directive => {
+                    if let Some((_, module)) = PASSES.iter().find(|(pass, _)| *pass == directive) {
+                        self.pass(placed, module, &here);
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, placed: &Placed, module: &str, around: &Around) {
+        let Some(to) = placed.directive.argument().filter(|_| self.config.passes.len() < MOST) else {
+            return;
+        };
+        if to.contains('$') {
+            self.config.dynamic = true;
+            return;
+        }
+        let (address, port) = authority(to, module, around.stream);
+        let group = self
+            .config
+            .groups
+            .iter()
+            .find(|group| group.stream == around.stream && group.name.eq_ignore_ascii_case(address));
+        let group = group.map(|group| group.name.clone());
+        let target = group.is_none().then(|| target(address, port, self.names));
+        let time = |what: &str, value: &str| {
+            let directive = format!("{module}_{what}");
+            around.set.get(&directive).cloned().unwrap_or_else(|| default(&directive, value))
+        };
+        let both = around.stream.then(|| time("timeout", "10m"));
+        self.config.passes.push(Pass {
+            directive: placed.directive.name().to_owned(),
+            group,
+            target,
+            stream: around.stream,
+            server: around.server.clone(),
+            location: around.location.clone(),
+            place: placed.place(),
+            connect: time("connect_timeout", "60s"),
+            send: both.clone().unwrap_or_else(|| time("send_timeout", "60s")),
+            read: both.unwrap_or_else(|| time("read_timeout", "60s")),
+        });
+    }
+}
+
+/// Where a pass goes, and the port if it names none.
+fn authority<'a>(to: &'a str, module: &str, stream: bool) -> (&'a str, Option<u16>) {
+    if stream {
+        return (to, None);
+    }
+    let (scheme, rest) = to.split_once("://").unwrap_or(("", to));
+    let port = match scheme {
+        "https" | "grpcs" => Some(443),
+        _ if matches!(module, "proxy" | "grpc") => Some(80),
+        _ => None,
+    };
+    if rest.starts_with("unix:") {
+        return (rest, port);
+    }
+    (rest.split(['/', '?', '#']).next().unwrap_or_default(), port)
+}
+
+/// The name of a server block in error.log: its first name, or for `stream` the address that it listens on.
+fn name(server: &Placed, stream: bool) -> Option<String> {
+    let first = |directive| of_name(&server.block, directive).find_map(|placed| placed.directive.argument());
+    if stream {
+        let address = first("listen")?;
+        let port = address.bytes().all(|byte| byte.is_ascii_digit());
+        return Some(if port { format!("0.0.0.0:{address}") } else { address.to_owned() });
+    }
+    let name = first("server_name")?;
+    let name = if name.starts_with('~') { name.to_owned() } else { name.to_lowercase() };
+    Some(name.strip_prefix('.').map_or(name.clone(), str::to_owned))
+}
+
+/// A program may send requests anywhere.
+fn by_program(placed: &Placed) -> bool {
+    let name = placed.directive.name();
+    name.contains("_by_lua") || name.starts_with("js_") || name.starts_with("perl")
+}
+
+fn is_timeout(name: &str) -> bool {
+    PASSES.iter().any(|(_, module)| {
+        let rest = name.strip_prefix(module).and_then(|rest| rest.strip_prefix('_'));
+        matches!(rest, Some("connect_timeout" | "send_timeout" | "read_timeout" | "timeout"))
+    })
+}
+
+fn setting(placed: &Placed) -> Option<Setting> {
+    let text = placed.directive.argument()?;
+    Some(Setting {
+        directive: placed.directive.name().to_owned(),
+        text: text.to_owned(),
+        ms: milliseconds(text)?,
+        place: Some(placed.place()),
+    })
+}
+
+fn default(directive: &str, text: &str) -> Setting {
+    let ms = milliseconds(text).unwrap_or(0);
+    Setting { directive: directive.to_owned(), text: text.to_owned(), ms, place: None }
+}
+
+/// A time as nginx writes it: `1m30s`, `500ms`; a plain number is of seconds.
+fn milliseconds(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut sum = 0u64;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = rest[digits..].trim_start_matches(' ');
+        let units = [
+            ("ms", 1),
+            ("s", 1_000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+            ("w", 604_800_000),
+            ("M", 2_592_000_000),
+            ("y", 31_536_000_000),
+        ];
+        let unit = units.iter().find_map(|(unit, ms)| Some((rest.strip_prefix(unit)?, *ms)));
+        let (after, ms) = match unit {
+            Some(found) => found,
+            None if rest.is_empty() => ("", 1_000),
+            None => return None,
+        };
+        rest = after.trim_start_matches(' ');
+        sum = sum.checked_add(number.checked_mul(ms)?)?;
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! The files of a configuration, as a process of nginx sees them: below its root, from where it was started.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use glob::{MatchOptions, Pattern};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+
+use super::syntax::{self, Directive};
+
+/// Bytes of all files together.
+const MOST_BYTES: u64 = 16 << 20;
+/// Files.
+const MOST_FILES: usize = 2_000;
+/// Files that include files.
+const DEEPEST: usize = 16;
+/// Names in one directory.
+const MOST_NAMES: usize = 10_000;
+
+/// Where the files are looked for.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: File,
+    bytes: u64,
+    files: usize,
+    /// Youngest of the files that were read.
+    pub(super) changed: Option<SystemTime>,
+    /// The first thing that could not be read.
+    pub(super) unread: Option<String>,
+}
+
+/// A directive and the file it stands in.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) directive: Directive,
+    pub(super) file: Rc<str>,
+    /// The directives of its block; of the directive itself the block was taken away.
+    pub(super) block: Vec<Placed>,
+}
+
+impl Placed {
+    /// File and line.
+    pub(super) fn place(&self) -> String {
+        format!("{}:{}", self.file, self.directive.line)
+    }
+}
+
+impl Files {
+    /// Those that process `pid` sees.
+    pub(super) fn of(pid: u32) -> io::Result<Self> {
+        let how = libc::O_PATH | libc::O_DIRECTORY;
+        let root = File::options().read(true).custom_flags(how).open(format!("/proc/{pid}/root"))?;
+        Ok(Self { root, bytes: 0, files: 0, changed: None, unread: None })
+    }
+
+    /// What a file and those that it includes say. Includes are relative to the folder of the main file.
+    pub(super) fn read(&mut self, main: &Path) -> Vec<Placed> {
+        let folder = main.parent().unwrap_or(Path::new("/")).to_owned();
+        self.file(main, &folder, 0)
+    }
+
+    fn file(&mut self, path: &Path, folder: &Path, depth: usize) -> Vec<Placed> {
+        let name = path.to_string_lossy();
+        let text = match self.text(path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.cannot(format!("{name}: {error}"));
+                return Vec::new();
+            }
+        };
+        let (directives, wrong) = syntax::parse(&text);
+        if let Some(line) = wrong {
+            self.cannot(format!("{name}:{line} makes no sense"));
+        }
+        self.expand(directives, &Rc::from(&*name), folder, depth)
+    }
+
+    /// Puts the directives of included files in the place of `include`.
+    fn expand(
+        &mut self,
+        directives: Vec<Directive>,
+        file: &Rc<str>,
+        folder: &Path,
+        depth: usize,
+    ) -> Vec<Placed> {
+        let mut placed = Vec::new();
+        for mut directive in directives {
+            if let ("include", Some(pattern), None) =
+                (directive.name(), directive.argument(), &directive.block)
+            {
+                let pattern = folder.join(pattern);
+                if depth >= DEEPEST {
+                    self.cannot(format!("{}: too many files include each other", pattern.display()));
+                    continue;
+                }
+                for path in self.matching(&pattern) {
+                    placed.extend(self.file(&path, folder, depth + 1));
+                }
+            } else {
+                let block = directive.block.take().unwrap_or_default();
+                let block = self.expand(block, file, folder, depth);
+                placed.push(Placed { directive, file: file.clone(), block });
+            }
+        }
+        placed
+    }
+
+    pub(super) fn text(&mut self, path: &Path) -> io::Result<String> {
+        let file = self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("is not a file"));
+        }
+        self.files += 1;
+        if self.files > MOST_FILES {
+            return Err(io::Error::other("there are too many files"));
+        }
+        let left = MOST_BYTES.saturating_sub(self.bytes);
+        let mut bytes = Vec::new();
+        file.take(left + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > left {
+            return Err(io::Error::other("the configuration is too large"));
+        }
+        self.bytes += bytes.len() as u64;
+        self.changed = self.changed.max(metadata.modified().ok());
+        Ok(String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// Links, absolute ones too, stay below the root, as they do for nginx.
+    fn open(&self, path: &Path, flags: OFlag) -> io::Result<File> {
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        openat2(&self.root, path, how).map(File::from).map_err(Errno::into)
+    }
+
+    /// The files that fit, in the order of their names, as glob(3) gives them. A name without a pattern need not exist
+    /// for that; of a pattern, that nothing fits is no fault.
+    fn matching(&mut self, pattern: &Path) -> Vec<PathBuf> {
+        let mut found = vec![PathBuf::from("/")];
+        for component in pattern.components() {
+            let Component::Normal(name) = component else {
+                if component == Component::ParentDir {
+                    found.iter_mut().for_each(|path| path.push(".."));
+                }
+                continue;
+            };
+            let name = name.to_string_lossy();
+            if !name.contains(['*', '?', '[']) {
+                found.iter_mut().for_each(|path| path.push(&*name));
+                continue;
+            }
+            let Ok(pattern) = Pattern::new(&name) else {
+                self.cannot(format!("include {name}: no such pattern"));
+                return Vec::new();
+            };
+            found = found.iter().flat_map(|folder| self.names(folder, &pattern)).take(MOST_NAMES).collect();
+        }
+        found
+    }
+
+    fn names(&self, folder: &Path, pattern: &Pattern) -> Vec<PathBuf> {
+        let Ok(directory) = self.open(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY) else {
+            return Vec::new();
+        };
+        let Ok(entries) = std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd())) else {
+            return Vec::new();
+        };
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+        let names = entries.flatten().take(MOST_NAMES).map(|entry| entry.file_name());
+        let mut names: Vec<_> =
+            names.filter(|name| pattern.matches_with(&name.to_string_lossy(), options)).collect();
+        names.sort();
+        names.into_iter().map(|name| folder.join(name)).collect()
+    }
+
+    fn cannot(&mut self, what: String) {
+        self.unread.get_or_insert(what);
+    }
+}
