@@ -93,9 +93,11 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
     }
 }
 
-/// Dropped where the sender is told of it, so that a retransmission that left was let through.
+/// Dropped where the sender is told of it, so that a retransmission that left was let through. Behind a bridge it is
+/// not.
 fn leaving(packet: &PacketDrop) -> bool {
-    let hook = packet.netfilter.as_ref().and_then(|netfilter| netfilter.hook.as_deref());
+    let Some(netfilter) = &packet.netfilter else { return false };
+    let hook = netfilter.hook.as_deref().filter(|_| netfilter.family.as_deref() != Some("bridge"));
     matches!(hook, Some("output" | "postrouting" | "egress"))
 }
 
@@ -157,6 +159,15 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
         expect(&case, "firewall-drop-local", Confidence::Likely);
+    }
+
+    #[test]
+    fn a_bridge_tells_nobody_that_it_dropped() {
+        let (attempt, mut packet) = (unanswered_syn(), netfilter_drop("output", "nft"));
+        packet.netfilter.as_mut().expect("netfilter").family = Some("bridge".to_owned());
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Proven);
     }
 
     #[test]

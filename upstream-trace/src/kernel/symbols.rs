@@ -36,6 +36,11 @@ const KNOWN: &[(&str, Says)] = &[
     ("ipv6_rcv", Says::Hook("prerouting")),
     ("ip_forward", Says::Hook("forward")),
     ("ip6_forward", Says::Hook("forward")),
+    ("br_forward_finish", Says::Hook("postrouting")),
+    ("__br_forward", Says::Bridged),
+    ("br_dev_xmit", Says::Hook("output")),
+    ("br_pass_frame_up", Says::Hook("input")),
+    ("br_handle_frame", Says::Hook("prerouting")),
     ("__dev_queue_xmit", Says::Hook("egress")),
     ("__netif_receive_skb_core", Says::Hook("ingress")),
 ];
@@ -49,6 +54,8 @@ enum Says {
     Family(&'static str),
     /// Netfilter hook; the innermost one counts.
     Hook(&'static str),
+    /// A bridge passed the packet on: what this host sent, if its bridge device was handed it, else what came in.
+    Bridged,
     /// Only that the drop was netfilter's.
     Nothing,
 }
@@ -129,7 +136,7 @@ impl Symbols {
     /// Reads a stack, innermost first, as a netfilter drop; `None` if netfilter is not on it.
     #[must_use]
     pub fn netfilter(&self, stack: &[u64]) -> Option<Netfilter> {
-        let mut seen = false;
+        let (mut seen, mut bridged) = (false, false);
         let mut found = Netfilter { hook: None, by: "other".to_owned(), family: None };
         for (_, says) in stack.iter().take_while(|frame| **frame != 0).filter_map(|frame| self.find(*frame)) {
             match says {
@@ -141,7 +148,10 @@ impl Symbols {
                 }
                 Says::Family(family) => found.family = Some(family.to_owned()),
                 Says::Nothing => seen = true,
+                Says::Bridged if seen => bridged = true,
+                Says::Bridged => break,
                 Says::Hook(hook) => {
+                    let hook = if bridged && hook != "output" { "forward" } else { hook };
                     if seen {
                         found.hook = Some(hook.to_owned());
                     }
@@ -167,6 +177,20 @@ mod tests {
         assert_eq!(found.by, "nft");
         assert_eq!(found.family.as_deref(), Some("inet"));
         assert_eq!(found.hook.as_deref(), Some("output"));
+    }
+
+    #[test]
+    fn a_bridge_sends_or_passes_on() {
+        let symbols = "1000 T nft_do_chain\n2000 t nft_do_chain_bridge\n3000 T nf_hook_slow\n4000 T __br_forward\n\
+                       5000 T br_dev_xmit\n6000 T br_handle_frame\n7000 T br_forward_finish\n8000 T end\n";
+        let symbols = Symbols::parse(symbols.as_bytes());
+        let hook = |stack: &[u64]| symbols.netfilter(stack).and_then(|found| found.hook);
+        let dropped = [0x1010, 0x2010, 0x3010];
+        let at = |rest: &[u64]| hook(&[&dropped[..], rest].concat());
+        assert_eq!(at(&[0x4010, 0x5010]).as_deref(), Some("output"));
+        assert_eq!(at(&[0x4010, 0x6010]).as_deref(), Some("forward"));
+        assert_eq!(at(&[0x6010]).as_deref(), Some("prerouting"));
+        assert_eq!(at(&[0x7010, 0x4010, 0x5010]).as_deref(), Some("postrouting"));
     }
 
     #[test]

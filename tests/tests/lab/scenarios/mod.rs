@@ -5,6 +5,7 @@ mod cli;
 mod dns;
 mod firewall_local;
 mod firewall_remote;
+mod firewall_rules;
 mod healthy;
 mod lifecycle;
 mod load;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         queue::ALL,
         firewall_local::ALL,
         firewall_remote::ALL,
+        firewall_rules::ALL,
         path::ALL,
         timeouts::ALL,
         application::ALL,
