@@ -85,8 +85,23 @@ impl Page {
             let _ = writeln!(text, "\n{}", self.paint(CYAN, title));
             self.wrap(&mut text, "  ", 2, &tie_commands(what));
         }
+        let near = neighbours(cause);
+        if !near.is_empty() {
+            let _ = writeln!(text, "\n{}", self.paint(CYAN, "See also"));
+            let width = near.iter().map(|near| near.id.len()).max().unwrap_or(0);
+            near.iter().for_each(|near| self.line(&mut text, near, width));
+        }
         text
     }
+}
+
+/// The causes that it is told apart from.
+fn neighbours(cause: &Cause) -> Vec<&'static Cause> {
+    let named = cause.told_apart.split('`').skip(1).step_by(2);
+    let mut near: Vec<_> = named.filter_map(cause::find).filter(|near| near.id != cause.id).collect();
+    near.sort_by_key(|near| near.id);
+    near.dedup_by_key(|near| near.id);
+    near
 }
 
 /// Says that there is no such cause, and which ones it might be.
@@ -100,8 +115,27 @@ fn unknown(id: &str) -> String {
     format!("there is no cause {id:?}: {hint}`upstream-trace explain` lists them all")
 }
 
-/// Ids that are written almost like this, or contain it; the nearest first.
+/// Ids that are written almost like this, or contain it, the nearest first; else those of causes whose description has
+/// these words, such as nginx's own.
 fn nearest(text: &str) -> Vec<&'static str> {
+    let near = by_id(text);
+    if near.is_empty() { by_words(text) } else { near }
+}
+
+fn by_words(text: &str) -> Vec<&'static str> {
+    let wanted: Vec<_> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2).collect();
+    let has = |text: &str| {
+        let text = text.to_lowercase();
+        !wanted.is_empty() && wanted.iter().all(|word| text.contains(&word.to_lowercase()))
+    };
+    let parts = |cause: &&Cause| [cause.title, cause.means, cause.fix].iter().position(|part| has(part));
+    let mut found: Vec<_> = CAUSES.iter().filter_map(|cause| Some((parts(&cause)?, cause.id))).collect();
+    found.sort_by_key(|(part, _)| *part);
+    found.truncate(NAMED);
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
+fn by_id(text: &str) -> Vec<&'static str> {
     let wanted = text.to_lowercase().replace(['_', ' '], "-");
     let score = |id: &str| {
         let part = wanted.len() > 2 && id.contains(&wanted);
@@ -143,6 +177,7 @@ mod tests {
             for part in [cause.id, cause.title, cause.means, cause.told_apart, cause.fix] {
                 assert!(words(&text).contains(&words(part)), "{}: {part}", cause.id);
             }
+            assert!(cause.id == "unknown" || !neighbours(cause).is_empty(), "{}: no neighbours", cause.id);
             for line in text.lines() {
                 assert!(line.chars().count() <= 80, "{}: {line}", cause.id);
             }
@@ -169,7 +204,12 @@ mod tests {
             assert!(unknown(slip).contains(id));
         }
         assert!(nearest("firewall").len() == NAMED);
-        assert!(nearest("zzz").is_empty() && nearest("").is_empty());
+        for (words, id) in
+            [("OOM", "backend-crashed"), ("somaxconn", "accept-queue-full"), ("TIME-WAIT", "ports-exhausted")]
+        {
+            assert!(nearest(words).contains(&id), "{words}: {:?}", nearest(words));
+        }
+        assert!(nearest("zzz").is_empty() && nearest("").is_empty() && nearest("a b").is_empty());
         assert!(unknown("zzz").contains("`upstream-trace explain`"));
     }
 }

@@ -11,7 +11,8 @@ pub(super) const CAUSE: Cause = Cause {
     means: "The origin answered, and the header of its answer is longer than nginx's buffer for it: one page unless \
             told otherwise. Most often it sets many or long cookies. nginx throws the answer away.",
     told_apart: "nginx says so itself; to the kernel the exchange looks healthy, but for the unread bytes that nginx \
-                 leaves when it closes.",
+                 leaves when it closes. A header that is wrong rather than long is `invalid-response`; one that \
+                 breaks off is `premature-close`.",
     fix: "Make the header shorter (cookies, tokens), or set `proxy_buffer_size 16k; proxy_buffers 8 16k; \
           proxy_busy_buffers_size 32k;` for that location (fastcgi_, uwsgi_, grpc_ have their own).",
     rests_on: &[Sight::Answers],

@@ -11,8 +11,9 @@ pub(super) const CAUSE: Cause = Cause {
     means: "nginx had none left to try: each peer of the group had failed `max_fails` times within `fail_timeout`, \
             is marked `down`, or has `max_conns` connections. The cause is what failed before; nginx answers 502 \
             without trying.",
-    told_apart: "nginx says so itself, and no connection was tried. What ejected the peers stands in `because`, as \
-                 far as it was seen.",
+    told_apart: "nginx says so itself, and no connection was tried. What ejected the peers, and when, stands beside it \
+                 as far as it was seen: `port-refused`, `slow-response` or whatever they failed for. If nothing was \
+                 seen, the peers are marked down, full (max_conns), or failed before the trace began.",
     fix: "Mend the causes that ejected the peers. So that one failure does not eject a peer for 10 s: `max_fails`, \
           `fail_timeout`, more peers, a `backup`. A name that resolves to 127.0.0.1 and ::1 counts as two peers.",
     rests_on: &[],
