@@ -89,7 +89,9 @@ impl Page {
         if !near.is_empty() {
             let _ = writeln!(text, "\n{}", self.paint(CYAN, "See also"));
             let width = near.iter().map(|near| near.id.len()).max().unwrap_or(0);
-            near.iter().for_each(|near| self.line(&mut text, near, width));
+            for near in near {
+                self.line(&mut text, near, width);
+            }
         }
         text
     }

@@ -84,7 +84,9 @@ mod tests {
         (attempt.begun, attempt.seen) = (BEGUN + 90_000 * MS, BEGUN + 90_001 * MS);
         let gone = |exits: &[OriginExit]| {
             let mut origins = Origins::default();
-            exits.iter().for_each(|exit| origins.exited(exit));
+            for exit in exits {
+                origins.exited(exit);
+            }
             let mut case = Case::of_attempt(&attempt);
             origins.fill(&mut case);
             case.gone.map(|exit| exit.pid)

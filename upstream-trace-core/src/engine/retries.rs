@@ -78,7 +78,7 @@ impl Retries {
 
     /// The attempts that led to this one, first to last.
     pub(super) fn before(&self, id: AttemptId) -> Vec<AttemptId> {
-        let mut chain = self.along(id, &self.previous);
+        let mut chain = along(id, &self.previous);
         chain.reverse();
         chain
     }
@@ -87,20 +87,10 @@ impl Retries {
     pub(super) fn chain(&self, id: AttemptId) -> Option<Tries> {
         let before = self.before(id);
         let this = before.len();
-        let all = before.into_iter().chain([id]).chain(self.along(id, &self.next));
+        let all = before.into_iter().chain([id]).chain(along(id, &self.next));
         let chain: Vec<_> =
             all.map(|id| self.known.get(&id).cloned().unwrap_or_else(|| nothing_known(id))).collect();
         (chain.len() > 1).then_some(Tries { chain, this })
-    }
-
-    fn along(&self, id: AttemptId, links: &HashMap<AttemptId, AttemptId>) -> Vec<AttemptId> {
-        let mut chain = Vec::new();
-        let mut at = id;
-        while let Some(other) = links.get(&at).filter(|_| chain.len() < LONGEST) {
-            chain.push(*other);
-            at = *other;
-        }
-        chain
     }
 
     fn linked(&self, id: AttemptId) -> bool {
@@ -110,6 +100,16 @@ impl Retries {
     fn known(&mut self, id: AttemptId) -> &mut Try {
         self.known.entry(id).or_insert_with(|| nothing_known(id))
     }
+}
+
+fn along(id: AttemptId, links: &HashMap<AttemptId, AttemptId>) -> Vec<AttemptId> {
+    let mut chain = Vec::new();
+    let mut at = id;
+    while let Some(other) = links.get(&at).filter(|_| chain.len() < LONGEST) {
+        chain.push(*other);
+        at = *other;
+    }
+    chain
 }
 
 fn nothing_known(attempt: AttemptId) -> Try {

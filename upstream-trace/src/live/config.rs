@@ -49,7 +49,7 @@ impl Configs {
         for (master, workers) in by_master {
             let send = self.send.clone();
             self.awaited += 1;
-            thread::spawn(move || send.send(nginx::read_config(master, &workers, now())));
+            thread::spawn(move || drop(send.send(nginx::read_config(master, &workers, now()))));
         }
     }
 

@@ -159,7 +159,9 @@ impl Live {
             self.origins.search = None;
             self.origins.searched = now;
             for (pid, sockets) in &holders {
-                sockets.iter().for_each(|(inode, descriptor)| self.enricher.learn(*inode, *pid, *descriptor));
+                for (inode, descriptor) in sockets {
+                    self.enricher.learn(*inode, *pid, *descriptor);
+                }
             }
             self.origins.found(holders, now, &mut self.tables);
         }

@@ -119,8 +119,8 @@ mod tests {
         text.replace(TIE, " ")
     }
 
-    fn address(text: &str) -> Option<Upstream> {
-        Some(Upstream::Tcp(text.parse().expect("an address")))
+    fn address(text: &str) -> Upstream {
+        Upstream::Tcp(text.parse().expect("an address"))
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
         };
         let mut details = Details { names: vec![name("backend")], ..Details::default() };
         assert_eq!(plain(&config(&details)), "upstream backend, server app1:8080 backup");
-        assert_eq!(plain(&named(group(&details), address("10.0.0.2:80").as_ref())), "backend: 10.0.0.2:80");
+        assert_eq!(plain(&named(group(&details), Some(&address("10.0.0.2:80")))), "backend: 10.0.0.2:80");
         details.directives.push(set("3s", false, "/etc/nginx/nginx.conf:12"));
         assert_eq!(
             plain(&config(&details)),
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn chains() {
-        let one = |end| Try { attempt: 1, upstream: address("10.0.0.2:80"), end };
+        let one = |end| Try { attempt: 1, upstream: Some(address("10.0.0.2:80")), end };
         let chain = vec![one(TryEnd::Failed("port-refused")), one(TryEnd::Unknown), one(TryEnd::Answered)];
         assert_eq!(
             plain(&tries(&Tries { chain, this: 1 })),
@@ -186,8 +186,12 @@ mod tests {
 
     #[test]
     fn what_ejected() {
-        let one =
-            |count| Ejection { upstream: address("10.0.0.2:80"), cause: "port-refused", count, last: 0 };
+        let one = |count| Ejection {
+            upstream: Some(address("10.0.0.2:80")),
+            cause: "port-refused",
+            count,
+            last: 0,
+        };
         assert_eq!(
             plain(&ejected(&[one(1), one(2)], Clock::default())),
             "10.0.0.2:80 port-refused at 00:00:00.000Z, 10.0.0.2:80 port-refused 2 times, last at 00:00:00.000Z"

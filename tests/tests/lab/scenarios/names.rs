@@ -22,8 +22,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(502);
         let seen = trace.finish()?;
         let failure = seen.failure("port-refused").upstream(V4);
-        has(lab, &failure, "/group", json!("origin"));
-        has(lab, &failure, "/peer", json!("10.99.0.2:8081 weight=2"));
+        has(lab, &failure, "/group", &json!("origin"));
+        has(lab, &failure, "/peer", &json!("10.99.0.2:8081 weight=2"));
         summary_has(lab, &seen, "/by_cause/0/group", &json!("origin"));
         summary_has(lab, &seen, "/upstreams/0/group", &json!("origin"));
         seen.nothing_else();
@@ -35,8 +35,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(502);
         let seen = trace.finish()?;
         let failure = seen.failure("socket-missing");
-        has(lab, &failure, "/group", json!("origin"));
-        has(lab, &failure, "/peer", json!(world.unix("app.sock")));
+        has(lab, &failure, "/group", &json!("origin"));
+        has(lab, &failure, "/peer", &json!(world.unix("app.sock")));
         seen.nothing_else();
         Ok(())
     }),
@@ -46,7 +46,7 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(502);
         let seen = trace.finish()?;
         let failure = seen.failure("port-refused").upstream(V4);
-        has(lab, &failure, "/group", Value::Null);
+        has(lab, &failure, "/group", &Value::Null);
         if let Some(object) = failure.object() {
             let passes = object["passes"].to_string();
             lab.check(passes.contains("location / ("), || format!("passes is {passes}"));
@@ -66,7 +66,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace(&[])?;
         world.get("/").status(502);
         let seen = trace.finish()?;
-        has(lab, &seen.failure("port-refused"), "/group", json!("api"));
+        has(lab, &seen.failure("port-refused"), "/group", &json!("api"));
         seen.nothing_else();
         Ok(())
     }),
@@ -78,10 +78,10 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(504);
         let seen = trace.finish()?;
         let failure = seen.failure("slow-response");
-        has(lab, &failure, "/directives/0/name", json!("proxy_read_timeout"));
-        has(lab, &failure, "/directives/0/value", json!("1500ms"));
-        has(lab, &failure, "/directives/0/default", json!(false));
-        has(lab, &failure, "/directives/1", Value::Null);
+        has(lab, &failure, "/directives/0/name", &json!("proxy_read_timeout"));
+        has(lab, &failure, "/directives/0/value", &json!("1500ms"));
+        has(lab, &failure, "/directives/0/default", &json!(false));
+        has(lab, &failure, "/directives/1", &Value::Null);
         says(lab, &failure, "fix", "proxy_read_timeout 1500ms");
         seen.nothing_else();
         Ok(())
@@ -94,8 +94,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(504);
         let seen = trace.finish()?;
         let failure = seen.failure_of(&["accept-queue-full", "firewall-drop-remote"]);
-        has(lab, &failure, "/directives/0/name", json!("proxy_connect_timeout"));
-        has(lab, &failure, "/directives/0/value", json!("1s"));
+        has(lab, &failure, "/directives/0/name", &json!("proxy_connect_timeout"));
+        has(lab, &failure, "/directives/0/value", &json!("1s"));
         seen.nothing_else();
         Ok(())
     }),
@@ -110,8 +110,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.pause(ms(1500));
         world.get("/").status(502);
         let seen = trace.finish()?;
-        has(lab, &seen.failure("port-refused"), "/group", json!("origin"));
-        has(lab, &seen.failure("port-refused"), "/group", json!("renamed"));
+        has(lab, &seen.failure("port-refused"), "/group", &json!("origin"));
+        has(lab, &seen.failure("port-refused"), "/group", &json!("renamed"));
         seen.nothing_else();
         Ok(())
     }),
@@ -125,8 +125,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(504);
         let seen = trace.finish()?;
         let failure = seen.failure("slow-response");
-        has(lab, &failure, "/group", json!("origin"));
-        has(lab, &failure, "/directives", Value::Null);
+        has(lab, &failure, "/group", &json!("origin"));
+        has(lab, &failure, "/directives", &Value::Null);
         let noted = seen.of_type("note").any(|note| note["text"].to_string().contains("was changed after"));
         lab.check(noted || trace_is_off(&seen), || "nobody said that the file was changed".into());
         seen.nothing_else();
@@ -140,12 +140,12 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = trace.finish()?;
         for number in 1..=2 {
             let failure = seen.failure("port-refused").recovered(true);
-            has(lab, &failure, "/tries/number", json!(number));
-            has(lab, &failure, "/tries/of", json!(3));
-            has(lab, &failure, "/tries/chain/0/cause", json!("port-refused"));
-            has(lab, &failure, "/tries/chain/1/cause", json!("port-refused"));
-            has(lab, &failure, "/tries/chain/2/upstream", json!(THIRD));
-            has(lab, &failure, "/tries/chain/2/answered", json!(true));
+            has(lab, &failure, "/tries/number", &json!(number));
+            has(lab, &failure, "/tries/of", &json!(3));
+            has(lab, &failure, "/tries/chain/0/cause", &json!("port-refused"));
+            has(lab, &failure, "/tries/chain/1/cause", &json!("port-refused"));
+            has(lab, &failure, "/tries/chain/2/upstream", &json!(THIRD));
+            has(lab, &failure, "/tries/chain/2/answered", &json!(true));
         }
         seen.nothing_else();
         Ok(())
@@ -156,10 +156,10 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(502);
         let seen = trace.finish()?;
         let first = seen.failure("port-refused").recovered(false);
-        has(lab, &first, "/tries/chain/1/cause", json!("socket-missing"));
+        has(lab, &first, "/tries/chain/1/cause", &json!("socket-missing"));
         let second = seen.failure("socket-missing").recovered(false);
-        has(lab, &second, "/tries/number", json!(2));
-        has(lab, &second, "/tries/chain/0/upstream", json!(V4));
+        has(lab, &second, "/tries/number", &json!(2));
+        has(lab, &second, "/tries/chain/0/upstream", &json!(V4));
         seen.nothing_else();
         Ok(())
     }),
@@ -170,10 +170,10 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = trace.finish()?;
         for number in 1..=2 {
             let failure = seen.failure("stale-keepalive").recovered(true).reused(true);
-            has(lab, &failure, "/tries/number", json!(number));
-            has(lab, &failure, "/tries/of", json!(3));
-            has(lab, &failure, "/tries/chain/2/answered", json!(true));
-            has(lab, &failure, "/requests", json!(1));
+            has(lab, &failure, "/tries/number", &json!(number));
+            has(lab, &failure, "/tries/of", &json!(3));
+            has(lab, &failure, "/tries/chain/2/answered", &json!(true));
+            has(lab, &failure, "/requests", &json!(1));
             let idle = failure.object().map_or(1e9, |object| object["idle_ms"].as_f64().unwrap_or(0.0));
             lab.check(idle >= 100.0, || format!("idle_ms is {idle}"));
             says(lab, &failure, "summary", "2 pooled connections");
@@ -189,11 +189,11 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = trace.finish()?;
         seen.failures(2, "port-refused", drop);
         let failure = seen.failure("no-live-upstreams");
-        has(lab, &failure, "/because", json!(["port-refused"]));
-        has(lab, &failure, "/group", json!("origin"));
+        has(lab, &failure, "/because", &json!(["port-refused"]));
+        has(lab, &failure, "/group", &json!("origin"));
         for (place, upstream) in [V4, OTHER].into_iter().enumerate() {
-            has(lab, &failure, &format!("/ejected/{place}/upstream"), json!(upstream));
-            has(lab, &failure, &format!("/ejected/{place}/cause"), json!("port-refused"));
+            has(lab, &failure, &format!("/ejected/{place}/upstream"), &json!(upstream));
+            has(lab, &failure, &format!("/ejected/{place}/cause"), &json!("port-refused"));
         }
         seen.nothing_else();
         Ok(())
@@ -201,10 +201,10 @@ pub(crate) const ALL: &[Scenario] = &[
 ];
 
 /// What is at this place of an object must be this.
-fn has(lab: &Lab, failure: &Expected<'_>, place: &str, expected: Value) {
+fn has(lab: &Lab, failure: &Expected<'_>, place: &str, expected: &Value) {
     let Some(object) = failure.object() else { return };
     let got = object.pointer(place).cloned().unwrap_or_default();
-    lab.check(got == expected, || format!("{place} of {} is {got}, not {expected}", object["cause"]));
+    lab.check(got == *expected, || format!("{place} of {} is {got}, not {expected}", object["cause"]));
 }
 
 fn says(lab: &Lab, failure: &Expected<'_>, field: &str, text: &str) {

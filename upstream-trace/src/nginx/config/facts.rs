@@ -102,7 +102,7 @@ impl Facts<'_> {
             self.config.dynamic |= by_program(placed);
             match placed.directive.name() {
                 "server" => {
-                    self.block(&placed.block, &Around { server: name(placed, here.stream), ..here.clone() })
+                    self.block(&placed.block, &Around { server: name(placed, here.stream), ..here.clone() });
                 }
                 "location" => {
                     let location = placed.directive.arguments().join(" ");

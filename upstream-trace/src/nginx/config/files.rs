@@ -28,7 +28,7 @@ const MOST_NAMES: usize = 10_000;
 pub(super) struct Files {
     root: File,
     bytes: u64,
-    files: usize,
+    count: usize,
     /// Youngest of the files that were read.
     pub(super) changed: Option<SystemTime>,
     /// The first thing that could not be read.
@@ -56,7 +56,7 @@ impl Files {
     pub(super) fn of(pid: u32) -> io::Result<Self> {
         let how = libc::O_PATH | libc::O_DIRECTORY;
         let root = File::options().read(true).custom_flags(how).open(format!("/proc/{pid}/root"))?;
-        Ok(Self { root, bytes: 0, files: 0, changed: None, unread: None })
+        Ok(Self { root, bytes: 0, count: 0, changed: None, unread: None })
     }
 
     /// What a file and those that it includes say. Includes are relative to the folder of the main file.
@@ -117,8 +117,8 @@ impl Files {
         if !metadata.is_file() {
             return Err(io::Error::other("is not a file"));
         }
-        self.files += 1;
-        if self.files > MOST_FILES {
+        self.count += 1;
+        if self.count > MOST_FILES {
             return Err(io::Error::other("there are too many files"));
         }
         let left = MOST_BYTES.saturating_sub(self.bytes);
@@ -146,13 +146,17 @@ impl Files {
         for component in pattern.components() {
             let Component::Normal(name) = component else {
                 if component == Component::ParentDir {
-                    found.iter_mut().for_each(|path| path.push(".."));
+                    for path in &mut found {
+                        path.push("..");
+                    }
                 }
                 continue;
             };
             let name = name.to_string_lossy();
             if !name.contains(['*', '?', '[']) {
-                found.iter_mut().for_each(|path| path.push(&*name));
+                for path in &mut found {
+                    path.push(&*name);
+                }
                 continue;
             }
             let Ok(pattern) = Pattern::new(&name) else {

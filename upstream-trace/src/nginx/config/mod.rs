@@ -144,22 +144,18 @@ mod tests {
     fn a_file_that_changed_after_the_worker_began_may_not_be_its_own() {
         let folder = Folder::new("edited");
         folder.write("nginx.conf", "");
-        let set = |age: Duration| {
+        let set = |changed: SystemTime| {
             let file = fs::File::options().write(true).open(folder.0.join("nginx.conf")).unwrap();
-            file.set_modified(SystemTime::now() - age).unwrap();
+            file.set_modified(changed).unwrap();
         };
-        set(Duration::from_secs(3_600));
-        let read = folder.read();
-        assert!(!read.edited && read.workers == [std::process::id()]);
-        set(Duration::ZERO);
-        fs::File::options()
-            .write(true)
-            .open(folder.0.join("nginx.conf"))
-            .unwrap()
-            .set_modified(SystemTime::now() + Duration::from_secs(60))
-            .unwrap();
-        let read = folder.read();
-        assert!(read.edited && read.workers == [std::process::id()]);
+        let now = SystemTime::now();
+        for (changed, edited) in
+            [(now - Duration::from_hours(1), false), (now + Duration::from_mins(1), true)]
+        {
+            set(changed);
+            let read = folder.read();
+            assert_eq!((read.edited, &read.workers[..]), (edited, &[std::process::id()][..]));
+        }
     }
 
     #[test]
