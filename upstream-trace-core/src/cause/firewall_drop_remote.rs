@@ -39,7 +39,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (target, host, port) = (case.target(), case.host(), case.port());
-    let mut summary = format!("{target} answered none of {} SYNs, though they left this host", tries + 1);
+    let mut summary =
+        format!("{target} answered none of {} SYNs, though they left this host", tries.saturating_add(1));
     if let Some(other) = case.siblings.other_ports.first() {
         summary = format!("{summary}, while port {} of the same host did answer", other.port);
     }
@@ -84,7 +85,7 @@ fn weigh(case: &Case<'_>) -> (Confidence, &'static [&'static str]) {
 mod tests {
     use super::*;
     use crate::case::{OtherPort, Siblings};
-    use crate::event::{Ended, Hook};
+    use crate::event::{Attempt, Ended, Hook};
     use crate::testkit::{BEGUN, expect, netfilter_drop, unanswered_syn, verdict};
 
     #[test]
@@ -108,6 +109,12 @@ mod tests {
         let (id, confidence, alternatives) = verdict(&Case::of_attempt(&attempt));
         assert_eq!((id, confidence), ("firewall-drop-remote", Confidence::Possible));
         assert!(alternatives.contains(&"connect-slow"));
+    }
+
+    #[test]
+    fn any_number_of_retransmissions_can_be_told() {
+        let attempt = Attempt { seen: BEGUN + 3 * SECOND, retransmits: u32::MAX, ..unanswered_syn() };
+        assert_eq!(verdict(&Case::of_attempt(&attempt)).0, "firewall-drop-remote");
     }
 
     #[test]

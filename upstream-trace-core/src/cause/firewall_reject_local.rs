@@ -61,7 +61,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 /// An error followed a packet's drop that only a rejection explains.
 fn answered_at_once(case: &Case<'_>, dropped: u64) -> bool {
-    let reset = case.reset_at().is_some_and(|at| at + MS >= dropped && at <= dropped + 20 * MS);
+    let reset =
+        case.reset_at().is_some_and(|at| at.abs_diff(dropped) <= if at < dropped { MS } else { 20 * MS });
     let local_icmp = case.icmp().is_some_and(|icmp| icmp.local);
     let error = case.connecting()
         && matches!(case.errno(), Some(ECONNREFUSED | EHOSTUNREACH | ENETUNREACH | EACCES | ECONNRESET));

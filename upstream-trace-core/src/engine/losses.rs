@@ -17,7 +17,7 @@ pub(super) struct Losses {
 
 impl Losses {
     pub(super) fn add(&mut self, lost: &Lost) {
-        self.count += lost.count;
+        self.count = self.count.saturating_add(lost.count);
         if lost.count == 0 {
             return;
         }
@@ -53,6 +53,14 @@ mod tests {
         assert!(!losses.touch(&unanswered_syn()));
         losses.add(&lost(BEGUN - SECOND, BEGUN + SECOND));
         assert!(losses.touch(&unanswered_syn()));
+    }
+
+    #[test]
+    fn a_number_beyond_all_bounds_stays_one() {
+        let mut losses = Losses::default();
+        losses.add(&lost(BEGUN, BEGUN));
+        losses.add(&Lost { count: u64::MAX, ..lost(BEGUN, BEGUN) });
+        assert_eq!(losses.count, u64::MAX);
     }
 
     #[test]
