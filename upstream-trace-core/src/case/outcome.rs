@@ -266,14 +266,15 @@ impl Case<'_> {
         self.reset_in_pool() || (self.unix() && idle && refused && !attempt.send_blocked)
     }
 
-    /// The answer had begun, and nothing more came for a second or longer although nginx had read all there was.
+    /// The answer had begun, and nothing more came for a second or longer although nginx had read all there was. Its timer
+    /// counts from when its turn began, which on a busy host is a while before it read.
     #[must_use]
     pub fn stalled(&self) -> bool {
         let last = self.attempt.last_recv.or(self.attempt.answer);
         self.attempt.ended == Ended::ClosedByNginx
             && self.fin_at().is_none()
             && self.attempt.socket.unread == 0
-            && last.is_some_and(|at| self.attempt.seen.saturating_sub(at) >= self.slow.min(SECOND))
+            && last.is_some_and(|at| self.attempt.seen.saturating_sub(at) >= self.slow.min(SECOND) / 10 * 9)
     }
 
     /// The handshake finished only after a second, and nginx closed without using the connection.

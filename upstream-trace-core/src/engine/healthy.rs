@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::align::BEFORE;
-use super::logs::{KEYS, Key};
+use super::logs::{KEYS, Key, near};
 use super::shape::healthy_fits;
-use crate::event::{Attempt, Nanos};
+use crate::event::{Attempt, LogLine, Nanos};
 use crate::log::Kind;
 
 /// Kept per worker and upstream; the oldest make room.
@@ -31,10 +31,10 @@ impl Healthy {
     }
 
     /// The one that such a line must be about; none if there are several.
-    pub(super) fn take(&mut self, key: &Key, kind: Kind, at: Nanos) -> Option<Box<Attempt>> {
+    pub(super) fn take(&mut self, key: &Key, kind: Kind, line: &LogLine) -> Option<Box<Attempt>> {
         let kept = self.by_key.get_mut(key)?;
         let mut fitting = kept.iter().enumerate().filter(|(_, (attempt, until))| {
-            attempt.seen <= at.saturating_add(BEFORE) && at <= *until && healthy_fits(kind, attempt)
+            near(attempt.seen, line) && line.at <= *until && healthy_fits(kind, attempt)
         });
         let (index, _) = fitting.next()?;
         if fitting.next().is_some() {

@@ -212,7 +212,7 @@ impl Logs {
     /// The one attempt that looked healthy and that such a line must be about.
     pub(super) fn healthy(&mut self, waiting: &Waiting) -> Option<Box<Attempt>> {
         let key = self.key(&waiting.line);
-        self.healthy.take(&key, waiting.kind, waiting.line.at)
+        self.healthy.take(&key, waiting.kind, &waiting.line)
     }
 
     /// What this worker last had to say about a name server, at that time.
@@ -259,7 +259,7 @@ impl Logs {
             return self.only(key.0, line, kind);
         }
         let fits = |open: &Open| {
-            Some((open.shape.fits(kind, line).filter(|_| near(open.at, line.at))?, open.at, open.id))
+            Some((open.shape.fits(kind, line).filter(|_| near(open.at, line))?, open.at, open.id))
         };
         let fitting = self.open.get(key)?.iter().filter_map(fits);
         fitting.min().map(|(_, _, id)| id)
@@ -269,7 +269,7 @@ impl Logs {
     fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
         let mine = self.open.iter().filter(|((of, _), _)| *of == worker).flat_map(|(_, open)| open);
         let mut fitting = mine.filter(|open| {
-            near(open.at, line.at)
+            near(open.at, line)
                 && line.at <= open.at.saturating_add(PROMPT)
                 && open.shape.fits(kind, line) == Some(0)
         });
@@ -285,7 +285,7 @@ impl Logs {
                 return None;
             }
             // nginx may not get to run between its line and the close of the socket.
-            let soon = at <= line.at.saturating_add(ALONE) && line.at <= at.saturating_add(AFTER);
+            let soon = at >= earliest(line) && at <= line.at.saturating_add(ALONE);
             let badly = shape.fits(*kind, line).filter(|_| soon && names(line))?;
             Some((badly, *number))
         });
@@ -322,7 +322,13 @@ fn timeout(kind: Kind) -> bool {
     matches!(kind, Kind::TimedOut(_))
 }
 
-/// A line read at `line` may be about a failure that ended at `ended`.
-pub(super) fn near(ended: Nanos, line: Nanos) -> bool {
-    line.saturating_add(BEFORE) >= ended && line <= ended.saturating_add(AFTER)
+/// A line may be about a failure that ended at this time.
+pub(super) fn near(ended: Nanos, line: &LogLine) -> bool {
+    ended >= earliest(line) && ended <= line.at.saturating_add(BEFORE)
+}
+
+/// No failure that ended before this can be meant: the line was written later. An error of `connect()` is there before
+/// its line; all other ends come after it.
+fn earliest(line: &LogLine) -> Nanos {
+    if line.after > 0 { line.after.saturating_sub(BEFORE) } else { line.at.saturating_sub(AFTER) }
 }

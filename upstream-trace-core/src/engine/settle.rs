@@ -1,7 +1,7 @@
 //! Timeouts: of these a line is joined only when those around it are there as well.
 
-use super::align::{Silence, align};
-use super::logs::{Key, Logs, near};
+use super::align::{Silence, Written, align};
+use super::logs::{Key, Logs};
 use crate::event::{AttemptId, Nanos};
 use crate::log::{Doing, Kind};
 
@@ -31,11 +31,11 @@ impl Logs {
                 .collect();
             let Some((_, first)) = lines.first().filter(|(_, first)| first.settles <= now) else { continue };
             let mut open: Vec<_> = (self.open.get(key).into_iter().flatten())
-                .filter(|open| open.shape.fits(kind, &first.line).is_some() && near(open.at, first.line.at))
+                .filter(|open| open.shape.fits(kind, &first.line).is_some())
                 .map(|open| (open.id, Silence { at: open.at, timer: open.shape.timer() }))
                 .collect();
             open.sort_by_key(|(_, silence)| silence.at);
-            let times: Vec<_> = lines.iter().map(|(_, waiting)| waiting.line.at).collect();
+            let times: Vec<_> = lines.iter().map(|(_, waiting)| Written::of(&waiting.line)).collect();
             let silences: Vec<_> = open.iter().map(|(_, silence)| *silence).collect();
             // Lines that came later take their part of the failures, and settle later.
             let settles = lines.iter().take_while(|(_, waiting)| waiting.settles <= now).count();

@@ -5,8 +5,8 @@ use crate::event::{Attempt, Ended, LogLine, Nanos};
 use crate::log::{Doing, Kind};
 use crate::verdict::Phase;
 
-/// nginx's timers go off that much after their time.
-const TIMER: Nanos = 30 * MS;
+/// nginx's timers go off that much after their time, or before: they count from when its turn began.
+const TIMER: Nanos = 40 * MS;
 
 /// How an attempt failed, as far as nginx's words depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Shape {
             bytes: attempt.bytes_received > 0,
             closed: case.unix() || case.fin_at().is_some(),
             failed: case.unix() || case.reset_at().is_some() || case.errno().is_some() || calls_failed,
-            timer: silence >= SECOND - TIMER && silence.saturating_add(MS) % SECOND <= TIMER + MS,
+            timer: silence >= SECOND - TIMER && silence.saturating_add(TIMER) % SECOND <= 2 * TIMER,
         }
     }
 

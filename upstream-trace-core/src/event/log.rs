@@ -10,6 +10,9 @@ use super::Nanos;
 pub struct LogLine {
     /// When the line was read.
     pub at: Nanos,
+    /// It was not there yet at this time: the file had been read to its end before. 0 if that is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub after: Nanos,
     /// The worker that wrote it, in the tracing host's numbering.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<u32>,
@@ -57,6 +60,11 @@ pub struct LogLine {
     pub file: String,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(time: &Nanos) -> bool {
+    *time == 0
 }
 
 /// Whether the lines of a worker's error.log are read.

@@ -41,6 +41,8 @@ pub(super) struct Line<'a> {
     pub(super) text: &'a [u8],
     pub(super) file: FileId,
     pub(super) name: &'a str,
+    /// It was not there yet at this time, or 0.
+    pub(super) after: Nanos,
 }
 
 /// The files that are read, and those that are known to be something else.
@@ -140,7 +142,7 @@ impl Files {
         let several = self.tails.len() > 1;
         let tail = &mut self.tails[index];
         let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
-        let (mut kind, mut level) = (tail.kind, tail.level);
+        let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
         let result = tail.read(&mut self.buffer, share, &mut |text| {
             let header = Header::read(text);
             if kind == Kind::Undecided {
@@ -149,11 +151,14 @@ impl Files {
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
             if header.level != Level::DEBUG && (!several || same.is_new(text, file, now)) {
-                give(Line { header, text, file, name: &name });
+                give(Line { header, text, file, name: &name, after });
             }
         });
         (tail.kind, tail.level) = (kind, level);
         // A file that cannot be read stays as it is; another one may come.
+        if result.as_ref().is_ok_and(|read| *read < share) {
+            tail.whole = now;
+        }
         let read = result.unwrap_or(0);
         if read > 0 {
             tail.busy = now;

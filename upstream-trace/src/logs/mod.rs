@@ -266,6 +266,7 @@ impl Logs {
                 && let Some(mut parsed) = parse(line.text)
             {
                 parsed.at = now;
+                parsed.after = line.after;
                 parsed.worker = Some(worker);
                 line.name.clone_into(&mut parsed.file);
                 say(Said::Event(Box::new(Event::Log(parsed))));
@@ -291,15 +292,22 @@ struct Stranger {
     text: Box<[u8]>,
     file: FileId,
     name: Arc<str>,
+    after: Nanos,
 }
 
 impl Stranger {
     fn of(line: Line<'_>) -> Self {
-        Self { header: line.header, text: line.text.into(), file: line.file, name: line.name.into() }
+        Self {
+            header: line.header,
+            text: line.text.into(),
+            file: line.file,
+            name: line.name.into(),
+            after: line.after,
+        }
     }
 
     fn line(&self) -> Line<'_> {
-        Line { header: self.header, text: &self.text, file: self.file, name: &self.name }
+        Line { header: self.header, text: &self.text, file: self.file, name: &self.name, after: self.after }
     }
 }
 

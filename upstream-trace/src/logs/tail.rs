@@ -30,6 +30,8 @@ pub(super) struct Tail {
     pub(super) level: Option<Level>,
     /// When it last grew, or was last held open by a process of nginx.
     pub(super) busy: Nanos,
+    /// All that was written before this time has been read.
+    pub(super) whole: Nanos,
     /// Bytes that were left out because it grows faster than it can be read.
     pub(super) left_out: u64,
     file: File,
@@ -48,6 +50,7 @@ impl Tail {
             kind: judged.kind,
             level: judged.level,
             busy: 0,
+            whole: 0,
             left_out: 0,
             file,
             offset,
@@ -62,6 +65,8 @@ impl Tail {
     }
 
     /// Hands out the lines that came, up to `most` bytes. Returns how many bytes were read.
+    ///
+    /// What is read has come after [`whole`](Self::whole), of which the caller takes care.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],

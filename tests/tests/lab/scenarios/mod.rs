@@ -10,6 +10,7 @@ mod healthy;
 mod lifecycle;
 mod load;
 mod log;
+mod mixed;
 mod names;
 mod origins;
 mod path;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         load::ALL,
         lifecycle::ALL,
         log::ALL,
+        mixed::ALL,
         names::ALL,
         origins::ALL,
         cli::ALL,
