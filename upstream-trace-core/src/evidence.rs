@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::case::{Case, Direction};
 use crate::errno;
 use crate::event::{Fact, MatchedRule, Moment, Nanos, PacketDrop, Route, Rules, Step};
+use crate::icmp;
 use crate::verdict::Evidence;
 
 /// Everything known about a case that verdicts rest on.
@@ -75,7 +76,13 @@ fn of_step(case: &Case<'_>, moment: &Moment) -> Entry {
             entry(
                 at,
                 "icmp",
-                json!({"type": kind, "code": code, "from": from, "local": known.map(|icmp| icmp.local)}),
+                json!({
+                    "type": kind,
+                    "code": code,
+                    "means": icmp::name(*kind, *code),
+                    "from": from,
+                    "local": known.map(|icmp| icmp.local),
+                }),
             )
         }
         Step::Error { errno } => entry(at, "error", error(*errno)),
@@ -186,8 +193,13 @@ fn from_socket(case: &Case<'_>, all: &mut Vec<Entry>) {
     let (attempt, socket) = (&case.attempt, &case.attempt.socket);
     let noted = |fits: fn(&Step) -> bool| case.step(fits).is_some();
     if let Some(icmp) = attempt.icmp.as_ref().filter(|_| !noted(|step| matches!(step, Step::Icmp { .. }))) {
-        let details =
-            json!({"type": icmp.kind, "code": icmp.code, "from": icmp.from.to_string(), "local": icmp.local});
+        let details = json!({
+            "type": icmp.kind,
+            "code": icmp.code,
+            "means": icmp::name(icmp.kind, icmp.code),
+            "from": icmp.from.to_string(),
+            "local": icmp.local,
+        });
         all.push(entry(attempt.seen, "icmp", details));
     }
     for (at, what) in [(attempt.reset, "reset"), (attempt.fin, "fin")] {

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod errno;
 pub mod event;
 pub mod evidence;
+pub mod icmp;
 pub mod json;
 pub mod log;
 #[cfg(test)]

@@ -77,13 +77,26 @@ fn object(output: &Output) -> Value {
 }
 
 fn of_verdict(kind: &str, verdict: &Verdict) -> Value {
-    json!({
+    let mut object = json!({
         "type": kind,
         "cause": verdict.cause,
         "confidence": verdict.confidence,
         "upstream": text(verdict.upstream.as_ref()),
         "phase": verdict.phase,
-    })
+    });
+    let details = &verdict.details;
+    let groups: Vec<_> = details.names.iter().map(|name| name.group.as_str()).collect();
+    let directives: Vec<_> =
+        details.directives.iter().map(|set| format!("{} {}", set.name, set.value)).collect();
+    for (name, all) in [("groups", json!(groups)), ("directives", json!(directives))] {
+        if all != json!([]) {
+            object[name] = all;
+        }
+    }
+    if let Some(tries) = &details.tries {
+        object["try"] = format!("{} of {}", tries.this + 1, tries.chain.len()).into();
+    }
+    object
 }
 
 fn text(upstream: Option<&Upstream>) -> Option<String> {
@@ -206,7 +219,7 @@ fn take_anew(from: &Path) {
 }
 
 fn plain(line: &str) -> String {
-    let line = without_folder(line);
+    let line = without_control_group(&without_folder(line));
     let mut object: Map<String, Value> = serde_json::from_str(&line).unwrap();
     let Some(kernel) = object.get_mut("kernel").filter(|_| line.starts_with("{\"event\":\"host\"")) else {
         return line;
@@ -216,6 +229,19 @@ fn plain(line: &str) -> String {
     *kernel = format!("{}.0", version.join(".")).into();
     object.insert("hostname".to_owned(), HOSTNAME.into());
     Value::Object(object).to_string()
+}
+
+/// Writes `/lab` for the path of a control group.
+fn without_control_group(line: &str) -> String {
+    const BEGIN: &str = r#"{"kind":"cgroup","name":""#;
+    let mut parts = line.split(BEGIN);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(BEGIN);
+        text.push_str("/lab");
+        text.push_str(part.trim_start_matches(|c| c != '"'));
+    }
+    text
 }
 
 /// Writes `/tmp/lab` for the folder of a world of the lab.

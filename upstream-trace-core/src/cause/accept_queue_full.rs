@@ -25,7 +25,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(errno) = case.unix_connect_errno() {
         return (errno == EAGAIN).then(|| {
             let path = case.path();
-            Finding::proven(format!("The accept queue of {path} is full: the service accepts too slowly."))
+            let who = case.served_by();
+            Finding::proven(format!("The accept queue of {path}{who} is full: the service accepts too slowly."))
                 .fix(format!("`ss -xl src {path}`: Recv-Q against Send-Q. Give the service more workers, then raise its backlog."))
         });
     }

@@ -4,6 +4,7 @@ use super::firewall_drop_local::place;
 use super::{Cause, Finding, Sight, rule};
 use crate::case::{Case, Direction, MS, SECOND};
 use crate::errno::{self, EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH};
+use crate::icmp;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "firewall-reject-local",
@@ -46,8 +47,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let icmp = case.icmp().filter(|icmp| icmp.local && icmp.kind == 3 && case.connecting())?;
     let summary = format!(
-        "This host itself answered with ICMP {}/{}: a firewall rule here rejects {target}.",
-        icmp.kind, icmp.code
+        "This host itself answered with {}: a firewall rule here rejects {target}.",
+        icmp::text(icmp.kind, icmp.code)
     );
     match icmp.code {
         3 | 9 | 10 | 13 => Some(Finding::proven(summary).fix(fix)),

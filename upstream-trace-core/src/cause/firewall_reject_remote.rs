@@ -3,6 +3,7 @@
 use super::{Cause, Finding, Sight};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EACCES, ECONNREFUSED};
+use crate::icmp;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "firewall-reject-remote",
@@ -58,12 +59,11 @@ fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
     let target = case.target();
     let from_origin = icmp.from.is_some() && icmp.from == case.ip();
     let from = icmp.from.map_or_else(|| "Someone on the way".to_owned(), |from| from.to_string());
-    let summary = format!("{from} rejected the connection to {target} with ICMP {}/{}", icmp.kind, icmp.code);
+    let what = icmp::text(icmp.kind, icmp.code);
+    let summary = format!("{from} rejected the connection to {target} with {what}");
     match icmp.code {
-        9 | 10 | 13 => Some(Finding::proven(format!("{summary} (administratively prohibited): a firewall."))),
-        3 => Some(Finding::proven(format!(
-            "{summary} (port unreachable): for TCP only a firewall sends that."
-        ))),
+        9 | 10 | 13 => Some(Finding::proven(format!("{summary}: a firewall."))),
+        3 => Some(Finding::proven(format!("{summary}: for TCP only a firewall sends that."))),
         0 | 1 if from_origin => Some(Finding::likely(format!(
             "{summary}, but a host cannot be unreachable for itself: a firewall there."
         ))),

@@ -3,6 +3,7 @@
 use super::{Cause, Finding, Sight};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EHOSTUNREACH, ENETUNREACH};
+use crate::icmp;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "icmp-unreachable",
@@ -50,7 +51,7 @@ fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
         (12, _) => "does not understand the packets to",
         _ => return None,
     };
-    let summary = format!("{from} {what} {target} (ICMP {}/{}).", icmp.kind, icmp.code);
+    let summary = format!("{from} {what} {target} ({}).", icmp::text(icmp.kind, icmp.code));
     let firewall = icmp.from.is_none() || (icmp.kind, icmp.code) == (3, 2);
     let from_origin = icmp.from.is_some() && icmp.from == case.ip();
     match (firewall, from_origin) {
