@@ -20,7 +20,7 @@ pub use event::{
 pub use offsets::{ABSENT, FieldSpec, Offsets};
 pub use record::{Icmp, Record, TcpNumbers};
 pub use step::{End, Step, StepKind, TRAIL};
-pub use tables::{Connecting, FdKey, Seed, SeedKey, UpstreamCounters, Worker};
+pub use tables::{Calling, Connecting, DropPlace, FdKey, Seed, SeedKey, UpstreamCounters, Worker};
 
 /// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
 pub const ABI_VERSION: u32 = 3;
@@ -57,6 +57,9 @@ pub const UPSTREAMS: u32 = 1024;
 
 /// Places in the table of watched processes, a power of two.
 pub const WORKER_PLACES: u32 = 4096;
+
+/// Functions whose drops are told where the kernel gives no reasons.
+pub const DROP_PLACES: usize = 4;
 
 /// Buckets of the latency histograms: bucket `i` counts values below `2^i` microseconds, the last one all above.
 pub const LATENCY_BUCKETS: usize = 28;

@@ -12,8 +12,22 @@ pub struct Connecting {
     pub address: u64,
     /// Length of that address.
     pub len: u32,
-    /// Descriptor.
+    /// Descriptor, -1 if a function of the kernel was seen instead of the system call.
     pub fd: i32,
+    /// Kernel address of the `struct socket`, 0 for a system call; if there is one the address is the kernel's, too.
+    pub socket: u64,
+}
+
+/// What is kept between entry and return of a function that sends or receives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calling {
+    /// The socket, 0 if no call is under way.
+    pub sk: u64,
+    /// `MSG_PEEK` and others: the fourth argument.
+    pub flags: u64,
+    /// The fifth argument, which has the flags in `tcp_recvmsg` before 5.19.
+    pub fifth: u64,
 }
 
 /// What is kept per watched process.
@@ -44,6 +58,8 @@ pub struct Worker {
     pub tgid: u32,
     /// The `connect()` that is under way; `at_ns` is 0 if none is.
     pub connecting: Connecting,
+    /// The send or receive that is under way, where functions are watched by kprobes.
+    pub calling: Calling,
 }
 
 impl Worker {
@@ -71,7 +87,8 @@ impl Worker {
         parked_ns: 0,
         master: 0,
         tgid: 0,
-        connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0 },
+        connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0, socket: 0 },
+        calling: Calling { sk: 0, flags: 0, fifth: 0 },
     };
 }
 
@@ -145,6 +162,18 @@ pub struct Seed {
     pub announced: u32,
 }
 
+/// A function of the kernel that drops packets for one reason only; for kernels that give no reasons.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropPlace {
+    /// Address of its first byte; 0 if the kernel has no such function.
+    pub begin: u64,
+    /// One past its last byte.
+    pub end: u64,
+    /// A number of our own in place of the kernel's reason.
+    pub reason: u64,
+}
+
 /// A descriptor of a watched process.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -174,7 +203,7 @@ impl UnixPath {
 }
 
 const _: () = {
-    assert!(size_of::<Worker>() == 104);
+    assert!(size_of::<Worker>() == 136);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<SeedKey>() == 44);
     assert!(size_of::<Seed>() == 56);

@@ -1,8 +1,8 @@
 //! Which structures the user side may read from and write to maps.
 
 use crate::{
-    Addr, ConnectFailed, EventHeader, FdKey, Offsets, OriginExit, PacketEvent, ProcessEvent, Record,
-    RetryEvent, Seed, SeedKey, UnixPath, UpstreamCounters, Worker,
+    Addr, ConnectFailed, DropPlace, EventHeader, FdKey, Offsets, OriginExit, PacketEvent, ProcessEvent,
+    Record, RetryEvent, Seed, SeedKey, UnixPath, UpstreamCounters, Worker,
 };
 
 macro_rules! pod {
@@ -12,5 +12,5 @@ macro_rules! pod {
     )*};
 }
 
-pod!(Addr, FdKey, Offsets, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker);
+pod!(Addr, DropPlace, FdKey, Offsets, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker);
 pod!(ConnectFailed, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);

@@ -1,7 +1,7 @@
 //! What user space sets before load. The map that holds these is frozen, so the verifier folds them into constants
 //! and removes the code that they switch off.
 
-use upstream_trace_common::{ABI_VERSION, Offsets};
+use upstream_trace_common::{ABI_VERSION, DROP_PLACES, DropPlace, Offsets};
 
 /// Offsets of the running kernel.
 #[unsafe(no_mangle)]
@@ -31,6 +31,14 @@ static RETRANSMIT_ERR: u8 = 0;
 #[unsafe(no_mangle)]
 static RESET_REASON: u8 = 0;
 
+/// Where packets are dropped for a known reason; for kernels before 5.17, whose `kfree_skb` has no reason.
+#[unsafe(no_mangle)]
+static PLACES: [DropPlace; DROP_PLACES] = [DropPlace { begin: 0, end: 0, reason: 0 }; DROP_PLACES];
+
+/// `tcp_recvmsg` has six arguments, not five (before 5.19): what is a flag of its own later is an argument there.
+#[unsafe(no_mangle)]
+static RECVMSG_NONBLOCK: u8 = 0;
+
 /// Version of the structures that this object was built with; user space reads it from the object before load.
 #[unsafe(no_mangle)]
 #[used]
@@ -51,6 +59,24 @@ global!(kfree_reason, KFREE_REASON, u8);
 global!(kfree_rx_sk, KFREE_RX_SK, u8);
 global!(retransmit_err, RETRANSMIT_ERR, u8);
 global!(reset_reason, RESET_REASON, u8);
+global!(recvmsg_nonblock, RECVMSG_NONBLOCK, u8);
+
+/// The reason for a drop at this place; 0 if it is none of interest.
+#[inline(always)]
+pub fn reason_of_place(location: u64) -> u32 {
+    let places = (&raw const PLACES).cast::<DropPlace>();
+    let mut reason = 0;
+    let mut index = 0;
+    while index < DROP_PLACES {
+        // SAFETY: an index into a valid static array; volatile as above.
+        let place = unsafe { core::ptr::read_volatile(places.add(index)) };
+        if location >= place.begin && location < place.end {
+            reason = place.reason as u32;
+        }
+        index += 1;
+    }
+    reason
+}
 
 /// Whether drops for this reason are noted.
 #[inline(always)]
@@ -58,7 +84,10 @@ pub fn drop_of_interest(reason: u32) -> bool {
     if reason >= 256 {
         return false;
     }
-    let word = (reason >> 6) as usize & 3;
+    let mut word = (reason >> 6) as usize;
+    // The compiler knows that it is below 4; the verifier of 6.1 does not, and the compiler would drop a mask.
+    // SAFETY: one arithmetic instruction on a register.
+    unsafe { core::arch::asm!("{0} &= 3", inout(reg) word) };
     // SAFETY: index 0 to 3 of a valid static array; volatile as above.
     let bits = unsafe { core::ptr::read_volatile((&raw const DROP_REASONS).cast::<u64>().add(word)) };
     bits >> (reason & 63) & 1 == 1

@@ -1,7 +1,10 @@
 //! `connect()` itself: errors that never reach TCP (no route, no permission, no port), and unix sockets, which have no
-//! tracepoints of their own. Tracepoints of system calls slow every system call of the host a little: last rung.
+//! tracepoints of their own. Where the kernel lets us watch functions, `functions.rs` calls what is below; otherwise
+//! the tracepoints of system calls do, which slow every system call of the host a little.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_probe_read_user_str};
+use aya_ebpf::helpers::generated::{
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
+};
 use aya_ebpf::macros::tracepoint;
 use aya_ebpf::programs::TracePointContext;
 use upstream_trace_common::{
@@ -40,7 +43,8 @@ pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
     };
     // SAFETY: a map value, written by this thread only.
     unsafe {
-        (*worker).connecting = Connecting { at_ns: emit::now(), address, len: len as u32, fd: fd as i32 }
+        (*worker).connecting =
+            Connecting { at_ns: emit::now(), address, len: len as u32, fd: fd as i32, socket: 0 }
     };
     0
 }
@@ -52,23 +56,40 @@ pub fn sys_exit_connect(ctx: TracePointContext) -> u32 {
     if !record::may_be_watched(tgid) {
         return 0;
     }
-    let Some(worker) = record::serving(tgid) else { return 0 };
-    // SAFETY: a map value, written by this thread only.
-    let call = unsafe { (*worker).connecting };
-    if call.at_ns == 0 {
-        return 0;
-    }
-    // SAFETY: as above.
-    unsafe { (*worker).connecting.at_ns = 0 };
+    let Some(call) = take_call(tgid) else { return 0 };
     // SAFETY: the result lies within the tracepoint's record.
     let result = unsafe { ctx.read_at::<i64>(RESULT) }.unwrap_or(0);
+    returned(tgid, &call, result);
+    0
+}
+
+/// The `connect()` that is under way in this process, which now ends.
+#[inline(always)]
+pub fn take_call(tgid: u32) -> Option<Connecting> {
+    let worker = record::serving(tgid)?;
+    // SAFETY: a map value, written by this thread only.
+    unsafe {
+        let call = (*worker).connecting;
+        (*worker).connecting.at_ns = 0;
+        if call.at_ns == 0 { None } else { Some(call) }
+    }
+}
+
+/// `connect()` came back with this.
+#[inline(always)]
+pub fn returned(tgid: u32, call: &Connecting, result: i64) {
     match -result {
-        0 => connected(tgid, &call),
+        0 => connected(tgid, call),
         // EINTR, EISCONN, EALREADY, EINPROGRESS: not an end.
         4 | 106 | 114 | 115 => {}
-        errno => failed(tgid, &call, errno),
+        errno => failed(tgid, call, errno),
     }
-    0
+}
+
+/// The socket of a call, and its type; 0 if it is none.
+#[inline(always)]
+fn socket_of(call: &Connecting) -> (u64, u16) {
+    if call.socket == 0 { kernel::socket_of_fd(call.fd) } else { kernel::socket_parts(call.socket) }
 }
 
 /// `close(fd)`: the end of a unix connection. Attached only while nginx has unix upstreams.
@@ -94,18 +115,25 @@ pub fn sys_enter_close(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// Reads `len` bytes of the caller's memory; the mask shows the verifier that they fit.
+/// Reads `len` bytes of the address that was passed, `at` bytes into it; the mask shows the verifier that they fit.
 #[inline(always)]
-fn read_user(to: *mut u8, len: u32, from: u64) -> bool {
-    // SAFETY: the helper checks `from`; `to` has room for 127 bytes by contract of the callers.
-    unsafe { bpf_probe_read_user(to.cast(), len & 127, from as *const _) == 0 }
+fn read_address(to: *mut u8, len: u32, call: &Connecting, at: u64) -> bool {
+    let from = (call.address + at) as *const _;
+    // SAFETY: the helpers check `from`; `to` has room for 127 bytes by contract of the callers.
+    unsafe {
+        if call.socket == 0 {
+            bpf_probe_read_user(to.cast(), len & 127, from) == 0
+        } else {
+            bpf_probe_read_kernel(to.cast(), len & 127, from) == 0
+        }
+    }
 }
 
 /// Family of the address that was passed.
 #[inline(always)]
 fn family_of(call: &Connecting) -> u16 {
     let mut family: u16 = 0;
-    read_user((&raw mut family).cast(), 2, call.address);
+    read_address((&raw mut family).cast(), 2, call, 0);
     family
 }
 
@@ -118,11 +146,17 @@ struct PathBuffer {
 
 #[inline(always)]
 fn path_of(call: &Connecting, to: &mut PathBuffer) {
-    let from = call.address + 2;
+    let from = (call.address + 2) as *const _;
+    let size = UNIX_PATH as u32;
+    let bytes = to.path.bytes.as_mut_ptr();
     // A path in the file system ends at its NUL, which callers may or may not count; what is behind it is no part of it.
-    // SAFETY: the helper checks `from`; `to` has room for UNIX_PATH bytes.
+    // SAFETY: the helpers check `from`; `to` has room for UNIX_PATH bytes.
     let read = unsafe {
-        bpf_probe_read_user_str(to.path.bytes.as_mut_ptr().cast(), UNIX_PATH as u32, from as *const _)
+        if call.socket == 0 {
+            bpf_probe_read_user_str(bytes.cast(), size, from)
+        } else {
+            bpf_probe_read_kernel_str(bytes.cast(), size, from)
+        }
     };
     if read > 1 {
         to.path.len = read as u16 - 1;
@@ -130,8 +164,8 @@ fn path_of(call: &Connecting, to: &mut PathBuffer) {
     }
     // An abstract name begins with NUL.
     let len = call.len.saturating_sub(2);
-    let len = if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len };
-    read_user(to.path.bytes.as_mut_ptr(), len, from);
+    let len = if len > size { size } else { len };
+    read_address(bytes, len, call, 2);
     to.path.len = len as u16;
 }
 
@@ -143,7 +177,7 @@ fn connected(tgid: u32, call: &Connecting) {
     if family_of(call) != AF_UNIX {
         return;
     }
-    let (sk, kind) = kernel::socket_of_fd(call.fd);
+    let (sk, kind) = socket_of(call);
     if sk == 0 || kind != SOCK_STREAM {
         return;
     }
@@ -167,10 +201,14 @@ fn connected(tgid: u32, call: &Connecting) {
         if let Some(counters) = record::counters(&*record) {
             record::add(&raw mut (*counters).established);
             (*counters).last_established_ns = now;
-            record::add_latency(&raw mut (*counters).connect, now.wrapping_sub(call.at_ns));
+            if call.fd >= 0 {
+                record::add_latency(&raw mut (*counters).connect, now.wrapping_sub(call.at_ns));
+            }
         }
     }
-    let _ = UNIX_FDS.insert(FdKey { tgid, fd: call.fd }, sk, 0);
+    if call.fd >= 0 {
+        let _ = UNIX_FDS.insert(FdKey { tgid, fd: call.fd }, sk, 0);
+    }
 }
 
 /// The number of a unix path, given at its first use.
@@ -192,7 +230,7 @@ fn number_of(path: &UnixPath, now: u64) -> u32 {
 #[inline(never)]
 fn failed(tgid: u32, call: &Connecting, errno: i64) {
     let Some(worker) = record::worker(tgid) else { return };
-    let (sk, kind) = kernel::socket_of_fd(call.fd);
+    let (sk, kind) = socket_of(call);
     if sk != 0 && kind != SOCK_STREAM {
         // syslog, the resolver's UDP.
         return;
@@ -234,8 +272,10 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
         }
         if !counted {
             emit::count(stats::ATTEMPTS, 1);
+            // A key in the ring buffer's memory is refused before 5.16.
+            let remote = (*event).remote;
             if family != AF_UNIX
-                && let Some(counters) = birth::upstream(&(*event).remote)
+                && let Some(counters) = birth::upstream(&remote)
             {
                 record::add(&raw mut (*counters).attempts);
             }
@@ -263,14 +303,14 @@ fn address(call: &Connecting, family: u16, remote: &mut Addr, path: &mut UnixPat
             true
         }
         AF_INET => {
-            read_user((&raw mut remote.port).cast(), 2, call.address + 2);
+            read_address((&raw mut remote.port).cast(), 2, call, 2);
             remote.port = u16::from_be(remote.port);
-            read_user(remote.ip.as_mut_ptr(), 4, call.address + 4)
+            read_address(remote.ip.as_mut_ptr(), 4, call, 4)
         }
         AF_INET6 => {
-            read_user((&raw mut remote.port).cast(), 2, call.address + 2);
+            read_address((&raw mut remote.port).cast(), 2, call, 2);
             remote.port = u16::from_be(remote.port);
-            read_user(remote.ip.as_mut_ptr(), 16, call.address + 8)
+            read_address(remote.ip.as_mut_ptr(), 16, call, 8)
         }
         _ => false,
     }

@@ -71,21 +71,32 @@ pub fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
 pub fn inet_sk_error_report(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
     let Some(record) = record::find(sk) else { return 0 };
-    icmp(sk, record);
+    newest_error(sk).and_then(|skb| icmp(skb, record));
     0
 }
 
+/// int sock_queue_err_skb(struct sock *sk, struct sk_buff *skb), 3.x to 7.2; for kernels before 5.15. The function that
+/// puts an ICMP message on the error queue: what the tracepoint above finds there a moment later.
+pub fn error_queued(sk: u64, skb: u64) {
+    if let Some(record) = record::find(sk) {
+        icmp(skb, record);
+    }
+}
+
+/// The last message on the error queue of a socket.
 #[inline(always)]
-fn icmp(sk: u64, record: *mut Record) -> Option<()> {
+fn newest_error(sk: u64) -> Option<u64> {
     if offset!(sk_error_queue) == upstream_trace_common::ABSENT {
         return None;
     }
     let queue = sk + u64::from(offset!(sk_error_queue));
     // struct sk_buff_head and struct sk_buff both begin with next and prev.
     let last: u64 = read(queue, 8)?;
-    if last == queue {
-        return None;
-    }
+    (last != queue).then_some(last)
+}
+
+#[inline(always)]
+fn icmp(last: u64, record: *mut Record) -> Option<()> {
     // struct sock_exterr_skb lies in skb->cb; its `ee` is at offset 24 there in every version read (5.4 to 7.2).
     let error: ExtendedError = read(last, offset!(skb_cb) + 24)?;
     if error.origin != ORIGIN_ICMP[0] && error.origin != ORIGIN_ICMP[1] {

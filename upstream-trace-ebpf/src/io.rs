@@ -28,17 +28,21 @@ enum Side {
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
     let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) {
-        return 0;
-    }
-    let (sk, ret): (u64, u64) = (ctx.arg(0), ctx.arg(1));
-    let head = kernel::head(sk);
-    match side(sk, &head) {
-        Side::Upstream(record) => sent(&head, record, tgid, ret as i32),
-        Side::Client if ret as i32 > 0 => answered(tgid),
-        _ => {}
+    if record::may_be_watched(tgid) {
+        send_returned(ctx.arg(0), tgid, ctx.arg::<u64>(1) as i32);
     }
     0
+}
+
+/// A watched process sent through this socket, or tried to.
+#[inline(always)]
+pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
+    let head = kernel::head(sk);
+    match side(sk, &head) {
+        Side::Upstream(record) => sent(&head, record, tgid, ret),
+        Side::Client if ret > 0 => answered(tgid),
+        _ => {}
+    }
 }
 
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
@@ -49,16 +53,21 @@ pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) {
-        return 0;
-    }
-    let head = kernel::head(sk);
-    match side(sk, &head) {
-        Side::Upstream(record) => received(record, tgid, ret as i32, how as u32),
-        Side::Client if ret as i32 > 0 => asked(sk, &head, tgid),
-        _ => {}
+    if record::may_be_watched(tgid) {
+        receive_returned(sk, tgid, ret as i32, how as u32);
     }
     0
+}
+
+/// A watched process read from this socket, or tried to; `how` are the flags of the call.
+#[inline(always)]
+pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
+    let head = kernel::head(sk);
+    match side(sk, &head) {
+        Side::Upstream(record) => received(record, tgid, ret, how),
+        Side::Client if ret > 0 => asked(sk, &head, tgid),
+        _ => {}
+    }
 }
 
 #[inline(always)]

@@ -232,6 +232,17 @@ fn socket_in(task: u64, fd: i32) -> Option<(u64, u16)> {
     }
     let files: u64 = read(table, offset!(fdt_fd))?;
     let file: u64 = read(files + fd as u64 * 8, 0)?;
-    let socket: u64 = read(file, offset!(file_private))?;
-    Some((read(socket, offset!(socket_sk))?, read(socket, offset!(socket_type))?))
+    Some(socket_parts(read(file, offset!(file_private))?))
+}
+
+/// The socket behind a `struct socket`, and its type; 0 if they cannot be read.
+#[inline(always)]
+pub fn socket_parts(socket: u64) -> (u64, u16) {
+    (socket_sk(socket), read(socket, offset!(socket_type)).unwrap_or(0))
+}
+
+/// The socket behind a `struct socket`, 0 if it cannot be read.
+#[inline(always)]
+pub fn socket_sk(socket: u64) -> u64 {
+    read(socket, offset!(socket_sk)).unwrap_or(0)
 }

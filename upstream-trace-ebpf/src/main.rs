@@ -19,6 +19,8 @@ mod connect;
 mod emit;
 mod errors;
 mod finish;
+mod functions;
+mod functions_by_kprobe;
 mod io;
 mod kernel;
 mod maps;

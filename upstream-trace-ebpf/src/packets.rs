@@ -50,14 +50,15 @@ impl Sighting {
 /// (6.11)]]).
 #[raw_tracepoint(tracepoint = "kfree_skb")]
 pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
-    if config::kfree_reason() == 0 {
-        return 0;
-    }
-    let reason = ctx.arg::<u64>(2) as u32;
+    let (skb, location): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    let reason = if config::kfree_reason() == 0 {
+        config::reason_of_place(location)
+    } else {
+        ctx.arg::<u64>(2) as u32
+    };
     if !config::drop_of_interest(reason) {
         return 0;
     }
-    let (skb, location): (u64, u64) = (ctx.arg(0), ctx.arg(1));
     let mut sk: u64 = read(skb, offset!(skb_sk)).unwrap_or(0);
     if sk == 0 && config::kfree_rx_sk() != 0 {
         // Dropped inside TCP: the packet was already taken from its socket.

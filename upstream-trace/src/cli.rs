@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, ColorChoice, Parser, Subcommand};
 use jiff::SignedDuration;
 
+use crate::kernel::choice::Choice;
+
 const EXAMPLE: &str = "\
 Examples:
   sudo upstream-trace --pid nginx --duration 60s
@@ -65,6 +67,11 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS,
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
+
+    /// Which hooks may be used: `list` shows them; HOOK=off, HOOK=KIND and
+    /// KIND=off, joined by commas, leave only that
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub hooks: Choice,
 
     /// Also print how much each hook cost
     #[arg(long, short)]
@@ -299,6 +306,7 @@ mod tests {
             &["--duration", "soon"][..],
             &["--slow", "0"],
             &["--max-connections", "63"],
+            &["--hooks", "kfree_skb"],
             &["--max-connections", "1048577"],
             &["--color", "pink"],
             &["--record"],

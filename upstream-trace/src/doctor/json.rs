@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Findings, Nginx};
-use crate::kernel::hooks::Need;
+use crate::kernel::hooks::{Need, Rung};
 use crate::kernel::probe::{Probed, Tried};
 use crate::kernel::rights::{Loss, Right};
 use crate::logs::Said;
@@ -71,13 +71,14 @@ fn hook(probed: &Probed) -> Value {
             Tried::Untried(_) => (None, None),
         };
         let known = if let Tried::Untried(known) = tried { *known } else { None };
-        json!({"kind": rung.attach.kind(), "program": rung.program, "works": works, "why": why, "known": known})
+        let programs: Vec<_> = rung.probes.iter().map(|probe| probe.program).collect();
+        json!({"kind": rung.kind(), "program": programs.join(" "), "works": works, "why": why, "known": known})
     });
     let chosen = probed.chosen();
     json!({
         "type": "hook",
         "name": hook.name,
-        "kind": chosen.map(|rung| rung.attach.kind()),
+        "kind": chosen.map(Rung::kind),
         "works": chosen.is_some(),
         "required": hook.need == Need::Required,
         "rungs": rungs.collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! The same for people.
 
 use super::{Findings, Nginx, System};
-use crate::kernel::hooks::{Attach, Need};
+use crate::kernel::hooks::Need;
 use crate::kernel::probe::{Probed, Tried};
 use crate::kernel::rights::{Loss, Right};
 use crate::logs::Said;
@@ -115,7 +115,7 @@ impl Page {
             (None, false, Need::Required) => Mark::Fails,
             (None, false, _) => Mark::Lacks,
         };
-        let rungs: Vec<_> = probed.rungs.iter().map(|(rung, tried)| self::rung(rung.attach, tried)).collect();
+        let rungs: Vec<_> = probed.rungs.iter().map(|(rung, tried)| self::rung(rung.kind(), tried)).collect();
         self.state(to, mark, hook.name, &rungs.join("; "));
         if matches!(mark, Mark::Lacks | Mark::Fails) {
             self.more(to, &format!("lost: {}", hook.costs));
@@ -176,8 +176,7 @@ impl Page {
     }
 }
 
-fn rung(attach: Attach, tried: &Tried) -> String {
-    let kind = attach.kind();
+fn rung(kind: &str, tried: &Tried) -> String {
     match tried {
         Tried::Works => kind.to_owned(),
         Tried::Fails(why) => format!("{kind}: {}", escape(why)),

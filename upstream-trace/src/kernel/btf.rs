@@ -10,7 +10,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use btf_rs::{Backend, Btf, BtfType, Type};
 use fallible_iterator::FallibleIterator;
-use upstream_trace_common::{FieldSpec, Offsets};
+use upstream_trace_common::{DROP_PLACES, DropPlace, FieldSpec, Offsets};
+
+use super::symbols::Symbols;
 
 /// Where the kernel publishes its BTF.
 pub const PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -19,8 +21,14 @@ const DROP_REASON: &str = "skb_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
 /// Most anonymous structures and unions that are looked into for one member; `sk_buff` has about a dozen.
 const ANONYMOUS: usize = 256;
-const TRACEPOINTS: [&str; 3] =
-    ["btf_trace_kfree_skb", "btf_trace_tcp_retransmit_skb", "btf_trace_tcp_send_reset"];
+const TRACEPOINTS: [&str; 4] = [
+    "btf_trace_kfree_skb",
+    "btf_trace_tcp_retransmit_skb",
+    "btf_trace_tcp_send_reset",
+    "btf_trace_sock_recv_length",
+];
+/// Watched where there is no tracepoint for what is received; has an argument more before 5.19.
+const RECEIVE: &str = "tcp_recvmsg";
 
 /// What was found.
 #[derive(Debug)]
@@ -29,8 +37,12 @@ pub struct Layout {
     pub offsets: Offsets,
     /// Fields that this kernel does not have, or has in another width.
     pub missing: Vec<&'static FieldSpec>,
-    /// Names of the drop reasons, without their prefix; empty on kernels before 5.17.
+    /// Names of the drop reasons, without their prefix; on kernels before 5.17 those of [`Layout::drop_places`].
     pub drop_reasons: BTreeMap<u32, String>,
+    /// Where packets are dropped for a known reason, on kernels that give none.
+    pub drop_places: [DropPlace; DROP_PLACES],
+    /// Arguments of `tcp_recvmsg`, where that is watched; 0 if they are not known.
+    pub receive_arguments: usize,
     /// Names of the reset reasons, without their prefix; empty on kernels before 6.10.
     pub reset_reasons: BTreeMap<u32, String>,
     /// Arguments of the tracepoints, the context pointer not counted.
@@ -44,6 +56,8 @@ impl Default for Layout {
             offsets: Offsets::ABSENT,
             missing: Vec::new(),
             drop_reasons: BTreeMap::new(),
+            drop_places: [DropPlace::default(); DROP_PLACES],
+            receive_arguments: 0,
             reset_reasons: BTreeMap::new(),
             arguments: HashMap::new(),
         }
@@ -80,7 +94,21 @@ impl Layout {
                 layout.arguments.insert(name, count);
             }
         }
+        if layout.arguments("sock_recv_length") == 0 {
+            layout.receive_arguments = parameters(&btf, RECEIVE)?;
+        }
         Ok(layout)
+    }
+
+    /// Takes the places where packets are dropped from the kernel's symbols, with numbers of our own as reasons; for
+    /// kernels that give no reasons.
+    pub fn place_drops(&mut self, symbols: &Symbols) {
+        self.drop_reasons.clear();
+        for (number, (range, reason)) in (1..).zip(symbols.drop_places()).take(DROP_PLACES) {
+            let place = DropPlace { begin: range.start, end: range.end, reason: u64::from(number) };
+            self.drop_places[number as usize - 1] = place;
+            self.drop_reasons.insert(number, reason.to_owned());
+        }
     }
 
     /// How many arguments this tracepoint passes, 0 if it is unknown.
@@ -233,6 +261,20 @@ fn reasons(
         }
     }
     names
+}
+
+/// How many parameters a function of the kernel has, 0 if there is no such function.
+fn parameters(btf: &Btf, name: &str) -> Result<usize> {
+    let mut types = btf.type_iter();
+    while let Some(found) = types.next()? {
+        if let Type::Func(function) = &found
+            && btf.resolve_name(function).is_ok_and(|known| known == name)
+            && let Some(Type::FuncProto(prototype)) = function.get_type_id().and_then(|id| strip(btf, id))
+        {
+            return Ok(prototype.parameters.len());
+        }
+    }
+    Ok(0)
 }
 
 fn arguments(btf: &Btf, id: u32) -> Option<usize> {

@@ -12,8 +12,12 @@ pub enum Attach {
     Tracepoint(&'static str, &'static str),
     /// At the entry of this kernel function.
     Fentry(&'static str),
-    /// As above, where fentry is refused.
+    /// At its return.
+    Fexit(&'static str),
+    /// At the entry of this kernel function, where fentry is refused.
     Kprobe(&'static str),
+    /// At its return.
+    Kretprobe(&'static str),
 }
 
 impl Attach {
@@ -23,19 +27,60 @@ impl Attach {
         match self {
             Self::Raw(_) => "raw_tracepoint",
             Self::Tracepoint(..) => "tracepoint",
-            Self::Fentry(_) => "fentry",
-            Self::Kprobe(_) => "kprobe",
+            Self::Fentry(_) | Self::Fexit(_) => "fentry",
+            Self::Kprobe(_) | Self::Kretprobe(_) => "kprobe",
+        }
+    }
+
+    /// The function or tracepoint.
+    #[must_use]
+    pub const fn place(self) -> &'static str {
+        match self {
+            Self::Raw(name)
+            | Self::Tracepoint(_, name)
+            | Self::Fentry(name)
+            | Self::Fexit(name)
+            | Self::Kprobe(name)
+            | Self::Kretprobe(name) => name,
         }
     }
 }
 
-/// One rung: a program of the object and where it goes.
+/// When a program of a rung is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At the start; without it the rung does not hold.
+    Always,
+    /// At the start, if the kernel has that place: functions come and go.
+    IfThere,
+    /// Once nginx uses a unix upstream.
+    OnUnix,
+}
+
+/// A program of the object, and where it goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Rung {
+pub struct Probe {
     /// Name of the program.
     pub program: &'static str,
     /// Where it is attached.
     pub attach: Attach,
+    /// When it is attached.
+    pub when: When,
+}
+
+/// One way to get the evidence of a hook: programs that belong together, all of one kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Rung {
+    /// The programs, in the order in which they are attached.
+    pub probes: &'static [Probe],
+}
+
+impl Rung {
+    /// Name of this kind, as in the JSON output and in `--hooks`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.probes[0].attach.kind()
+    }
 }
 
 /// When a hook is attached.
@@ -47,8 +92,6 @@ pub enum Need {
     Wanted,
     /// It only makes another hook's evidence better; its absence is not worth a warning.
     Extra,
-    /// Attached once nginx uses a unix upstream.
-    OnUnix,
 }
 
 /// A hook.
@@ -79,118 +122,185 @@ impl Hook {
     }
 }
 
-const fn raw(name: &'static str) -> Rung {
-    Rung { program: name, attach: Attach::Raw(name) }
+const fn probe(program: &'static str, attach: Attach) -> Probe {
+    Probe { program, attach, when: When::Always }
 }
 
-const fn syscall(name: &'static str) -> Rung {
-    Rung { program: name, attach: Attach::Tracepoint("syscalls", name) }
+const fn raw(name: &'static str) -> Probe {
+    probe(name, Attach::Raw(name))
 }
+
+const fn syscall(name: &'static str, when: When) -> Probe {
+    Probe { program: name, attach: Attach::Tracepoint("syscalls", name), when }
+}
+
+const fn if_there(program: &'static str, attach: Attach) -> Probe {
+    Probe { program, attach, when: When::IfThere }
+}
+
+/// Results of `connect()`, and the end of unix connections, by the functions behind the system calls.
+const CONNECT_BY_FENTRY: Rung = Rung {
+    probes: &[
+        probe("unix_release_fentry", Attach::Fentry("unix_release")),
+        probe("inet_stream_connect_fexit", Attach::Fexit("inet_stream_connect")),
+        probe("unix_stream_connect_fexit", Attach::Fexit("unix_stream_connect")),
+        probe("security_socket_connect_fexit", Attach::Fexit("security_socket_connect")),
+    ],
+};
+
+const CONNECT_BY_KPROBE: Rung = Rung {
+    probes: &[
+        probe("unix_release_kprobe", Attach::Kprobe("unix_release")),
+        probe("inet_stream_connect_kretprobe", Attach::Kretprobe("inet_stream_connect")),
+        probe("inet_stream_connect_kprobe", Attach::Kprobe("inet_stream_connect")),
+        probe("unix_stream_connect_kretprobe", Attach::Kretprobe("unix_stream_connect")),
+        probe("unix_stream_connect_kprobe", Attach::Kprobe("unix_stream_connect")),
+        probe("security_socket_connect_kretprobe", Attach::Kretprobe("security_socket_connect")),
+        probe("security_socket_connect_kprobe", Attach::Kprobe("security_socket_connect")),
+    ],
+};
+
+/// Slows every system call of the host a little.
+const CONNECT_BY_SYSCALL: Rung = Rung {
+    probes: &[
+        syscall("sys_enter_connect", When::Always),
+        syscall("sys_exit_connect", When::Always),
+        syscall("sys_enter_close", When::OnUnix),
+    ],
+};
+
+const SEND_BY_FENTRY: Rung = Rung {
+    probes: &[
+        probe("tcp_sendmsg_fexit", Attach::Fexit("tcp_sendmsg")),
+        if_there("tcp_sendpage_fexit", Attach::Fexit("tcp_sendpage")),
+        probe("unix_stream_sendmsg_fexit", Attach::Fexit("unix_stream_sendmsg")),
+        if_there("unix_stream_sendpage_fexit", Attach::Fexit("unix_stream_sendpage")),
+    ],
+};
+
+const SEND_BY_KPROBE: Rung = Rung {
+    probes: &[
+        probe("send_kretprobe", Attach::Kretprobe("tcp_sendmsg")),
+        probe("tcp_sendmsg_kprobe", Attach::Kprobe("tcp_sendmsg")),
+        if_there("send_kretprobe", Attach::Kretprobe("tcp_sendpage")),
+        if_there("tcp_sendpage_kprobe", Attach::Kprobe("tcp_sendpage")),
+        probe("send_kretprobe", Attach::Kretprobe("unix_stream_sendmsg")),
+        probe("unix_stream_sendmsg_kprobe", Attach::Kprobe("unix_stream_sendmsg")),
+        if_there("send_kretprobe", Attach::Kretprobe("unix_stream_sendpage")),
+        if_there("unix_stream_sendpage_kprobe", Attach::Kprobe("unix_stream_sendpage")),
+    ],
+};
+
+const RECEIVE_BY_FENTRY: Rung = Rung {
+    probes: &[
+        probe("tcp_recvmsg_fexit", Attach::Fexit("tcp_recvmsg")),
+        probe("unix_stream_recvmsg_fexit", Attach::Fexit("unix_stream_recvmsg")),
+    ],
+};
+
+const RECEIVE_BY_KPROBE: Rung = Rung {
+    probes: &[
+        probe("receive_kretprobe", Attach::Kretprobe("tcp_recvmsg")),
+        probe("tcp_recvmsg_kprobe", Attach::Kprobe("tcp_recvmsg")),
+        probe("receive_kretprobe", Attach::Kretprobe("unix_stream_recvmsg")),
+        probe("unix_stream_recvmsg_kprobe", Attach::Kprobe("unix_stream_recvmsg")),
+    ],
+};
 
 /// All hooks, in the order in which they are attached: those that see births come last, so that of whatever begins to
 /// be recorded nothing is missed.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "tcp_destroy_sock",
-        rungs: &[raw("tcp_destroy_sock")],
+        rungs: &[Rung { probes: &[raw("tcp_destroy_sock")] }],
         need: Need::Required,
         gives: &[Sight::Connections],
         costs: "attempts that an error ended",
     },
     Hook {
         name: "kfree_skb",
-        rungs: &[raw("kfree_skb")],
+        rungs: &[Rung { probes: &[raw("kfree_skb")] }],
         need: Need::Wanted,
         gives: &[Sight::Drops],
         costs: "packets dropped on this host: local firewall verdicts are guesses",
     },
     Hook {
         name: "tcp_receive_reset",
-        rungs: &[raw("tcp_receive_reset")],
+        rungs: &[Rung { probes: &[raw("tcp_receive_reset")] }],
         need: Need::Wanted,
         gives: &[Sight::Resets],
         costs: "resets: a refused port and an ICMP reject look alike",
     },
     Hook {
         name: "tcp_retransmit_skb",
-        rungs: &[raw("tcp_retransmit_skb")],
+        rungs: &[Rung { probes: &[raw("tcp_retransmit_skb")] }],
         need: Need::Wanted,
         gives: &[Sight::Retransmits],
         costs: "retransmissions: a stuck connect is reported only when it ends",
     },
     Hook {
         name: "inet_sk_error_report",
-        rungs: &[raw("inet_sk_error_report")],
+        rungs: &[
+            Rung { probes: &[raw("inet_sk_error_report")] },
+            Rung { probes: &[probe("sock_queue_err_skb_fentry", Attach::Fentry("sock_queue_err_skb"))] },
+            Rung { probes: &[probe("sock_queue_err_skb_kprobe", Attach::Kprobe("sock_queue_err_skb"))] },
+        ],
         need: Need::Wanted,
         gives: &[Sight::Icmp],
         costs: "ICMP errors: who rejected a connection, and with which code",
     },
     Hook {
         name: "tcp_send_reset",
-        rungs: &[raw("tcp_send_reset")],
+        rungs: &[Rung { probes: &[raw("tcp_send_reset")] }],
         need: Need::Extra,
         gives: &[Sight::ResetsSent],
         costs: "resets sent by origins on this host",
     },
     Hook {
         name: "sock_send_length",
-        rungs: &[raw("sock_send_length")],
+        rungs: &[Rung { probes: &[raw("sock_send_length")] }, SEND_BY_FENTRY, SEND_BY_KPROBE],
         need: Need::Wanted,
         gives: &[Sight::Requests],
         costs: "requests: nothing can be said of established connections",
     },
     Hook {
         name: "sock_recv_length",
-        rungs: &[raw("sock_recv_length")],
+        rungs: &[Rung { probes: &[raw("sock_recv_length")] }, RECEIVE_BY_FENTRY, RECEIVE_BY_KPROBE],
         need: Need::Wanted,
         gives: &[Sight::Answers],
         costs: "answers: nothing can be said of established connections",
     },
     Hook {
         name: "sched_process_fork",
-        rungs: &[raw("sched_process_fork")],
+        rungs: &[Rung { probes: &[raw("sched_process_fork")] }],
         need: Need::Wanted,
         gives: &[Sight::Workers],
         costs: "new workers: after a reload nothing is seen any more",
     },
     Hook {
         name: "sched_process_exec",
-        rungs: &[raw("sched_process_exec")],
+        rungs: &[Rung { probes: &[raw("sched_process_exec")] }],
         need: Need::Wanted,
         gives: &[Sight::Upgrades],
         costs: "binary upgrades",
     },
     Hook {
         name: "sched_process_exit",
-        rungs: &[raw("sched_process_exit")],
+        rungs: &[Rung { probes: &[raw("sched_process_exit")] }],
         need: Need::Wanted,
         gives: &[Sight::Exits],
         costs: "crashes of workers, and of origins on this host",
     },
     Hook {
-        name: "sys_enter_connect",
-        rungs: &[syscall("sys_enter_connect")],
+        name: "connect",
+        rungs: &[CONNECT_BY_FENTRY, CONNECT_BY_KPROBE, CONNECT_BY_SYSCALL],
         need: Need::Wanted,
-        gives: &[Sight::ConnectErrors, Sight::UnixConnections],
+        gives: &[Sight::ConnectErrors, Sight::UnixConnections, Sight::UnixEnds],
         costs: "connects that fail at once: no route, no permission, no port, and all unix sockets",
-    },
-    Hook {
-        name: "sys_exit_connect",
-        rungs: &[syscall("sys_exit_connect")],
-        need: Need::Wanted,
-        gives: &[Sight::ConnectErrors, Sight::UnixConnections],
-        costs: "connects that fail at once: no route, no permission, no port, and all unix sockets",
-    },
-    Hook {
-        name: "sys_enter_close",
-        rungs: &[syscall("sys_enter_close")],
-        need: Need::OnUnix,
-        gives: &[Sight::UnixEnds],
-        costs: "the moment at which nginx gives up on a unix upstream",
     },
     Hook {
         name: "inet_sock_set_state",
-        rungs: &[raw("inet_sock_set_state")],
+        rungs: &[Rung { probes: &[raw("inet_sock_set_state")] }],
         need: Need::Required,
         gives: &[Sight::Connections],
         costs: "all TCP attempts",
@@ -198,8 +308,8 @@ pub const HOOKS: &[Hook] = &[
     Hook {
         name: "tcp_connect",
         rungs: &[
-            Rung { program: "tcp_connect_fentry", attach: Attach::Fentry("tcp_connect") },
-            Rung { program: "tcp_connect_kprobe", attach: Attach::Kprobe("tcp_connect") },
+            Rung { probes: &[probe("tcp_connect_fentry", Attach::Fentry("tcp_connect"))] },
+            Rung { probes: &[probe("tcp_connect_kprobe", Attach::Kprobe("tcp_connect"))] },
         ],
         need: Need::Extra,
         gives: &[Sight::LocalPorts],

@@ -1,18 +1,18 @@
 //! Loads the programs for this kernel and attaches them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aya::maps::{Map, MapData};
-use aya::programs::{FEntry, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
-use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
+use aya::programs::{Program, ProgramError};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use upstream_trace_common::Offsets;
 use upstream_trace_core::event;
 
+use super::attach::Functions;
 use super::btf::Layout;
-use super::hooks::{Attach, HOOKS, Hook, Need, Rung};
+use super::hooks::Probe;
 
 /// The kernel side, or nothing if the program was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/upstream-trace.bpf.o"));
@@ -48,6 +48,9 @@ pub struct Kernel {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Hooks with their fate.
     pub hooks: Vec<event::Hook>,
+    pub(super) functions: Functions,
+    /// What is attached once nginx uses a unix upstream.
+    pub(super) for_unix: Vec<&'static Probe>,
 }
 
 impl Kernel {
@@ -65,9 +68,9 @@ impl Kernel {
             );
         }
         let mut wanted = [0u64; 4];
-        for number in
-            DROP_REASONS.iter().filter_map(|name| layout.drop_reason(name)).filter(|number| *number < 256)
-        {
+        let of_interest =
+            layout.drop_reasons.iter().filter(|(_, reason)| DROP_REASONS.contains(&reason.as_str()));
+        for number in of_interest.map(|(number, _)| *number).filter(|number| *number < 256) {
             wanted[number as usize / 64] |= 1 << (number % 64);
         }
         let invalid_syn = layout.drop_reason("TCP_INVALID_SYN").unwrap_or(0);
@@ -78,6 +81,8 @@ impl Kernel {
             .override_global::<&Offsets>("OFFSETS", &layout.offsets, true)
             .override_global("DROP_REASONS", &wanted, true)
             .override_global("REASON_INVALID_SYN", &invalid_syn, true)
+            .override_global("PLACES", &layout.drop_places, true)
+            .override_global("RECVMSG_NONBLOCK", &u8::from(layout.receive_arguments == 6), true)
             .override_global("KFREE_REASON", &at_least("kfree_skb", 3), true)
             .override_global("KFREE_RX_SK", &at_least("kfree_skb", 4), true)
             .override_global("RETRANSMIT_ERR", &at_least("tcp_retransmit_skb", 3), true)
@@ -88,98 +93,7 @@ impl Kernel {
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.
         let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
-        Ok(Self { ebpf, logger, hooks: Vec::new() })
-    }
-
-    /// Attaches every hook that this kernel allows; an error if a required one is refused.
-    pub fn attach(&mut self, layout: &Layout) -> Result<()> {
-        for hook in HOOKS.iter().filter(|hook| hook.need != Need::OnUnix) {
-            let state = self.attach_hook(hook, layout);
-            if hook.need == Need::Required && !state.attached {
-                bail!("cannot attach to {}: {}", hook.name, state.why.unwrap_or_default());
-            }
-            self.hooks.push(state);
-        }
-        Ok(())
-    }
-
-    /// Attaches what is only needed for unix upstreams.
-    pub fn attach_for_unix(&mut self, layout: &Layout) {
-        for hook in HOOKS.iter().filter(|hook| hook.need == Need::OnUnix) {
-            let state = self.attach_hook(hook, layout);
-            self.hooks.push(state);
-        }
-    }
-
-    fn attach_hook(&mut self, hook: &Hook, layout: &Layout) -> event::Hook {
-        let mut state = event::Hook {
-            name: hook.name.to_owned(),
-            kind: hook.rungs[0].attach.kind().to_owned(),
-            attached: false,
-            why: None,
-            costs: None,
-        };
-        for rung in hook.rungs {
-            rung.attach.kind().clone_into(&mut state.kind);
-            match self.attach_rung(rung) {
-                Ok(()) => {
-                    state.attached = true;
-                    state.why = None;
-                    break;
-                }
-                Err(error) => {
-                    log::debug!("{} on {}: {error:#}", rung.program, hook.name);
-                    state.why = Some(plain(&error));
-                }
-            }
-        }
-        if let Some(why) = unusable(hook, layout) {
-            state.attached = false;
-            state.why = Some(why);
-        }
-        if !state.attached && hook.need != Need::Extra {
-            state.costs = Some(hook.costs.to_owned());
-        }
-        state
-    }
-
-    pub(super) fn attach_rung(&mut self, rung: &Rung) -> Result<()> {
-        let program = self
-            .ebpf
-            .program_mut(rung.program)
-            .ok_or_else(|| anyhow!("the kernel side has no {}", rung.program))?;
-        match rung.attach {
-            Attach::Raw(name) => {
-                let program: &mut RawTracePoint = program.try_into()?;
-                program.load()?;
-                program.attach(name)?;
-            }
-            Attach::Tracepoint(category, name) => {
-                let program: &mut TracePoint = program.try_into()?;
-                program.load()?;
-                program.attach(category, name)?;
-            }
-            Attach::Fentry(function) => {
-                // Where the kernel has no function tracing at all it refuses late; reading its BTF costs 15 ms.
-                if !Path::new("/sys/kernel/tracing/available_filter_functions").exists() {
-                    bail!("this kernel has no function tracing");
-                }
-                std::fs::File::open("/sys/kernel/tracing/available_filter_functions")?;
-                let btf = Btf::from_sys_fs()?;
-                let program: &mut FEntry = program.try_into()?;
-                program.load(function, &btf)?;
-                program.attach()?;
-            }
-            Attach::Kprobe(function) => {
-                if !Path::new("/sys/bus/event_source/devices/kprobe").exists() {
-                    bail!("this kernel has no kprobes");
-                }
-                let program: &mut KProbe = program.try_into()?;
-                program.load()?;
-                program.attach(function, 0)?;
-            }
-        }
-        Ok(())
+        Ok(Self { ebpf, logger, hooks: Vec::new(), functions: Functions::default(), for_unix: Vec::new() })
     }
 
     /// Passes on what the kernel side remarked.
@@ -215,6 +129,7 @@ fn info(program: &Program) -> Result<aya::programs::ProgramInfo, ProgramError> {
         Program::RawTracePoint(p) => p.info(),
         Program::TracePoint(p) => p.info(),
         Program::FEntry(p) => p.info(),
+        Program::FExit(p) => p.info(),
         Program::KProbe(p) => p.info(),
         _ => Err(ProgramError::NotLoaded),
     }
@@ -223,19 +138,6 @@ fn info(program: &Program) -> Result<aya::programs::ProgramInfo, ProgramError> {
 /// The verifier's reasons cost time and are for developers: `RUST_LOG=debug`.
 fn verifier_log() -> VerifierLogLevel {
     if log::log_enabled!(log::Level::Debug) { VerifierLogLevel::DEBUG } else { VerifierLogLevel::DISABLE }
-}
-
-/// Why this hook says nothing although it can be attached.
-pub(super) fn unusable(hook: &Hook, layout: &Layout) -> Option<String> {
-    let silent = hook.name == "kfree_skb" && layout.arguments("kfree_skb") < 3;
-    silent.then(|| "this kernel gives no reason for a drop (it came with 5.17)".to_owned())
-}
-
-/// The innermost reason, without the library's wording around it.
-pub(super) fn plain(error: &anyhow::Error) -> String {
-    let text = error.root_cause().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.split(" (os error").next().unwrap_or(line).to_owned()
 }
 
 /// A map's data, for callers that keep it.

@@ -1,6 +1,8 @@
 //! The eBPF side as user space sees it: what the kernel offers, loading, attaching, reading.
 
+mod attach;
 pub mod btf;
+pub mod choice;
 pub mod decode;
 pub mod hooks;
 pub mod load;

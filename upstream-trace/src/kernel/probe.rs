@@ -1,17 +1,17 @@
 //! Tries every rung of every hook, one after the other, and says what the maps take.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use aya::maps::{Map, MapData};
-use aya::programs::Program;
 
+use super::attach::{plain, unusable};
 use super::btf::{self, Layout};
-use super::hooks::{Attach, HOOKS, Hook, Rung};
-use super::load::{Kernel, plain, unusable};
+use super::hooks::{Attach, HOOKS, Hook, Probe, Rung, When};
+use super::load::Kernel;
 
 /// What became of a rung.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Kernel {
         let unusable = unusable(hook, layout);
         let mut probe = |rung: &'static Rung| {
             let tried = self.attach_rung(rung);
-            self.release(rung);
+            self.release_rung(rung);
             match (tried, &unusable) {
                 (Ok(()), None) => Tried::Works,
                 (Ok(()), Some(why)) => Tried::Fails(why.clone()),
@@ -77,22 +77,6 @@ impl Kernel {
             }
         };
         hook.rungs.iter().map(|rung| (rung, probe(rung))).collect()
-    }
-
-    fn release(&mut self, rung: &Rung) {
-        let Some(program) = self.ebpf.program_mut(rung.program) else { return };
-        let released = match program {
-            Program::RawTracePoint(program) => program.unload(),
-            Program::TracePoint(program) => program.unload(),
-            Program::FEntry(program) => program.unload(),
-            Program::FExit(program) => program.unload(),
-            Program::BtfTracePoint(program) => program.unload(),
-            Program::KProbe(program) => program.unload(),
-            _ => Ok(()),
-        };
-        if let Err(error) = released {
-            log::debug!("{}: {error}", rung.program);
-        }
     }
 
     /// What the maps take, largest first.
@@ -129,12 +113,15 @@ fn number(info: &str, field: &str) -> Option<u64> {
 /// The same without the right to try: what the kernel's BTF says it has.
 #[must_use]
 pub fn untried() -> Vec<Probed> {
-    let rungs = || HOOKS.iter().flat_map(|hook| hook.rungs);
-    let wanted: HashSet<String> = rungs().map(|rung| type_of(rung.attach)).collect();
+    let all = || HOOKS.iter().flat_map(|hook| hook.rungs).flat_map(|rung| rung.probes);
+    let wanted: HashSet<String> = all().map(|probe| type_of(probe.attach)).collect();
     let known = btf::known(&wanted).ok();
-    let there: HashMap<&str, Option<bool>> =
-        rungs().map(|rung| (rung.program, is_there(rung.attach, known.as_ref()))).collect();
-    let state = |rung: &Rung| Tried::Untried(there.get(rung.program).copied().flatten());
+    let there = |probe: &Probe| is_there(probe.attach, known.as_ref());
+    // Without one of them a rung does not hold, but for those that may be missing.
+    let needed = |rung: &Rung| rung.probes.iter().filter(|probe| probe.when != When::IfThere).map(there);
+    let state = |rung: &Rung| {
+        Tried::Untried(needed(rung).try_fold(true, |so_far, there| there.map(|there| so_far && there)))
+    };
     let probed = |hook: &'static Hook| Probed {
         hook,
         rungs: hook.rungs.iter().map(|rung| (rung, state(rung))).collect(),
@@ -151,14 +138,19 @@ fn type_of(attach: Attach) -> String {
         }
         Attach::Tracepoint("syscalls", _) => "btf_trace_sys_enter".to_owned(),
         Attach::Raw(name) | Attach::Tracepoint(_, name) => format!("btf_trace_{name}"),
-        Attach::Fentry(function) | Attach::Kprobe(function) => function.to_owned(),
+        Attach::Fentry(function)
+        | Attach::Fexit(function)
+        | Attach::Kprobe(function)
+        | Attach::Kretprobe(function) => function.to_owned(),
     }
 }
 
 fn is_there(attach: Attach, known: Option<&HashSet<String>>) -> Option<bool> {
     let named = known?.contains(&type_of(attach));
     let possible = match attach {
-        Attach::Kprobe(_) => Path::new("/sys/bus/event_source/devices/kprobe").exists(),
+        Attach::Kprobe(_) | Attach::Kretprobe(_) => {
+            Path::new("/sys/bus/event_source/devices/kprobe").exists()
+        }
         _ => true,
     };
     Some(named && possible)

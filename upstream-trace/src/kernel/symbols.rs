@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 
 use upstream_trace_core::event::Netfilter;
 
@@ -24,6 +25,9 @@ const KNOWN: &[(&str, Says)] = &[
     ("nft_do_chain_netdev", Says::Family("netdev")),
     ("nft_do_chain_bridge", Says::Family("bridge")),
     ("nf_hook_slow", Says::Nothing),
+    ("arp_error_report", Says::Elsewhere),
+    ("ndisc_error_report", Says::Elsewhere),
+    ("neigh_invalidate", Says::Elsewhere),
     ("__ip_local_out", Says::Hook("output")),
     ("__ip6_local_out", Says::Hook("output")),
     ("ip6_xmit", Says::Hook("output")),
@@ -45,6 +49,16 @@ const KNOWN: &[(&str, Says)] = &[
     ("__netif_receive_skb_core", Says::Hook("ingress")),
 ];
 
+/// Functions that drop packets for one reason only, in the words of kernels that give reasons (5.17). The address that
+/// such an older kernel gives of a drop is that of the caller of `kfree_skb()`, which for a call at the end of a function
+/// is the function before.
+const DROP_PLACES: &[(&str, &str)] = &[
+    ("nf_hook_slow", "NETFILTER_DROP"),
+    ("arp_error_report", "NEIGH_FAILED"),
+    ("ndisc_error_report", "NEIGH_FAILED"),
+    ("neigh_invalidate", "NEIGH_FAILED"),
+];
+
 /// What a function on the stack tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Says {
@@ -58,6 +72,8 @@ enum Says {
     Bridged,
     /// Only that the drop was netfilter's.
     Nothing,
+    /// Nothing of netfilter.
+    Elsewhere,
 }
 
 /// Address ranges of the known functions.
@@ -133,6 +149,14 @@ impl Symbols {
         self.find(address).map(|(name, _)| name)
     }
 
+    /// Where packets are dropped for a known reason.
+    pub fn drop_places(&self) -> impl Iterator<Item = (Range<u64>, &'static str)> + '_ {
+        DROP_PLACES.iter().filter_map(|(function, reason)| {
+            let (begin, end, ..) = self.ranges.iter().find(|(_, _, name, _)| name == function)?;
+            Some((*begin..*end, *reason))
+        })
+    }
+
     /// Reads a stack, innermost first, as a netfilter drop; `None` if netfilter is not on it.
     #[must_use]
     pub fn netfilter(&self, stack: &[u64]) -> Option<Netfilter> {
@@ -150,6 +174,7 @@ impl Symbols {
                 Says::Nothing => seen = true,
                 Says::Bridged if seen => bridged = true,
                 Says::Bridged => break,
+                Says::Elsewhere => {}
                 Says::Hook(hook) => {
                     let hook = if bridged && hook != "output" { "forward" } else { hook };
                     if seen {
@@ -198,6 +223,12 @@ mod tests {
         let symbols = Symbols::parse(SYMBOLS.as_bytes());
         assert_eq!(symbols.netfilter(&[0x5010, 0x4010]), None);
         assert_eq!(symbols.name(0x5fff), None);
+    }
+
+    #[test]
+    fn a_place_says_why() {
+        let symbols = Symbols::parse(SYMBOLS.as_bytes());
+        assert_eq!(symbols.drop_places().collect::<Vec<_>>(), [(0x3000..0x4000, "NETFILTER_DROP")]);
     }
 
     #[test]

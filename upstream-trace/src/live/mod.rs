@@ -196,7 +196,7 @@ impl Live {
     /// Hooks that are worth their cost only while nginx talks to unix sockets.
     fn attach_for_unix(&mut self) {
         if !self.unix_attached && self.tables.has_unix() {
-            stop::undisturbed(|| self.kernel.attach_for_unix(&self.layout));
+            stop::undisturbed(|| self.kernel.attach_for_unix());
             self.unix_attached = true;
         }
     }

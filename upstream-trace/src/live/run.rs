@@ -23,6 +23,7 @@ use super::{Live, now, read_symbols};
 use crate::cli::Cli;
 use crate::enrich::Enricher;
 use crate::kernel::btf::Layout;
+use crate::kernel::choice;
 use crate::kernel::load::Kernel;
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tables::Tables;
@@ -48,6 +49,10 @@ const FAILED: u8 = 3;
 /// Traces until the time is over or a signal comes.
 pub fn run(cli: &Cli) -> Result<ExitCode> {
     let begun = Instant::now();
+    if cli.hooks.list {
+        print!("{}", choice::list());
+        return Ok(ExitCode::SUCCESS);
+    }
     rights::check()?;
     let nginx = Nginx::find(&cli.pid)?;
     let recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
@@ -70,7 +75,10 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 /// Loads, takes over what is open, attaches, and says so.
 fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
-    let layout = Layout::read()?;
+    let mut layout = Layout::read()?;
+    if layout.arguments("kfree_skb") < 3 {
+        layout.place_drops(&Symbols::open().map(Symbols::read).unwrap_or_default());
+    }
     let mut kernel = Kernel::load(&layout, cli.max_connections)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
@@ -78,7 +86,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     let before = Takeover::before(&workers);
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
-    undisturbed(|| kernel.attach(&layout))?;
+    undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
     let mut takeover = Takeover::default();
     let opened = now();
     let open = takeover.begin(&before, &workers, opened, &mut tables)?;

@@ -1,0 +1,208 @@
+//! Attaches the hooks: of each the first rung that this kernel, and the user, allow.
+
+use std::cell::OnceCell;
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+use aya::Btf;
+use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
+use upstream_trace_core::event;
+
+use super::btf::Layout;
+use super::choice::Choice;
+use super::hooks::{Attach, HOOKS, Hook, Need, Probe, Rung, When};
+use super::load::Kernel;
+
+/// What there is to know before a function can be watched; looked up once.
+#[derive(Default)]
+pub(super) struct Functions {
+    btf: OnceCell<Result<Btf, String>>,
+}
+
+impl Functions {
+    /// The kernel's types, as fentry needs them. Where the kernel has no function tracing at all it refuses late, and
+    /// reading its BTF costs 15 ms.
+    fn btf(&self) -> Result<&Btf> {
+        const FUNCTIONS: &str = "/sys/kernel/tracing/available_filter_functions";
+        let read = || {
+            if !Path::new(FUNCTIONS).exists() {
+                bail!("this kernel has no function tracing");
+            }
+            File::open(FUNCTIONS)?;
+            Ok(Btf::from_sys_fs()?)
+        };
+        let btf = self.btf.get_or_init(|| read().map_err(|error| plain(&error)));
+        btf.as_ref().map_err(|why| anyhow!("{why}"))
+    }
+}
+
+impl Kernel {
+    /// Attaches every hook that this kernel allows; an error if a required one is refused.
+    pub fn attach(&mut self, layout: &Layout, choice: &Choice) -> Result<()> {
+        for hook in HOOKS {
+            let state = self.attach_hook(hook, layout, choice);
+            if hook.need == Need::Required && !state.attached {
+                bail!("cannot attach to {}: {}", hook.name, state.why.unwrap_or_default());
+            }
+            self.hooks.push(state);
+        }
+        Ok(())
+    }
+
+    /// Attaches what is only needed for unix upstreams.
+    pub fn attach_for_unix(&mut self) {
+        for probe in std::mem::take(&mut self.for_unix) {
+            if let Err(error) = self.attach_probe(probe) {
+                log::warn!("the end of unix connections is not seen: {}", plain(&error));
+            }
+        }
+    }
+
+    pub(super) fn attach_hook(&mut self, hook: &Hook, layout: &Layout, choice: &Choice) -> event::Hook {
+        let mut state = event::Hook {
+            name: hook.name.to_owned(),
+            kind: hook.rungs[0].kind().to_owned(),
+            attached: false,
+            why: unusable(hook, layout),
+            costs: None,
+        };
+        for rung in hook.rungs.iter().filter(|_| state.why.is_none()).collect::<Vec<_>>() {
+            rung.kind().clone_into(&mut state.kind);
+            match choice.allows(hook, rung).and_then(|()| self.attach_rung(rung)) {
+                Ok(()) => {
+                    state.attached = true;
+                    state.why = None;
+                    break;
+                }
+                Err(error) => {
+                    log::debug!("{} by {}: {error:#}", hook.name, rung.kind());
+                    state.why = Some(plain(&error));
+                }
+            }
+        }
+        if !state.attached && hook.need != Need::Extra {
+            state.costs = Some(hook.costs.to_owned());
+        }
+        state
+    }
+
+    /// Attaches all programs of a rung, or none.
+    pub(super) fn attach_rung(&mut self, rung: &'static Rung) -> Result<()> {
+        for (index, probe) in rung.probes.iter().enumerate() {
+            let attached = match probe.when {
+                When::Always => self.attach_probe(probe),
+                When::IfThere => {
+                    // Without it a kernel has another way, which a probe of the same rung sees.
+                    if let Err(error) = self.attach_probe(probe) {
+                        log::debug!("{}: {error:#}", probe.attach.place());
+                    }
+                    Ok(())
+                }
+                When::OnUnix => {
+                    self.for_unix.push(probe);
+                    Ok(())
+                }
+            };
+            if let Err(error) = attached {
+                self.release(&rung.probes[..=index]);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches all programs of a rung.
+    pub(super) fn release_rung(&mut self, rung: &Rung) {
+        self.release(rung.probes);
+    }
+
+    fn release(&mut self, probes: &[Probe]) {
+        for probe in probes {
+            self.for_unix.retain(|waiting| waiting.program != probe.program);
+            self.unload(probe);
+        }
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Program> {
+        self.ebpf.program_mut(name).ok_or_else(|| anyhow!("the kernel side has no {name}"))
+    }
+
+    fn unload(&mut self, probe: &Probe) {
+        if let Ok(program) = self.program(probe.program) {
+            // Of a program that was not loaded there is nothing to undo.
+            let _not_loaded = match program {
+                Program::RawTracePoint(p) => p.unload(),
+                Program::TracePoint(p) => p.unload(),
+                Program::FEntry(p) => p.unload(),
+                Program::FExit(p) => p.unload(),
+                Program::KProbe(p) => p.unload(),
+                _ => Ok(()),
+            };
+        }
+    }
+
+    fn attach_probe(&mut self, probe: &Probe) -> Result<()> {
+        match probe.attach {
+            Attach::Raw(name) => {
+                let program: &mut RawTracePoint = self.program(probe.program)?.try_into()?;
+                once(program.load())?;
+                program.attach(name)?;
+            }
+            Attach::Tracepoint(category, name) => {
+                let program: &mut TracePoint = self.program(probe.program)?.try_into()?;
+                once(program.load())?;
+                program.attach(category, name)?;
+            }
+            Attach::Fentry(function) => {
+                let btf = self.functions.btf()?;
+                let program = self.ebpf.program_mut(probe.program);
+                let program: &mut FEntry =
+                    program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?.try_into()?;
+                once(program.load(function, btf))?;
+                program.attach()?;
+            }
+            Attach::Fexit(function) => {
+                let btf = self.functions.btf()?;
+                let program = self.ebpf.program_mut(probe.program);
+                let program: &mut FExit =
+                    program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?.try_into()?;
+                once(program.load(function, btf))?;
+                program.attach()?;
+            }
+            Attach::Kprobe(function) | Attach::Kretprobe(function) => {
+                if !Path::new("/sys/bus/event_source/devices/kprobe").exists() {
+                    bail!("this kernel has no kprobes");
+                }
+                let program: &mut KProbe = self.program(probe.program)?.try_into()?;
+                once(program.load())?;
+                program.attach(function, 0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A program is loaded once, wherever it is attached.
+fn once(loaded: Result<(), ProgramError>) -> Result<(), ProgramError> {
+    match loaded {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        other => other,
+    }
+}
+
+/// Why this hook says nothing although it can be attached.
+pub(super) fn unusable(hook: &Hook, layout: &Layout) -> Option<String> {
+    let silent = hook.name == "kfree_skb" && layout.drop_reasons.is_empty();
+    silent.then(|| {
+        "this kernel gives no reason for a drop (it came with 5.17) and hides its symbols (kptr_restrict)"
+            .to_owned()
+    })
+}
+
+/// The innermost reason, without the library's wording around it.
+pub(super) fn plain(error: &anyhow::Error) -> String {
+    let text = error.root_cause().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" (os error").next().unwrap_or(line).to_owned()
+}
