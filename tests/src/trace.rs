@@ -38,9 +38,22 @@ impl<'lab> World<'lab> {
 
     /// The same, with something else after `--pid`.
     pub fn trace_pid(&'lab self, pid: &str, args: &[&str]) -> Result<Trace<'lab>> {
+        self.trace_recorded(pid, args, self.lab().next_recording())
+    }
+
+    /// Starts the tool on this world's nginx, recording to this file; its end is followed by a report of that.
+    pub fn trace_to(&'lab self, recording: &Path, args: &[&str]) -> Result<Trace<'lab>> {
+        self.trace_recorded(&self.nginx().master().to_string(), args, Some(recording.to_owned()))
+    }
+
+    fn trace_recorded(
+        &'lab self,
+        pid: &str,
+        args: &[&str],
+        recording: Option<PathBuf>,
+    ) -> Result<Trace<'lab>> {
         let mut all = vec!["--pid", pid, "--json"];
         all.extend(args);
-        let recording = self.lab().next_recording();
         let tool = self.start_recorded(&all, recording.as_deref())?;
         self.ready(tool, recording)
     }
@@ -64,6 +77,11 @@ impl<'lab> World<'lab> {
     /// Starts the tool with these arguments, without waiting for anything.
     pub fn start_tool(&self, args: &[&str]) -> Result<Option<Tool>> {
         self.start_recorded(args, self.lab().next_recording().as_deref())
+    }
+
+    /// The same, and never recorded as `LAB_RECORD` asks: the arguments say where to.
+    pub fn start_tool_alone(&self, args: &[&str]) -> Result<Option<Tool>> {
+        self.start_recorded(args, None)
     }
 
     fn start_recorded(&self, args: &[&str], recording: Option<&Path>) -> Result<Option<Tool>> {
@@ -129,6 +147,12 @@ impl<'world> Trace<'world> {
             thread::sleep(Duration::from_millis(20));
         }
         self.world.lab().complain(format!("fewer than {count} failures within {limit:?}"));
+    }
+
+    /// The tool itself, to be ended in another way.
+    #[must_use]
+    pub fn into_tool(self) -> Option<Tool> {
+        self.tool
     }
 
     /// The pid of the tool, if there is one.

@@ -30,6 +30,7 @@ pub const MAX_CONNECTIONS: u32 = 32768;
 /// upstream connections.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(version, max_term_width = 80, after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Cli {
     /// Something else than tracing.
     #[command(subcommand)]
@@ -50,6 +51,11 @@ pub struct Cli {
     /// Also write what was seen to a new file, for `upstream-trace report`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Leave out of the recording who asked for what: client addresses, paths
+    /// of requests and names of hosts become names that stand for them
+    #[arg(long, requires = "record")]
+    pub redact: bool,
 
     /// nginx's error.log: `auto` finds it, `none` does without, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
@@ -87,6 +93,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the verdicts from a recording; needs no root
     Report(Report),
+    /// Write a copy of a recording to share, without who asked for what
+    Redact(Redact),
     /// Say what a cause means, how it is told apart and what to do
     Explain(Explain),
     /// Say what this kernel and these rights allow, and what is lost without
@@ -113,9 +121,23 @@ pub struct Report {
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
 
+    /// Leave out who asked for what, as `--record --redact` does
+    #[arg(long)]
+    pub redact: bool,
+
     /// Use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+}
+
+/// What to copy.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Redact {
+    /// What `--record` wrote
+    pub file: PathBuf,
+
+    /// A new file
+    pub copy: PathBuf,
 }
 
 /// What to explain.
@@ -255,6 +277,7 @@ mod tests {
             json: true,
             markdown: false,
             html: None,
+            redact: false,
             color: ColorChoice::Auto,
         };
         for args in [["report", "file", "--json"], ["report", "--json", "file"]] {
@@ -312,6 +335,8 @@ mod tests {
             &["--record"],
             &["report"],
             &["report", "one", "--html"],
+            &["--redact"],
+            &["redact", "one"],
             &["report", "one", "--json", "--markdown"],
             &["--json", "report", "file"],
             &["explain", "one", "two"],

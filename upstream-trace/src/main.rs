@@ -13,12 +13,14 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None => live::run(&cli),
         Some(Command::Report(args)) => report::run(args),
+        Some(Command::Redact(args)) => report::redact(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
+            output::progress::end();
             // One line; what comes from outside (names, paths) may not reach the terminal raw.
             eprintln!("upstream-trace: {}", output::escape(&format!("{error:#}")));
             ExitCode::FAILURE
@@ -37,6 +39,7 @@ fn remarks_to_stderr(verbose: bool) {
     env_logger::Builder::from_env(filter)
         .format(|to, record| {
             let text = record.args().to_string();
+            output::progress::clear();
             writeln!(
                 to,
                 "upstream-trace: {}: {}",

@@ -184,3 +184,42 @@ fn output_that_cannot_be_written_is_a_failure_and_a_reader_that_left_is_none() {
         assert_eq!(output.status.code(), Some(0), "{args:?}");
     }
 }
+
+/// All fixtures.
+fn fixtures() -> Vec<PathBuf> {
+    let files =
+        fs::read_dir(Path::new(FIXTURE).parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|kind| kind == "zst")).collect()
+}
+
+/// Without what redaction may change: nginx's words and what they name.
+fn bare(mut object: Value) -> Value {
+    let Some(fields) = object.as_object_mut() else { return object };
+    for field in ["log", "name", "summary", "hostname"] {
+        fields.remove(field);
+    }
+    if let Some(evidence) = fields.get_mut("evidence").and_then(Value::as_array_mut) {
+        evidence.iter_mut().filter_map(Value::as_object_mut).for_each(|seen| drop(seen.remove("message")));
+    }
+    object
+}
+
+#[test]
+fn redaction_changes_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fixtures() {
+        let plain = objects(&report(&file, &["--json"]));
+        let redacted = report(&file, &["--json", "--redact"]);
+        let both = plain.into_iter().zip(objects(&redacted)).filter(|(a, _)| a["type"] != "note");
+        for (plain, redacted) in both {
+            assert_eq!(bare(plain), bare(redacted), "{}", file.display());
+        }
+        let copy = folder.path().join(file.file_name().unwrap());
+        let program = env!("CARGO_BIN_EXE_upstream-trace");
+        let output = Command::new(program).arg("redact").args([&file, &copy]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(report(&copy, &["--json"]).stdout, redacted.stdout, "{}", file.display());
+        let again = Command::new(program).arg("redact").args([&file, &copy]).output().unwrap();
+        assert_eq!(again.status.code(), Some(1), "what is there is not overwritten");
+    }
+}

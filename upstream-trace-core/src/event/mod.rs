@@ -4,6 +4,7 @@ mod attempt;
 mod config;
 mod context;
 mod log;
+mod private;
 mod rules;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use context::{
     UpstreamSample,
 };
 pub use log::{LogFollowed, LogLine};
+pub use private::Private;
 pub use rules::{MatchedRule, Rules};
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.

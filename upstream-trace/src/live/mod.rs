@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use nix::time::{ClockId, clock_gettime};
-use upstream_trace_common::{UnixPath, UpstreamCounters};
+use upstream_trace_common::{UnixPath, UpstreamCounters, stats};
 use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
@@ -33,6 +33,7 @@ use crate::kernel::symbols::Symbols;
 use crate::kernel::tables::Tables;
 use crate::logs::Logs;
 use crate::output::Sink;
+use crate::output::progress::Progress;
 use crate::recording::Recorder;
 use crate::ruleset::Rulesets;
 
@@ -53,6 +54,8 @@ struct Live {
     symbols: Arc<OnceLock<Symbols>>,
     engine: Engine,
     recorder: Option<Recorder>,
+    /// Shown while recording, on a terminal.
+    progress: Option<Progress>,
     sink: Box<dyn Sink>,
     enricher: Enricher,
     rulesets: Rulesets,
@@ -79,6 +82,15 @@ impl Live {
         self.say(&outputs);
     }
 
+    /// Says how the recording goes.
+    fn show_progress(&self, now: Nanos) {
+        if let (Some(progress), Some(recorder)) = (&self.progress, &self.recorder) {
+            let sums = self.tables.sums().unwrap_or_default();
+            let attempts = sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize];
+            progress.show(now, attempts, recorder.written());
+        }
+    }
+
     /// Lets the engine go of what it holds.
     fn end(&mut self) {
         let outputs = self.engine.finish();
@@ -89,6 +101,9 @@ impl Live {
         for output in outputs {
             self.failures += u64::from(matches!(output, Output::Failure(_)));
             self.sink.output(output);
+            if let Some(progress) = &mut self.progress {
+                progress.count(output);
+            }
         }
     }
 

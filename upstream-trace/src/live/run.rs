@@ -30,6 +30,7 @@ use crate::kernel::tables::Tables;
 use crate::kernel::{rights, tracefs};
 use crate::logs::Logs;
 use crate::nginx;
+use crate::output::progress::{self, Progress};
 use crate::output::{self, Cost, Extra, HookCost};
 use crate::recording::{End, Recorder};
 use crate::ruleset::Rulesets;
@@ -55,7 +56,10 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     }
     rights::check()?;
     let nginx = Nginx::find(&cli.pid)?;
-    let recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
+    let mut recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
+    if cli.redact {
+        recorder = recorder.map(Recorder::redacted);
+    }
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -102,6 +106,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         layout,
         symbols: read_symbols(symbols),
         engine: Engine::new(),
+        progress: recorder.as_ref().and_then(|_| Progress::on_terminal(opened)),
         recorder,
         sink: output::open(cli.json, cli.verbose, cli.color),
         enricher: Enricher::new(),
@@ -221,10 +226,16 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     live.poll_config();
     live.feed(&Event::Tick { at: known });
     live.sink.tick(now);
+    if count.is_multiple_of(SLOW_TICK) {
+        live.show_progress(now);
+    } else {
+        progress::show_again();
+    }
 }
 
 fn finish(live: &mut Live, startup: Duration) {
     let now = now();
+    progress::end();
     live.finish_logs(now);
     live.sample(now);
     live.report_lost(now, now.saturating_sub(1_000_000_000));

@@ -9,6 +9,7 @@ mod json;
 pub(crate) mod number;
 pub(crate) mod page;
 mod pipe;
+pub mod progress;
 mod status;
 mod summary;
 pub(crate) mod table;

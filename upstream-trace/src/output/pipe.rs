@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Write};
 
+use super::progress;
+
 /// Writes whole texts and flushes them. After the first error nothing more is written: nobody reads it.
 #[derive(Debug)]
 pub(super) struct Pipe<W> {
@@ -30,6 +32,7 @@ impl<W: Write> Pipe<W> {
         if self.closed || text.is_empty() {
             return None;
         }
+        progress::clear();
         let error = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).err()?;
         self.closed = true;
         self.failed = error.kind() != ErrorKind::BrokenPipe;

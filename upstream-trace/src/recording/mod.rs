@@ -5,7 +5,9 @@
 //! [`Event`](upstream_trace_core::event::Event), in the order in which the engine took them in. Who feeds them to a new
 //! engine gets the verdicts of the run.
 
+mod copy;
 mod read;
+mod redact;
 mod write;
 
 #[cfg(test)]
@@ -14,7 +16,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use upstream_trace_core::event::Nanos;
 
+pub use copy::redact;
 pub use read::{Ending, Reader, Skipped};
+pub use redact::Redactor;
 pub use write::Recorder;
 
 /// What a header calls itself.

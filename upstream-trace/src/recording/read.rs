@@ -9,6 +9,7 @@ use serde_json::Value;
 use upstream_trace_core::event::{Event, Nanos};
 use zstd::stream::read::Decoder;
 
+use super::redact::Redactor;
 use super::{END, End, EndLine, Header, LONGEST, NAME, VERSION};
 
 /// First bytes of zstd.
@@ -34,6 +35,7 @@ pub struct Reader {
     /// Of an older release: each event is a tick as well.
     older: bool,
     tick: Option<Nanos>,
+    redactor: Option<Redactor>,
 }
 
 /// How a recording ends.
@@ -95,9 +97,16 @@ impl Reader {
         } else {
             Box::new(BufReader::new(whole))
         };
-        let buffer = Vec::new();
-        let mut reader =
-            Self { lines, buffer, number: 0, skipped: None, ending: Ending::Open, older: false, tick: None };
+        let mut reader = Self {
+            lines,
+            buffer: Vec::new(),
+            number: 0,
+            skipped: None,
+            ending: Ending::Open,
+            older: false,
+            tick: None,
+            redactor: None,
+        };
         reader.header()?;
         Ok(reader)
     }
@@ -124,6 +133,13 @@ impl Reader {
         }
         self.older = !header.ticks;
         Ok(())
+    }
+
+    /// Leaves out of the events who asked for what.
+    #[must_use]
+    pub fn redacted(mut self) -> Self {
+        self.redactor = Some(Redactor::default());
+        self
     }
 
     /// How the recording ended, once there are no more events.
@@ -195,8 +211,11 @@ impl Iterator for Reader {
         }
         while self.ending == Ending::Open {
             match self.event() {
-                Ok(Some(event)) => {
+                Ok(Some(mut event)) => {
                     self.tick = (self.older && !matches!(event, Event::Tick { .. })).then(|| event.at());
+                    if let Some(redactor) = &mut self.redactor {
+                        redactor.event(&mut event);
+                    }
                     return Some(event);
                 }
                 Ok(None) => {}

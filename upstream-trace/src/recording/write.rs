@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -16,9 +18,10 @@ use serde::Serialize;
 use upstream_trace_core::event::{Event, Nanos};
 use zstd::stream::write::Encoder;
 
+use super::redact::Redactor;
 use super::{END, End, EndLine, Header, NAME, VERSION};
 use crate::kernel::rights;
-use crate::output::escape;
+use crate::output::{escape, progress};
 
 /// What was recorded is on its way to the disk after this time.
 const FLUSH: Nanos = 1_000_000_000;
@@ -33,10 +36,10 @@ const CHUNK: usize = 32 * 1024;
 /// the writer no processor for a moment would end when it matters most.
 const WAITING: usize = 2_048;
 
-const LEVEL: i32 = 3;
+pub(super) const LEVEL: i32 = 3;
 
 /// Half a megabyte of what went before is searched for repetitions: more costs memory and saves little.
-const WINDOW_LOG: u32 = 19;
+pub(super) const WINDOW_LOG: u32 = 19;
 
 /// Takes events in.
 #[derive(Debug)]
@@ -50,6 +53,10 @@ pub struct Recorder {
     /// When lines were last flushed; none have been before the first event.
     flushed: Option<Nanos>,
     to: Option<SyncSender<Chunk>>,
+    /// Takes out who asked for what.
+    redactor: Option<Redactor>,
+    /// Bytes that the disk has taken.
+    written: Arc<AtomicU64>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -70,6 +77,8 @@ impl Recorder {
     pub fn to(file: impl Write + Send + 'static, name: String) -> Result<Self> {
         let (to, chunks) = sync_channel(WAITING);
         let called = name.clone();
+        let written = Arc::new(AtomicU64::new(0));
+        let file = Counted { file, written: Arc::clone(&written) };
         let write = move || {
             // It was started before the program gave back its own.
             rights::give_back_all();
@@ -80,10 +89,25 @@ impl Recorder {
         let writer = thread::Builder::new().name("recorder".to_owned()).spawn(write);
         let writer = Some(writer.context("cannot start a thread for the recording")?);
         let (lines, to) = (Vec::new(), Some(to));
-        let mut recorder = Self { name, lines, tick: None, last: 0, flushed: None, to, writer };
+        let mut recorder =
+            Self { name, lines, tick: None, last: 0, flushed: None, to, redactor: None, written, writer };
         let by = env!("CARGO_PKG_VERSION").to_owned();
         recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by, ticks: true });
         Ok(recorder)
+    }
+
+    /// Leaves out of everything that follows who asked for what.
+    #[must_use]
+    pub fn redacted(mut self) -> Self {
+        self.redactor = Some(Redactor::default());
+        self
+    }
+
+    /// Bytes that are in the file by now; none if nothing is recorded any more.
+    #[must_use]
+    pub fn written(&self) -> Option<u64> {
+        let writes = self.to.is_some() && self.writer.as_ref().is_some_and(|writer| !writer.is_finished());
+        writes.then(|| self.written.load(Ordering::Relaxed))
     }
 
     /// Records an event that the engine was given, and whether that made it say something.
@@ -125,7 +149,13 @@ impl Recorder {
 
     fn event(&mut self, event: &Event, at: Nanos) {
         self.last = self.last.max(at);
-        self.line(event);
+        if let Some(redactor) = &mut self.redactor {
+            let mut event = event.clone();
+            redactor.event(&mut event);
+            self.line(&event);
+        } else {
+            self.line(event);
+        }
     }
 
     fn line(&mut self, object: &impl Serialize) {
@@ -147,6 +177,24 @@ impl Recorder {
             Err(TrySendError::Disconnected(_)) => {}
         }
         self.to = None;
+    }
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    file: W,
+    written: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.file.write(bytes)?;
+        self.written.fetch_add(taken as u64, Ordering::Relaxed);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -215,6 +263,7 @@ fn create(path: &Path) -> Result<File> {
 
 fn warn(name: &str, why: &str) {
     let text = format!("the recording {name} ends here: {why}; tracing goes on");
+    progress::clear();
     // Nobody may be reading; the trace goes on all the same.
     let _closed = writeln!(io::stderr(), "warning: {}", escape(&text));
 }

@@ -19,7 +19,7 @@ use upstream_trace_core::verdict::{Output, Summary};
 
 use crate::cli;
 use crate::output::{self, Extra, Sink, escape};
-use crate::recording::Reader;
+use crate::recording::{self, Reader};
 use story::Collector;
 
 pub use replay::{replay, warnings};
@@ -31,6 +31,9 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
     let readers = args.files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>>>()?;
     let mut collector = Collector::new(several);
     for (path, mut reader) in args.files.iter().zip(readers) {
+        if args.redact {
+            reader = reader.redacted();
+        }
         let file = name(path);
         collector.begin(&file);
         let part = several.then_some(file.as_str());
@@ -43,15 +46,7 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
             return Ok(if sink.failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
         let warnings = warnings(&reader);
-        for warning in &warnings {
-            // Nobody may be reading.
-            let _closed = writeln!(
-                io::stderr(),
-                "warning: {}: {}",
-                escape(&path.display().to_string()),
-                escape(warning)
-            );
-        }
+        warn(path, &warnings);
         collector.end(warnings);
     }
     let story = collector.story();
@@ -73,6 +68,21 @@ pub fn run(args: &cli::Report) -> Result<ExitCode> {
         _ => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a copy of a recording to share.
+pub fn redact(args: &cli::Redact) -> Result<ExitCode> {
+    let reader = recording::redact(&args.file, &args.copy)?;
+    warn(&args.file, &warnings(&reader));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn warn(path: &Path, warnings: &[String]) {
+    for warning in warnings {
+        // Nobody may be reading.
+        let _closed =
+            writeln!(io::stderr(), "warning: {}: {}", escape(&path.display().to_string()), escape(warning));
+    }
 }
 
 /// The verdicts are printed one by one.

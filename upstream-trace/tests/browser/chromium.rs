@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
 /// No answer takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Nothing but the page: no window, no first steps, no talk with its maker.
 const FLAGS: [&str; 11] = [
@@ -87,18 +87,18 @@ impl Browser {
         });
         let (session, complaints) = (String::new(), Vec::new());
         let mut browser = Self { child, to, from, session, next: 0, complaints, _profile: profile };
-        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}))["targetId"].clone();
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
         let attach = json!({"targetId": target, "flatten": true});
-        let attached = browser.call("Target.attachToTarget", attach);
+        let attached = browser.call("Target.attachToTarget", &attach);
         attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         for domain in ["Page", "Runtime", "Log"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         browser
     }
 
     /// Calls a method and waits for what it returns.
-    pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+    pub fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.next += 1;
         let mut message = json!({"id": self.next, "method": method, "params": parameters});
         if !self.session.is_empty() {
@@ -135,7 +135,7 @@ impl Browser {
     pub fn open(&mut self, file: &Path, place: &str) {
         // Another address first: one that differs only in the place is not loaded anew.
         for url in ["about:blank".to_owned(), format!("file://{}{place}", file.display())] {
-            self.call("Page.navigate", json!({"url": url}));
+            self.call("Page.navigate", &json!({"url": url}));
             self.wait(|message| message["method"] == "Page.loadEventFired");
         }
     }
@@ -143,7 +143,7 @@ impl Browser {
     /// What an expression of the page's language is.
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
-        let mut answer = self.call("Runtime.evaluate", parameters);
+        let mut answer = self.call("Runtime.evaluate", &parameters);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].take()
     }
@@ -157,7 +157,7 @@ impl Browser {
         for kind in ["mousePressed", "mouseReleased"] {
             let (x, y) = (&place[0], &place[1]);
             let event = json!({"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1});
-            self.call("Input.dispatchMouseEvent", event);
+            self.call("Input.dispatchMouseEvent", &event);
         }
     }
 
@@ -167,30 +167,30 @@ impl Browser {
         for kind in ["keyDown", "keyUp"] {
             let event =
                 json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text});
-            self.call("Input.dispatchKeyEvent", event);
+            self.call("Input.dispatchKeyEvent", &event);
         }
     }
 
     /// Writes into the field that has the focus.
     pub fn write(&mut self, text: &str) {
-        self.call("Input.insertText", json!({"text": text}));
+        self.call("Input.insertText", &json!({"text": text}));
     }
 
     /// A screen of this size.
     pub fn screen(&mut self, width: u32, height: u32) {
         let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
-        self.call("Emulation.setDeviceMetricsOverride", screen);
+        self.call("Emulation.setDeviceMetricsOverride", &screen);
     }
 
     /// `light` or `dark`.
     pub fn scheme(&mut self, scheme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.call("Emulation.setEmulatedMedia", features);
+        self.call("Emulation.setEmulatedMedia", &features);
     }
 
     /// A picture of the whole page.
     pub fn picture(&mut self) -> Vec<u8> {
-        let answer = self.call("Page.captureScreenshot", json!({"captureBeyondViewport": true}));
+        let answer = self.call("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
         STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
     }
 

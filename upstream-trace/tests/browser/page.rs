@@ -205,7 +205,7 @@ pub fn policy_and_no_scripts(browser: &mut Browser, pages: &Pages) {
     std::thread::sleep(std::time::Duration::from_millis(200));
     assert_eq!(browser.evaluate("window.ran === undefined"), true, "a program from outside runs");
     assert!(!browser.complaints().is_empty(), "and the browser says that it does not");
-    browser.call("Emulation.setScriptExecutionDisabled", json!({"value": true}));
+    browser.call("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     browser.open(&pages.several, "");
     let seen = browser.evaluate(SEEN);
     assert!(seen[0] == seen[1] && seen[1].as_u64() > Some(5), "without scripts all are seen: {seen}");

@@ -1,6 +1,7 @@
 //! One file per family of faults; each scenario reads like a sentence.
 
 mod application;
+mod capture;
 mod cli;
 mod dns;
 mod firewall_local;
@@ -48,6 +49,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         origins::ALL,
         cli::ALL,
         rights::ALL,
+        capture::ALL,
     ];
     families.into_iter().flatten().copied()
 }

@@ -1,0 +1,207 @@
+//! What of an event tells who asked an nginx for what, and on which host.
+//!
+//! Whoever adds an event, or a field to one of those taken apart here, has to decide here whether it does: it does not
+//! compile otherwise.
+
+use super::config::{Config, Group, Pass, Server, Setting, Target};
+use super::{Event, Host, LogLine, MatchedRule, OriginExit, Rules};
+
+/// What a private text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Private {
+    /// Address of a client.
+    Client,
+    /// Name of a host: of this one, of a site, of an upstream. A port may follow.
+    Host,
+    /// Request line: method, path, version.
+    Request,
+    /// Path of a request, with its query.
+    Path,
+    /// An upstream as nginx writes it, with the path of the request.
+    Url,
+    /// nginx's words, which may quote any of these.
+    Words,
+    /// An upstream as it is configured: a name, or an address, which stays.
+    Target,
+    /// Name of a file, with the line if a place is meant; those of sites are often named like these.
+    File,
+    /// Words in which anything may stand.
+    Text,
+    /// A rule of a firewall; its comment may hold anything.
+    Rule,
+}
+
+impl Event {
+    /// Shows every private text of the event, for it to be replaced.
+    pub fn private(&mut self, show: &mut dyn FnMut(Private, &mut String)) {
+        match self {
+            Self::Host(host) => of_host(host, show),
+            Self::Log(line) => of_line(line, show),
+            Self::Rules(rules) => of_rules(rules, show),
+            Self::Config(config) => of_config(config, show),
+            // Programs, processes, addresses of upstreams and paths of sockets are what the verdicts are about.
+            Self::OriginExit(OriginExit { .. })
+            | Self::Process(_)
+            | Self::Trouble(_)
+            | Self::End(_)
+            | Self::ConnectError(_)
+            | Self::Drop(_)
+            | Self::ResetSent(_)
+            | Self::RetryStarted { .. }
+            | Self::RetryAnswered { .. }
+            | Self::Answered { .. }
+            | Self::ClientGone { .. }
+            | Self::Enrichment(_)
+            | Self::LogFollowed(_)
+            | Self::Upstream(_)
+            | Self::Lost(_)
+            | Self::Tick { .. } => {}
+        }
+    }
+}
+
+fn of_host(host: &mut Host, show: &mut dyn FnMut(Private, &mut String)) {
+    let Host {
+        hostname,
+        at: _,
+        unix_us: _,
+        version: _,
+        kernel: _,
+        nginx: _,
+        hooks: _,
+        masters: _,
+        workers: _,
+        slow: _,
+    } = host;
+    if !hostname.is_empty() {
+        show(Private::Host, hostname);
+    }
+}
+
+fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
+    let LogLine {
+        client,
+        server,
+        request,
+        subrequest,
+        upstream,
+        host,
+        message,
+        file,
+        // The name server is of the host's own network, like the upstreams.
+        resolver: _,
+        at: _,
+        worker: _,
+        pid: _,
+        time: _,
+        level: _,
+        connection: _,
+        errno: _,
+        action: _,
+        truncated: _,
+    } = line;
+    let optional = [
+        (Private::Client, client),
+        (Private::Host, server),
+        (Private::Host, host),
+        (Private::Request, request),
+        (Private::Path, subrequest),
+        (Private::Url, upstream),
+    ];
+    for (kind, text) in optional {
+        if let Some(text) = text {
+            show(kind, text);
+        }
+    }
+    show(Private::Words, message);
+    if !file.is_empty() {
+        show(Private::File, file);
+    }
+}
+
+fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
+    for MatchedRule { text, .. } in &mut rules.rules {
+        if let Some(text) = text {
+            show(Private::Rule, text);
+        }
+    }
+}
+
+fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut String)) {
+    let Config { file, unread, groups, passes, at: _, workers: _, older: _, edited: _, dynamic: _ } = config;
+    show(Private::File, file);
+    if let Some(unread) = unread {
+        show(Private::Text, unread);
+    }
+    for Group { name, servers, keepalive_timeout, stream: _, keepalive: _ } in groups {
+        show(Private::Host, name);
+        for Server { target, parameters: _, max_fails: _, fail_timeout_ms: _, down: _ } in servers {
+            of_target(target, show);
+        }
+        if let Some(setting) = keepalive_timeout {
+            of_setting(setting, show);
+        }
+    }
+    for pass in passes {
+        of_pass(pass, show);
+    }
+}
+
+fn of_pass(pass: &mut Pass, show: &mut dyn FnMut(Private, &mut String)) {
+    let Pass { group, target, server, location, place, connect, send, read, directive: _, stream: _ } = pass;
+    let optional = [(Private::Host, group), (Private::Host, server), (Private::Path, location)];
+    for (kind, text) in optional {
+        if let Some(text) = text {
+            show(kind, text);
+        }
+    }
+    if let Some(target) = target {
+        of_target(target, show);
+    }
+    show(Private::File, place);
+    for setting in [connect, send, read] {
+        of_setting(setting, show);
+    }
+}
+
+fn of_target(target: &mut Target, show: &mut dyn FnMut(Private, &mut String)) {
+    let Target { text, addresses: _, port: _ } = target;
+    show(Private::Target, text);
+}
+
+fn of_setting(setting: &mut Setting, show: &mut dyn FnMut(Private, &mut String)) {
+    let Setting { place, directive: _, text: _, ms: _ } = setting;
+    if let Some(place) = place {
+        show(Private::File, place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_a_client_is_shown() {
+        let own = |text: &str| Some(text.to_owned());
+        let mut event = Event::Log(LogLine {
+            client: own("192.0.2.1"),
+            server: own("shop.test"),
+            request: own("GET /cart HTTP/1.1"),
+            subrequest: own("/auth"),
+            upstream: own("http://10.0.0.2:80/cart"),
+            host: own("shop.test:8443"),
+            message: "words".to_owned(),
+            file: "/var/log/nginx/shop.test.log".to_owned(),
+            ..LogLine::default()
+        });
+        let mut shown = Vec::new();
+        event.private(&mut |kind, text| {
+            shown.push((kind, text.clone()));
+            text.clear();
+        });
+        assert_eq!(shown.len(), 8);
+        assert!(shown.contains(&(Private::Request, "GET /cart HTTP/1.1".to_owned())));
+        let text = serde_json::to_string(&event).expect("JSON");
+        assert!(!text.contains("shop") && !text.contains("cart") && !text.contains("192.0.2"), "{text}");
+    }
+}
