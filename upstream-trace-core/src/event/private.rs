@@ -99,6 +99,7 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         errno: _,
         action: _,
         truncated: _,
+        after: _,
     } = line;
     let optional = [
         (Private::Client, client),
