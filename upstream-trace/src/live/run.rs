@@ -77,7 +77,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// Loads, takes over what is open, attaches, and says so.
-fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
+fn start(
+    cli: &Cli,
+    mut nginx: Nginx,
+    recorder: Option<Recorder>,
+) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
     let mut layout = Layout::read()?;
     if layout.arguments("kfree_skb") < 3 {
@@ -86,14 +90,14 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     let mut kernel = Kernel::load(&layout, cli.max_connections)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
-    let workers = nginx.worker_pids();
-    let before = Takeover::before(&workers);
+    let before = Takeover::before(&nginx.worker_pids());
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
     undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
+    nginx.catch_up(&mut tables)?;
     let mut takeover = Takeover::default();
     let opened = now();
-    let open = takeover.begin(&before, &workers, opened, &mut tables)?;
+    let open = takeover.begin(&before, &nginx.worker_pids(), opened, &mut tables)?;
     let symbols = Symbols::open();
     // Threads that are started from here on have no more rights than this one.
     if let Err(error) = rights::give_back() {
