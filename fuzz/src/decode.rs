@@ -7,8 +7,8 @@ use upstream_trace::kernel::btf::Layout;
 use upstream_trace::kernel::decode::{Decoder, Message};
 use upstream_trace::kernel::symbols::Symbols;
 use upstream_trace_common::{
-    Addr, ConnectFailed, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent, Record, RetryEvent,
-    UNIX_PATH, UnixPath,
+    Addr, ConnectFailed, DnsMessage, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent, Record,
+    RetryEvent, UNIX_PATH, UnixPath,
 };
 
 use crate::{Target, engine, mutate};
@@ -47,7 +47,8 @@ fn seeds() -> Vec<Vec<u8>> {
 /// A message of this kind, with its length before it.
 fn seed(kind: EventKind) -> Vec<u8> {
     let length = match kind {
-        EventKind::End | EventKind::Trouble => size_of::<Record>(),
+        EventKind::End | EventKind::Trouble | EventKind::ErrorStatus => size_of::<Record>(),
+        EventKind::Dns => size_of::<DnsMessage>(),
         EventKind::Drop | EventKind::ResetSent => size_of::<PacketEvent>(),
         EventKind::ConnectFailed => size_of::<ConnectFailed>(),
         EventKind::Fork | EventKind::Exec | EventKind::Exit => size_of::<ProcessEvent>(),

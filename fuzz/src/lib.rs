@@ -7,6 +7,7 @@
 mod btf;
 mod cmdline;
 mod decode;
+mod dns;
 mod engine;
 mod iptables;
 mod kallsyms;
@@ -61,6 +62,7 @@ pub const TARGETS: &[Target] = &[
     btf::TARGET,
     cmdline::TARGET,
     decode::TARGET,
+    dns::TARGET,
     engine::TARGET,
     iptables::TARGET,
     kallsyms::TARGET,

@@ -52,4 +52,4 @@ macro_rules! targets {
     };
 }
 
-targets!(btf, cmdline, decode, engine, iptables, kallsyms, log, netlink, nft, recording);
+targets!(btf, cmdline, decode, dns, engine, iptables, kallsyms, log, netlink, nft, recording);

@@ -6,6 +6,9 @@ pub const UNIX_PATH: usize = 108;
 /// Frames kept of the kernel stack at a packet event; the function that freed the packet comes first.
 pub const PACKET_STACK: usize = 16;
 
+/// Bytes kept of a message from or to a name server. Over UDP there are 512 at most, since nginx announces no more.
+pub const DNS_PAYLOAD: usize = 512;
+
 /// What an event of the ring buffer is; the numbers are part of the ABI.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,10 @@ pub enum EventKind {
     ClientGone = 12,
     /// An [`OriginExit`]: a process that serves an upstream on this host ended.
     OriginExit = 13,
+    /// A [`crate::Record`] whose answer begins with a status of 500 or above; the connection goes on.
+    ErrorStatus = 14,
+    /// A [`DnsMessage`]: a watched process asked a name server, or heard from it.
+    Dns = 15,
 }
 
 impl EventKind {
@@ -57,6 +64,8 @@ impl EventKind {
             11 => Self::Answered,
             12 => Self::ClientGone,
             13 => Self::OriginExit,
+            14 => Self::ErrorStatus,
+            15 => Self::Dns,
             _ => return None,
         })
     }
@@ -184,6 +193,37 @@ pub struct OriginExit {
     pub pad: u32,
 }
 
+/// What crossed a socket between a watched process and a name server.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct DnsMessage {
+    /// Common part.
+    pub header: EventHeader,
+    /// Kernel address of the socket.
+    pub sk: u64,
+    /// Inode number of the network namespace, 0 if not known.
+    pub netns: u32,
+    /// Bytes, or negative errno.
+    pub result: i32,
+    /// The name server.
+    pub server: Addr,
+    /// Bits of [`DnsMessage::SENT`] and the following.
+    pub how: u16,
+    /// How many bytes of `payload` count.
+    pub len: u16,
+    /// Its first bytes; over TCP with the length in front.
+    pub payload: [u8; DNS_PAYLOAD],
+}
+
+impl DnsMessage {
+    /// nginx sent it; otherwise it received it.
+    pub const SENT: u16 = 1;
+    /// Over TCP.
+    pub const TCP: u16 = 2;
+    /// A client had just spoken: nginx asks on its behalf.
+    pub const FOR_CLIENT: u16 = 4;
+}
+
 /// A link between two attempts of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -209,4 +249,5 @@ const _: () = {
     assert!(size_of::<ProcessEvent>() == 24);
     assert!(size_of::<OriginExit>() == 48);
     assert!(size_of::<RetryEvent>() == 56);
+    assert!(size_of::<DnsMessage>() == 568);
 };

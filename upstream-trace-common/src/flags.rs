@@ -52,3 +52,7 @@ pub const ERROR_FETCHED: u32 = 1 << 23;
 pub const ZERO_WINDOW: u32 = 1 << 24;
 /// A second SYN-ACK arrived on the established socket: the origin never took our ACK into its accept queue.
 pub const SYNACK_AGAIN: u32 = 1 << 25;
+/// nginx speaks TLS on it.
+pub const TLS: u32 = 1 << 26;
+/// The TLS handshake is not over.
+pub const TLS_HANDSHAKE: u32 = 1 << 27;

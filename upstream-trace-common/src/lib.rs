@@ -14,11 +14,11 @@ mod tables;
 mod user;
 
 pub use event::{
-    Addr, ConnectFailed, EventHeader, EventKind, OriginExit, PACKET_STACK, PacketEvent, ProcessEvent,
-    RetryEvent, UNIX_PATH, UnixPath,
+    Addr, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, OriginExit, PACKET_STACK,
+    PacketEvent, ProcessEvent, RetryEvent, UNIX_PATH, UnixPath,
 };
 pub use offsets::{ABSENT, FieldSpec, Offsets};
-pub use record::{Icmp, Record, TcpNumbers};
+pub use record::{HEAD, Icmp, Record, TcpNumbers};
 pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{Calling, Connecting, DropPlace, FdKey, Seed, SeedKey, UpstreamCounters, Worker};
 

@@ -142,4 +142,10 @@ offsets! {
     socket_sk: "socket"."sk", 8, false;
     /// Stream, datagram ...
     socket_type: "socket"."type", 2, false;
+    /// The same, of the protocol's part.
+    sk_type: "sock"."sk_type", 2, false;
+    /// Second argument of a system call on x86-64: the buffer of `read`, `write`, `recvfrom`, `sendto`.
+    regs_buffer: "pt_regs"."si", 8, false;
+    /// Third argument: the size of that buffer.
+    regs_length: "pt_regs"."dx", 8, false;
 }

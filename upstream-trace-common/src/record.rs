@@ -138,9 +138,15 @@ pub struct Record {
     pub tcp: TcpNumbers,
     /// From the socket's error queue.
     pub icmp: Icmp,
+    /// First bytes of the current answer, filled up with zeros; of TLS only what answers the handshake with an alert or
+    /// with something that is no TLS.
+    pub head: [u8; HEAD],
     /// What happened, in order of time, since the connection or the current request began.
     pub trail: [Step; TRAIL],
 }
+
+/// Bytes kept of the begin of an answer: a status line, or the one in a `FastCGI` record.
+pub const HEAD: usize = 24;
 
 impl Record {
     /// A record in which nothing has happened.
@@ -198,6 +204,7 @@ impl Record {
             pad: 0,
         },
         icmp: Icmp { from: [0; 16], errno: 0, ifindex: 0, kind: 0, code: 0, ttl: 0, present: 0, pad: 0 },
+        head: [0; HEAD],
         trail: [Step::ZERO; TRAIL],
     };
 }
@@ -205,5 +212,5 @@ impl Record {
 const _: () = {
     assert!(size_of::<TcpNumbers>() == 72);
     assert!(size_of::<Icmp>() == 32);
-    assert!(size_of::<Record>() == 584);
+    assert!(size_of::<Record>() == 608);
 };

@@ -57,6 +57,16 @@ pub enum StepKind {
     Closed = 15,
     /// A second SYN-ACK arrived on an established connection.
     SynAckAgain = 16,
+    /// nginx began the TLS handshake; `arg` is the number of bytes.
+    TlsHello = 17,
+    /// Bytes came in during the TLS handshake; `arg` is how many.
+    TlsAnswer = 18,
+    /// The origin sent a TLS alert; `arg` is its number, -1 if it is encrypted.
+    TlsAlert = 19,
+    /// nginx sent a TLS alert, in the handshake or to end the connection; `arg` is its number, -1 if it is encrypted.
+    TlsRefused = 20,
+    /// The TLS handshake is over: nginx sends application data.
+    TlsDone = 21,
 }
 
 impl StepKind {
@@ -80,6 +90,11 @@ impl StepKind {
             14 => Self::Eof,
             15 => Self::Closed,
             16 => Self::SynAckAgain,
+            17 => Self::TlsHello,
+            18 => Self::TlsAnswer,
+            19 => Self::TlsAlert,
+            20 => Self::TlsRefused,
+            21 => Self::TlsDone,
             _ => Self::None,
         }
     }

@@ -1,8 +1,8 @@
 //! Which structures the user side may read from and write to maps.
 
 use crate::{
-    Addr, ConnectFailed, DropPlace, EventHeader, FdKey, Offsets, OriginExit, PacketEvent, ProcessEvent,
-    Record, RetryEvent, Seed, SeedKey, UnixPath, UpstreamCounters, Worker,
+    Addr, ConnectFailed, DnsMessage, DropPlace, EventHeader, FdKey, Offsets, OriginExit, PacketEvent,
+    ProcessEvent, Record, RetryEvent, Seed, SeedKey, UnixPath, UpstreamCounters, Worker,
 };
 
 macro_rules! pod {
@@ -13,4 +13,4 @@ macro_rules! pod {
 }
 
 pod!(Addr, DropPlace, FdKey, Offsets, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker);
-pod!(ConnectFailed, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);
+pod!(ConnectFailed, DnsMessage, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);

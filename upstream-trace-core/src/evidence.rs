@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::case::{Case, Direction};
+use crate::case::{Case, Direction, alert_name};
+use crate::dns::code_name;
 use crate::errno;
-use crate::event::{Fact, MatchedRule, Moment, Nanos, PacketDrop, Route, Rules, Step};
+use crate::event::{Fact, MatchedRule, Moment, Nanos, Outcome, PacketDrop, Route, Rules, Step};
 use crate::icmp;
 use crate::verdict::Evidence;
 
@@ -14,6 +15,7 @@ pub fn of(case: &Case<'_>) -> Vec<Evidence> {
     let since = case.since();
     let mut all = Vec::new();
     from_trail(case, &mut all);
+    from_lookup(case, &mut all);
     from_packets(case, &mut all);
     from_exits(case, &mut all);
     from_connect(case, &mut all);
@@ -58,6 +60,36 @@ fn from_trail(case: &Case<'_>, all: &mut Vec<Entry>) {
     }
 }
 
+/// Questions to name servers, and what came of them.
+fn from_lookup(case: &Case<'_>, all: &mut Vec<Entry>) {
+    let Some(lookup) = case.lookup else { return };
+    for asked in &lookup.asked {
+        let server = asked.server.to_string();
+        let transport = asked.tcp.then_some("tcp");
+        all.push(entry(
+            asked.at,
+            "query-sent",
+            json!({"name": lookup.name, "type": asked.kind, "server": server, "transport": transport}),
+        ));
+        let Some(got) = &asked.got else { continue };
+        let (what, mut details) = match &got.what {
+            Outcome::Answer { code, records } => {
+                ("answer", json!({"code": code, "name": code_name(*code), "records": records}))
+            }
+            Outcome::Ignored(why) => ("answer-ignored", json!({"reason": why})),
+            Outcome::NotSent { errno } => ("send-error", error(*errno)),
+            Outcome::Error { errno } => ("error", error(*errno)),
+        };
+        details["server"] = server.into();
+        details["type"] = asked.kind.as_str().into();
+        all.push(entry(got.at, what, details));
+    }
+    let silent = lookup.silent().count();
+    if silent > 0 {
+        all.push(entry(case.attempt.seen, "no-answer", json!({"queries": silent})));
+    }
+}
+
 fn of_step(case: &Case<'_>, moment: &Moment) -> Entry {
     let at = moment.at;
     match &moment.step {
@@ -66,7 +98,9 @@ fn of_step(case: &Case<'_>, moment: &Moment) -> Entry {
         Step::Retransmit { errno } => entry(at, "retransmit", error(*errno)),
         Step::Established => entry(at, "established", json!({})),
         Step::Request { bytes } => entry(at, "request", json!({"bytes": bytes})),
-        Step::Response { bytes } => entry(at, "response", json!({"bytes": bytes})),
+        Step::Response { bytes } => {
+            entry(at, "response", json!({"bytes": bytes, "status": case.attempt.error_status}))
+        }
         Step::Fin { unacked } => entry(at, "fin", json!({"unacked": unacked})),
         Step::Reset { unacked } => entry(at, "reset", json!({"unacked": unacked})),
         Step::Dropped { reason } => entry(at, "dropped", json!({"reason": reason})),
@@ -92,7 +126,18 @@ fn of_step(case: &Case<'_>, moment: &Moment) -> Entry {
         Step::Eof => entry(at, "eof", json!({})),
         Step::Closed => entry(at, "closed-by-nginx", json!({})),
         Step::SynAckAgain => entry(at, "syn-ack-again", json!({})),
+        Step::TlsHello { bytes } => entry(at, "tls-hello", json!({"bytes": bytes})),
+        Step::TlsAnswer { bytes } => {
+            entry(at, "tls-answer", json!({"bytes": bytes, "head": case.attempt.no_tls}))
+        }
+        Step::TlsAlert { alert } => entry(at, "tls-alert", alert_details(*alert)),
+        Step::TlsRefused { alert } => entry(at, "tls-alert-sent", alert_details(*alert)),
+        Step::TlsDone => entry(at, "tls-done", json!({})),
     }
+}
+
+fn alert_details(alert: Option<u8>) -> Value {
+    json!({"alert": alert, "name": alert.map(alert_name)})
 }
 
 fn error(errno: i32) -> Value {

@@ -5,10 +5,12 @@
 
 pub mod case;
 pub mod cause;
+pub mod dns;
 pub mod engine;
 pub mod errno;
 pub mod event;
 pub mod evidence;
+pub mod http;
 pub mod icmp;
 pub mod json;
 pub mod log;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use crate::case::{Case, MS, SECOND};
 use crate::cause;
 use crate::event::{
-    Attempt, Config, ConnectError, Ended, Enrichment, Fact, Group, Home, IcmpError, LogLine, MatchedRule,
-    Moment, Nanos, Netfilter, OriginExit, PacketDrop, PacketTuple, Pass, Rules, Server, Setting, Socket,
-    Step, Target, Upstream,
+    Asked, Attempt, Config, ConnectError, Ended, Enrichment, Fact, Got, Group, Home, IcmpError, LogLine,
+    Lookup, LookupState, MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple,
+    Pass, Rules, Server, Setting, Socket, Step, Target, Upstream,
 };
 use crate::log;
 use crate::verdict::Confidence;
@@ -250,6 +250,28 @@ pub(crate) fn enrichment(facts: Vec<Fact>) -> Enrichment {
 
 pub(crate) fn moment(at_ms: u64, step: Step) -> Moment {
     Moment { at: BEGUN + at_ms * MS, step, count: 1, span_ms: 0 }
+}
+
+/// A lookup of `app.test`, asked once a second from the begin of the tests on, with these outcomes.
+pub(crate) fn lookup(state: LookupState, outcomes: Vec<Option<Outcome>>) -> Lookup {
+    let asked = outcomes.into_iter().enumerate().map(|(index, what)| {
+        let at = BEGUN + index as u64 * SECOND;
+        let server = "127.0.0.53:53".parse().expect("an address");
+        let got = what.map(|what| Got { at: at + MS, what });
+        Asked { at, server, kind: "A".to_owned(), tcp: false, got }
+    });
+    Lookup {
+        id: 1 << 62 | 1,
+        at: BEGUN + 2 * SECOND,
+        begun: BEGUN,
+        worker: 1713,
+        netns: 7,
+        name: "app.test".to_owned(),
+        for_client: true,
+        state,
+        asked: asked.collect(),
+        asked_lost: 0,
+    }
 }
 
 /// A line of the worker about the upstream, read 2 ms after attempts begin.

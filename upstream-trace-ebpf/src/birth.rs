@@ -14,7 +14,7 @@ use crate::config::offset;
 use crate::kernel;
 use crate::maps::{RECORDS, UPSTREAMS};
 use crate::record::{self, note};
-use crate::{emit, finish};
+use crate::{dns, emit, finish};
 
 /// A retry begins right after the failure, in the same turn of nginx's event loop.
 const RETRY_WINDOW_NS: u64 = 20_000_000;
@@ -69,7 +69,7 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     }
     let mut remote = Addr::default();
     kernel::remote(sk, &head, &mut remote);
-    if remote.port == DNS_PORT {
+    if remote.port == DNS_PORT || dns::is_resolver(&remote) {
         return;
     }
     let now = emit::now();

@@ -35,7 +35,7 @@ pub fn fate(record: &Record, now: u64) -> Fate {
     if has(flags::CLIENT_GONE) {
         return Fate::Aborted;
     }
-    if !has(flags::ESTABLISHED) {
+    if !has(flags::ESTABLISHED) || has(flags::TLS_HANDSHAKE) {
         return Fate::Report;
     }
     if has(flags::RESET_RECEIVED) || record.tcp.err != 0 {

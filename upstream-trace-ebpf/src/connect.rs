@@ -15,7 +15,7 @@ use crate::birth::{self, DNS_PORT};
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX};
 use crate::maps::{EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
 use crate::record;
-use crate::{emit, finish};
+use crate::{dns, emit, finish};
 
 const SOCK_STREAM: u16 = 1;
 const EADDRNOTAVAIL: i64 = 99;
@@ -254,7 +254,7 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
         (*event).errno = errno as u32;
         (*event).netns = if sk == 0 { 0 } else { kernel::netns(sk) };
         let known = address(call, family, &mut (*event).remote, &mut (*event).path);
-        if !known || (*event).remote.port == DNS_PORT {
+        if !known || (*event).remote.port == DNS_PORT || dns::is_resolver(&(*event).remote) {
             entry.discard(0);
             return;
         }

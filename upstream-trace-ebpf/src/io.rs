@@ -5,14 +5,14 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{Addr, EventKind, Record, RetryEvent, StepKind, flags};
+use upstream_trace_common::{Addr, EventKind, Record, RetryEvent, StepKind, flags, stats};
 
 use crate::kernel::{self, Head, TCP_CLOSE_WAIT};
 use crate::maps::RECORDS;
 use crate::record::{self, note};
-use crate::{birth, emit};
+use crate::{birth, dns, emit, payload, tls};
 
-const EAGAIN: i32 = -11;
+pub const EAGAIN: i32 = -11;
 
 /// `MSG_PEEK`: nginx probes idle connections of its pool with it.
 const MSG_PEEK: u32 = 2;
@@ -41,7 +41,8 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
     match side(sk, &head) {
         Side::Upstream(record) => sent(&head, record, tgid, ret),
         Side::Client if ret > 0 => answered(tgid),
-        _ => {}
+        Side::Client => {}
+        Side::Other => drop(dns::exchanged(sk, tgid, ret, 1)),
     }
 }
 
@@ -64,9 +65,10 @@ pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
 pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
     let head = kernel::head(sk);
     match side(sk, &head) {
-        Side::Upstream(record) => received(record, tgid, ret, how),
+        Side::Upstream(record) => received(sk, record, tgid, ret, how),
         Side::Client if ret > 0 => asked(sk, &head, tgid),
-        _ => {}
+        Side::Client => {}
+        Side::Other => drop(dns::exchanged(sk, tgid, ret, 0)),
     }
 }
 
@@ -89,6 +91,8 @@ fn asked(sk: u64, head: &Head, tgid: u32) {
             (*worker).client = sk;
             (*worker).client_key = head.client_key();
             (*worker).client_ns = emit::now();
+            // A retry begins before nginx turns to the next client.
+            (*worker).armed = 0;
         }
     }
 }
@@ -109,7 +113,13 @@ fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
     unsafe {
         (*record).last_send = ret;
         if ret > 0 {
-            if (*record).flags & flags::OUTSTANDING == 0 {
+            if (*record).flags & flags::TLS != 0 && (*record).requests > 0 && payload::is_alert(ret) {
+                // nginx says goodbye: no request.
+                note(record, StepKind::TlsRefused, now, -1);
+                return;
+            }
+            let handshake = (*record).requests == 0 && tls::sent(record, now, ret);
+            if !handshake && (*record).flags & flags::OUTSTANDING == 0 {
                 request_begins(record, tgid, now, ret);
             }
             (*record).flags &= !flags::SEND_BLOCKED;
@@ -173,7 +183,7 @@ unsafe fn request_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
 }
 
 #[inline(always)]
-fn received(record: *mut Record, tgid: u32, ret: i32, how: u32) {
+fn received(sk: u64, record: *mut Record, tgid: u32, ret: i32, how: u32) {
     let now = emit::now();
     // SAFETY: a map value.
     unsafe {
@@ -185,12 +195,28 @@ fn received(record: *mut Record, tgid: u32, ret: i32, how: u32) {
         }
         (*record).last_recv = ret;
         if ret > 0 {
-            if (*record).first_recv_ns == 0 {
-                answer_begins(record, tgid, now, ret);
+            let mut error = false;
+            if (*record).flags & flags::TLS_HANDSHAKE != 0 {
+                tls::received(record, now, ret);
+                told_of_in_vain(record, tgid, now);
+            } else if (*record).first_recv_ns == 0 {
+                if (*record).flags & flags::TLS != 0 && no_answer(record, now, ret) {
+                    return;
+                }
+                error = answer_begins(record, tgid, now, ret);
+            } else if (*record).flags & flags::TLS != 0
+                && (*record).requests == 1
+                && (*record).app_received == ret as u64
+                && tls::tickets(record, now, ret)
+            {
+                return;
             }
             (*record).flags &= !flags::OUTSTANDING;
             (*record).app_received += ret as u64;
             (*record).last_recv_ns = now;
+            if error {
+                error_status(sk, record, tgid, now);
+            }
         } else if ret == 0 {
             (*record).flags |= flags::READ_EOF;
             note(record, StepKind::Eof, now, 0);
@@ -201,15 +227,35 @@ fn received(record: *mut Record, tgid: u32, ret: i32, how: u32) {
     }
 }
 
+/// What came over TLS after a request, and is not the begin of its answer.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(never)]
+unsafe fn no_answer(record: *mut Record, now: u64, bytes: i32) -> bool {
+    if payload::is_alert(bytes) {
+        note(record, StepKind::TlsAlert, now, -1);
+        return true;
+    }
+    // SAFETY: by contract.
+    unsafe { (*record).requests == 1 && tls::tickets(record, now, bytes) }
+}
+
 /// # Safety
 /// `record` is a map value.
 #[inline(always)]
-unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
+unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) -> bool {
     // SAFETY: by contract.
     unsafe {
         (*record).first_recv_ns = now;
         note(record, StepKind::Response, now, bytes);
-        if (*record).retry_of != 0 {
+        let mut error = false;
+        if (*record).flags & flags::TLS == 0 {
+            payload::head(&mut (*record).head, bytes);
+            error = payload::is_error(&(*record).head);
+        }
+        // An error in its turn makes nothing good.
+        if (*record).retry_of != 0 && !error {
             let (failed, retry, remote) = ((*record).retry_of, (*record).id, (*record).remote);
             (*record).retry_of = 0;
             emit::event::<RetryEvent>(EventKind::RetryAnswered, tgid, now, |event| {
@@ -219,15 +265,7 @@ unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
                 (*event).pad = 0;
             });
         }
-        if record::take_announced(record) {
-            let id = (*record).id;
-            emit::event::<RetryEvent>(EventKind::Answered, tgid, now, |event| {
-                (*event).failed = id;
-                (*event).retry = 0;
-                (*event).remote = Addr { ip: [0; 16], port: 0, family: 0 };
-                (*event).pad = 0;
-            });
-        }
+        told_of_in_vain(record, tgid, now);
         if let Some(worker) = record::worker(tgid) {
             // What nginx connects to next, if it has not heard another client, is for the same one.
             (*worker).client = (*record).client;
@@ -240,5 +278,52 @@ unsafe fn answer_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
             (*counters).last_answer_ns = now;
             record::add_latency(&raw mut (*counters).first_byte, now.wrapping_sub((*record).request_ns));
         }
+        error
     }
+}
+
+/// Something came: if the attempt was told to be in trouble, that is over.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn told_of_in_vain(record: *mut Record, tgid: u32, now: u64) {
+    if record::take_announced(record) {
+        // SAFETY: by contract.
+        let id = unsafe { (*record).id };
+        emit::event::<RetryEvent>(EventKind::Answered, tgid, now, |event| {
+            // SAFETY: reserved memory of that type.
+            unsafe {
+                (*event).failed = id;
+                (*event).retry = 0;
+                (*event).remote = Addr { ip: [0; 16], port: 0, family: 0 };
+                (*event).pad = 0;
+            }
+        });
+    }
+}
+
+/// The origin answers with a status of 500 or above. nginx passes that on, or tries another peer in the same turn; the
+/// connection goes on, and its next request is another attempt.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(never)]
+unsafe fn error_status(sk: u64, record: *mut Record, tgid: u32, now: u64) -> u32 {
+    record::refresh(sk, record);
+    if !emit::record(record, EventKind::ErrorStatus as u32, now) {
+        emit::count(stats::LOST_EVENTS, 1);
+    }
+    // SAFETY: by contract; a map value.
+    unsafe {
+        if let Some(worker) = record::worker(tgid) {
+            (*worker).armed = (*record).id;
+            (*worker).armed_ns = now;
+            (*worker).armed_client = (*record).client;
+            (*worker).armed_client_key = (*record).client_key;
+        }
+        (*record).id = birth::next_id(now);
+        (*record).retry_of = 0;
+    }
+    0
 }

@@ -16,6 +16,7 @@ mod birth;
 mod classify;
 mod config;
 mod connect;
+mod dns;
 mod emit;
 mod errors;
 mod finish;
@@ -25,9 +26,11 @@ mod io;
 mod kernel;
 mod maps;
 mod packets;
+mod payload;
 mod process;
 mod record;
 mod state;
+mod tls;
 
 #[cfg(not(test))]
 #[panic_handler]

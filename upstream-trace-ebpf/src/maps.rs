@@ -69,3 +69,11 @@ pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entri
 /// was forked. What does not fit is counted in `LOST_ORIGINS`.
 #[map]
 pub static ORIGINS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
+
+/// Name servers that nginx was seen to ask; one that is forgotten is known again by the next question.
+#[map]
+pub static RESOLVERS: LruHashMap<Addr, u8> = LruHashMap::with_max_entries(256, 0);
+
+/// Entry 0: not 0 once there is one.
+#[map]
+pub static RESOLVING: Array<u64> = Array::with_max_entries(1, 0);

@@ -131,6 +131,20 @@ pub fn note(record: *mut Record, kind: StepKind, at_ns: u64, arg: i32) {
     }
 }
 
+/// The last step turned out to be another.
+#[inline(always)]
+pub fn rename_last(record: *mut Record, from: StepKind, to: StepKind) {
+    // SAFETY: callers pass a map value.
+    unsafe {
+        let len = (*record).trail_len as usize;
+        let trail = (&raw mut (*record).trail).cast::<Step>();
+        let last = trail.add(trail_index(len.wrapping_sub(1)));
+        if len > 0 && (*last).kind == from as u8 {
+            (*last).kind = to as u8;
+        }
+    }
+}
+
 /// Sends the record at its first sign of trouble; the attempt goes on.
 #[inline(always)]
 pub fn trouble(sk: u64, record: *mut Record, now: u64) {

@@ -2,6 +2,7 @@
 
 mod dns;
 mod fill;
+mod openssl;
 mod process;
 mod script;
 mod serve;
@@ -19,6 +20,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use dns::{Dns, Says};
 pub use fill::fill;
+pub use openssl::{NAME, Shows, TlsOrigin, make_certificates};
 pub use process::{ORIGIN_PROCESS, OriginProcess, serve_forever};
 pub use script::{Script, Step, response};
 

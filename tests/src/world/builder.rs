@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{Folder, World, in_folder};
 use crate::lab::Lab;
 use crate::nginx::{Config, Nginx};
+use crate::origin::{Shows, make_certificates};
 use crate::topology::Topology;
 
 /// Describes a world before it is made.
@@ -19,11 +20,12 @@ pub struct WorldBuilder<'lab> {
     number: usize,
     router: bool,
     config: Config,
+    certificate: Option<Shows>,
 }
 
 impl<'lab> WorldBuilder<'lab> {
     pub(crate) fn new(lab: &'lab Lab, number: usize) -> Self {
-        Self { lab, number, router: false, config: Config::default() }
+        Self { lab, number, router: false, config: Config::default(), certificate: None }
     }
 
     /// Adds a peer to the group that `/` goes to: an address, and parameters if any. `unix:NAME` is in the world's folder.
@@ -69,6 +71,12 @@ impl<'lab> WorldBuilder<'lab> {
         self.config(|config| config.group.push(directive.into()))
     }
 
+    /// Puts a certificate for a TLS origin, and one that has nothing to do with it, into the world's folder.
+    pub fn certificate(mut self, shows: Shows) -> Self {
+        self.certificate = Some(shows);
+        self
+    }
+
     /// Makes it.
     pub fn start(mut self) -> Result<World<'lab>> {
         let name = format!("utl-{}-{}", std::process::id(), self.number);
@@ -79,6 +87,9 @@ impl<'lab> WorldBuilder<'lab> {
         let folder = Folder(folder);
         for peer in &mut self.config.peers {
             *peer = in_folder(&folder.0, peer);
+        }
+        if let Some(shows) = self.certificate {
+            make_certificates(&folder.0, shows)?;
         }
         let topology = Topology::create(self.number, self.router)?;
         if self.config.peers.iter().any(|peer| peer.starts_with("[fd")) {

@@ -20,7 +20,7 @@ use crate::client::{Connection, Reply};
 use crate::lab::Lab;
 use crate::netns::Namespace;
 use crate::nginx::Nginx;
-use crate::origin::{Origin, OriginProcess, Script, fill};
+use crate::origin::{Origin, OriginProcess, Script, TlsOrigin, fill};
 use crate::topology::Topology;
 use crate::util::wait_until;
 
@@ -82,7 +82,13 @@ impl<'lab> World<'lab> {
     /// `unix:NAME` with the path of the world's folder, as nginx and the tool write it.
     #[must_use]
     pub fn unix(&self, name: &str) -> String {
-        in_folder(&self.folder.0, &format!("unix:{name}"))
+        self.address(&format!("unix:{name}"))
+    }
+
+    /// An address as nginx and the tool write it.
+    #[must_use]
+    pub fn address(&self, address: &str) -> String {
+        in_folder(&self.folder.0, address)
     }
 
     /// Where an address belongs: 127.0.0.1, `[::1]`, .1 and unix sockets beside nginx, others in `up`.
@@ -119,6 +125,12 @@ impl<'lab> World<'lab> {
     /// Fills the queue of a listener from its own host, until no more fit.
     pub fn fill(&self, address: &str) -> Result<Vec<Socket>> {
         fill(self.home(address), &in_folder(&self.folder.0, address))
+    }
+
+    /// Starts `openssl s_server` where its address belongs, with these further arguments. Its certificate is that of
+    /// [`WorldBuilder::certificate`].
+    pub fn tls_origin(&self, address: &str, args: &str) -> Result<TlsOrigin> {
+        TlsOrigin::start(self.home(address), &self.folder.0, address, args)
     }
 
     /// Ends an origin; its handle must be the last one.

@@ -61,12 +61,6 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The name that could not be resolved.
-    #[must_use]
-    pub fn unresolved(&self) -> Option<&'a str> {
-        self.log?.message.split_once(" could not be resolved (").map(|(name, _)| name)
-    }
-
     /// Number that nginx gives for why: an answer code, or an errno.
     #[must_use]
     pub fn unresolved_code(&self) -> Option<i32> {
@@ -97,8 +91,11 @@ impl<'a> Case<'a> {
 
     /// Where it failed by nginx's line: for TLS, which the kernel does not know, or if the line decides.
     pub(super) fn phase_by_log(&self) -> Option<Phase> {
+        if self.lookup.is_some() {
+            return Some(Phase::Resolve);
+        }
         let (kind, doing) = (self.said()?, self.said_doing());
-        if doing == Some(Doing::Tls) {
+        if doing == Some(Doing::Tls) || kind == Kind::Tls {
             return Some(Phase::Tls);
         }
         if !self.by_log {
@@ -115,10 +112,15 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The upstream closed or reset during the TLS handshake, by nginx's line: whether it was a reset.
+    /// The upstream closed or reset during the TLS handshake: whether it was a reset.
     #[must_use]
     pub fn tls_cut(&self) -> Option<bool> {
-        (self.said()? == Kind::TlsClosed)
-            .then(|| self.log.is_some_and(|line| line.errno == Some(errno::ECONNRESET)))
+        if self.said().is_some_and(|kind| kind != Kind::TlsClosed) {
+            return None;
+        }
+        if self.said().is_some() {
+            return Some(self.log.is_some_and(|line| line.errno == Some(errno::ECONNRESET)));
+        }
+        self.handshake_cut().then(|| self.fin_at().is_none())
     }
 }

@@ -6,14 +6,16 @@
 mod config;
 mod context;
 mod log;
+mod lookup;
 mod outcome;
 mod packets;
+mod tls;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::event::{
-    Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Nanos, OriginExit, PacketDrop,
+    Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, Step, Transport, Upstream,
 };
 
@@ -24,6 +26,7 @@ pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
 pub use outcome::Calm;
 pub use packets::{Direction, IcmpSeen};
+pub use tls::alert_name;
 
 /// One millisecond.
 pub const MS: Nanos = 1_000_000;
@@ -69,6 +72,8 @@ pub struct Case<'a> {
     pub by_log: bool,
     /// Nothing is known but nginx's line.
     pub line_only: bool,
+    /// A name was looked up; there is no connection.
+    pub lookup: Option<&'a Lookup>,
     /// Latest complaint of the worker about a name server.
     pub complaint: Option<&'a LogLine>,
     /// Causes of the failures that ejected the peers of the group, most frequent first.
@@ -108,6 +113,7 @@ impl<'a> Case<'a> {
             log: None,
             by_log: false,
             line_only: false,
+            lookup: None,
             complaint: None,
             because: Vec::new(),
         }
@@ -162,6 +168,10 @@ impl<'a> Case<'a> {
     /// How it is carried.
     #[must_use]
     pub fn transport(&self) -> Transport {
+        if let Some(lookup) = self.lookup {
+            let tcp = lookup.asked.last().is_some_and(|asked| asked.tcp);
+            return if tcp { Transport::Tcp } else { Transport::Udp };
+        }
         self.attempt.upstream.as_ref().map_or(Transport::Tcp, Upstream::transport)
     }
 

@@ -31,6 +31,9 @@ impl Calm {
     }
 }
 
+/// Bytes of a TLS alert, encrypted.
+const LONGEST_GOODBYE: u32 = 64;
+
 impl Case<'_> {
     /// It is not over.
     #[must_use]
@@ -59,13 +62,17 @@ impl Case<'_> {
     /// All that nginx wrote was acknowledged. Always so for unix sockets.
     #[must_use]
     pub fn request_acked(&self) -> bool {
-        self.attempt.socket.unacked == 0 && self.attempt.socket.unsent == 0 && !self.attempt.send_blocked
+        // nginx's own goodbye over TLS is on its way when it closes.
+        let goodbye = if self.left_first() { LONGEST_GOODBYE } else { 0 };
+        self.attempt.socket.unacked <= goodbye
+            && self.attempt.socket.unsent == 0
+            && !self.attempt.send_blocked
     }
 
     /// When the other side reset the connection.
     #[must_use]
     pub fn reset_at(&self) -> Option<Nanos> {
-        self.attempt.reset.or_else(|| {
+        let reset = self.attempt.reset.or_else(|| {
             self.step(|step| {
                 matches!(
                     step,
@@ -74,13 +81,15 @@ impl Case<'_> {
                         | Step::RecvError { errno: errno::ECONNRESET }
                 )
             })
-        })
+        });
+        reset.filter(|at| self.goodbye().is_none_or(|goodbye| *at < goodbye))
     }
 
     /// When the other side closed in order.
     #[must_use]
     pub fn fin_at(&self) -> Option<Nanos> {
-        self.attempt.fin.or_else(|| self.step(|step| matches!(step, Step::Fin { .. } | Step::Eof)))
+        let fin = self.attempt.fin.or_else(|| self.step(|step| matches!(step, Step::Fin { .. } | Step::Eof)));
+        fin.filter(|at| self.goodbye().is_none_or(|goodbye| *at < goodbye))
     }
 
     /// When the other side ended it, in order or not.
@@ -95,16 +104,27 @@ impl Case<'_> {
         self.reset_at().is_none()
             && self.fin_at().is_none()
             && self.icmp().is_none()
-            && self.errno().is_none_or(|errno| errno == errno::ETIMEDOUT)
+            && (self.left_first() || self.errno().is_none_or(|errno| errno == errno::ETIMEDOUT))
     }
 
     /// nginx closed a connection that nothing had ended: its timer ran out.
     #[must_use]
     pub fn gave_up(&self) -> bool {
-        self.attempt.ended == Ended::ClosedByNginx
+        (self.attempt.ended == Ended::ClosedByNginx || self.left_first())
             && self.silent()
             && !self.attempt.send_error
             && !self.attempt.recv_error
+    }
+
+    /// nginx closed in the middle of the TLS handshake, and nothing had come that would have made it do so.
+    #[must_use]
+    pub fn timed_out_in_handshake(&self) -> bool {
+        self.handshaking()
+            && self.gave_up()
+            && self.alert().is_none()
+            && self.nginx_alert().is_none()
+            && self.no_tls().is_none()
+            && (self.attempt.outstanding || self.slow_failure())
     }
 
     /// Somebody said that nobody listens: a RST in answer to the SYN, or for a unix socket the kernel.
@@ -168,8 +188,18 @@ impl Case<'_> {
     /// nginx's line knows better.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
+        if self.attempt.error_status.is_some() {
+            return self.attempt.error_status;
+        }
         if self.said().is_some() {
             return self.status_by_log();
+        }
+        if let Some(lookup) = self.lookup {
+            return (lookup.for_client && !self.pending()).then_some(502);
+        }
+        // Bytes of a handshake are no answer.
+        if self.handshaking() && !self.pending() {
+            return Some(if self.timed_out_in_handshake() { 504 } else { 502 });
         }
         let begun = self.attempt.bytes_received > 0 || self.attempt.answer.is_some();
         if self.pending() || (begun && !self.dead_in_pool()) {
@@ -187,6 +217,9 @@ impl Case<'_> {
         let attempt = &self.attempt;
         if self.connect.is_some() || attempt.no_local_port || self.connecting() {
             return Phase::Connect;
+        }
+        if self.handshaking() {
+            return Phase::Tls;
         }
         if attempt.bytes_received > 0 {
             return if self.dead_in_pool() { Phase::Send } else { Phase::Receive };
@@ -218,7 +251,7 @@ impl Case<'_> {
                 return Some(Calm::Vanished);
             }
         }
-        if self.connecting() {
+        if self.connecting() || self.handshaking() {
             return None;
         }
         if attempt.idle_probe {

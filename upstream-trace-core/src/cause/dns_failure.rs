@@ -3,6 +3,7 @@
 use super::{Cause, Finding};
 use crate::case::Case;
 use crate::errno;
+use crate::event::{Lookup, LookupState, Outcome};
 use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -12,7 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
     means: "nginx asked the name server given by `resolver` for the name of the upstream, and got an error for an \
             answer: no such name, the server failed, it refuses such clients, nobody listens there, or its answers \
             make no sense.",
-    told_apart: "nginx says which answer it got. A name server that says nothing at all is `dns-timeout`.",
+    told_apart: "The answer is seen as it comes, and nginx says which one it got. A name server that says nothing at all is `dns-timeout`.",
     fix: "Ask that server yourself: `dig @RESOLVER NAME`. nginx reads neither /etc/hosts nor the search domains of \
           /etc/resolv.conf: write full names. If AAAA answers are broken: `resolver ... ipv6=off;`.",
     rests_on: &[],
@@ -20,10 +21,17 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::Name {
+    if case.lookup.is_none() && case.said()? != Kind::Name {
         return None;
     }
     let (name, code) = (case.unresolved()?, case.unresolved_code());
+    let seen = match case.lookup.map(|lookup| lookup.state) {
+        Some(LookupState::Failed(code)) => Some(i32::from(code)),
+        _ => None,
+    };
+    if let Some(lookup) = case.lookup.filter(|_| code.or(seen).is_none_or(|code| code == errno::ETIMEDOUT)) {
+        return in_trouble(case, lookup, name);
+    }
     if let Some(complaint) = case.complaint.filter(|_| code == Some(errno::ETIMEDOUT)) {
         let server = case.target();
         // Whether it was about this very name, nginx does not say.
@@ -37,7 +45,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         };
         return Some(Finding::likely(summary));
     }
-    let why = match code {
+    let why = match code.or(seen) {
         Some(errno::ETIMEDOUT) => return None,
         Some(1) => "the name server did not understand the question (FORMERR)",
         Some(2) => "the name server failed (SERVFAIL)",
@@ -46,16 +54,62 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         Some(5) => "the name server refuses to answer this host (REFUSED)",
         _ => "the name server answered with an error",
     };
+    let server = case.lookup.and_then(Lookup::server).map(|server| format!(" {server}")).unwrap_or_default();
+    let why = why.replacen("the name server", &format!("the name server{server}"), 1);
     Some(Finding::proven(format!("{name} could not be resolved: {why}.")).fix(format!(
         "`dig @{} {name}`. nginx does not use search domains: the name must be complete.",
         case.attempt.upstream.as_ref().map_or_else(|| "RESOLVER".to_owned(), |_| case.host())
     )))
 }
 
+/// No answer that nginx takes, but something came.
+fn in_trouble(case: &Case<'_>, lookup: &Lookup, name: &str) -> Option<Finding> {
+    let (asked, what) = lookup.troubles().last()?;
+    let server = asked.server;
+    let (why, fix) = match what {
+        Outcome::Error { errno: errno::ECONNREFUSED } => (
+            format!("nobody listens at the name server {server} (connection refused)"),
+            Some(format!("Start the name server at {server}, or name another one in `resolver`.")),
+        ),
+        Outcome::Error { errno } => (format!("the name server {server} gave {}", errno::text(*errno)), None),
+        Outcome::NotSent { errno: errno::EPERM } => (
+            format!("this host refused to send the question to {server} (EPERM): a local firewall rule"),
+            Some(format!(
+                "Let UDP and TCP to port {} pass in the output chain: `nft list ruleset`.",
+                server.port()
+            )),
+        ),
+        Outcome::NotSent { errno } => {
+            (format!("the question to {server} could not be sent: {}", errno::text(*errno)), None)
+        }
+        Outcome::Ignored(why) => (
+            format!("nginx cannot use what the name server {server} answers ({why})"),
+            Some(format!(
+                "`dig @{} -p {} {name}` (and with `AAAA`) shows that answer; if only AAAA is broken: `resolver ... ipv6=off;`.",
+                server.ip(),
+                server.port()
+            )),
+        ),
+        Outcome::Answer { .. } => return None,
+    };
+    let verb = if case.pending() { "is not resolved so far" } else { "could not be resolved" };
+    let summary = format!("{name} {verb}: {why}.");
+    // Of several servers, others may have been silent.
+    let finding = if lookup.silent().next().is_none() && !case.pending() {
+        Finding::proven(summary)
+    } else {
+        Finding::likely(summary)
+    };
+    Some(match fix {
+        Some(fix) => finding.fix(fix),
+        None => finding,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, line};
+    use crate::testkit::{expect, line, lookup};
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -65,6 +119,41 @@ mod tests {
         expect(&case, "dns-failure", Confidence::Proven);
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Resolve, Some(502), None));
         assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));
+    }
+
+    #[test]
+    fn the_answer_is_seen_without_a_line() {
+        let lookup = lookup(LookupState::Failed(3), vec![Some(Outcome::Answer { code: 3, records: 0 })]);
+        let case = Case::of_lookup(&lookup, None);
+        expect(&case, "dns-failure", Confidence::Proven);
+        assert_eq!(
+            (case.phase(), case.status(), case.unresolved()),
+            (Phase::Resolve, Some(502), Some("app.test"))
+        );
+        assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));
+    }
+
+    #[test]
+    fn what_nginx_cannot_use_is_named() {
+        let line = line("app.test could not be resolved (110: Operation timed out)");
+        for (what, says) in [
+            (Outcome::Error { errno: 111 }, "nobody listens"),
+            (Outcome::NotSent { errno: 1 }, "a local firewall rule"),
+            (Outcome::NotSent { errno: 101 }, "could not be sent"),
+            (Outcome::Error { errno: 113 }, "gave"),
+            (Outcome::Ignored("code 1 (FORMERR)".to_owned()), "FORMERR"),
+        ] {
+            let all = lookup(LookupState::Open, vec![Some(what.clone()), Some(what.clone())]);
+            let case = Case::of_lookup(&all, Some(&line));
+            expect(&case, "dns-failure", Confidence::Proven);
+            let summary = judge(&case).expect("found").summary;
+            assert!(summary.contains(says), "{summary}");
+            let one = lookup(LookupState::Open, vec![Some(what), None]);
+            expect(&Case::of_lookup(&one, Some(&line)), "dns-failure", Confidence::Likely);
+            let pending = Case::of_lookup(&all, None);
+            assert!(pending.pending() && pending.status().is_none());
+            expect(&pending, "dns-failure", Confidence::Likely);
+        }
     }
 
     #[test]

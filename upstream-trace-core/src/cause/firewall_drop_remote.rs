@@ -29,7 +29,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         && !case.answered_or_refused()
         && !case.dropped_for("NETFILTER_DROP")
         && !case.dropped_for("NEIGH_FAILED")
-        && !(case.dropped_for("NEIGH_CREATEFAIL") && case.retransmits_left() == 0)
         && case.attempt.retransmits_failed == 0;
     if !unexplained || case.queue_overflows() {
         return None;

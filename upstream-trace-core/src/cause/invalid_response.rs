@@ -11,7 +11,7 @@ pub(super) const CAUSE: Cause = Cause {
     means: "Bytes came that nginx cannot take for an answer: a broken header, two lengths at once, a wrong chunk, or \
             another protocol altogether on that port (plain HTTP where TLS is expected, HTTP where FastCGI or HTTP/2 \
             is). nginx gave up the answer.",
-    told_apart: "nginx says itself which bytes it refused. A connection that ends without an answer is `premature- \
+    told_apart: "nginx says itself which bytes it refused; what answers a TLS handshake without being TLS is seen as well. A connection that ends without an answer is `premature- \
                  close`; one that refuses the TLS handshake is `tls-handshake-failed`.",
     fix: "Compare scheme and port of `proxy_pass`, `fastcgi_pass` or `grpc_pass` with what the service speaks: `curl \
           -v`, `openssl s_client -connect`. If the protocol is right, mend the answer in the application; newer \
@@ -21,12 +21,14 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::Invalid {
+    let (target, words) = (case.target(), case.words());
+    let foreign = case.no_tls();
+    if case.said().is_none() && foreign.is_none() || case.said().is_some_and(|said| said != Kind::Invalid) {
         return None;
     }
-    let (target, words) = (case.target(), case.words());
-    if case.said_doing() == Some(Doing::Tls) {
-        let summary = format!("What {target} sent in answer to the TLS handshake is no TLS.");
+    if case.said_doing() == Some(Doing::Tls) || foreign.is_some() {
+        let begins = foreign.map(|bytes| format!(": it begins with \"{bytes}\"")).unwrap_or_default();
+        let summary = format!("What {target} sent in answer to the TLS handshake is no TLS{begins}.");
         return Some(Finding::proven(summary).fix(format!(
             "Use `http://` in `proxy_pass`, or the TLS port of the service: `openssl s_client -connect {target}`."
         )));
@@ -46,7 +48,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, line};
+    use crate::testkit::{expect, line, unanswered_request};
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -69,6 +71,18 @@ mod tests {
             expect(&case, "invalid-response", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, status), "{message}");
         }
+    }
+
+    #[test]
+    fn plain_text_is_seen_where_tls_is_expected() {
+        let mut attempt = unanswered_request();
+        (attempt.tls, attempt.tls_handshake, attempt.outstanding, attempt.bytes_received) =
+            (true, true, false, 30);
+        attempt.no_tls = Some("HTTP/1.1 400 Bad".to_owned());
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "invalid-response", Confidence::Proven);
+        assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(502)));
+        assert!(judge(&case).is_some_and(|found| found.summary.contains("\"HTTP/1.1 400 Bad\"")));
     }
 
     #[test]

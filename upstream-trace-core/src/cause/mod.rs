@@ -46,6 +46,7 @@ mod stale_keepalive;
 mod tls_handshake_failed;
 mod truncated_response;
 mod unknown;
+mod upstream_error_status;
 mod worker_connections;
 
 use crate::case::Case;
@@ -125,6 +126,7 @@ impl Finding {
 
 /// All causes. If several are found with the same confidence, the first one in this list is the verdict.
 pub const CAUSES: &[Cause] = &[
+    upstream_error_status::CAUSE,
     fd_limit::CAUSE,
     worker_connections::CAUSE,
     no_live_upstreams::CAUSE,

@@ -28,9 +28,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if icmp.is_some_and(|icmp| !icmp.local) {
         return None;
     }
-    if case.dropped_for("NEIGH_CREATEFAIL") {
-        return Some(table_full(case));
-    }
     let dropped = case.dropped_for("NEIGH_FAILED");
     // A link that is only slow holds the first SYN back, and then something comes back after all.
     let other_error = case.errno().is_some_and(|errno| ![EHOSTUNREACH, ETIMEDOUT].contains(&errno));
@@ -64,19 +61,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     };
     Some(finding.fix(fix))
-}
-
-/// "neighbour table overflow" in the kernel's log: the address is not even asked for.
-fn table_full(case: &Case<'_>) -> Finding {
-    let summary =
-        format!("This host's neighbour table is full: a packet to {} could not leave.", case.target());
-    let family = if case.ip().is_some_and(|ip| ip.is_ipv6()) { "ipv6" } else { "ipv4" };
-    let sure = case.retransmits_left() == 0;
-    let finding = if sure { Finding::proven(summary) } else { Finding::likely(summary) };
-    finding.fix(format!(
-        "`ip neigh | wc -l` against `sysctl net.{family}.neigh.default.gc_thresh3`, which is one for all of the machine: \
-         raise it, or find out who asks for so many addresses."
-    ))
 }
 
 #[cfg(test)]
@@ -134,18 +118,6 @@ mod tests {
         attempt.trail.truncate(2);
         attempt.icmp = icmp(3, 1, "10.9.9.9", false, EHOSTUNREACH).icmp;
         expect(&Case::of_attempt(&attempt), "icmp-unreachable", Confidence::Proven);
-    }
-
-    #[test]
-    fn a_full_table_is_named_and_no_firewall_is() {
-        let mut attempt = unanswered_syn();
-        (attempt.retransmits, attempt.seen) = (0, BEGUN + SECOND / 5);
-        attempt.trail.push(moment(0, Step::Dropped { reason: "NEIGH_CREATEFAIL".to_owned() }));
-        let case = Case::of_attempt(&attempt);
-        expect(&case, "neighbour-unreachable", Confidence::Proven);
-        assert!(judge(&case).and_then(|found| found.fix).is_some_and(|fix| fix.contains("gc_thresh3")));
-        attempt.retransmits = 1;
-        expect(&Case::of_attempt(&attempt), "neighbour-unreachable", Confidence::Likely);
     }
 
     #[test]

@@ -31,6 +31,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let fin = case.fin_at()?;
     let unused = attempt.request.is_none() && attempt.requests == 0 && !attempt.adopted;
     if case.connecting()
+        || case.handshaking()
         || case.connect.is_some()
         || attempt.bytes_received > 0
         || !(attempt.outstanding || unused)
@@ -52,6 +53,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         format!("{target}{who} closed the connection {after} ms after the request, without answering.");
     Some(if attempt.reused && attempt.unacked_at_end {
         Finding::likely(summary).or(&["stale-keepalive"])
+    } else if case.alert() == Some(None) && attempt.requests == 1 {
+        // Whether it said goodbye or refused nginx's certificate is encrypted.
+        Finding::possible(summary).or(&["tls-handshake-failed"])
     } else {
         Finding::proven(summary)
     })

@@ -31,7 +31,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let attempt = &case.attempt;
     let reset = case.reset_at()?;
-    if case.connecting() || case.connect.is_some() {
+    if case.connecting() || case.handshaking() || case.connect.is_some() {
         return None;
     }
     let target = case.target();

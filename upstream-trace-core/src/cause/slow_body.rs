@@ -26,7 +26,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.said_alone() {
         return by_words(case, doing);
     }
-    if !attempt.client_cut || attempt.bytes_received == 0 || !case.stalled() || case.reset_at().is_some() {
+    let no_header = case.said() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
+    if case.handshaking()
+        || no_header
+        || !attempt.client_cut
+        || attempt.bytes_received == 0
+        || !case.stalled()
+        || case.reset_at().is_some()
+    {
         return None;
     }
     let last = attempt.last_recv.or(attempt.answer)?;
@@ -42,7 +49,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         attempt.bytes_received,
         attempt.seen.saturating_sub(last) / MS
     ));
-    Some(finding.fix(fix))
+    let finding = finding.fix(fix);
+    Some(if case.maybe_ticket() {
+        Finding { confidence: Confidence::Possible, ..finding }.or(&["slow-response"])
+    } else {
+        finding
+    })
 }
 
 /// nginx says that its timer ran out, and the kernel side saw nothing wrong: bytes of an answer came.
@@ -86,6 +98,20 @@ mod tests {
         let case = Case::of_attempt(&attempt);
         assert_eq!((case.calm(), case.status()), (None, None));
         expect(&case, "slow-body", Confidence::Likely);
+    }
+
+    #[test]
+    fn what_may_have_been_a_session_ticket_is_no_sure_answer() {
+        let mut attempt = stalled();
+        attempt.tls = true;
+        let mut case = Case::of_attempt(&attempt);
+        expect(&case, "slow-body", Confidence::Possible);
+        let line = line(
+            "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        );
+        case.log = Some(&line);
+        expect(&case, "slow-response", Confidence::Likely);
+        assert_eq!(case.status(), Some(504));
     }
 
     #[test]

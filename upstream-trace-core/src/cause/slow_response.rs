@@ -21,14 +21,15 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    if case.said() == Some(Kind::TimedOut(Doing::Tls)) {
+    if case.said() == Some(Kind::TimedOut(Doing::Tls)) || case.handshaking() {
         return None;
     }
-    if !case.awaiting()
+    let ticket = case.said() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
+    if !(case.awaiting() || ticket)
         || !case.request_acked()
         || !case.silent()
         || !case.overdue()
-        || attempt.socket.unread > 0
+        || (attempt.socket.unread > 0 && !case.left_first())
     {
         return None;
     }

@@ -1,7 +1,7 @@
 //! The TLS handshake took too long.
 
 use super::{Cause, Finding, Sight};
-use crate::case::Case;
+use crate::case::{Case, MS};
 use crate::log::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -11,7 +11,7 @@ pub(super) const CAUSE: Cause = Cause {
     means: "The connection was made, nginx began the TLS handshake, and the origin did not finish it within \
             proxy_connect_timeout: the service on that port does not speak TLS and waits for something else, or it \
             is too busy for the handshake.",
-    told_apart: "nginx says itself that it was in the handshake. If what nginx sent was never acknowledged, the path \
+    told_apart: "nginx began a TLS handshake (the first bytes that it sent say so, and its own line) and sent no request. If what nginx sent was never acknowledged, the path \
                  is to blame (`path-lost`); if the connection was never accepted, `not-accepted`.",
     fix: "Try it with `openssl s_client -connect ADDRESS:PORT`. If it hangs as well, the port speaks no TLS (use \
           `http://`) or the service is overloaded; the timeout is `proxy_connect_timeout`.",
@@ -21,8 +21,18 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     // Bytes that never arrived are the path's.
-    if case.said()? != Kind::TimedOut(Doing::Tls) || !case.request_acked() {
+    let stands = case.said().is_none() && case.pending() && case.handshaking() && case.overdue();
+    let gave_up = match case.said() {
+        Some(said) => said == Kind::TimedOut(Doing::Tls),
+        None => case.timed_out_in_handshake(),
+    };
+    if !(gave_up || stands) || !case.request_acked() {
         return None;
+    }
+    if stands {
+        let ms = case.duration() / MS;
+        let summary = format!("{} has not answered the TLS handshake for {ms} ms so far.", case.target());
+        return Some(Finding::likely(summary).or(&["not-accepted"]));
     }
     let summary = format!("{} did not finish the TLS handshake in time; nginx gave up.", case.target());
     let unread = case.listener().is_some_and(|listener| listener.queue > 0);
@@ -32,6 +42,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Ended;
     use crate::testkit::{expect, line, unanswered_request};
     use crate::verdict::{Confidence, Phase};
 
@@ -47,6 +58,19 @@ mod tests {
             expect(&case, "slow-tls-handshake", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(504)));
         }
+    }
+
+    #[test]
+    fn the_bytes_say_that_it_was_in_the_handshake() {
+        let mut attempt = unanswered_request();
+        (attempt.tls, attempt.tls_handshake, attempt.requests) = (true, true, 0);
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "slow-tls-handshake", Confidence::Proven);
+        assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(504)));
+        attempt.ended = Ended::Open;
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "slow-tls-handshake", Confidence::Likely);
+        assert_eq!((case.phase(), case.status()), (Phase::Tls, None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The TLS handshake was refused.
 
 use super::{Cause, Finding, Sight};
-use crate::case::Case;
+use crate::case::{Case, alert_name};
 use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -11,7 +11,7 @@ pub(super) const CAUSE: Cause = Cause {
     means: "nginx and the origin did not agree on TLS: the origin sent an alert (no certificate for that name, no \
             common protocol or cipher, a client certificate wanted), or nginx refused the certificate of the origin \
             (unknown issuer, expired, another name).",
-    told_apart: "nginx says itself what failed. A handshake that the origin leaves unanswered is `slow-tls- \
+    told_apart: "nginx says itself what failed, and alerts of the origin are seen before they are encrypted. A handshake that the origin leaves unanswered is `slow-tls- \
                  handshake`, one that it cuts off `premature-close` or `reset-by-backend`; plain text in place of \
                  TLS is `invalid-response`.",
     fix: "Alert 40 or 112: `proxy_ssl_server_name on; proxy_ssl_name NAME;`. Certificate: \
@@ -22,9 +22,65 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::Tls {
+    match case.said() {
+        Some(Kind::Tls) => Some(by_words(case)),
+        Some(_) => None,
+        None => by_alert(case),
+    }
+}
+
+/// The alerts of the handshake are seen without nginx's words.
+fn by_alert(case: &Case<'_>) -> Option<Finding> {
+    let target = case.target();
+    if !case.handshaking() {
         return None;
     }
+    if let Some(alert) = case.alert() {
+        let name = alert.map_or_else(|| "encrypted".to_owned(), named);
+        let finding = Finding::proven(format!("{target} refused the TLS handshake with an alert: {name}."));
+        return Some(match alert.and_then(fix_of) {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        });
+    }
+    let summary = match case.nginx_alert()? {
+        Some(0) | None => format!(
+            "nginx ended the TLS handshake with {target} by itself: it accepts no certificate that it cannot verify."
+        ),
+        Some(alert) => {
+            format!("nginx refused the TLS handshake of {target} with an alert: {}.", named(alert))
+        }
+    };
+    Some(Finding::likely(summary).fix(
+        "nginx's error.log says what it did not accept: a certificate (`proxy_ssl_trusted_certificate`, \
+         `proxy_ssl_name`), a protocol or a cipher (`proxy_ssl_protocols`, `proxy_ssl_ciphers`).",
+    ))
+}
+
+fn named(alert: u8) -> String {
+    format!("{} ({alert})", alert_name(alert))
+}
+
+fn fix_of(alert: u8) -> Option<&'static str> {
+    Some(match alert {
+        40 | 112 => {
+            "Send the name: `proxy_ssl_server_name on; proxy_ssl_name NAME;`. If it is sent, compare protocols and ciphers."
+        }
+        70 | 71 | 86 => "Compare `proxy_ssl_protocols` and `proxy_ssl_ciphers` with what the origin allows.",
+        41 | 42 | 43 | 44 | 45 | 46 | 48 | 49 | 116 => {
+            "The origin wants a client certificate that it can verify: `proxy_ssl_certificate`, `proxy_ssl_certificate_key`."
+        }
+        _ => return None,
+    })
+}
+
+/// The number of the alert in the words of OpenSSL.
+fn alert_in(words: &str) -> Option<u8> {
+    let (_, number) = words.split_once("alert number ")?;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn by_words(case: &Case<'_>) -> Finding {
     let (target, words) = (case.target(), case.words());
     let fix = if words.contains("does not match") {
         Some("Set `proxy_ssl_name` to a name that the certificate of the origin holds.")
@@ -32,25 +88,50 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         Some(
             "Give nginx the issuer of that certificate (`proxy_ssl_trusted_certificate`), or renew the certificate.",
         )
-    } else if words.contains("alert number 40") || words.contains("alert number 112") {
-        Some(
-            "Send the name: `proxy_ssl_server_name on; proxy_ssl_name NAME;`. If it is sent, compare protocols and ciphers.",
-        )
     } else {
-        None
+        alert_in(&words).and_then(fix_of)
     };
-    let finding = Finding::proven(format!("The TLS handshake with {target} failed: {words}."));
-    Some(match fix {
+    let alert = alert_in(&words).or_else(|| case.alert().flatten());
+    let alert = alert.map(|alert| format!(" (TLS alert: {})", named(alert))).unwrap_or_default();
+    let finding = Finding::proven(format!("The TLS handshake with {target} failed{alert}: {words}."));
+    match fix {
         Some(fix) => finding.fix(fix),
         None => finding,
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, line};
+    use crate::event::Step;
+    use crate::testkit::{expect, line, moment, unanswered_request, with_fin};
     use crate::verdict::{Confidence, Phase};
+
+    #[test]
+    fn alerts_are_seen() {
+        let mut attempt = with_fin(unanswered_request(), 5);
+        (attempt.tls, attempt.tls_handshake, attempt.outstanding, attempt.bytes_received) =
+            (true, true, false, 7);
+        attempt.trail.push(moment(2, Step::TlsAlert { alert: Some(112) }));
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "tls-handshake-failed", Confidence::Proven);
+        assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(502)));
+        let found = judge(&case).expect("found");
+        assert!(found.summary.contains("unrecognized name (112)"), "{}", found.summary);
+        assert!(found.fix.is_some_and(|fix| fix.contains("proxy_ssl_server_name")));
+    }
+
+    #[test]
+    fn nginx_ends_what_it_does_not_trust() {
+        let mut attempt = unanswered_request();
+        (attempt.tls, attempt.tls_handshake, attempt.outstanding, attempt.bytes_received) =
+            (true, true, false, 900);
+        attempt.seen = attempt.begun + 5_000_000;
+        attempt.trail.push(moment(4, Step::TlsRefused { alert: None }));
+        let case = Case::of_attempt(&attempt);
+        expect(&case, "tls-handshake-failed", Confidence::Likely);
+        assert_eq!(case.status(), Some(502));
+    }
 
     #[test]
     fn nginx_says_so() {

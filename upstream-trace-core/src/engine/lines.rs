@@ -34,6 +34,10 @@ impl Engine {
     pub(super) fn expect_line(&mut self, failed: &Failed) {
         let case = failed.case();
         let attempt = &case.attempt;
+        // nginx has nothing to say about an answer that it passes on.
+        if attempt.error_status.is_some() {
+            return;
+        }
         let shape = Shape::of(&case);
         self.logs.failed(attempt.id, attempt.worker, attempt.upstream.as_ref(), attempt.seen, shape);
     }
@@ -41,13 +45,13 @@ impl Engine {
     /// A failure whose line is still to be expected.
     pub(super) fn awaits_line(&self, id: AttemptId, ended: Nanos, now: Nanos) -> bool {
         let worker = self.held.worker(id).unwrap_or_default();
-        now < ended.saturating_add(LINE_COMES) && !self.logs.ready(id, worker)
+        !self.held.silent(id) && now < ended.saturating_add(LINE_COMES) && !self.logs.ready(id, worker)
     }
 
     /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left.
     pub(super) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
         verdict.log.is_none()
-            && matches!(verdict.cause, "slow-response" | "slow-body")
+            && matches!(verdict.cause, "slow-response" | "slow-body" | "slow-tls-handshake")
             && attempt.ended == Ended::ClosedByNginx
             && self.logs.followed(attempt.worker)
             && self.now >= attempt.seen.saturating_add(LINE_COMES)
@@ -77,7 +81,15 @@ impl Engine {
     fn tell_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
         let line = &*waiting.line;
         let healthy = self.logs.healthy(waiting);
-        let mut case = if let Some(attempt) = &healthy {
+        let named = if waiting.kind == Kind::Name { self.names.of(line) } else { None };
+        let mut case = if let Some((lookup, first)) = &named {
+            let mut case = Case::of_lookup(lookup, Some(line));
+            if !first {
+                self.lines_told += 1;
+                case.attempt.to_mut().id = LINE_IDS | self.lines_told;
+            }
+            case
+        } else if let Some(attempt) = &healthy {
             Case::of_healthy(attempt, line)
         } else {
             self.lines_told += 1;
@@ -86,7 +98,7 @@ impl Engine {
             case
         };
         let complaint = self.logs.complaint(line).filter(|_| waiting.kind == Kind::Name).cloned();
-        if waiting.kind == Kind::Name {
+        if waiting.kind == Kind::Name && named.is_none() {
             let server = [Some(line), complaint.as_ref()]
                 .into_iter()
                 .flatten()

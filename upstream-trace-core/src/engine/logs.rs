@@ -94,6 +94,11 @@ impl Logs {
         self.followed.get(&worker).is_some_and(|followed| *followed)
     }
 
+    /// It is known that no lines of this worker are read.
+    pub(super) fn unread(&self, worker: u32) -> bool {
+        self.followed.get(&worker).is_some_and(|followed| !*followed)
+    }
+
     /// A line was read; the failure that it belongs to, if that is clear at once.
     pub(super) fn read(&mut self, line: &LogLine, now: Nanos) -> Option<AttemptId> {
         let Some(kind) = log::kind(line) else {

@@ -14,6 +14,7 @@ mod lines;
 mod logs;
 mod lookups;
 mod losses;
+mod names;
 mod notes;
 mod origins;
 mod packets;
@@ -30,7 +31,7 @@ mod verdicts;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::case::{Calm, Case, MS, SECOND};
-use crate::event::{Attempt, AttemptId, Config, ConnectError, Event, Hook, Host, Nanos};
+use crate::event::{Attempt, AttemptId, Config, ConnectError, Event, Hook, Host, Nanos, ProcessChange};
 use crate::verdict::{Note, Output, Resolved, Summary};
 
 use configs::Configs;
@@ -38,6 +39,7 @@ use ejected::Ejected;
 use logs::{LINE_COMES, Logs};
 use lookups::Lookups;
 use losses::Losses;
+use names::Names;
 use notes::Notes;
 use origins::Origins;
 use packets::Packets;
@@ -83,6 +85,7 @@ pub struct Engine {
     packets: Packets,
     origins: Origins,
     lookups: Lookups,
+    names: Names,
     upstreams: Upstreams,
     losses: Losses,
     notes: Notes,
@@ -115,6 +118,9 @@ impl Engine {
                 out.extend(self.notes.on(process).map(Output::Note));
                 self.logs.process(process);
                 self.configs.process(process);
+                if matches!(process.change, ProcessChange::WorkerExited { .. }) {
+                    self.names.forget(process.pid);
+                }
             }
             Event::Trouble(attempt) => self.on_trouble(attempt, &mut out),
             Event::End(attempt) => self.on_end(attempt, &mut out),
@@ -142,6 +148,7 @@ impl Engine {
             }
             Event::Config(config) => self.on_config(config, &mut out),
             Event::Log(line) => self.on_line(line, &mut out),
+            Event::Lookup(lookup) => self.on_lookup(lookup, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(followed),
             Event::Tick { at } => self.on_tick(*at, &mut out),
         }
@@ -152,6 +159,7 @@ impl Engine {
         self.now = self.now.max(at);
         self.settle(self.now, out);
         self.tell_lines(self.now, out);
+        self.tell_lookups(self.now, out);
         self.release(self.now, out);
         self.packets.expire(self.now);
         self.logs.expire(self.now);
@@ -166,6 +174,7 @@ impl Engine {
             self.let_go(id, &mut out);
         }
         self.tell_lines(Nanos::MAX, &mut out);
+        self.tell_lookups(Nanos::MAX, &mut out);
         out
     }
 

@@ -37,6 +37,11 @@ impl Failed {
         }
     }
 
+    /// nginx writes nothing about it.
+    fn silent(&self) -> bool {
+        matches!(self, Self::Ended(attempt) if attempt.error_status.is_some())
+    }
+
     /// When it ended.
     pub(super) fn at(&self) -> Nanos {
         match self {
@@ -96,6 +101,11 @@ impl Queue {
     /// The worker of a held failure.
     pub(super) fn worker(&self, id: AttemptId) -> Option<u32> {
         self.failed.get(&id).map(|(failed, _)| failed.worker())
+    }
+
+    /// nginx writes nothing about a held failure.
+    pub(super) fn silent(&self, id: AttemptId) -> bool {
+        self.failed.get(&id).is_some_and(|(failed, _)| failed.silent())
     }
 
     pub(super) fn contains(&self, id: AttemptId) -> bool {

@@ -30,7 +30,7 @@ pub(super) struct Shape {
     way: Way,
     phase: Phase,
     errno: Option<i32>,
-    /// Bytes of an answer came.
+    /// Bytes of an answer came, or an alert of TLS.
     bytes: bool,
     /// The other side closed in order.
     closed: bool,
@@ -60,7 +60,7 @@ impl Shape {
             way,
             phase: case.phase(),
             errno: case.errno(),
-            bytes: attempt.bytes_received > 0,
+            bytes: attempt.bytes_received > 0 || case.alert().is_some(),
             closed: case.unix() || case.fin_at().is_some(),
             failed: case.unix() || case.reset_at().is_some() || case.errno().is_some() || calls_failed,
             timer: silence >= SECOND - TIMER && silence.saturating_add(TIMER) % SECOND <= 2 * TIMER,

@@ -59,7 +59,12 @@ impl Engine {
         }
         self.logs.counts.joined += u64::from(verdict.log.is_some() && verdict.attempt < LINE_IDS);
         self.tally.add(&verdict);
-        self.ejected.failed(&verdict);
+        // An answer that is passed on does not count against its peer.
+        let tried_on =
+            self.retries.retried(verdict.attempt) || !self.retries.before(verdict.attempt).is_empty();
+        if verdict.cause != "upstream-error-status" || tried_on {
+            self.ejected.failed(&verdict);
+        }
         self.remember(verdict.attempt, verdict.recovered);
         out.push(Output::Failure(verdict));
     }

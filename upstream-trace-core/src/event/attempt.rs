@@ -15,6 +15,8 @@ pub enum Transport {
     Tcp,
     /// A unix stream socket.
     Unix,
+    /// UDP: questions to name servers.
+    Udp,
 }
 
 /// Where an attempt goes to.
@@ -153,6 +155,28 @@ pub enum Step {
     Closed,
     /// A second SYN-ACK arrived on the established connection.
     SynAckAgain,
+    /// nginx began the TLS handshake.
+    TlsHello {
+        /// How many bytes.
+        bytes: i32,
+    },
+    /// Bytes came during the TLS handshake.
+    TlsAnswer {
+        /// How many.
+        bytes: i32,
+    },
+    /// The origin sent a TLS alert.
+    TlsAlert {
+        /// Its number, unless it is encrypted.
+        alert: Option<u8>,
+    },
+    /// nginx sent a TLS alert, in the handshake or to end the connection.
+    TlsRefused {
+        /// Its number, unless it is encrypted.
+        alert: Option<u8>,
+    },
+    /// The TLS handshake is over.
+    TlsDone,
 }
 
 /// An ICMP error that was queued on the socket.
@@ -293,6 +317,18 @@ pub struct Attempt {
     /// The socket died in `connect()` for want of a local port.
     #[serde(default)]
     pub no_local_port: bool,
+    /// The status, 500 or above, with which the answer begins; the attempt is over for the tool, not the connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_status: Option<u16>,
+    /// nginx spoke TLS.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls: bool,
+    /// The TLS handshake had begun and was not over: `outstanding`, `request` and the bytes are those of the handshake.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tls_handshake: bool,
+    /// What came in answer to the TLS handshake and is no TLS: its first bytes, those that do not print as `\\xNN`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_tls: Option<String>,
     /// Packets of it that were dropped on this host.
     pub drops: u32,
     /// Retransmissions since the current request (or the SYN).
@@ -349,6 +385,10 @@ impl Attempt {
             client_cut: false,
             worker_exiting: false,
             no_local_port: false,
+            error_status: None,
+            tls: false,
+            tls_handshake: false,
+            no_tls: None,
             drops: 0,
             retransmits: 0,
             retransmits_failed: 0,
@@ -373,6 +413,11 @@ fn one() -> u8 {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_one(value: &u8) -> bool {
     *value == 1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

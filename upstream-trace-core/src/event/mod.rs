@@ -4,6 +4,7 @@ mod attempt;
 mod config;
 mod context;
 mod log;
+mod lookup;
 mod private;
 mod rules;
 
@@ -17,6 +18,7 @@ pub use context::{
     UpstreamSample,
 };
 pub use log::{LogFollowed, LogLine};
+pub use lookup::{Asked, Got, Lookup, LookupState, Outcome};
 pub use private::Private;
 pub use rules::{MatchedRule, Rules};
 
@@ -90,6 +92,8 @@ pub enum Event {
     Rules(Rules),
     /// What nginx's configuration says of upstreams.
     Config(Box<Config>),
+    /// A name that nginx looks up, in trouble or in vain. Comes before the lines about it.
+    Lookup(Lookup),
     /// A line of nginx's error.log.
     Log(LogLine),
     /// Whether the lines of a worker's error.log are read.
@@ -126,6 +130,7 @@ impl Event {
             Self::Rules(e) => e.at,
             Self::Config(e) => e.at,
             Self::Log(e) => e.at,
+            Self::Lookup(e) => e.at,
             Self::LogFollowed(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,

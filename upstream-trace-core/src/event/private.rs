@@ -4,7 +4,7 @@
 //! compile otherwise.
 
 use super::config::{Config, Group, Pass, Server, Setting, Target};
-use super::{Event, Host, LogLine, MatchedRule, OriginExit, Rules};
+use super::{Attempt, Event, Host, LogLine, Lookup, MatchedRule, OriginExit, Rules};
 
 /// What a private text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,11 +39,11 @@ impl Event {
             Self::Log(line) => of_line(line, show),
             Self::Rules(rules) => of_rules(rules, show),
             Self::Config(config) => of_config(config, show),
+            Self::Lookup(lookup) => of_lookup(lookup, show),
+            Self::Trouble(attempt) | Self::End(attempt) => of_attempt(attempt, show),
             // Programs, processes, addresses of upstreams and paths of sockets are what the verdicts are about.
             Self::OriginExit(OriginExit { .. })
             | Self::Process(_)
-            | Self::Trouble(_)
-            | Self::End(_)
             | Self::ConnectError(_)
             | Self::Drop(_)
             | Self::ResetSent(_)
@@ -120,6 +120,30 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
     }
 }
 
+fn of_lookup(lookup: &mut Lookup, show: &mut dyn FnMut(Private, &mut String)) {
+    let Lookup {
+        name,
+        id: _,
+        at: _,
+        begun: _,
+        worker: _,
+        netns: _,
+        for_client: _,
+        state: _,
+        // Name servers are of the host's own network; what became of a question holds no names.
+        asked: _,
+        asked_lost: _,
+    } = lookup;
+    show(Private::Host, name);
+}
+
+/// What an origin says in place of TLS may begin with its name.
+fn of_attempt(attempt: &mut Attempt, show: &mut dyn FnMut(Private, &mut String)) {
+    if let Some(bytes) = &mut attempt.no_tls {
+        show(Private::Text, bytes);
+    }
+}
+
 fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
     for MatchedRule { text, .. } in &mut rules.rules {
         if let Some(text) = text {
@@ -180,6 +204,14 @@ fn of_setting(setting: &mut Setting, show: &mut dyn FnMut(Private, &mut String))
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_were_looked_up_are_shown() {
+        let lookup = crate::testkit::lookup(crate::event::LookupState::Open, vec![None]);
+        let mut shown = Vec::new();
+        Event::Lookup(lookup).private(&mut |kind, text| shown.push((kind, text.clone())));
+        assert_eq!(shown, [(Private::Host, "app.test".to_owned())]);
+    }
 
     #[test]
     fn every_text_of_a_client_is_shown() {

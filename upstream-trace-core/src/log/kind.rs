@@ -135,6 +135,11 @@ fn of_tls(words: &str, line: &LogLine) -> Option<Kind> {
     if words.starts_with("upstream SSL certificate ") {
         return Some(Kind::Tls);
     }
+    // From TLS 1.3 on the origin may refuse the client's certificate after the handshake.
+    let calls = ["SSL_read() failed (SSL:", "SSL_write() failed (SSL:"];
+    if calls.iter().any(|call| words.starts_with(call)) && words.contains(" alert ") {
+        return doing(line).map(|_| Kind::Tls);
+    }
     if doing(line) != Some(Doing::Tls) {
         return None;
     }
@@ -228,6 +233,10 @@ mod tests {
             (
                 "SSL_do_handshake() failed (SSL: error:1:wrong version number) while SSL handshaking to upstream",
                 Kind::Invalid,
+            ),
+            (
+                "SSL_read() failed (SSL: error:1:SSL routines::tlsv13 alert certificate required:SSL alert number 116) while reading response header from upstream",
+                Kind::Tls,
             ),
             ("upstream SSL certificate verify error: (20:x) while SSL handshaking to upstream", Kind::Tls),
             ("upstream sent too big header while reading response header from upstream", Kind::TooBig),

@@ -19,6 +19,7 @@ pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 
 const DROP_REASON: &str = "skb_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
+const HELPERS: &str = "bpf_func_id";
 /// Most anonymous structures and unions that are looked into for one member; `sk_buff` has about a dozen.
 const ANONYMOUS: usize = 256;
 const TRACEPOINTS: [&str; 4] = [
@@ -45,6 +46,8 @@ pub struct Layout {
     pub receive_arguments: usize,
     /// Names of the reset reasons, without their prefix; empty on kernels before 6.10.
     pub reset_reasons: BTreeMap<u32, String>,
+    /// Programs may ask for the registers with which a process entered the kernel (5.15).
+    pub task_registers: bool,
     /// Arguments of the tracepoints, the context pointer not counted.
     arguments: HashMap<&'static str, usize>,
 }
@@ -59,6 +62,7 @@ impl Default for Layout {
             drop_places: [DropPlace::default(); DROP_PLACES],
             receive_arguments: 0,
             reset_reasons: BTreeMap::new(),
+            task_registers: false,
             arguments: HashMap::new(),
         }
     }
@@ -79,6 +83,7 @@ impl Layout {
         let mut layout = Self {
             drop_reasons: reasons(&btf, &ids, DROP_REASON, &["SKB_DROP_REASON_", "SKB_"]),
             reset_reasons: reasons(&btf, &ids, RESET_REASON, &["SK_RST_REASON_"]),
+            task_registers: has_value(&btf, &ids, HELPERS, "BPF_FUNC_task_pt_regs"),
             ..Self::default()
         };
         for field in Offsets::FIELDS {
@@ -140,8 +145,11 @@ fn open(path: &Path) -> Result<Btf> {
 /// Ids of the types of interest, in one pass: looking a name up is a pass over all types.
 fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let structures = Offsets::FIELDS.iter().map(|field| field.structure);
-    let wanted: HashMap<&str, &'static str> =
-        structures.chain(TRACEPOINTS).chain([DROP_REASON, RESET_REASON]).map(|name| (name, name)).collect();
+    let wanted: HashMap<&str, &'static str> = structures
+        .chain(TRACEPOINTS)
+        .chain([DROP_REASON, RESET_REASON, HELPERS])
+        .map(|name| (name, name))
+        .collect();
     let mut ids = HashMap::new();
     let (first, _) = btf.base().type_id_range();
     let mut types = btf.type_iter();
@@ -275,6 +283,13 @@ fn parameters(btf: &Btf, name: &str) -> Result<usize> {
         }
     }
     Ok(0)
+}
+
+fn has_value(btf: &Btf, ids: &HashMap<&'static str, u32>, name: &str, value: &str) -> bool {
+    let Some(Ok(Type::Enum(values))) = ids.get(name).map(|id| btf.resolve_type_by_id(*id)) else {
+        return false;
+    };
+    values.members.iter().any(|member| btf.resolve_name(member).is_ok_and(|name| name == value))
 }
 
 fn arguments(btf: &Btf, id: u32) -> Option<usize> {

@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use upstream_trace_common::{
-    Addr, ConnectFailed, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent, Record,
-    RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
+    Addr, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent,
+    Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
 };
 use upstream_trace_core::event::{
     Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
     Socket, Step, Upstream, UpstreamSample,
 };
+use upstream_trace_core::http;
 
 use super::btf::Layout;
 use super::symbols::Symbols;
@@ -28,6 +29,8 @@ pub enum Message {
     Event(Box<Event>),
     /// Something about a process; what it means has to be looked up.
     Process(EventKind, ProcessEvent),
+    /// A process asked a name server, or heard from it.
+    Dns(Box<DnsMessage>),
     /// A process of an origin ended; which upstream it served has to be looked up.
     OriginExit(OriginExit),
 }
@@ -48,6 +51,12 @@ impl Decoder<'_> {
         let event = match EventKind::from_u32(header.kind)? {
             EventKind::End => Event::End(self.attempt(&read::<Record>(bytes)?, path)?),
             EventKind::Trouble => Event::Trouble(self.attempt(&read::<Record>(bytes)?, path)?),
+            EventKind::ErrorStatus => {
+                let record: Record = read(bytes)?;
+                let status = http::status(&record.head);
+                Event::End(Attempt { error_status: Some(status?), ..self.attempt(&record, path)? })
+            }
+            EventKind::Dns => return Some(Message::Dns(Box::new(read(bytes)?))),
             EventKind::Drop => Event::Drop(self.packet_drop(&read::<PacketEvent>(bytes)?)),
             EventKind::ResetSent => Event::ResetSent(self.reset_sent(&read::<PacketEvent>(bytes)?)?),
             EventKind::ConnectFailed => Event::ConnectError(connect_error(&read::<ConnectFailed>(bytes)?)?),
@@ -120,6 +129,10 @@ impl Decoder<'_> {
             client_cut: has(flags::CLIENT_CUT),
             worker_exiting: has(flags::WORKER_EXITING),
             no_local_port: has(flags::NO_LOCAL_PORT),
+            error_status: None,
+            tls: has(flags::TLS),
+            tls_handshake: has(flags::TLS_HANDSHAKE),
+            no_tls: foreign(record),
             drops: record.drops,
             retransmits: record.retransmits,
             retransmits_failed: record.retransmits_failed,
@@ -167,6 +180,11 @@ impl Decoder<'_> {
             StepKind::Eof => Step::Eof,
             StepKind::Closed => Step::Closed,
             StepKind::SynAckAgain => Step::SynAckAgain,
+            StepKind::TlsHello => Step::TlsHello { bytes: arg },
+            StepKind::TlsAnswer => Step::TlsAnswer { bytes: arg },
+            StepKind::TlsAlert => Step::TlsAlert { alert: u8::try_from(arg).ok() },
+            StepKind::TlsRefused => Step::TlsRefused { alert: u8::try_from(arg).ok() },
+            StepKind::TlsDone => Step::TlsDone,
         })
     }
 
@@ -337,6 +355,15 @@ fn socket(record: &Record) -> Socket {
         error: i32::try_from(tcp.err).unwrap_or(0),
         soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
     }
+}
+
+/// What came in answer to a TLS handshake and is no TLS.
+fn foreign(record: &Record) -> Option<String> {
+    const ALERT: u8 = 0x15;
+    let handshake = record.flags & flags::TLS_HANDSHAKE != 0;
+    let len = record.head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let foreign = handshake && len > 0 && record.head[0] != ALERT;
+    foreign.then(|| record.head[..len].escape_ascii().to_string())
 }
 
 fn some(value: u64) -> Option<u64> {

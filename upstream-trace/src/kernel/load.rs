@@ -87,6 +87,7 @@ impl Kernel {
             .override_global("KFREE_RX_SK", &at_least("kfree_skb", 4), true)
             .override_global("RETRANSMIT_ERR", &at_least("tcp_retransmit_skb", 3), true)
             .override_global("RESET_REASON", &at_least("tcp_send_reset", 3), true)
+            .override_global("TASK_REGISTERS", &u8::from(layout.task_registers), true)
             .map_max_entries("RECORDS", max_connections)
             .map_max_entries("UNIX_FDS", max_connections)
             .load(OBJECT)

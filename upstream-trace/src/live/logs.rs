@@ -36,6 +36,10 @@ impl Live {
                     // read is no older than this.
                     line.at = now();
                     name_resolver(line);
+                    if let Some(worker) = line.worker.filter(|_| about_names(&line.message)) {
+                        let at = line.at;
+                        self.names_of(worker, at);
+                    }
                 }
                 self.feed(&event);
             }

@@ -2,6 +2,7 @@
 
 mod config;
 mod logs;
+mod names;
 mod nginx;
 mod origins;
 mod rules;
@@ -20,6 +21,7 @@ use std::thread;
 
 use nix::time::{ClockId, clock_gettime};
 use upstream_trace_common::{UnixPath, UpstreamCounters, stats};
+use upstream_trace_core::dns::Tracker;
 use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
@@ -62,6 +64,7 @@ struct Live {
     nginx: Nginx,
     configs: config::Configs,
     origins: origins::Origins,
+    names: Tracker,
     logs: Logs,
     takeover: takeover::Takeover,
     scan: scan::Scan,
@@ -123,6 +126,7 @@ impl Live {
                     self.feed(&event);
                 }
             }
+            Some(Message::Dns(message)) => self.heard_of_names(&message),
             None => log::warn!("a message of {} bytes from the kernel side makes no sense", bytes.len()),
         }
     }

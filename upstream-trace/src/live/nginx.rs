@@ -90,23 +90,6 @@ impl Nginx {
         Ok(())
     }
 
-    /// Looks again, now that the kernel side sees forks and ends: a reload may have replaced workers since they were
-    /// found, and nothing would ever tell of those that took their place.
-    pub fn catch_up(&mut self, tables: &mut Tables) -> Result<()> {
-        let gone: Vec<u32> = self.all().filter(|pid| nginx::role_of(*pid).is_none()).collect();
-        for pid in gone {
-            tables.forget(pid);
-            self.masters.remove(&pid);
-            self.workers.remove(&pid);
-            self.others.remove(&pid);
-        }
-        // In the middle of a binary upgrade it may not be clear whom it is about; who is watched by now forks the rest.
-        if let Err(error) = self.look() {
-            log::debug!("looking again for nginx: {error:#}");
-        }
-        self.watch(tables)
-    }
-
     /// A watched process forked, called exec or ended.
     pub fn changed(&mut self, kind: EventKind, event: &ProcessEvent, tables: &mut Tables) -> Vec<Event> {
         let (pid, at) = (event.header.tgid, event.header.now_ns);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use upstream_trace_common::stats;
+use upstream_trace_core::dns::Tracker;
 use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Host, Nanos};
 
@@ -77,11 +78,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// Loads, takes over what is open, attaches, and says so.
-fn start(
-    cli: &Cli,
-    mut nginx: Nginx,
-    recorder: Option<Recorder>,
-) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
+fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
     let mut layout = Layout::read()?;
     if layout.arguments("kfree_skb") < 3 {
@@ -90,14 +87,14 @@ fn start(
     let mut kernel = Kernel::load(&layout, cli.max_connections)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
-    let before = Takeover::before(&nginx.worker_pids());
+    let workers = nginx.worker_pids();
+    let before = Takeover::before(&workers);
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
     undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
-    nginx.catch_up(&mut tables)?;
     let mut takeover = Takeover::default();
     let opened = now();
-    let open = takeover.begin(&before, &nginx.worker_pids(), opened, &mut tables)?;
+    let open = takeover.begin(&before, &workers, opened, &mut tables)?;
     let symbols = Symbols::open();
     // Threads that are started from here on have no more rights than this one.
     if let Err(error) = rights::give_back() {
@@ -120,6 +117,7 @@ fn start(
         logs,
         takeover,
         origins: super::origins::Origins::default(),
+        names: Tracker::default(),
         scan: Scan::new(),
         sampled: std::collections::HashMap::new(),
         lost: [0; 5],
@@ -226,6 +224,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
         live.sample(now);
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
+    live.look_at_names(now);
     live.poll_rules(now);
     live.poll_config();
     live.feed(&Event::Tick { at: known });

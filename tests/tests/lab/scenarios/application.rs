@@ -1,13 +1,16 @@
 //! The application broke the exchange.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use upstream_trace_tests::netns::Namespace;
-use upstream_trace_tests::origin::{Script, Step, response};
+use upstream_trace_tests::origin::{Origin, Script, Step, response};
 use upstream_trace_tests::util::{ms, signal};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
+const OTHER: &str = "10.99.0.2:8082";
 const V6: &str = "[fd99::2]:8081";
 const CLOSED: &str = "upstream prematurely closed connection while reading response header from upstream";
 const RESET: &str =
@@ -78,8 +81,71 @@ pub(crate) const ALL: &[Scenario] = &[
         let script = Script::says(b"HTTP/1.1 200 OK\r\nX-Bad\0: yes\r\n\r\n");
         breaks(lab, V4, script, "invalid-response", "upstream sent invalid header")
     }),
-    ("passed-on/502", |lab| passes_on(lab, "502 Bad Gateway", 502)),
-    ("passed-on/504", |lab| passes_on(lab, "504 Gateway Time-out", 504)),
+    ("upstream-error-status/502", |lab| passes_on(lab, V4, "502 Bad Gateway", 502)),
+    ("upstream-error-status/504-tcp6", |lab| passes_on(lab, V6, "504 Gateway Time-out", 504)),
+    ("upstream-error-status/500-unix", |lab| passes_on(lab, "unix:app.sock", "500 Oops", 500)),
+    ("upstream-error-status/pooled", |lab| {
+        let world = lab.world().upstream(V4).keepalive(4).start()?;
+        let _origin = world.origin(V4, Script::status("503 Busy"))?;
+        let trace = world.trace(&[])?;
+        for _ in 0..3 {
+            world.get("/").status(503);
+        }
+        let seen = trace.finish()?;
+        for reused in [false, true, true] {
+            let failure = seen.failure("upstream-error-status").confidence(Proven).status(503);
+            failure.recovered(false).reused(reused).phase("receive");
+        }
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("upstream-error-status/tried-on", |lab| {
+        let (world, _origins) = two_peers(lab, ["502 Bad Gateway", "200 OK"])?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(200);
+        let seen = trace.finish()?;
+        let failure = seen.failure("upstream-error-status").confidence(Proven).upstream(V4).status(502);
+        failure.recovered(true);
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("upstream-error-status/tried-on-in-vain", |lab| {
+        let (world, _origins) = two_peers(lab, ["502 Bad Gateway", "502 Bad Gateway"])?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(502);
+        let seen = trace.finish()?;
+        for upstream in [V4, OTHER] {
+            let failure = seen.failure("upstream-error-status").confidence(Proven).upstream(upstream);
+            failure.status(502).recovered(false);
+        }
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("upstream-error-status/after-a-refused-peer", |lab| {
+        let world = lab.world().upstream(V4).upstream(&format!("{OTHER} backup")).start()?;
+        let _origin = world.origin(OTHER, Script::status("500 Oops"))?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(500);
+        let seen = trace.finish()?;
+        drop(seen.failure("port-refused").upstream(V4).recovered(false));
+        drop(seen.failure("upstream-error-status").upstream(OTHER).status(500).recovered(false));
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("upstream-error-status/fastcgi", |lab| {
+        let world = lab.world().upstream(V4).location("fastcgi_pass origin;").start()?;
+        let text = b"Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\nx";
+        let length = u8::try_from(text.len())?;
+        let record = [&[1, 6, 0, 1, 0, length, 0, 0][..], text, &[1, 3, 0, 1, 0, 8, 0, 0], &[0; 8]].concat();
+        let _origin = world.origin(V4, Script::new(vec![Step::Bytes, Step::Send(record), Step::Close]))?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(500);
+        let seen = trace.finish()?;
+        let failure = seen.failure("upstream-error-status").confidence(Proven).upstream(V4).status(500);
+        failure.phase("receive").recovered(false);
+        seen.nothing_else();
+        Ok(())
+    }),
     ("backend-crashed/loopback", |lab| crashes(lab, "127.0.0.1:8081", World::ng)),
     ("backend-crashed/unix", |lab| crashes(lab, "unix:app.sock", World::ng)),
     ("backend-crashed/unix-across-namespaces", |lab| crashes(lab, "unix:app.sock", World::up)),
@@ -173,14 +239,24 @@ fn rejected(lab: &Lab, upstream: &str) -> Result<()> {
     Ok(())
 }
 
-fn passes_on(lab: &Lab, answer: &str, status: u16) -> Result<()> {
-    let world = lab.world().upstream(V4).start()?;
-    let _origin = world.origin(V4, Script::status(answer))?;
+fn two_peers<'lab>(lab: &'lab Lab, answers: [&str; 2]) -> Result<(World<'lab>, [Rc<Origin>; 2])> {
+    let location = "proxy_next_upstream error timeout http_502;";
+    let world = lab.world().upstream(V4).upstream(&format!("{OTHER} backup")).location(location).start()?;
+    let [first, second] = answers.map(Script::status);
+    let origins = [world.origin(V4, first)?, world.origin(OTHER, second)?];
+    Ok((world, origins))
+}
+
+fn passes_on(lab: &Lab, upstream: &str, answer: &str, status: u16) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let _origin = world.origin(upstream, Script::status(answer))?;
     let trace = world.trace(&[])?;
     world.get("/").status(status);
     world.nginx_is_silent();
     let seen = trace.finish()?;
-    // Neither the kernel nor error.log tells of the status: no cause may be made up.
+    // It is in the first bytes of the answer.
+    let failure = seen.failure("upstream-error-status").confidence(Proven).phase("receive");
+    failure.upstream(&world.address(upstream)).status(status).recovered(false);
     seen.nothing_else();
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use upstream_trace_tests::Scenario;
-use upstream_trace_tests::util::{alive, ms, signal, wait_until};
+use upstream_trace_tests::util::{alive, ms};
 
 const V4: &str = "10.99.0.2:8081";
 
@@ -23,36 +23,12 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace(&[])?;
         let before = world.nginx().worker()?;
         world.nginx().reload()?;
-        wait_until("the old worker to end", ms(5000), || !alive(before))?;
+        upstream_trace_tests::util::wait_until("the old worker to end", ms(5000), || !alive(before))?;
         let worker = world.nginx().worker()?;
         world.get("/").status(502);
         let seen = trace.finish()?;
         seen.failure("port-refused").upstream(V4).worker(worker);
         seen.nothing_else();
-        Ok(())
-    }),
-    ("lifecycle/attach-during-a-reload", |lab| {
-        let world = lab.world().upstream(V4).start()?;
-        let master = world.nginx().master();
-        // A worker that begins while the program does may be neither among those that it finds nor seen to be forked.
-        for delay in [20, 40, 60, 80, 100, 120] {
-            let before = world.nginx().worker()?;
-            let trace = std::thread::scope(|scope| {
-                let reload = scope.spawn(|| {
-                    std::thread::sleep(ms(delay));
-                    signal(master, Signal::SIGHUP)
-                });
-                let trace = world.trace(&[]);
-                reload.join().map_err(|_| anyhow::anyhow!("the reload"))??;
-                trace
-            })?;
-            wait_until("the old worker to end", ms(10_000), || !alive(before))?;
-            let worker = world.nginx().worker()?;
-            world.get("/").status(502);
-            let seen = trace.finish()?;
-            seen.failure("port-refused").upstream(V4).worker(worker);
-            seen.nothing_else();
-        }
         Ok(())
     }),
     ("lifecycle/binary-upgrade", |lab| {
