@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// Where such programs are.
 const DIRECTORIES: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin"];
 /// Longest that one may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Most that one may say.
 const MOST: u64 = 8 * 1024 * 1024;
 

@@ -1,5 +1,7 @@
 //! Walks the chains of a hook as the kernel does, and collects the rules that may have dropped the packet.
 
+use std::cell::Cell;
+
 use upstream_trace_core::event::MatchedRule;
 
 use super::packet::Packet;
@@ -37,6 +39,7 @@ struct Walk<'a> {
     /// Chain and rule; no rule: the policy.
     candidates: Vec<(usize, Option<usize>)>,
     seen: usize,
+    compared: Cell<usize>,
     complete: bool,
 }
 
@@ -44,8 +47,10 @@ impl Ruleset {
     /// The rules that may have dropped this packet.
     pub(super) fn find(&self, packet: &Packet) -> Found {
         let bases = self.bases(packet);
-        let mut walk = Walk { ruleset: self, packet, candidates: Vec::new(), seen: 0, complete: true };
+        let (candidates, compared) = (Vec::new(), Cell::new(0));
+        let mut walk = Walk { ruleset: self, packet, candidates, seen: 0, compared, complete: true };
         let blocked = !bases.iter().all(|index| walk.base(*index));
+        walk.complete &= walk.compared.get() <= nft::MOST_COMPARED;
         walk.complete &= !self.partial && walk.candidates.len() <= MOST_FOUND;
         let certain = walk.complete && walk.candidates.len() == 1;
         let chosen = walk.candidates.iter().take(MOST_FOUND);
@@ -119,7 +124,13 @@ impl Walk<'_> {
             }
             let decision = match &rule.body {
                 Body::Nft(statements) => {
-                    let about = nft::About { ruleset: self.ruleset, chain, packet: self.packet, priority };
+                    let about = nft::About {
+                        ruleset: self.ruleset,
+                        chain,
+                        packet: self.packet,
+                        priority,
+                        compared: &self.compared,
+                    };
                     about.decide(statements)
                 }
                 Body::Iptables(words) => iptables::decide(words, self.packet),

@@ -29,12 +29,15 @@ impl About<'_> {
 
     /// Whether a field has this value, or one of these.
     fn is(&self, field: &Field, value: &Value) -> Tri {
-        match value {
-            Value::String(name) if name.starts_with('@') => match self.set(name).and_then(Value::as_array) {
-                Some(elements) => any(field, elements),
-                None => Tri::Maybe,
-            },
-            _ => item(field, value),
+        let elements = match value {
+            Value::String(name) if name.starts_with('@') => self.set(name),
+            Value::Object(object) => object.get("set"),
+            _ => return item(field, value),
+        };
+        match (elements.and_then(Value::as_array), value) {
+            (Some(elements), _) if self.affords(elements) => any(field, elements),
+            (None, Value::Object(_)) => item(field, value),
+            _ => Tri::Maybe,
         }
     }
 

@@ -7,6 +7,7 @@ mod text;
 
 pub(super) use statement::{ACCEPTING, PASSING};
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -22,7 +23,21 @@ pub(super) struct About<'a> {
     pub(super) packet: &'a Packet,
     /// Of the base chain.
     pub(super) priority: i64,
+    /// Elements of sets and maps that were looked at for this packet.
+    pub(super) compared: &'a Cell<usize>,
 }
+
+impl About<'_> {
+    /// Whether there is time to look at these as well; else nothing is known of them.
+    fn affords(&self, elements: &[Value]) -> bool {
+        self.compared.set(self.compared.get().saturating_add(elements.len()));
+        self.compared.get() <= MOST_COMPARED
+    }
+}
+
+/// Most elements looked at for one packet: rules may name the largest of sets, each of them, and loop. A few tenths of a
+/// second.
+pub(super) const MOST_COMPARED: usize = 2_000_000;
 
 /// Reads a ruleset; `listing` is the same from `nft -a list ruleset`, for the words of the rules.
 pub(super) fn parse(json: &str, listing: &str) -> Option<Ruleset> {

@@ -82,7 +82,7 @@ impl About<'_> {
             None => data.get("set"),
         };
         let mut decision = Decision::next();
-        let Some(elements) = elements.and_then(Value::as_array) else {
+        let Some(elements) = elements.and_then(Value::as_array).filter(|all| self.affords(all)) else {
             decision.verdicts.push(Verdict::Anything);
             return decision;
         };

@@ -24,7 +24,7 @@ fn decide(handle: u64, packet: &Packet) -> Decision {
     let ruleset = parse(CONDITIONS, "").expect("a ruleset");
     let of = |chain: &Chain| chain.rules.iter().position(|rule| rule.handle == Some(handle));
     let (chain, index) = ruleset.chains.iter().find_map(|chain| Some((chain, of(chain)?))).expect("the rule");
-    let about = About { ruleset: &ruleset, chain, packet, priority: 0 };
+    let about = About { ruleset: &ruleset, chain, packet, priority: 0, compared: &Cell::new(0) };
     match &chain.rules[index].body {
         Body::Nft(statements) => about.decide(statements),
         Body::Iptables(_) => unreachable!("a rule of nft"),
@@ -144,6 +144,30 @@ fn what_makes_no_sense_is_no_ruleset_and_unknown_statements_may_hold() {
         {"rule": {"family": "ip", "table": "t", "chain": "c", "handle": 2, "expr": [{"xt": null}]}}]}"#;
     let found = parse(json, "").expect("a ruleset").find(&packet("10.0.0.2:1"));
     assert_eq!(found.rules.len(), 2);
+}
+
+#[test]
+fn sets_that_take_too_long_leave_everything_open() {
+    let elements = vec!["\"192.0.2.1\""; 1_000].join(",");
+    let rule = |handle: usize, action: &str| {
+        let left = r#"{"payload": {"protocol": "ip", "field": "daddr"}}"#;
+        format!(
+            r#", {{"rule": {{"family": "ip", "table": "t", "chain": "c", "handle": {handle}, "expr":
+            [{{"match": {{"op": "==", "left": {left}, "right": "@s"}}}}, {{"{action}": null}}]}}}}"#
+        )
+    };
+    let of = |rules: usize| {
+        let rules: String = (0..rules).map(|handle| rule(handle, "drop")).collect();
+        let json = format!(
+            r#"{{"nftables": [{{"chain": {{"family": "ip", "table": "t", "name": "c", "hook": "output", "prio": 0}}}},
+            {{"set": {{"family": "ip", "table": "t", "name": "s", "elem": [{elements}]}}}}{rules}]}}"#
+        );
+        parse(&json, "").expect("a ruleset").find(&packet("10.0.0.2:1"))
+    };
+    let few = of(10);
+    assert!(few.complete && few.rules.is_empty());
+    let many = of(MOST_COMPARED / 1_000 + 1);
+    assert!(!many.complete && many.rules.len() == 1 && !many.rules[0].certain);
 }
 
 #[test]
