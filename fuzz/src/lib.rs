@@ -6,6 +6,7 @@
 
 mod btf;
 mod cmdline;
+mod config;
 mod decode;
 mod dns;
 mod engine;
@@ -61,6 +62,7 @@ impl Target {
 pub const TARGETS: &[Target] = &[
     btf::TARGET,
     cmdline::TARGET,
+    config::TARGET,
     decode::TARGET,
     dns::TARGET,
     engine::TARGET,

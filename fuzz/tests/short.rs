@@ -52,4 +52,4 @@ macro_rules! targets {
     };
 }
 
-targets!(btf, cmdline, decode, dns, engine, iptables, kallsyms, log, netlink, nft, recording);
+targets!(btf, cmdline, config, decode, dns, engine, iptables, kallsyms, log, netlink, nft, recording);

@@ -14,10 +14,11 @@ pub(super) fn of(case: &Case<'_>) -> Details {
         Some(group) => vec![Name { group: group.name.clone(), server: String::new() }],
         None => case.servers().into_iter().take(MOST).map(name).collect(),
     };
-    let passes = if names.is_empty() { places(&case.passes()) } else { Vec::new() };
+    let passes = if names.is_empty() { case.passes() } else { Vec::new() };
+    let passes = passes.into_iter().take(MOST).map(|pass| format!("{} in {}", pass.directive, place(pass)));
     Details {
         names,
-        passes,
+        passes: passes.collect(),
         directives: case.limits().iter().take(MOST).map(directive).collect(),
         connection: connection(case),
         ..Details::default()
@@ -43,7 +44,7 @@ fn directive(limit: &Limit<'_>) -> Directive {
     let setting = limit.setting;
     let places = match &setting.place {
         Some(place) => vec![place.clone()],
-        None => places(&limit.passes),
+        None => limit.passes.iter().take(MOST).map(|pass| place(pass)).collect(),
     };
     Directive {
         name: setting.directive.clone(),
@@ -54,13 +55,10 @@ fn directive(limit: &Limit<'_>) -> Directive {
 }
 
 /// `server example.org, location /api/ (/etc/nginx/nginx.conf:12)`.
-fn places(passes: &[&Pass]) -> Vec<String> {
-    let place = |pass: &&Pass| {
-        let server = pass.server.as_ref().map(|name| format!("server {name}, ")).unwrap_or_default();
-        let location = pass.location.as_ref().map(|path| format!("location {path} ")).unwrap_or_default();
-        format!("{server}{location}({})", pass.place)
-    };
-    passes.iter().take(MOST).map(place).collect()
+fn place(pass: &Pass) -> String {
+    let server = pass.server.as_ref().map(|name| format!("server {name}, ")).unwrap_or_default();
+    let location = pass.location.as_ref().map(|path| format!("location {path} ")).unwrap_or_default();
+    format!("{server}{location}({})", pass.place)
 }
 
 /// Of a pooled connection only: another has no past.
@@ -128,7 +126,7 @@ mod tests {
         case.config = Some(&read);
         let found = of(&case);
         assert!(found.names.is_empty());
-        assert_eq!(found.passes, ["server lab, location / (nginx.conf:14)"]);
+        assert_eq!(found.passes, ["proxy_pass in server lab, location / (nginx.conf:14)"]);
     }
 
     #[test]

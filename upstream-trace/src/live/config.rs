@@ -59,7 +59,12 @@ impl Configs {
             Ok(config) => {
                 match &config.unread {
                     Some(unread) => log::info!("not all of nginx's configuration could be read: {unread}"),
-                    None => log::info!("nginx's configuration: {} groups of upstreams", config.groups.len()),
+                    None => log::info!(
+                        "nginx's configuration, {}: {} blocks upstream{{}}, {} places that send requests to one",
+                        config.file,
+                        config.groups.len(),
+                        config.passes.len()
+                    ),
                 }
                 Some(Event::Config(Box::new(config)))
             }

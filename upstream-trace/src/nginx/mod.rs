@@ -2,7 +2,7 @@
 
 mod adopt;
 mod classify;
-mod config;
+pub mod config;
 mod find;
 #[doc(hidden)]
 pub mod fuzz;

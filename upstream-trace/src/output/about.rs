@@ -1,7 +1,7 @@
 //! What else is known of an attempt, in words: names of nginx's configuration, other attempts, the pooled connection.
 
 use upstream_trace_core::event::Upstream;
-use upstream_trace_core::verdict::{Connection, Details, Directive, Ejection, Tries, Try, TryEnd};
+use upstream_trace_core::verdict::{Connection, Details, Directive, Ejection, Tries, Try, TryEnd, Verdict};
 
 use super::block::upstream;
 use super::clock::Clock;
@@ -29,8 +29,19 @@ pub(super) fn group(details: &Details) -> Option<&str> {
     }
 }
 
+/// Everything of these, each with its name; what is not known is left out.
+pub(crate) fn lines(verdict: &Verdict) -> Vec<(&'static str, String)> {
+    let details = &verdict.details;
+    let lines = [
+        ("nginx:", config(details)),
+        ("try:", details.tries.as_ref().map(tries).unwrap_or_default()),
+        ("connection:", details.connection.as_ref().map(connection).unwrap_or_default()),
+    ];
+    lines.into_iter().filter(|(_, text)| !text.is_empty()).collect()
+}
+
 /// Where it stands in nginx's configuration, and which timeout ran out.
-pub(super) fn config(details: &Details) -> String {
+fn config(details: &Details) -> String {
     let mut parts = Vec::new();
     match details.names.as_slice() {
         [] => {}
@@ -65,7 +76,7 @@ fn directive(directive: &Directive) -> String {
 }
 
 /// Which of several attempts for one request it is, and what became of the others.
-pub(super) fn tries(tries: &Tries) -> String {
+fn tries(tries: &Tries) -> String {
     let (count, this) = (tries.chain.len(), tries.this);
     let one = |(index, other): (usize, &Try)| {
         let end = match other.end {
@@ -87,7 +98,7 @@ pub(super) fn tries(tries: &Tries) -> String {
 }
 
 /// The past of a pooled connection.
-pub(super) fn connection(connection: &Connection) -> String {
+fn connection(connection: &Connection) -> String {
     let requests = connection.requests.map(|count| format!("request {} on it", number::count(count.into())));
     let time = |what: &str, time: Option<u64>| time.map(|time| format!("{what} {}", number::duration(time)));
     let parts = [

@@ -68,11 +68,9 @@ impl Page {
 
     /// Names, other attempts for the same request, the connection.
     fn about(self, text: &mut String, verdict: &Verdict) {
-        let details = &verdict.details;
-        self.mark(text, "nginx:", DIM, &about::config(details));
-        self.mark(text, "try:", DIM, &details.tries.as_ref().map(about::tries).unwrap_or_default());
-        let connection = details.connection.as_ref().map(about::connection).unwrap_or_default();
-        self.mark(text, "connection:", DIM, &connection);
+        for (name, what) in about::lines(verdict) {
+            self.mark(text, name, DIM, &what);
+        }
     }
 
     fn head(self, text: &mut String, clock: Clock, verdict: &Verdict, kind: Kind) {

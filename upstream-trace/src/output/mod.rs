@@ -1,6 +1,6 @@
 //! What the program prints: JSON for programs, blocks of text for people.
 
-mod about;
+pub(crate) mod about;
 pub(crate) mod block;
 mod clock;
 mod escape;

@@ -5,6 +5,7 @@
 mod address;
 mod facts;
 mod files;
+pub mod fuzz;
 mod start;
 mod syntax;
 

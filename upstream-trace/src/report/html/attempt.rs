@@ -1,8 +1,11 @@
 //! One attempt in full: the verdict, what was seen in order of time, nginx's own words.
 
+use upstream_trace_core::verdict::Verdict;
+
 use super::colours::Colours;
 use super::evidence::{self, Moment};
 use super::problem::{Rich, rich};
+use crate::output::about;
 use crate::output::block::{circumstances, confidence};
 use crate::output::escape;
 use crate::report::story::Shown;
@@ -45,7 +48,7 @@ impl AttemptView {
             outcome: outcome(shown),
             pending: shown.pending,
             summary: rich(&verdict.summary),
-            circumstances: circumstances(verdict).replace('\u{a0}', " "),
+            circumstances: in_words(verdict),
             moments: evidence::moments(&verdict.evidence),
             strip: evidence::strip(&verdict.evidence),
             log: log(shown),
@@ -54,6 +57,13 @@ impl AttemptView {
             fix: rich(&verdict.fix),
         }
     }
+}
+
+/// Where and when it failed, what nginx's configuration says of it, and the other attempts for the same request.
+fn in_words(verdict: &Verdict) -> String {
+    let more = about::lines(verdict).into_iter().map(|(name, text)| format!("{name} {text}"));
+    let all: Vec<_> = std::iter::once(circumstances(verdict)).chain(more).collect();
+    all.join("; ").replace('\u{a0}', " ")
 }
 
 fn outcome(shown: &Shown) -> String {

@@ -1,14 +1,8 @@
 use std::rc::Rc;
 
-use super::super::syntax::{self, Directive};
+use super::super::fuzz::placed;
+use super::super::syntax;
 use super::*;
-
-fn placed(directive: Directive, file: &Rc<str>) -> Placed {
-    let mut directive = directive;
-    let block = directive.block.take().unwrap_or_default();
-    let block = block.into_iter().map(|inner| placed(inner, file)).collect();
-    Placed { directive, file: Rc::clone(file), block }
-}
 
 fn read(text: &str) -> Config {
     let (directives, wrong) = syntax::parse(text);
