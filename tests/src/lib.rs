@@ -17,6 +17,7 @@ pub mod lab;
 pub mod netns;
 pub mod nginx;
 pub mod origin;
+pub mod policy;
 mod report;
 pub mod rights;
 pub mod seen;

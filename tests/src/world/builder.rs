@@ -1,10 +1,15 @@
 //! Describes a world and makes it.
 
 use std::cell::RefCell;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use anyhow::Result;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use super::{Folder, World, in_folder};
 use crate::lab::Lab;
@@ -21,11 +26,12 @@ pub struct WorldBuilder<'lab> {
     router: bool,
     config: Config,
     certificate: Option<Shows>,
+    stuck: bool,
 }
 
 impl<'lab> WorldBuilder<'lab> {
     pub(crate) fn new(lab: &'lab Lab, number: usize) -> Self {
-        Self { lab, number, router: false, config: Config::default(), certificate: None }
+        Self { lab, number, router: false, config: Config::default(), certificate: None, stuck: false }
     }
 
     /// Adds a peer to the group that `/` goes to: an address, and parameters if any. `unix:NAME` is in the world's folder.
@@ -37,6 +43,12 @@ impl<'lab> WorldBuilder<'lab> {
     /// Puts a router into the world.
     pub fn router(mut self) -> Self {
         self.router = true;
+        self
+    }
+
+    /// Makes a pipe `@folder@/pipe` to which whoever writes blocks, until [`World::unblock`].
+    pub fn blocked_pipe(mut self) -> Self {
+        self.stuck = true;
         self
     }
 
@@ -98,7 +110,17 @@ impl<'lab> WorldBuilder<'lab> {
                 topology.wait_reachable("fd97::2".parse()?)?;
             }
         }
+        let pipe = self.stuck.then(|| blocked_pipe(&folder.0.join("pipe"))).transpose()?;
         let nginx = Nginx::start(&topology.ng, &folder.0, &self.config)?;
-        Ok(World { lab: self.lab, origins: RefCell::default(), nginx, topology, folder })
+        Ok(World { lab: self.lab, origins: RefCell::default(), nginx, pipe, topology, folder })
     }
+}
+
+/// A pipe in the file system that is full: of readers it has only this one.
+fn blocked_pipe(path: &Path) -> Result<File> {
+    mkfifo(path, Mode::from_bits_truncate(0o666))?;
+    let mut pipe =
+        OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    while pipe.write(&[b'\n'; 4096]).is_ok() {}
+    Ok(pipe)
 }

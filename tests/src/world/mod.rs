@@ -4,7 +4,8 @@ mod answer;
 mod builder;
 
 use std::cell::RefCell;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread;
@@ -39,6 +40,7 @@ pub struct World<'lab> {
     lab: &'lab Lab,
     origins: RefCell<Vec<Rc<Origin>>>,
     nginx: Nginx,
+    pipe: Option<File>,
     topology: Topology,
     folder: Folder,
 }
@@ -71,6 +73,14 @@ impl<'lab> World<'lab> {
     /// The namespace of the router.
     pub fn router(&self) -> Result<&Namespace> {
         self.topology.router.as_ref().context("this world has no router")
+    }
+
+    /// Reads the blocked pipe empty, and to its end from then on.
+    pub fn unblock(&self) -> Result<()> {
+        let mut pipe = self.pipe.as_ref().context("this world has no pipe")?;
+        let mut rest = [0; 4096];
+        while pipe.read(&mut rest).is_ok_and(|count| count > 0) {}
+        Ok(())
     }
 
     /// Its folder.

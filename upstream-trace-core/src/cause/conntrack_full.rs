@@ -20,10 +20,14 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let dropped = case.drop_where(in_hook_itself)?;
-    let by_conntrack = by(dropped) == Some("conntrack");
+    // Some hook returned its verdict to the core, and no rule did: there is nobody else.
+    let no_rule = case.rules_of(dropped).is_some_and(|rules| rules.complete && rules.rules.is_empty());
+    let by_conntrack = by(dropped) == Some("conntrack") || (no_rule && !maybe_rule(case, dropped));
     let target = case.target();
     match case.conntrack() {
-        Some(table) if table.count >= table.max && !case.answered_or_refused() => {
+        Some(table)
+            if table.count >= table.max && !case.answered_or_refused() && !maybe_rule(case, dropped) =>
+        {
             let summary = format!(
                 "This host's connection-tracking table is full ({} of {}): it dropped the packet to {target}.",
                 table.count, table.max
@@ -50,6 +54,17 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
 }
 
+/// A packet that the core of netfilter dropped while the table was full, and of which no rule is known that would have.
+pub(super) fn may_have_dropped(case: &Case<'_>, packet: &PacketDrop) -> bool {
+    let full = case.conntrack().is_some_and(|table| table.count >= table.max);
+    full && in_hook_itself(packet) && !maybe_rule(case, packet)
+}
+
+/// A rule fits that may have dropped it.
+fn maybe_rule(case: &Case<'_>, packet: &PacketDrop) -> bool {
+    case.rules_of(packet).is_some_and(|rules| !rules.rules.is_empty())
+}
+
 /// The netfilter core dropped it, not a chain of rules.
 fn in_hook_itself(packet: &PacketDrop) -> bool {
     let in_rule = matches!(by(packet), Some("nft" | "iptables"));
@@ -65,8 +80,8 @@ fn by(packet: &PacketDrop) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Conntrack, Fact};
-    use crate::testkit::{enrichment, expect, netfilter_drop, stuck_syn};
+    use crate::event::{Conntrack, Fact, Rules};
+    use crate::testkit::{enrichment, expect, matched, netfilter_drop, rules, stuck_syn};
     use crate::verdict::Confidence;
 
     fn judged(by: &str, count: u64, id: &str, confidence: Confidence) {
@@ -86,6 +101,25 @@ mod tests {
     #[test]
     fn a_drop_in_a_rule_is_the_rules_work_even_if_the_table_is_full() {
         judged("nft", 1000, "firewall-drop-local", Confidence::Proven);
+    }
+
+    /// The stack does not say whose verdict it was: iptables gives it to the core as well.
+    #[test]
+    fn a_full_table_and_a_drop_by_the_core_are_likely_and_without_any_rule_proven() {
+        let (attempt, mut packet) = (stuck_syn(), netfilter_drop("output", "other"));
+        packet.function = Some("nf_hook_slow".to_owned());
+        let found = enrichment(vec![Fact::Conntrack(Conntrack { count: 1000, max: 1000 })]);
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        case.enrichment = Some(&found);
+        expect(&case, "conntrack-full", Confidence::Likely);
+        let of_packet = |found| Rules { by: "other".to_owned(), tcp_flags: packet.tcp_flags, ..rules(found) };
+        let none = of_packet(Vec::new());
+        case.rules.push(&none);
+        expect(&case, "conntrack-full", Confidence::Proven);
+        let one = of_packet(vec![matched("output", "tcp dport 8080 drop", true)]);
+        case.rules = vec![&one];
+        expect(&case, "firewall-drop-local", Confidence::Proven);
     }
 
     #[test]

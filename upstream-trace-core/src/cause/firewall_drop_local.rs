@@ -1,6 +1,6 @@
 //! A firewall on this host dropped packets of the connection.
 
-use super::{Cause, Finding, Sight, rule};
+use super::{Cause, Finding, Sight, conntrack_full, rule};
 use crate::case::{Case, Direction, MS, SECOND};
 use crate::errno::EPERM;
 use crate::event::{PacketDrop, Step};
@@ -86,6 +86,9 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
             Finding::likely(format!("This host's firewall dropped some of {way}{place}. Others left and nothing came back."))
                 .or(&["firewall-drop-remote"])
                 .fix(fix)
+        }
+        "NETFILTER_DROP" if conntrack_full::may_have_dropped(case, packet) => {
+            Finding::possible(format!("This host's firewall dropped {way}{place}.")).or(&["conntrack-full"]).fix(fix)
         }
         "NETFILTER_DROP" => Finding::proven(format!("This host's firewall dropped {way}{place}.")).fix(fix),
         reason => Finding::proven(format!("A policy of this host ({reason}) dropped {way}."))

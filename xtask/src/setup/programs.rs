@@ -7,13 +7,14 @@ use crate::paths;
 use crate::say::note;
 
 /// Program, Debian package.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("nginx", "nginx-light"),
     ("ip", "iproute2"),
     ("tc", "iproute2"),
     ("nft", "nftables"),
     ("iptables-nft", "iptables"),
     ("iptables-legacy", "iptables"),
+    ("conntrack", "conntrack"),
 ];
 
 /// What the benchmark compares with, and loads nginx with.

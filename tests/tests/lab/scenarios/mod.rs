@@ -16,6 +16,7 @@ mod names;
 mod origins;
 mod path;
 mod pending;
+mod policy;
 mod proxy;
 mod queue;
 mod refused;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         dns::ALL,
         proxy::ALL,
         pending::ALL,
+        policy::ALL,
         healthy::ALL,
         load::ALL,
         lifecycle::ALL,
