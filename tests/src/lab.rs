@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::report;
+use crate::table::Row;
 use crate::world::WorldBuilder;
 
 /// What to do with the scenarios.
@@ -61,6 +62,7 @@ pub struct Lab {
     recordings: AtomicUsize,
     complaints: Mutex<Vec<String>>,
     transcript: Mutex<String>,
+    row: Mutex<Row>,
 }
 
 impl Lab {
@@ -72,6 +74,7 @@ impl Lab {
             recordings: AtomicUsize::new(1),
             complaints: Mutex::default(),
             transcript: Mutex::default(),
+            row: Mutex::default(),
         };
         match catch_unwind(AssertUnwindSafe(|| body(&lab))) {
             Ok(Ok(())) => {}
@@ -86,6 +89,7 @@ impl Lab {
         }
         let complaints = lab.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
         if complaints.is_empty() {
+            lab.row.into_inner().unwrap_or_else(PoisonError::into_inner).keep(name);
             return Ok(());
         }
         let transcript = lab.transcript.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -126,6 +130,11 @@ impl Lab {
         if !is_so {
             self.complain(otherwise());
         }
+    }
+
+    /// Notes something for the table of scenarios.
+    pub(crate) fn tabulate(&self, note: impl FnOnce(&mut Row)) {
+        note(&mut self.row.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Keeps a text for the report of a scenario that fails.

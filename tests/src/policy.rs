@@ -29,8 +29,8 @@ const PROGRAM: &str = "no";
 pub struct Policy {
     folder: PathBuf,
     root: PathBuf,
-    /// Keeps the programs attached.
-    _programs: Vec<Ebpf>,
+    /// Attached for as long as they are here.
+    programs: Vec<Ebpf>,
 }
 
 impl Policy {
@@ -39,7 +39,7 @@ impl Policy {
         let root = unified()?;
         let folder = root.join(format!("utl-policy-{}-{pid}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("make {}", folder.display()))?;
-        let mut policy = Self { folder, root, _programs: Vec::new() };
+        let mut policy = Self { folder, root, programs: Vec::new() };
         let sections = match forbids {
             Forbids::Connect => &["cgroup/connect4", "cgroup/connect6"][..],
             Forbids::Packets => &["cgroup_skb/egress"],
@@ -47,7 +47,7 @@ impl Policy {
         for section in sections {
             let mut ebpf = Ebpf::load(&program(section)?).context("load a BPF program")?;
             attach(&mut ebpf, &File::open(&policy.folder)?, forbids)?;
-            policy._programs.push(ebpf);
+            policy.programs.push(ebpf);
         }
         fs::write(policy.folder.join("cgroup.procs"), pid.to_string())
             .context("move a process into a control group")?;
@@ -57,6 +57,7 @@ impl Policy {
 
 impl Drop for Policy {
     fn drop(&mut self) {
+        self.programs.clear();
         let members = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
         for pid in members.lines() {
             let _already_gone = fs::write(self.root.join("cgroup.procs"), pid);

@@ -39,6 +39,7 @@ impl<'lab> Seen<'lab> {
         lab.check(kind(objects.first()) == "start", || "the first line is not `start`".into());
         lab.check(kind(objects.last()) == "summary", || "the last line is not `summary`".into());
         let failures = objects.iter().enumerate().filter(|(_, value)| value["type"] == "failure");
+        lab.tabulate(|row| failures.clone().for_each(|(_, failure)| row.failure(failure)));
         let open = RefCell::new(failures.map(|(index, _)| index).collect());
         Self { lab, objects: Some(objects), open }
     }

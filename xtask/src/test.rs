@@ -19,6 +19,9 @@ pub(crate) struct Selection {
     /// Only the fault lab
     #[arg(long, conflicts_with = "unit_only")]
     lab_only: bool,
+    /// Write docs/SCENARIOS.md from a run of the whole fault lab
+    #[arg(long, conflicts_with_all = ["unit_only", "filter"])]
+    table: bool,
     /// Only what needs neither root nor a BPF toolchain
     #[arg(long)]
     unit_only: bool,
@@ -30,11 +33,12 @@ pub(crate) fn test(selection: &Selection) -> Result<()> {
     // What the lab needs is missed at once, not after minutes of other tests.
     let binary = if selection.unit_only { None } else { Some(prepare()?) };
     let mut failed = Vec::new();
-    if !selection.lab_only && units(filter).is_err() {
+    let lab_only = selection.lab_only || selection.table;
+    if !lab_only && units(filter).is_err() {
         failed.push("unit tests");
     }
     if let Some(binary) = binary
-        && lab(&binary, filter).is_err()
+        && lab(&binary, filter, selection.table).is_err()
     {
         failed.push("the fault lab");
     }
@@ -62,11 +66,16 @@ fn units(filter: Option<&str>) -> Result<()> {
     run(all).and(run(helpers))
 }
 
-fn lab(binary: &Path, filter: Option<&str>) -> Result<()> {
+fn lab(binary: &Path, filter: Option<&str>, table: bool) -> Result<()> {
     let lab = lab_executable()?;
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
     let mut command = process::as_root("env")?;
-    command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display())).arg(lab).args(filter);
+    command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
+    if table {
+        std::fs::create_dir_all(paths::root().join("docs"))?;
+        command.arg(format!("LAB_TABLE={}", paths::root().join("docs/SCENARIOS.md").display()));
+    }
+    command.arg(lab).args(filter);
     process::run(command.current_dir(paths::root().join("tests")))
 }
 

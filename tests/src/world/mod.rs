@@ -224,6 +224,7 @@ impl<'lab> World<'lab> {
 
 impl Drop for World<'_> {
     fn drop(&mut self) {
+        self.lab.tabulate(|row| row.nginx(&self.error_log()));
         self.lab.note("nginx's error.log", &self.error_log());
         self.lab.note("nginx's access.log", &last_lines(&self.access_log(), 20));
     }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 use upstream_trace_tests::origin::{ORIGIN_PROCESS, serve_forever};
-use upstream_trace_tests::{Lab, Mode, Scenario};
+use upstream_trace_tests::{Lab, Mode, Scenario, table};
 
 /// Scenarios wait more than they work; more of them at once would disturb each other's timing.
 const AT_ONCE: usize = 4;
@@ -43,7 +43,14 @@ fn main() -> ExitCode {
         };
         Trial::test(name, trial).with_ignored_flag(ignored)
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if !conclusion.has_failed()
+        && let Err(error) = table::write(scenarios::all().map(|(name, _)| name))
+    {
+        eprintln!("{error:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
 }
 
 /// Runs a scenario. One that fails beside others gets a second try alone, since scenarios share two cores and many of
