@@ -21,6 +21,7 @@ pub mod policy;
 mod report;
 pub mod rights;
 pub mod seen;
+pub mod software;
 pub mod table;
 pub mod tool;
 pub mod topology;

@@ -50,6 +50,7 @@ pub(crate) fn test(selection: &Selection) -> Result<()> {
 
 fn prepare() -> Result<PathBuf> {
     setup::all()?;
+    setup::for_tests()?;
     setup::browser();
     build::build(Options::default())
 }

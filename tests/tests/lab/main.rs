@@ -32,7 +32,11 @@ fn main() -> ExitCode {
         eprintln!("the fault lab is ignored: {reason}");
     }
     let trials = scenarios::all().map(|(name, body)| {
-        let (ignored, mode) = (matches!(mode, Mode::Nothing(_)), mode.clone());
+        let missing = scenarios::missing(name);
+        if let Some(program) = missing {
+            eprintln!("{name} is ignored: {program} is not installed");
+        }
+        let (ignored, mode) = (matches!(mode, Mode::Nothing(_)) || missing.is_some(), mode.clone());
         let trial = move || {
             let begin = Instant::now();
             let result = match &mode {

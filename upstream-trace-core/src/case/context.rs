@@ -25,6 +25,8 @@ pub struct Siblings {
     pub answered: Option<Nanos>,
     /// Others at the same upstream that are connected and wait for an answer, as far as they were reported.
     pub waiting: u32,
+    /// Those of them that were connected after this one.
+    pub later: u32,
     /// Others at the same upstream that got no answer to their SYN.
     pub silent: u32,
     /// Others at the same upstream that were refused or reset.

@@ -19,7 +19,8 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    let listener = case.listener().filter(|listener| listener.queue > 0)?;
+    // First come, first served: those that wait are the last ones that came.
+    let listener = case.listener().filter(|listener| listener.queue > case.siblings.later)?;
     if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.attempt.reused {
         return None;
     }
@@ -33,7 +34,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.target(),
         case.duration() / MS
     );
-    // The queue is first come, first served, but whether this very connection is in it cannot be seen.
+    // Others than nginx may have come later, so that this one is not in the queue.
     Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
         "`{}`: if Recv-Q stays above zero, give the application more workers or find what blocks them.",
         case.listeners()
@@ -64,6 +65,17 @@ mod tests {
         expect(&case, "not-accepted", Confidence::Likely);
         case.enrichment = Some(&empty);
         expect(&case, "slow-response", Confidence::Proven);
+    }
+
+    #[test]
+    fn one_that_came_before_all_that_wait_was_accepted() {
+        let (attempt, waits) = (unanswered_request(), queue(2));
+        let mut case = Case::of_attempt(&attempt);
+        case.enrichment = Some(&waits);
+        case.siblings.later = 1;
+        expect(&case, "not-accepted", Confidence::Likely);
+        case.siblings.later = 2;
+        expect(&case, "slow-response", Confidence::Likely);
     }
 
     #[test]

@@ -56,6 +56,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         // An accepted connection, or an empty queue: the application has it.
         _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
         Some(_) if attempt.reused => Finding::proven(summary),
+        // All that wait to be accepted came later.
+        Some(listener) if case.siblings.later >= listener.queue => Finding::likely(summary),
         Some(_) => Finding::possible(summary).or(&["not-accepted"]),
         None if attempt.reused => Finding::likely(summary),
         None => Finding::likely(summary).or(&["not-accepted"]),

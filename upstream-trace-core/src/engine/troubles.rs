@@ -76,11 +76,20 @@ impl Troubles {
 
     /// Others at the same upstream that are connected and wait for an answer.
     pub(super) fn others_waiting(&self, attempt: &Attempt) -> u32 {
-        let Some(waiting) = attempt.upstream.as_ref().and_then(|upstream| self.waiting.get(upstream)) else {
-            return 0;
-        };
-        let lately = waiting.range((attempt.seen.saturating_sub(WINDOW), 0)..);
-        lately.filter(|(_, id)| *id != attempt.id).take(MANY).count() as u32
+        self.others(attempt).count() as u32
+    }
+
+    /// Those of them that were connected after this one.
+    pub(super) fn later_waiting(&self, attempt: &Attempt) -> u32 {
+        let later = |other: &&Trouble| other.attempt.established > attempt.established;
+        self.others(attempt).filter_map(|id| self.by_id.get(&id)).filter(later).count() as u32
+    }
+
+    fn others(&self, attempt: &Attempt) -> impl Iterator<Item = AttemptId> {
+        let waiting = attempt.upstream.as_ref().and_then(|upstream| self.waiting.get(upstream));
+        let from = (attempt.seen.saturating_sub(WINDOW), 0);
+        let lately = waiting.into_iter().flat_map(move |waiting| waiting.range(from..));
+        lately.map(|(_, id)| *id).filter(|id| *id != attempt.id).take(MANY)
     }
 }
 
@@ -91,7 +100,7 @@ fn waits(attempt: &Attempt) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{unanswered_request, unanswered_syn};
+    use crate::testkit::{BEGUN, unanswered_request, unanswered_syn};
 
     #[test]
     fn others_that_wait_are_counted_without_oneself() {
@@ -102,6 +111,8 @@ mod tests {
         assert!(!troubles.keep(&Attempt { id: 3, ..unanswered_request() }));
         assert_eq!(troubles.others_waiting(&Attempt { id: 3, ..unanswered_request() }), 2);
         assert_eq!(troubles.others_waiting(&Attempt { id: 9, ..unanswered_syn() }), 3);
+        let first = Attempt { id: 9, established: Some(BEGUN), ..unanswered_request() };
+        assert_eq!((troubles.later_waiting(&first), troubles.later_waiting(&unanswered_request())), (3, 0));
         troubles.remove(1);
         troubles.keep(&Attempt { id: 2, answer: Some(1), outstanding: false, ..unanswered_request() });
         assert_eq!(troubles.others_waiting(&Attempt { id: 9, ..unanswered_syn() }), 1);

@@ -85,6 +85,7 @@ impl Engine {
         case.enrichment = self.lookups.of(&case.attempt);
         case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
         case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
+        case.siblings.later = self.troubles.later_waiting(&case.attempt);
         case.config = self.configs.of(case.attempt.worker);
         case.hooks = &self.hooks;
         case.lossy = self.losses.touch(&case.attempt);

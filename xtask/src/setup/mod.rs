@@ -28,6 +28,11 @@ pub(crate) fn all() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
+/// What the fault lab needs beyond that: origins that people run.
+pub(crate) fn for_tests() -> Result<()> {
+    programs::ensure_for_tests()
+}
+
 /// What the benchmark needs beyond that.
 pub(crate) fn for_bench() -> Result<()> {
     programs::ensure_for_bench()

@@ -1,5 +1,7 @@
 //! Programs that the demo and the fault lab start.
 
+use std::fs;
+
 use anyhow::{Result, bail};
 
 use super::apt;
@@ -16,6 +18,10 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("iptables-legacy", "iptables"),
     ("conntrack", "conntrack"),
 ];
+
+/// Origins that the fault lab starts; one may have its version in its name.
+const ORIGINS: [(&str, &str); 4] =
+    [("php-fpm", "php-fpm"), ("gunicorn", "gunicorn"), ("haproxy", "haproxy"), ("node", "nodejs")];
 
 /// What the benchmark compares with, and loads nginx with.
 const BENCH: [(&str, &str); 4] =
@@ -39,7 +45,21 @@ pub(crate) fn missing() -> Vec<&'static str> {
 
 fn missing_of(programs: &[(&'static str, &str)]) -> Vec<&'static str> {
     let all = programs.iter().map(|(program, _)| *program);
-    all.filter(|program| paths::program(program).is_none()).collect()
+    all.filter(|program| paths::program(program).is_none() && !versioned(program)).collect()
+}
+
+/// `php-fpm8.2`, as Debian calls it.
+fn versioned(program: &str) -> bool {
+    let names = fs::read_dir("/usr/sbin").into_iter().flatten().flatten();
+    names.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| {
+        let version = name.strip_prefix(program).unwrap_or_default();
+        !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    })
+}
+
+/// Makes sure that what the fault lab starts beyond that is there.
+pub(crate) fn ensure_for_tests() -> Result<()> {
+    ensure_all(&ORIGINS, "the tests need")
 }
 
 /// Makes sure that all are there.

@@ -21,9 +21,11 @@ mod proxy;
 mod queue;
 mod refused;
 mod rights;
+mod software;
 mod timeouts;
 mod tls;
 
+pub(crate) use software::missing;
 use upstream_trace_tests::Scenario;
 
 /// Every scenario.
@@ -51,6 +53,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         origins::ALL,
         cli::ALL,
         rights::ALL,
+        software::ALL,
         capture::ALL,
     ];
     families.into_iter().flatten().copied()
