@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::netns::Namespace;
+use crate::pace::patient;
 
 /// Where every nginx of the lab listens.
 pub const NGINX: &str = "127.0.0.1:8080";
@@ -35,8 +36,8 @@ impl Connection {
     /// Connects, from inside a namespace.
     pub fn open(namespace: &Namespace) -> Result<Self> {
         let stream = namespace.run(|| TcpStream::connect(NGINX).context("connect to nginx"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(patient(Duration::from_secs(20))))?;
+        stream.set_write_timeout(Some(patient(Duration::from_secs(20))))?;
         Ok(Self { stream, rest: Vec::new() })
     }
 

@@ -5,6 +5,7 @@ use std::ops::{BitOr, RangeInclusive};
 use serde_json::Value;
 
 use crate::lab::Lab;
+use crate::pace::slow;
 
 /// How sure a verdict may be; join several with `|`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +147,8 @@ impl<'lab> Expected<'lab> {
 
     /// How long the attempt took, in milliseconds.
     pub fn lasted(self, range: RangeInclusive<f64>) -> Self {
+        // The end may come late, never early.
+        let range = *range.start()..=range.end() * f64::from(slow());
         let expected = format!("{range:?} ms");
         self.check("duration_ms", &expected, |got| got.as_f64().is_some_and(|got| range.contains(&got)))
     }

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::report;
+use crate::results;
 use crate::table::Row;
 use crate::world::WorldBuilder;
 
@@ -61,6 +63,7 @@ pub struct Lab {
     mode: Mode,
     recordings: AtomicUsize,
     complaints: Mutex<Vec<String>>,
+    said: Mutex<Vec<Value>>,
     transcript: Mutex<String>,
     row: Mutex<Row>,
 }
@@ -73,6 +76,7 @@ impl Lab {
             mode: mode.clone(),
             recordings: AtomicUsize::new(1),
             complaints: Mutex::default(),
+            said: Mutex::default(),
             transcript: Mutex::default(),
             row: Mutex::default(),
         };
@@ -88,6 +92,8 @@ impl Lab {
             }
         }
         let complaints = lab.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let said = lab.said.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results::note(name, &said, &complaints, None);
         if complaints.is_empty() {
             lab.row.into_inner().unwrap_or_else(PoisonError::into_inner).keep(name);
             return Ok(());
@@ -118,6 +124,11 @@ impl Lab {
         // Of an earlier run; the tool overwrites nothing.
         let _none = fs::remove_file(&path);
         Some(path)
+    }
+
+    /// Notes a failure that the tool told of.
+    pub fn saw(&self, failure: &Value) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(failure.clone());
     }
 
     /// Notes that something is not as it should be; the scenario goes on and fails at its end.

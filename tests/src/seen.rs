@@ -41,6 +41,7 @@ impl<'lab> Seen<'lab> {
         let failures = objects.iter().enumerate().filter(|(_, value)| value["type"] == "failure");
         lab.tabulate(|row| failures.clone().for_each(|(_, failure)| row.failure(failure)));
         let open = RefCell::new(failures.map(|(index, _)| index).collect());
+        objects.iter().filter(|value| value["type"] == "failure").for_each(|failure| lab.saw(failure));
         Self { lab, objects: Some(objects), open }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
+use crate::pace::patient;
 use crate::util::{alive, signal};
 
 #[derive(Debug, Default)]
@@ -85,7 +86,7 @@ impl Tool {
 
     /// Waits until it ends by itself.
     pub fn wait(mut self, limit: Duration) -> Result<Ended> {
-        let begin = Instant::now();
+        let (begin, limit) = (Instant::now(), patient(limit));
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
@@ -149,7 +150,7 @@ fn wait(
     more: impl Fn() -> bool,
     wanted: impl Fn(&str) -> bool,
 ) -> Option<(Instant, String)> {
-    let begin = Instant::now();
+    let (begin, limit) = (Instant::now(), patient(limit));
     let mut read = 0;
     let mut seen = lines.seen.lock().unwrap_or_else(PoisonError::into_inner);
     loop {

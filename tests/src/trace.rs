@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::expect::Expected;
+use crate::pace::patient;
 use crate::rights;
 use crate::seen::Seen;
 use crate::tool::{Ended, Tool};
@@ -96,7 +97,7 @@ impl<'lab> World<'lab> {
 impl<'world> Trace<'world> {
     /// Ends the tool with Ctrl-C and collects what it said.
     pub fn finish(self) -> Result<Seen<'world>> {
-        thread::sleep(SETTLE);
+        thread::sleep(patient(SETTLE));
         self.finish_at_once(Signal::SIGINT)
     }
 
@@ -124,6 +125,7 @@ impl<'world> Trace<'world> {
         let wanted = |line: &str| {
             is_of_type(line, "pending") && parse(line).is_some_and(|value| value["cause"] == cause)
         };
+        let within = patient(within);
         let limit = within + Duration::from_secs(2);
         match tool.wait_line(limit, wanted) {
             Some((at, line)) => {
@@ -138,7 +140,7 @@ impl<'world> Trace<'world> {
     /// Waits until there are so many `failure` lines.
     pub fn wait_failures(&self, count: usize, limit: Duration) {
         let Some(tool) = &self.tool else { return };
-        let begin = Instant::now();
+        let (begin, limit) = (Instant::now(), patient(limit));
         while begin.elapsed() < limit {
             let said = tool.said();
             if said.lines().filter(|line| is_of_type(line, "failure")).count() >= count {

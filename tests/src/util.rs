@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::pace::patient;
+
 /// Runs a command line (split at spaces) to its end and gives its output; an error says what it printed.
 pub fn sh(line: &str) -> Result<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -26,7 +28,7 @@ pub fn text_of(output: &Output) -> Result<String> {
 
 /// Waits until something is the case.
 pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) -> Result<()> {
-    let begin = Instant::now();
+    let (begin, limit) = (Instant::now(), patient(limit));
     while !is_so() {
         if begin.elapsed() > limit {
             bail!("waited {limit:?} in vain: {what}");

@@ -3,6 +3,8 @@
 //! `UPSTREAM_TRACE_BIN` names the tool to test; `UPSTREAM_TRACE_LAB=worlds` checks the faults alone, by nginx's own
 //! words. `LAB_HEALTHY=20000` raises the number of requests of the load scenarios. `LAB_RECORD=FOLDER` keeps a
 //! recording of every run of the tool there, and checks that a report of it says the same as the run.
+//! `LAB_ONLY=a,b` runs scenarios whose name contains one of these, `LAB_SLOW=4` gives everything four times as long,
+//! `LAB_RESULTS=FILE` gets a line of JSON for each scenario.
 
 mod scenarios;
 
@@ -31,7 +33,9 @@ fn main() -> ExitCode {
     if let Mode::Nothing(reason) = &mode {
         eprintln!("the fault lab is ignored: {reason}");
     }
-    let trials = scenarios::all().map(|(name, body)| {
+    let only = env::var("LAB_ONLY").unwrap_or_default();
+    let chosen = |name: &str| only.is_empty() || only.split(',').any(|part| name.contains(part));
+    let trials = scenarios::all().filter(|(name, _)| chosen(name)).map(|(name, body)| {
         let missing = scenarios::missing(name);
         if let Some(program) = missing {
             eprintln!("{name} is ignored: {program} is not installed");

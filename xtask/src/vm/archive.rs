@@ -43,14 +43,9 @@ pub(super) struct Unpacked {
 }
 
 impl Kernel {
-    /// The folder of what belongs to it.
-    pub(super) fn folder(self) -> PathBuf {
-        paths::target().join("vm").join(self.name)
-    }
-
     /// Gets it, unless it is there.
     pub(super) fn fetch(self) -> Result<Unpacked> {
-        let folder = self.folder();
+        let folder = paths::target().join("vm").join(self.name);
         let (root, done) = (folder.join("root"), folder.join("fetched"));
         if !done.is_file() {
             ensure!(

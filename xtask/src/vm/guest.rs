@@ -14,7 +14,7 @@ use crate::process;
 const MEMORY_MB: u32 = 2048;
 const CPUS: u32 = 2;
 /// From its start to the first word of its init.
-const BOOT: Duration = Duration::from_mins(2);
+const BOOT: Duration = Duration::from_mins(5);
 
 /// Words of a kernel after which nothing good comes.
 const PANICS: &[&str] = &["Kernel panic", "Oops:", "BUG:", "general protection fault", "Call Trace:"];
@@ -75,8 +75,8 @@ pub(super) fn run(kernel: &Unpacked, initramfs: &Path, lines: &Lines, limit: Dur
 }
 
 fn start(kernel: &Unpacked, initramfs: &Path, lines: &Lines) -> Result<Guest> {
-    let mut command = Command::new("nice");
-    command.args(["-n", "10", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max"]);
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
     command.args(["-m", &MEMORY_MB.to_string(), "-smp", &CPUS.to_string()]);
     command.args(["-nodefaults", "-display", "none", "-no-reboot", "-net", "none"]);
     for line in [&lines.console, &lines.lab, &lines.results] {
@@ -84,8 +84,8 @@ fn start(kernel: &Unpacked, initramfs: &Path, lines: &Lines) -> Result<Guest> {
         command.arg("-serial").arg(format!("file:{}", line.display()));
     }
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
-    // A panic reboots at once, and a reboot ends the guest.
-    command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic"]);
+    // A panic reboots at once, and a reboot ends the guest. On a busy host an emulated timer fails the check of it.
+    command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic no_timer_check"]);
     command.stdin(Stdio::null());
     let child = command.spawn().with_context(|| format!("cannot start {}", process::text(&command)))?;
     Ok(Guest(child))

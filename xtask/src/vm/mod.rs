@@ -5,25 +5,36 @@ mod cpio;
 mod guest;
 mod initramfs;
 mod modules;
+mod results;
+mod table;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::build::{self, Options};
 use crate::say::{note, say};
-use crate::{paths, setup, test};
+use crate::{paths, process, setup, test};
 use archive::{KERNELS, Kernel};
 use guest::Lines;
 use initramfs::Lab;
 
+/// Results of the last run, one line of JSON a scenario.
+const RESULTS: &str = "results.jsonl";
+/// The kernel's `uname -r`.
+const RELEASE: &str = "release";
+
 /// Which kernels, and what to run on them.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Vm {
-    /// Kernels to boot: 5.10, 6.1, 6.12, 7.2; all of them by default
+    /// Kernels to boot: 5.10, 6.1, 6.12, 7.2, or `host` for this machine's own
+    /// without a virtual machine; all of them by default
     kernels: Vec<String>,
+    /// Write docs/KERNELS.md from the last run on each kernel
+    #[arg(long)]
+    write: bool,
     /// Only scenarios whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
@@ -53,10 +64,17 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
     let lab = test::lab_executable()?;
     let mut failed = Vec::new();
     for kernel in kernels {
-        if let Err(error) = run(kernel, options, &tool, &lab) {
-            note("Failed", format!("Linux {}: {error:#}", kernel.name));
-            failed.push(kernel.name);
+        let ran = match kernel {
+            Where::Host => host(options, &tool, &lab),
+            Where::Guest(kernel) => guest(kernel, options, &tool, &lab),
+        };
+        if let Err(error) = ran {
+            note("Failed", format!("Linux {}: {error:#}", kernel.name()));
+            failed.push(kernel.name());
         }
+    }
+    if options.write {
+        write()?;
     }
     if !failed.is_empty() {
         bail!("not as expected on Linux {}; what went wrong stands above", failed.join(", "));
@@ -64,21 +82,47 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn chosen(names: &[String]) -> Result<Vec<Kernel>> {
-    let find = |name: &String| {
-        let kernel = KERNELS.into_iter().find(|kernel| kernel.name == name);
-        let all = KERNELS.map(|kernel| kernel.name).join(", ");
-        kernel.with_context(|| format!("there is no kernel {name} to boot; there are {all}"))
-    };
-    if names.is_empty() { Ok(KERNELS.to_vec()) } else { names.iter().map(find).collect() }
+/// Where the lab runs.
+#[derive(Clone, Copy, Debug)]
+enum Where {
+    Guest(Kernel),
+    Host,
 }
 
-fn run(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
+/// All of them, in the order of the table.
+fn all() -> impl Iterator<Item = Where> {
+    KERNELS.into_iter().map(Where::Guest).chain([Where::Host])
+}
+
+impl Where {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Guest(kernel) => kernel.name,
+            Self::Host => "host",
+        }
+    }
+
+    fn folder(self) -> PathBuf {
+        paths::target().join("vm").join(self.name())
+    }
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Where>> {
+    let find = |name: &String| {
+        let names = all().map(Where::name).collect::<Vec<_>>().join(", ");
+        let found = all().find(|one| one.name() == name);
+        found.with_context(|| format!("there is no kernel {name} to boot; there are {names}"))
+    };
+    if names.is_empty() { Ok(all().collect()) } else { names.iter().map(find).collect() }
+}
+
+fn guest(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     let unpacked = kernel.fetch()?;
-    let folder = kernel.folder();
+    let folder = Where::Guest(kernel).folder();
     let (initramfs, lines) = (folder.join("initramfs"), Lines::in_folder(&folder));
     let lab = Lab { tool, tests: lab, script: script(options) };
     initramfs::write(&initramfs, &unpacked, &lab).context("cannot write the guest's file system")?;
+    fs::write(folder.join(RELEASE), &unpacked.release)?;
     say("Booting", format!("Linux {}", unpacked.release));
     let begin = Instant::now();
     guest::run(&unpacked, &initramfs, &lines, Duration::from_mins(options.limit))?;
@@ -89,9 +133,44 @@ fn run(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     let said = fs::read_to_string(&lines.lab).unwrap_or_default();
     let result = said.lines().rev().find(|line| line.starts_with("test result:")).unwrap_or("no result");
     say("Ran", format!("{result} ({} s; {})", begin.elapsed().as_secs(), paths::shown(&lines.lab)));
+    for outcome in results::read(&lines.results)?.values().filter(|outcome| !outcome.passed) {
+        note("Failed", format!("{}: {}", outcome.scenario, outcome.complaints.join("; ")));
+    }
     if !result.contains(" 0 failed") {
         bail!("scenarios failed");
     }
+    Ok(())
+}
+
+/// The lab on this machine's own kernel.
+fn host(options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
+    let folder = Where::Host.folder();
+    fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
+    let results = folder.join(RESULTS);
+    fs::write(&results, "")?;
+    fs::write(folder.join(RELEASE), fs::read_to_string("/proc/sys/kernel/osrelease")?.trim())?;
+    let mut command = process::as_root("env")?;
+    command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.display()));
+    command.arg(format!("LAB_RESULTS={}", results.display()));
+    command.arg(format!("LAB_ONLY={}", options.scenario.join(","))).arg(lab);
+    process::run(command.current_dir(paths::root().join("tests")))
+}
+
+/// The table of all kernels on which the lab has run.
+fn write() -> Result<()> {
+    let mut columns = Vec::new();
+    for one in all() {
+        let folder = one.folder();
+        if let (Ok(release), Ok(outcomes)) =
+            (fs::read_to_string(folder.join(RELEASE)), results::read(&folder.join(RESULTS)))
+        {
+            columns.push((release, outcomes));
+        }
+    }
+    let page = paths::root().join("docs/KERNELS.md");
+    fs::create_dir_all(paths::root().join("docs"))?;
+    fs::write(&page, table::page(&columns)).with_context(|| format!("cannot write {}", page.display()))?;
+    say("Wrote", paths::shown(&page));
     Ok(())
 }
 
@@ -101,9 +180,9 @@ fn script(options: &Vm) -> String {
         return format!("{{\n{script}\n}} >/dev/ttyS1 2>&1\n");
     }
     let environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
-    let filter = options.scenario.join(" ");
+    let only = options.scenario.join(",");
     format!(
-        "LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} {filter} >/dev/ttyS1 2>&1\n",
+        "LAB_ONLY='{only}' LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} >/dev/ttyS1 2>&1\n",
         options.jobs
     )
 }
