@@ -147,8 +147,10 @@ impl<'lab> Expected<'lab> {
 
     /// How long the attempt took, in milliseconds.
     pub fn lasted(self, range: RangeInclusive<f64>) -> Self {
-        // The end may come late, never early.
-        let range = *range.start()..=range.end() * f64::from(slow());
+        // On a slow machine the end comes late; and nginx counts from when it last looked at the clock, which then is a
+        // while before it connects.
+        let early = if slow() > 1 { 0.8 } else { 1.0 };
+        let range = range.start() * early..=range.end() * f64::from(slow());
         let expected = format!("{range:?} ms");
         self.check("duration_ms", &expected, |got| got.as_f64().is_some_and(|got| range.contains(&got)))
     }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::limits::{self, Limit};
 use crate::report;
 use crate::results;
 use crate::table::Row;
@@ -93,7 +94,7 @@ impl Lab {
         }
         let complaints = lab.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
         let said = lab.said.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results::note(name, &said, &complaints, None);
+        results::note(name, &said, &complaints, limits::of(name).map(|limit| limit.why));
         if complaints.is_empty() {
             lab.row.into_inner().unwrap_or_else(PoisonError::into_inner).keep(name);
             return Ok(());
@@ -124,6 +125,12 @@ impl Lab {
         // Of an earlier run; the tool overwrites nothing.
         let _none = fs::remove_file(&path);
         Some(path)
+    }
+
+    /// What this kernel cannot show in this scenario, if there is something.
+    pub fn limit(&self) -> Option<&'static Limit> {
+        // Where the kernel shows everything nothing is excused.
+        limits::of(self.name)
     }
 
     /// Notes a failure that the tool told of.

@@ -14,6 +14,7 @@ pub mod client;
 pub mod expect;
 pub mod firewall;
 pub mod lab;
+pub mod limits;
 pub mod netns;
 pub mod nginx;
 pub mod origin;

@@ -33,7 +33,7 @@ pub(super) struct Lines {
 impl Lines {
     pub(super) fn in_folder(folder: &Path) -> Self {
         let file = |name: &str| folder.join(name);
-        Self { console: file("console.txt"), lab: file("lab.txt"), results: file("results.jsonl") }
+        Self { console: file("console.txt"), lab: file("lab.txt"), results: file("run.jsonl") }
     }
 }
 

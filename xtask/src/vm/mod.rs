@@ -21,7 +21,7 @@ use archive::{KERNELS, Kernel};
 use guest::Lines;
 use initramfs::Lab;
 
-/// Results of the last run, one line of JSON a scenario.
+/// What became of each scenario the last time that it ran.
 const RESULTS: &str = "results.jsonl";
 /// The kernel's `uname -r`.
 const RELEASE: &str = "release";
@@ -125,7 +125,10 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     fs::write(folder.join(RELEASE), &unpacked.release)?;
     say("Booting", format!("Linux {}", unpacked.release));
     let begin = Instant::now();
-    guest::run(&unpacked, &initramfs, &lines, Duration::from_mins(options.limit))?;
+    let ran = guest::run(&unpacked, &initramfs, &lines, Duration::from_mins(options.limit));
+    // Also what was found before it failed.
+    results::merge(&lines.results, &folder.join(RESULTS))?;
+    ran?;
     if options.sh.is_some() {
         say("Ran", format!("it; its words are in {}", paths::shown(&lines.lab)));
         return Ok(());
@@ -146,14 +149,16 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
 fn host(options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     let folder = Where::Host.folder();
     fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
-    let results = folder.join(RESULTS);
+    let results = Lines::in_folder(&folder).results;
     fs::write(&results, "")?;
     fs::write(folder.join(RELEASE), fs::read_to_string("/proc/sys/kernel/osrelease")?.trim())?;
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.display()));
     command.arg(format!("LAB_RESULTS={}", results.display()));
     command.arg(format!("LAB_ONLY={}", options.scenario.join(","))).arg(lab);
-    process::run(command.current_dir(paths::root().join("tests")))
+    let ran = process::run(command.current_dir(paths::root().join("tests")));
+    results::merge(&results, &folder.join(RESULTS))?;
+    ran
 }
 
 /// The table of all kernels on which the lab has run.

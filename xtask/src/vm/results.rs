@@ -50,6 +50,15 @@ pub(super) fn read(file: &Path) -> Result<BTreeMap<String, Outcome>> {
     Ok(outcomes.map(|outcome| (outcome.scenario.clone(), outcome)).collect())
 }
 
+/// Adds the lines of a run to those of earlier runs, which had other scenarios perhaps.
+pub(super) fn merge(run: &Path, all: &Path) -> Result<()> {
+    let text = fs::read_to_string(run).with_context(|| format!("cannot read {}", run.display()))?;
+    let whole = text.lines().map(str::trim).filter(|line| serde_json::from_str::<Outcome>(line).is_ok());
+    let before = fs::read_to_string(all).unwrap_or_default();
+    let lines: Vec<_> = before.lines().chain(whole).collect();
+    fs::write(all, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", all.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::Outcome;

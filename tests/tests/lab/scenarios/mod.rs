@@ -21,6 +21,7 @@ mod proxy;
 mod queue;
 mod refused;
 mod rights;
+mod rungs;
 mod software;
 mod timeouts;
 mod tls;
@@ -32,6 +33,7 @@ use upstream_trace_tests::Scenario;
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
     let families = [
         refused::ALL,
+        rungs::ALL,
         queue::ALL,
         firewall_local::ALL,
         firewall_remote::ALL,

@@ -1,0 +1,38 @@
+//! What a kernel cannot show, and what is expected there instead: a lower confidence, or `unknown`. Each limit says why,
+//! asks the kernel itself (not the tool) whether it holds, and names the scenarios that it touches.
+
+use crate::pace::slow;
+
+/// A limit of some kernels.
+#[derive(Debug)]
+pub struct Limit {
+    /// Why, for the table.
+    pub why: &'static str,
+    /// Whether it holds here.
+    holds: fn() -> bool,
+    /// Beginnings of the names of the scenarios that it touches.
+    scenarios: &'static [&'static str],
+    /// Causes that may be told in place of the one asked for; never more than `likely`.
+    pub instead: &'static [&'static str],
+}
+
+/// All of them; of several that touch a scenario the first counts.
+const LIMITS: &[Limit] = &[Limit {
+    why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
+              does not name the rule.",
+    holds: is_emulated,
+    scenarios: &["firewall-drop-local", "firewall-reject-local"],
+    instead: &[],
+}];
+
+/// The limit of this kernel that touches a scenario.
+#[must_use]
+pub fn of(scenario: &str) -> Option<&'static Limit> {
+    let touches = |limit: &&Limit| limit.scenarios.iter().any(|name| scenario.starts_with(name));
+    LIMITS.iter().filter(touches).find(|limit| (limit.holds)())
+}
+
+/// Everything takes longer than on a real machine.
+fn is_emulated() -> bool {
+    slow() > 1
+}
