@@ -47,10 +47,23 @@ impl World<'_> {
         Ok(software)
     }
 
+    /// Lets a program run for as long as the world is there.
+    pub fn keep(&self, software: Software) {
+        self.kept.borrow_mut().push(software);
+    }
+
     /// Writes a file into the folder of the world; `@folder@` in it is that folder.
     pub fn file(&self, name: &str, text: &str) -> Result<()> {
         let text = text.replace(crate::nginx::FOLDER, &self.folder().display().to_string());
         fs::write(self.folder().join(name), text).with_context(|| format!("write {name}"))
+    }
+}
+
+impl Software {
+    /// Its pid.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 

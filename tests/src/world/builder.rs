@@ -112,7 +112,15 @@ impl<'lab> WorldBuilder<'lab> {
         }
         let pipe = self.stuck.then(|| blocked_pipe(&folder.0.join("pipe"))).transpose()?;
         let nginx = Nginx::start(&topology.ng, &folder.0, &self.config)?;
-        Ok(World { lab: self.lab, origins: RefCell::default(), nginx, pipe, topology, folder })
+        Ok(World {
+            lab: self.lab,
+            origins: RefCell::default(),
+            kept: RefCell::default(),
+            nginx,
+            pipe,
+            topology,
+            folder,
+        })
     }
 }
 

@@ -22,6 +22,7 @@ use crate::lab::Lab;
 use crate::netns::Namespace;
 use crate::nginx::Nginx;
 use crate::origin::{Origin, OriginProcess, Script, TlsOrigin, fill};
+use crate::software::Software;
 use crate::topology::Topology;
 use crate::util::wait_until;
 
@@ -39,6 +40,7 @@ impl Drop for Folder {
 pub struct World<'lab> {
     lab: &'lab Lab,
     origins: RefCell<Vec<Rc<Origin>>>,
+    pub(crate) kept: RefCell<Vec<Software>>,
     nginx: Nginx,
     pipe: Option<File>,
     topology: Topology,

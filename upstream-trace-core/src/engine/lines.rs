@@ -48,11 +48,13 @@ impl Engine {
         !self.held.silent(id) && now < ended.saturating_add(LINE_COMES) && !self.logs.ready(id, worker)
     }
 
-    /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left.
+    /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left. Of a silence
+    /// that looks like a timer that is not certain: some server may log at a level at which timeouts are left out.
     pub(super) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
         verdict.log.is_none()
             && matches!(verdict.cause, "slow-response" | "slow-body" | "slow-tls-handshake")
             && attempt.ended == Ended::ClosedByNginx
+            && !Shape::of(&Case::of_attempt(attempt)).timer()
             && self.logs.followed(attempt.worker)
             && self.now >= attempt.seen.saturating_add(LINE_COMES)
             && !self.retries.retried(attempt.id)
@@ -60,7 +62,8 @@ impl Engine {
 
     /// Joins lines whose moment has passed.
     pub(super) fn settle_lines(&mut self, until: Nanos) {
-        for id in self.logs.settle(until) {
+        let nameless = self.logs.settle_nameless(until);
+        for id in self.logs.settle(until).into_iter().chain(nameless) {
             self.line_came(id);
         }
     }

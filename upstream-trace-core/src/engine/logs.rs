@@ -270,6 +270,24 @@ impl Logs {
         fitting.min().map(|(_, _, id)| id)
     }
 
+    /// Joins lines without an upstream whose moment has passed: the end of the attempt is mostly read after the line.
+    pub(super) fn settle_nameless(&mut self, now: Nanos) -> Vec<AttemptId> {
+        let nameless = self.by_key.iter().filter(|((_, upstream), _)| upstream.is_none());
+        let numbers: Vec<u64> = nameless.flat_map(|(_, numbers)| numbers).copied().collect();
+        let mut settled = Vec::new();
+        for number in numbers {
+            let Some(waiting) = self.lines.get(&number).filter(|waiting| waiting.settles <= now) else {
+                continue;
+            };
+            let Some(id) = self.only(waiting.key.0, &waiting.line, waiting.kind) else { continue };
+            if let Some(waiting) = self.remove(number) {
+                self.join(&waiting.key, id, *waiting.line);
+                settled.push(id);
+            }
+        }
+        settled
+    }
+
     /// The only failure of the worker that a line without an upstream fits.
     fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
         let mine = self.open.iter().filter(|((of, _), _)| *of == worker).flat_map(|(_, open)| open);

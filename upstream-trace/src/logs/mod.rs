@@ -10,6 +10,7 @@ mod file;
 mod files;
 mod find;
 mod judge;
+mod merge;
 mod pids;
 mod processes;
 mod same;
@@ -259,6 +260,7 @@ impl Logs {
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(Said)) -> usize {
         let Self { files, pids, processes, masters, strangers, .. } = self;
+        let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
             let worker = pids.find(line.header.pid, |pid| processes.holds(pid, line.file));
             let Some(worker) = worker else { return false };
@@ -269,18 +271,22 @@ impl Logs {
                 parsed.after = line.after;
                 parsed.worker = Some(worker);
                 line.name.clone_into(&mut parsed.file);
-                say(Said::Event(Box::new(Event::Log(parsed))));
+                lines.push(parsed);
             }
             true
         };
         for stranger in mem::take(strangers) {
             give(stranger.line());
         }
-        files.read(now, &mut |line: Line<'_>| {
+        let read = files.read(now, &mut |line: Line<'_>| {
             if !give(line) && strangers.len() < STRANGERS {
                 strangers.push(Stranger::of(line));
             }
-        })
+        });
+        for line in merge::by_time(lines) {
+            say(Said::Event(Box::new(Event::Log(line))));
+        }
+        read
     }
 }
 

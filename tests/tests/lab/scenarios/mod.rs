@@ -11,6 +11,7 @@ mod healthy;
 mod lifecycle;
 mod load;
 mod log;
+mod log_files;
 mod mixed;
 mod names;
 mod origins;
@@ -50,6 +51,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         load::ALL,
         lifecycle::ALL,
         log::ALL,
+        log_files::ALL,
         mixed::ALL,
         names::ALL,
         origins::ALL,

@@ -64,6 +64,16 @@ fn a_look_up_makes_no_line_wait_in_vain() {
     assert_eq!(told(&out), [(1, "port-refused", Some(1)), (2, "port-refused", Some(2))]);
 }
 
+/// Of a line that was cut off before the upstream, the end of its attempt is read later.
+#[test]
+fn a_line_without_an_upstream_before_its_failure() {
+    let mut engine = followed();
+    engine.on(&Event::Log(LogLine { at: BEGUN, upstream: None, truncated: true, ..line(REFUSED) }));
+    engine.on(&end(refused(), 1, BEGUN + MS));
+    let out = engine.on(&tick(BEGUN + 100 * MS));
+    assert_eq!(told(&out), [(1, "port-refused", Some(134))]);
+}
+
 /// nginx wrote its line and then did not get to run.
 #[test]
 fn a_line_long_before_the_close() {
@@ -183,10 +193,12 @@ fn in_order_and_apart_by_worker_and_class() {
 #[test]
 fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
     let mut engine = followed();
-    let open = Attempt { ended: Ended::Open, ..unanswered_request() };
+    // Not after whole seconds, as a timer would.
+    let left = || Attempt { seen: BEGUN + 1_700 * MS, ..unanswered_request() };
+    let open = Attempt { ended: Ended::Open, ..left() };
     engine.on(&Event::Trouble(shifted(open, 1, AT - 300 * MS)));
     assert_eq!(engine.on(&tick(AT - 200 * MS)).len(), 1);
-    engine.on(&end(unanswered_request(), 1, AT));
+    engine.on(&end(left(), 1, AT));
     let out = engine.on(&tick(AT + LINE_COMES));
     assert!(matches!(&out[..], [Output::Resolved(told)] if told.how == "client-gone"), "{out:?}");
     // A line that comes even later tells that it was one.
@@ -194,15 +206,18 @@ fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
     let out = engine.on(&tick(AT + 2 * SECOND));
     assert_eq!(told(&out), [(1, "slow-response", Some(5))]);
     // What nginx went on from was no client that left; nor is silence while connecting.
-    engine.on(&end(unanswered_request(), 2, AT + 10 * SECOND));
+    engine.on(&end(left(), 2, AT + 10 * SECOND));
     engine.on(&Event::RetryStarted { at: AT + 10 * SECOND, failed: 2, retry: 3, upstream: None });
     engine.on(&end(unanswered_syn(), 4, AT + 10 * SECOND));
     let mut out = told(&engine.on(&tick(AT + 12 * SECOND)));
     out.sort_unstable();
     assert_eq!(out, [(2, "slow-response", None), (4, "firewall-drop-remote", None)]);
+    // Nor what looks like a timer: its server may log at a level at which that is left out.
+    engine.on(&end(unanswered_request(), 5, AT + 20 * SECOND));
+    assert_eq!(told(&engine.on(&tick(AT + 22 * SECOND))), [(5, "slow-response", None)]);
     // Nor is silence without a log to say otherwise.
     let mut engine = Engine::new();
-    engine.on(&end(unanswered_request(), 1, AT));
+    engine.on(&end(left(), 1, AT));
     assert_eq!(told(&engine.on(&tick(AT + 2 * SECOND))), [(1, "slow-response", None)]);
 }
 
