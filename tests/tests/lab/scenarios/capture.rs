@@ -245,7 +245,7 @@ fn status_line(lab: &Lab) -> Result<()> {
     // A terminal of its own, whose contents are kept.
     let args = ["-qefc", &command, "/dev/null"].map(str::to_owned);
     let tool = Tool::start(Path::new("script"), &args)?;
-    world.pause(ms(1_500));
+    tool.wait_line(LIMIT, |line| line.contains("watching nginx")).context("the tool did not start")?;
     world.get("/").status(502);
     let ended = tool.wait(LIMIT)?;
     let all = text(&ended);
