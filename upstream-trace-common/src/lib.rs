@@ -48,8 +48,10 @@ pub mod stats {
     pub const LOST_SLOTS: u32 = 8;
     /// Processes of origins that found no room in their table.
     pub const LOST_ORIGINS: u32 = 9;
+    /// TCP sockets that a worker closed without ever having connected them: `connect()` failed at once, unseen.
+    pub const UNCONNECTED: u32 = 10;
     /// How many counters there are.
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 }
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.

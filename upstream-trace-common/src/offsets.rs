@@ -140,6 +140,18 @@ offsets! {
     file_private: "file"."private_data", 8, false;
     /// The protocol's part of a socket.
     socket_sk: "socket"."sk", 8, false;
+    /// Its other half: the descriptor's part of a socket.
+    sk_socket: "sock"."sk_socket", 8, false;
+    /// Number of a socket in the file system of sockets, which is not used twice; from the socket's begin.
+    socket_inode: "socket_alloc"."vfs_inode.i_ino", 8, false;
+    /// Name that a unix socket is bound to, if it is.
+    unix_addr: "unix_sock"."addr", 8, false;
+    /// The other end of a unix connection.
+    unix_peer: "unix_sock"."peer", 8, false;
+    /// Length of such a name, its family counted.
+    unix_name_len: "unix_address"."len", 4, false;
+    /// The name: family, then the path.
+    unix_name: "unix_address"."name", 0, false;
     /// Stream, datagram ...
     socket_type: "socket"."type", 2, false;
     /// The same, of the protocol's part.

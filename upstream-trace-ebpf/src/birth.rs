@@ -97,7 +97,7 @@ pub fn create(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
 /// A record for a socket that has none, with its upstream counted. (Apart from [`create`], since the verifier would
 /// have to walk through the end of a record in every program that may take a connection over.)
 #[inline(always)]
-fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
+pub fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
     if RECORDS.insert(sk, &EMPTY, 0).is_err() {
         emit::count(stats::LOST_MAP, 1);
         return None;

@@ -13,11 +13,11 @@ use upstream_trace_common::{
 
 use crate::birth::{self, DNS_PORT};
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX};
-use crate::maps::{EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
+use crate::maps::{ANY_FDLESS, EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
 use crate::record;
 use crate::{dns, emit, finish};
 
-const SOCK_STREAM: u16 = 1;
+pub const SOCK_STREAM: u16 = 1;
 const EADDRNOTAVAIL: i64 = 99;
 
 /// Offsets in the record of a `sys_enter_*` / `sys_exit_*` tracepoint: 8 bytes of header, the number of the call,
@@ -103,7 +103,10 @@ pub fn sys_enter_close(ctx: TracePointContext) -> u32 {
     let fd = unsafe { ctx.read_at::<u64>(ARGUMENT_0) }.unwrap_or(0) as i32;
     let key = FdKey { tgid, fd };
     // SAFETY: a plain copy of the value.
-    let Some(sk) = (unsafe { UNIX_FDS.get(&key) }).copied() else { return 0 };
+    let Some(sk) = (unsafe { UNIX_FDS.get(&key) }).copied() else {
+        close_fdless(fd);
+        return 0;
+    };
     match RECORDS.get_ptr_mut(sk) {
         Some(record) => {
             finish::finish(sk, record, End::Closed as u32);
@@ -113,6 +116,22 @@ pub fn sys_enter_close(ctx: TracePointContext) -> u32 {
         }
     }
     0
+}
+
+/// The end of a connection that was taken over when it was first used.
+#[inline(always)]
+fn close_fdless(fd: i32) {
+    if ANY_FDLESS.get(0).is_none_or(|any| *any == 0) {
+        return;
+    }
+    let (sk, _) = kernel::socket_of_fd(fd);
+    if sk != 0
+        && let Some(record) = RECORDS.get_ptr_mut(sk)
+        // SAFETY: a map value.
+        && unsafe { (*record).flags } & flags::UNIX != 0
+    {
+        finish::finish(sk, record, End::Closed as u32);
+    }
 }
 
 /// Reads `len` bytes of the address that was passed, `at` bytes into it; the mask shows the verifier that they fit.
@@ -139,8 +158,8 @@ fn family_of(call: &Connecting) -> u16 {
 
 /// Room for a whole mask's worth of bytes behind the family.
 #[repr(C)]
-struct PathBuffer {
-    path: UnixPath,
+pub struct PathBuffer {
+    pub path: UnixPath,
     spare: [u8; 16],
 }
 
@@ -169,7 +188,7 @@ fn path_of(call: &Connecting, to: &mut PathBuffer) {
     to.path.len = len as u16;
 }
 
-const EMPTY_PATH: PathBuffer =
+pub const EMPTY_PATH: PathBuffer =
     PathBuffer { path: UnixPath { bytes: [0; UNIX_PATH], len: 0, pad: 0 }, spare: [0; 16] };
 
 #[inline(never)]
@@ -213,7 +232,7 @@ fn connected(tgid: u32, call: &Connecting) {
 
 /// The number of a unix path, given at its first use.
 #[inline(always)]
-fn number_of(path: &UnixPath, now: u64) -> u32 {
+pub fn number_of(path: &UnixPath, now: u64) -> u32 {
     // SAFETY: a plain copy of the value; values never change.
     if let Some(id) = unsafe { UNIX_PATHS.get(path) } {
         return *id;

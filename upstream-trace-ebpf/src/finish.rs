@@ -1,12 +1,16 @@
 //! The end of an attempt.
 
-use upstream_trace_common::{Addr, End, EventKind, FdKey, Record, RetryEvent, StepKind, Worker, flags, stats};
+use core::ptr::NonNull;
+
+use upstream_trace_common::{
+    Addr, End, EventKind, FdKey, Record, RetryEvent, StepKind, Worker, flags, stats,
+};
 
 use crate::classify::{self, Fate};
-use crate::{birth, emit};
 use crate::kernel::{self, TCP_CLOSE, TCP_ESTABLISHED};
-use crate::maps::{PARKED, RECORDS, UNIX_FDS};
+use crate::maps::{PARKED, RECORDS, UNIX_FDS, WITHOUT_IO};
 use crate::record::{self, note};
+use crate::{birth, emit};
 
 /// nginx cuts the client off within the same turn of its event loop.
 const CUT_NS: u64 = 5_000_000;
@@ -19,6 +23,10 @@ pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
     // SAFETY: callers pass a map value.
     unsafe {
         (*record).end = end as u8;
+        if WITHOUT_IO.get(0).is_some_and(|without| *without != 0) {
+            // Whether the request was answered since, nobody saw.
+            (*record).flags &= !flags::OUTSTANDING;
+        }
         // Whatever else the socket knows is read once it is known to matter: most ends are healthy.
         if end != End::Reborn as u32 {
             record::refresh_errors(sk, record);
@@ -30,7 +38,8 @@ pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
             note(record, StepKind::Closed, now, 0);
         }
         let ours = end != End::Reborn as u32 && tgid == (*record).tgid;
-        let worker = if ours { record::worker(tgid) } else { None };
+        // In one register: of a pair the compiler may save the half that was never set, which the verifier refuses.
+        let worker = if ours { record::worker(tgid).and_then(NonNull::new) } else { None };
         explain_end(record, worker, now);
         let mut fate = classify::fate(&*record, now);
         if matches!(fate, Fate::Report | Fate::Park) && ours && kernel::current_is_exiting() {
@@ -47,7 +56,7 @@ pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
 /// # Safety
 /// `record` and `worker` are map values.
 #[inline(always)]
-unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64) {
+unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now: u64) {
     // SAFETY: by contract.
     unsafe {
         let seen = (*record).flags;
@@ -75,7 +84,7 @@ unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64
         if head.client_key() == (*record).client_key && head.state != TCP_ESTABLISHED {
             (*record).flags |= flags::CLIENT_GONE;
         }
-        if let Some(worker) = worker
+        if let Some(worker) = worker.map(NonNull::as_ptr)
             && (*worker).client == client
             && classify::client_spoke(&*record, (*worker).client_ns, now)
         {
@@ -89,13 +98,13 @@ unsafe fn explain_end(record: *mut Record, worker: Option<*mut Worker>, now: u64
 /// # Safety
 /// `record` and `worker` are map values.
 #[inline(always)]
-unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut Worker>, now: u64) {
+unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<NonNull<Worker>>, now: u64) {
     // SAFETY: by contract.
     unsafe {
         // One that nginx took from its pool and found dead carries no request that would have told what it retries.
         if fate == Fate::Report
             && classify::found_dead(&*record)
-            && let Some(worker) = worker
+            && let Some(worker) = worker.map(NonNull::as_ptr)
             && (*worker).armed != 0
         {
             birth::take_client(record, worker, now);
@@ -109,14 +118,14 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<*mut W
         if fate == Fate::Park
             && !announced
             && !adopted_idle
-            && let Some(worker) = worker
+            && let Some(worker) = worker.map(NonNull::as_ptr)
         {
             (*worker).parked_client = (*record).client;
             (*worker).parked_ns = now;
             let _ = PARKED.insert((*record).tgid, &*record, 0);
         }
         if fate == Fate::Report
-            && let Some(worker) = worker
+            && let Some(worker) = worker.map(NonNull::as_ptr)
         {
             (*worker).armed = (*record).id;
             (*worker).armed_ns = now;

@@ -7,10 +7,10 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{Addr, EventKind, Record, RetryEvent, StepKind, flags, stats};
 
-use crate::kernel::{self, Head, TCP_CLOSE_WAIT};
+use crate::kernel::{self, AF_UNIX, Head, TCP_CLOSE_WAIT};
 use crate::maps::RECORDS;
 use crate::record::{self, note};
-use crate::{birth, dns, emit, payload, tls};
+use crate::{birth, dns, emit, payload, tls, unix};
 
 pub const EAGAIN: i32 = -11;
 
@@ -39,9 +39,17 @@ pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
 pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
     let head = kernel::head(sk);
     match side(sk, &head) {
-        Side::Upstream(record) => sent(&head, record, tgid, ret),
+        Side::Upstream(record) if !unix::is_replaced(sk, record) => sent(&head, record, tgid, ret),
         Side::Client if ret > 0 => answered(tgid),
         Side::Client => {}
+        Side::Other | Side::Upstream(_) if head.family == AF_UNIX => {
+            if ret > 0
+                && let Some(record) = unix::first_sent(sk, tgid)
+            {
+                sent(&head, record, tgid, ret);
+            }
+        }
+        Side::Upstream(_) => {}
         Side::Other => drop(dns::exchanged(sk, tgid, ret, 1)),
     }
 }

@@ -109,6 +109,12 @@ impl Head {
         self.family == AF_INET || self.family == AF_INET6
     }
 
+    /// No port on either side.
+    #[inline(always)]
+    pub fn is_unconnected(&self) -> bool {
+        self.dport == 0 && self.num == 0
+    }
+
     /// Tells one client's socket from the next that uses the same memory. Leaves out the local port, which is 0 again
     /// once a reset has closed the socket.
     #[inline(always)]

@@ -31,6 +31,7 @@ mod process;
 mod record;
 mod state;
 mod tls;
+mod unix;
 
 #[cfg(not(test))]
 #[panic_handler]

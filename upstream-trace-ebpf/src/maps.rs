@@ -45,6 +45,14 @@ pub static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(stats::COUNT,
 #[map]
 pub static UNIX_FDS: HashMap<FdKey, u64> = HashMap::with_max_entries(32768, 0);
 
+/// Entry 0: not 0 once user space has taken the hooks on send and receive away.
+#[map]
+pub static WITHOUT_IO: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Entry 0: not 0 once there was a record of a unix connection whose descriptor is not known.
+#[map]
+pub static ANY_FDLESS: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Connections that were open at the start and whose socket address is not known yet.
 #[map]
 pub static SEEDS: HashMap<SeedKey, Seed> = HashMap::with_max_entries(16384, 0);

@@ -87,10 +87,7 @@ pub fn is_error(head: &[u8; HEAD]) -> bool {
     if first == STATUS {
         return head[8] == b'5';
     }
-    head[0] == FASTCGI_STDOUT[0]
-        && head[1] == FASTCGI_STDOUT[1]
-        && word(8) == STATUS
-        && head[16] == b'5'
+    head[0] == FASTCGI_STDOUT[0] && head[1] == FASTCGI_STDOUT[1] && word(8) == STATUS && head[16] == b'5'
 }
 
 /// Whether these bytes, `len` in all, are nothing but a TLS alert. From TLS 1.3 on it looks like data, but no data is

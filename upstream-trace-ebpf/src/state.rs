@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{End, Record, StepKind, flags};
+use upstream_trace_common::{End, Record, StepKind, flags, stats};
 
 use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
@@ -30,10 +30,26 @@ pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
-    if let Some(record) = RECORDS.get_ptr_mut(sk) {
-        finish::finish(sk, record, End::Destroyed as u32);
+    match RECORDS.get_ptr_mut(sk) {
+        Some(record) => {
+            finish::finish(sk, record, End::Destroyed as u32);
+        }
+        None => never_connected(sk),
     }
     0
+}
+
+/// A worker gives up a socket that has no port on either side: `connect()` failed before there was anything to see.
+#[inline(always)]
+fn never_connected(sk: u64) {
+    let tgid = kernel::current_tgid();
+    if !record::may_be_watched(tgid) || record::serving(tgid).is_none() {
+        return;
+    }
+    let head = kernel::head(sk);
+    if head.is_internet() && head.is_unconnected() {
+        emit::count(stats::UNCONNECTED, 1);
+    }
 }
 
 #[inline(always)]

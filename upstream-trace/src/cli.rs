@@ -79,6 +79,11 @@ pub struct Cli {
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub hooks: Choice,
 
+    /// Give hooks up that cost more than this part of the host's processor
+    /// time, and say so: less is told then
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub max_overhead: Option<f64>,
+
     /// Also print how much each hook cost
     #[arg(long, short)]
     pub verbose: bool,
@@ -218,6 +223,14 @@ impl FromStr for ErrorLog {
     }
 }
 
+/// Reads a percentage, with or without its sign.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').parse::<f64>().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| "write a percentage such as 0.5, more than 0 and at most 100".to_owned())
+}
+
 /// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -249,6 +262,15 @@ mod tests {
         assert_eq!(cli.max_connections, 32768);
         assert_eq!(cli.color, ColorChoice::Auto);
         assert!(!cli.json && !cli.fail_on_failure && !cli.verbose);
+    }
+
+    #[test]
+    fn a_limit_in_percent() {
+        assert_eq!(parse(&["--max-overhead", "0.5"]).unwrap().max_overhead, Some(0.5));
+        assert_eq!(parse(&["--max-overhead", "1%"]).unwrap().max_overhead, Some(1.0));
+        for wrong in ["0", "-1", "101", "much", "", "NaN"] {
+            assert!(parse(&["--max-overhead", wrong]).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

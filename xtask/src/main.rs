@@ -67,6 +67,18 @@ enum Command {
         /// Names of tracepoints
         hooks: Vec<String>,
     },
+    /// An origin that never answers, for the benchmark
+    #[command(hide = true)]
+    Hold {
+        /// Last number of its address
+        host: u8,
+    },
+    /// Clients of that, for the benchmark
+    #[command(hide = true)]
+    Wait {
+        /// How many
+        clients: usize,
+    },
     /// The client of the demo
     #[command(hide = true)]
     Client {
@@ -99,6 +111,8 @@ fn run(command: Command) -> Result<()> {
         Command::Lint => lint::lint(),
         Command::Backend { side } => demo::backend::serve(side),
         Command::Floor { hooks } => bench::floor::hold(&hooks),
+        Command::Hold { host } => bench::hold::accept(host),
+        Command::Wait { clients } => bench::hold::ask(clients),
         Command::Client { rounds } => {
             demo::client::ask(rounds);
             Ok(())

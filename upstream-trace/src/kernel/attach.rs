@@ -50,11 +50,31 @@ impl Kernel {
         Ok(())
     }
 
-    /// Attaches what is only needed for unix upstreams.
-    pub fn attach_for_unix(&mut self) {
-        for probe in std::mem::take(&mut self.for_unix) {
+    /// Attaches what was put off until now.
+    pub fn attach_late(&mut self, when: When) {
+        let due: Vec<_> = self.late.extract_if(.., |probe| probe.when == when).collect();
+        for probe in due {
             if let Err(error) = self.attach_probe(probe) {
-                log::warn!("the end of unix connections is not seen: {}", plain(&error));
+                log::warn!("{} is not seen: {}", probe.attach.place(), plain(&error));
+            }
+        }
+    }
+
+    /// Whether something was put off until then.
+    #[must_use]
+    pub fn puts_off(&self, when: When) -> bool {
+        self.late.iter().any(|probe| probe.when == when)
+    }
+
+    /// Takes these hooks away, and says why.
+    pub fn shed(&mut self, hooks: &[&str], why: &str) {
+        for hook in HOOKS.iter().filter(|hook| hooks.contains(&hook.name)) {
+            for rung in hook.rungs {
+                self.release_rung(rung);
+            }
+            for state in self.hooks.iter_mut().filter(|state| state.name == hook.name) {
+                (state.attached, state.why) = (false, Some(why.to_owned()));
+                state.costs = Some(hook.costs.to_owned());
             }
         }
     }
@@ -99,8 +119,8 @@ impl Kernel {
                     }
                     Ok(())
                 }
-                When::OnUnix => {
-                    self.for_unix.push(probe);
+                When::OnConnect | When::OnUnix => {
+                    self.late.push(probe);
                     Ok(())
                 }
             };
@@ -119,7 +139,7 @@ impl Kernel {
 
     fn release(&mut self, probes: &[Probe]) {
         for probe in probes {
-            self.for_unix.retain(|waiting| waiting.program != probe.program);
+            self.late.retain(|waiting| waiting.program != probe.program);
             self.unload(probe);
         }
     }

@@ -41,6 +41,15 @@ const DROP_REASONS: &[&str] = &[
     "PKT_TOO_BIG",
 ];
 
+/// How often a program ran, and how long altogether.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// How often.
+    pub count: u64,
+    /// Nanoseconds.
+    pub nanos: u64,
+}
+
 /// Programs in the kernel; they go away with this value.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
@@ -49,8 +58,8 @@ pub struct Kernel {
     /// Hooks with their fate.
     pub hooks: Vec<event::Hook>,
     pub(super) functions: Functions,
-    /// What is attached once nginx uses a unix upstream.
-    pub(super) for_unix: Vec<&'static Probe>,
+    /// What is not attached before it is needed.
+    pub(super) late: Vec<&'static Probe>,
 }
 
 impl Kernel {
@@ -94,7 +103,7 @@ impl Kernel {
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.
         let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
-        Ok(Self { ebpf, logger, hooks: Vec::new(), functions: Functions::default(), for_unix: Vec::new() })
+        Ok(Self { ebpf, logger, hooks: Vec::new(), functions: Functions::default(), late: Vec::new() })
     }
 
     /// Passes on what the kernel side remarked.
@@ -109,16 +118,14 @@ impl Kernel {
         self.ebpf.take_map(name).ok_or_else(|| anyhow!("the kernel side has no map {name}"))
     }
 
-    /// Runs and mean nanoseconds per program, if the kernel's statistics are on.
+    /// Runs of each program while the kernel's statistics were on.
     #[must_use]
-    pub fn overhead(&self) -> BTreeMap<String, (u64, u64)> {
+    pub fn runs(&self) -> BTreeMap<String, Runs> {
         let mut runs = BTreeMap::new();
         for (name, program) in self.ebpf.programs() {
-            if let Ok(info) = info(program)
-                && info.run_count() > 0
-            {
-                let mean = info.run_time().as_nanos() / u128::from(info.run_count());
-                runs.insert(name.to_owned(), (info.run_count(), u64::try_from(mean).unwrap_or(u64::MAX)));
+            if let Ok(info) = info(program) {
+                let nanos = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+                runs.insert(name.to_owned(), Runs { count: info.run_count(), nanos });
             }
         }
         runs

@@ -22,6 +22,7 @@ pub struct Tables {
     announced: HashMap<MapData, u64, u64>,
     any_announced: Array<MapData, u64>,
     origins: HashMap<MapData, u32, u32>,
+    without_io: Array<MapData, u64>,
     paths: Table<u32, UnixPath>,
 }
 
@@ -40,6 +41,7 @@ impl Tables {
             announced: kernel.map("ANNOUNCED")?.try_into()?,
             any_announced: kernel.map("ANY_ANNOUNCED")?.try_into()?,
             origins: kernel.map("ORIGINS")?.try_into()?,
+            without_io: kernel.map("WITHOUT_IO")?.try_into()?,
             paths: Table::new(),
         };
         Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
@@ -150,6 +152,17 @@ impl Tables {
             // Only if it is still there: BPF_EXIST.
             let _ = self.seeds.insert(key, seed, 2);
         }
+    }
+
+    /// The hooks on send and receive go away: which requests are outstanding is not known any more.
+    pub fn do_without_io(&mut self) {
+        let _ = self.without_io.set(0, 1, 0);
+    }
+
+    /// Whether they are away.
+    #[must_use]
+    pub fn is_without_io(&self) -> bool {
+        self.without_io.get(&0, 0).is_ok_and(|without| without != 0)
     }
 
     /// Counters of all upstreams.

@@ -36,6 +36,7 @@ impl Live {
                     // read is no older than this.
                     line.at = now();
                     name_resolver(line);
+                    self.hear_of_connect(line);
                     if let Some(worker) = line.worker.filter(|_| about_names(&line.message)) {
                         let at = line.at;
                         self.names_of(worker, at);

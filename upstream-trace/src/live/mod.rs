@@ -1,10 +1,12 @@
 //! Tracing a running nginx: from the hooks to the output.
 
 mod config;
+mod connects;
 mod logs;
 mod names;
 mod nginx;
 mod origins;
+mod overhead;
 mod rules;
 mod run;
 mod scan;
@@ -72,7 +74,8 @@ struct Live {
     lost: [u64; 5],
     slow: Nanos,
     failures: u64,
-    unix_attached: bool,
+    connects: connects::Connects,
+    overhead: overhead::Overhead,
 }
 
 impl Live {
@@ -115,7 +118,13 @@ impl Live {
         let decoder = Decoder { layout: &self.layout, symbols: &self.symbols };
         let tables = &mut self.tables;
         match decoder.message(bytes, |id| tables.path(id)) {
-            Some(Message::Event(event)) => self.event(&event),
+            Some(Message::Event(event)) => {
+                // Of that one a line told already, while the hook was being attached.
+                let told = matches!(&*event, Event::ConnectError(error) if error.at <= self.connects.since);
+                if !told {
+                    self.event(&event);
+                }
+            }
             Some(Message::Process(kind, process)) => {
                 for event in self.nginx.changed(kind, &process, &mut self.tables) {
                     self.feed(&event);
@@ -135,6 +144,14 @@ impl Live {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Trouble(attempt) | Event::End(attempt) => {
+                if matches!(event, Event::End(_)) {
+                    self.remember_failure(
+                        attempt.worker,
+                        attempt.id,
+                        attempt.upstream.as_ref(),
+                        attempt.seen,
+                    );
+                }
                 if let Some(upstream) = &attempt.upstream {
                     self.surround(attempt.worker, attempt.netns, upstream);
                 }
@@ -209,14 +226,6 @@ impl Live {
                 self.lost[index] = total;
                 self.feed(&Event::Lost(Lost { at: now, count, place: place.to_owned(), since }));
             }
-        }
-    }
-
-    /// Hooks that are worth their cost only while nginx talks to unix sockets.
-    fn attach_for_unix(&mut self) {
-        if !self.unix_attached && self.tables.has_unix() {
-            stop::undisturbed(|| self.kernel.attach_for_unix());
-            self.unix_attached = true;
         }
     }
 }

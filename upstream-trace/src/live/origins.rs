@@ -63,6 +63,11 @@ pub struct Origins {
 }
 
 impl Origins {
+    /// Whether all upstreams of that time were looked at.
+    pub fn looked_since(&self, time: Nanos) -> bool {
+        self.looked >= time && self.search.is_none()
+    }
+
     /// The upstreams that this process, or the one that forked it, served; one event for each.
     pub fn ended(&mut self, ended: &OriginExit, tables: &Tables) -> Vec<Event> {
         let Some(served) = self.processes.get(&ended.origin) else { return Vec::new() };

@@ -16,7 +16,9 @@ use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Host, Nanos};
 
 use super::config::Configs;
+use super::connects::Connects;
 use super::nginx::Nginx;
+use super::overhead::Overhead;
 use super::scan::Scan;
 use super::stop::{Stop, undisturbed};
 use super::takeover::Takeover;
@@ -32,7 +34,7 @@ use crate::kernel::{rights, tracefs};
 use crate::logs::Logs;
 use crate::nginx;
 use crate::output::progress::{self, Progress};
-use crate::output::{self, Cost, Extra, HookCost};
+use crate::output::{self, Cost, Extra};
 use crate::recording::{End, Recorder};
 use crate::ruleset::Rulesets;
 
@@ -92,6 +94,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
     undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
+    let connects = undisturbed(|| Connects::begin(&mut kernel, logs.tells_of(&nginx.worker_pids())));
     let mut takeover = Takeover::default();
     let opened = now();
     let open = takeover.begin(&before, &workers, opened, &mut tables)?;
@@ -123,7 +126,8 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         lost: [0; 5],
         slow,
         failures: 0,
-        unix_attached: false,
+        connects,
+        overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
     };
     let host = host(&live);
     live.sink.start(&host);
@@ -138,7 +142,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     Ok((live, events))
 }
 
-fn host(live: &Live) -> Host {
+pub(super) fn host(live: &Live) -> Host {
     let of_kernel = |name: &str| {
         fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
     };
@@ -183,6 +187,7 @@ async fn follow(
                 live.read_logs();
                 // The kernel side wakes us only when much has come in.
                 while drain(live, events.get_mut()) {}
+                live.tell_of_connects();
                 tick(live, count, known);
             }
             () = &mut end => break,
@@ -194,6 +199,7 @@ async fn follow(
     }
     live.read_logs();
     while drain(live, events.get_mut()) {}
+    live.tell_of_connects();
     Ok(if cli.fail_on_failure && live.failures > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
@@ -208,9 +214,9 @@ fn drain(live: &mut Live, events: &mut RingBuf<MapData>) -> bool {
 
 fn tick(live: &mut Live, count: u32, known: Nanos) {
     let now = now();
-    live.attach_for_unix();
-    live.scan(now);
     live.look_for_origins(now);
+    live.look_for_unix(now);
+    live.scan(now);
     if count.is_multiple_of(SLOW_TICK) {
         for event in live.nginx.tick(now, &mut live.tables) {
             live.feed(&event);
@@ -220,11 +226,13 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
         for attempt in live.takeover.tick(&workers, now, live.slow, &mut live.tables) {
             live.event(&Event::Trouble(attempt));
         }
+        live.check_connects();
         live.kernel.flush_log();
         live.sample(now);
         live.report_lost(now, now.saturating_sub(1_000_000_000));
     }
     live.look_at_names(now);
+    live.measure(now);
     live.poll_rules(now);
     live.poll_config();
     live.feed(&Event::Tick { at: known });
@@ -239,17 +247,22 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
 fn finish(live: &mut Live, startup: Duration) {
     let now = now();
     progress::end();
+    if live.tables.has_unix() {
+        // What ended before the hooks for it were there.
+        live.last_scan(now);
+    }
     live.finish_logs(now);
+    live.tell_of_connects();
     live.sample(now);
     live.report_lost(now, now.saturating_sub(1_000_000_000));
     live.end();
     let mut summary = live.engine.summary(now);
     if let Ok(sums) = live.tables.sums() {
-        summary.attempts = sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize];
+        let seen = sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize];
+        summary.attempts = seen + live.connects.numbered;
     }
-    let overhead = live.kernel.overhead().into_iter();
     let cost = Cost {
-        overhead: overhead.map(|(name, (runs, mean_ns))| HookCost { name, runs, mean_ns }).collect(),
+        overhead: live.overhead.costs(&live.kernel),
         startup_ms: startup.as_secs_f64() * 1000.0,
         rss_bytes: resident(),
     };

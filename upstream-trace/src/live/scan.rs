@@ -17,6 +17,9 @@ use crate::nginx;
 /// Between two scans.
 const INTERVAL: Duration = Duration::from_millis(250);
 
+/// Before a scan that is due soon.
+const SOON: Duration = Duration::from_millis(40);
+
 /// A scan of many connections takes long; it must not take more than this part of the time.
 const SHARE: u32 = 50;
 
@@ -45,12 +48,23 @@ impl Scan {
 }
 
 impl Scan {
+    /// Scans once what has just begun to be watched had time to be seen.
+    pub fn soon(&mut self) {
+        self.due = self.due.min(Instant::now() + SOON);
+    }
+
     fn is_due(&self, id: AttemptId, now: Nanos) -> bool {
         self.looked.get(&id).is_none_or(|at| now.saturating_sub(*at) >= AGAIN)
     }
 }
 
 impl Live {
+    /// Looks once more, at the end.
+    pub fn last_scan(&mut self, now: Nanos) {
+        self.scan.due = Instant::now();
+        self.scan(now);
+    }
+
     /// Looks for stuck attempts if it is time.
     pub fn scan(&mut self, now: Nanos) {
         if Instant::now() < self.scan.due {
@@ -58,8 +72,12 @@ impl Live {
         }
         let begun = Instant::now();
         let (slow, mut stuck, mut vanished) = (self.slow, Vec::new(), Vec::new());
-        for record in self.tables.records() {
-            if has_vanished(&record, now) {
+        let blind = self.tables.is_without_io();
+        for mut record in self.tables.records() {
+            if blind {
+                record.flags &= !flags::OUTSTANDING;
+            }
+            if has_vanished(&record, now) || is_over(&record) {
                 vanished.push(record);
             } else if stuck.len() < MOST && is_stuck(&record, now, slow) && self.scan.is_due(record.id, now) {
                 stuck.push(record);
@@ -99,8 +117,10 @@ impl Live {
     /// A unix connection whose end no hook saw.
     fn vanished(&mut self, mut record: Record, now: Nanos) {
         record.header.now_ns = now;
-        record.end = End::Vanished as u8;
-        if !self.tables.end(record.sk) || record.flags & flags::OUTSTANDING == 0 {
+        record.end = if is_over(&record) { End::Closed } else { End::Vanished } as u8;
+        // As the kernel side would judge: a request without an answer, or a pooled connection that was dead.
+        let broken = record.flags & (flags::SEND_ERROR | flags::SEND_BLOCKED) == flags::SEND_ERROR;
+        if !self.tables.end(record.sk) || record.flags & flags::OUTSTANDING == 0 && !broken {
             return;
         }
         if let Some(attempt) = self.decode(&record) {
@@ -126,6 +146,12 @@ fn is_stuck(record: &Record, now: Nanos, slow: Nanos) -> bool {
         return false;
     };
     now.saturating_sub(waits_since) >= slow
+}
+
+/// A unix connection that nginx learnt the end of, so that it has closed it, while no hook saw that.
+fn is_over(record: &Record) -> bool {
+    let over = flags::READ_EOF | flags::SEND_ERROR | flags::RECV_ERROR | flags::IDLE_PROBE;
+    record.flags & flags::UNIX != 0 && record.tcp.bytes_sent != 0 && record.flags & over != 0
 }
 
 /// A unix connection that was quiet for a while, and whose descriptor is gone.

@@ -226,6 +226,13 @@ impl Logs {
         self.tell_of_files(say);
     }
 
+    /// Whether a log of each of these workers is read, as far as is known.
+    #[must_use]
+    pub fn tells_of(&self, workers: &[u32]) -> bool {
+        self.source != ErrorLog::None
+            && workers.iter().all(|worker| self.state(*worker).is_none_or(|(followed, _)| followed))
+    }
+
     /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
     fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
         let held = self.processes.get(worker)?;

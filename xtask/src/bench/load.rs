@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::usage;
-use super::world::{LISTEN, World};
+use super::world::{PORT, World};
 use crate::process;
 
 /// Connections from clients.
@@ -59,7 +59,7 @@ impl Load {
         let (clients, seconds) = (self.clients.to_string(), self.seconds.to_string());
         let mut wrk = world.namespace.command("wrk");
         wrk.args(["-t1", "--timeout", "10s", "-c", &clients, "-d", &seconds, "-s"]).arg(script);
-        wrk.arg(format!("http://{LISTEN}{}", self.path));
+        wrk.arg(format!("http://127.0.0.1:{PORT}{}", self.path));
         let mut sample = parse(&process::capture(&mut wrk)?)?;
         let after: u64 = workers.iter().map(|pid| usage::cpu_ns(*pid)).sum();
         sample.cpu_us = after.saturating_sub(before) as f64 / 1e3 / sample.requests.max(1) as f64;

@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: what tracing costs a busy nginx, side by side with peers in one run.
 
 pub(crate) mod floor;
+pub(crate) mod hold;
 mod hooks;
 mod load;
 mod numbers;
+mod scale;
 mod startup;
 mod storm;
 mod table;
@@ -61,6 +63,8 @@ enum Part {
     Hooks,
     /// From start to attached
     Startup,
+    /// Many workers, many open connections
+    Scale,
 }
 
 /// Measures, prints, and returns the numbers.
@@ -119,11 +123,12 @@ fn measure(options: &Options, program: &Path) -> Result<()> {
     let tracers = Tracers { program, hooks: raw_tracepoints(program)? };
     let mut numbers = Map::new();
     numbers.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part, Measure); 4] = [
+    let parts: [(&str, Part, Measure); 5] = [
         ("startup", Part::Startup, startup::measure),
         ("hooks", Part::Hooks, hooks::measure),
         ("storm", Part::Storm, storm::measure),
         ("throughput", Part::Throughput, throughput::measure),
+        ("scale", Part::Scale, scale::measure),
     ];
     for (name, part, measure) in parts {
         if options.only.is_empty() || options.only.contains(&part) {

@@ -25,10 +25,11 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
     {
         interrupted()?;
         say("Storm", name);
-        let bare = load.run(&world)?;
+        let before = load.run(&world)?;
         let session = tracers.start(Tracer::Tool, &world)?;
         let sample = load.run(&world)?;
         let report = session.stop()?;
+        let bare = f64::midpoint(before.rate, load.run(&world)?.rate);
         let numbers = numbers(name, bare, sample, &report, seconds);
         table.row(row(&numbers));
         all.push(numbers);
@@ -37,7 +38,7 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
     Ok(all.into())
 }
 
-fn numbers(name: &str, bare: Sample, sample: Sample, report: &Report, seconds: u64) -> Value {
+fn numbers(name: &str, bare: f64, sample: Sample, report: &Report, seconds: u64) -> Value {
     let causes = report.summary["by_cause"].as_array().cloned().unwrap_or_default();
     let of = |refused: bool| -> u64 {
         let chosen = causes.iter().filter(|cause| (cause["cause"] == "port-refused") == refused);
@@ -46,7 +47,7 @@ fn numbers(name: &str, bare: Sample, sample: Sample, report: &Report, seconds: u
     json!({
         "storm": name,
         "failures_per_second": sample.rate * REFUSING as f64,
-        "ratio": sample.rate / bare.rate,
+        "ratio": sample.rate / bare,
         "requests": sample.requests,
         "causes": causes,
         "told": of(true),

@@ -10,9 +10,13 @@ use crate::process;
 use crate::stage::{Files, Namespace, Nginx};
 
 /// Where the proxy listens.
-pub(super) const LISTEN: &str = "127.0.0.1:9000";
+pub(super) const PORT: u16 = 9000;
 /// Where the origin listens.
 pub(super) const ORIGIN_PORT: u16 = 9001;
+/// Where an origin that never answers listens.
+pub(super) const HOLD_PORT: u16 = 9002;
+/// Addresses that it listens on, a process each: one has too few ports for so many connections.
+pub(super) const HOLDERS: u8 = 8;
 /// Where nothing listens.
 const CLOSED_PORT: u16 = 9;
 /// Servers of the group that refuses; each request tries all of them.
@@ -65,7 +69,8 @@ fn common(dir: &Path, workers: usize) -> String {
 worker_processes {workers};
 pid {dir}/nginx.pid;
 error_log {dir}/error.log error;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 20000;
+events {{ worker_connections 20000; }}
 "
     )
 }
@@ -88,6 +93,8 @@ fn origin(dir: &Path) -> String {
 }
 
 fn proxy(dir: &Path, socket: &Path, workers: usize) -> String {
+    let holding = (1..=HOLDERS)
+        .fold(String::new(), |all, host| all + &format!("server 127.0.0.{host}:{HOLD_PORT} max_fails=0; "));
     let refusing = format!("server 127.0.0.1:{CLOSED_PORT} max_fails=0; ").repeat(REFUSING);
     format!(
         "{}http {{
@@ -95,13 +102,15 @@ fn proxy(dir: &Path, socket: &Path, workers: usize) -> String {
     keepalive_requests 1000000000;
     upstream origin {{ server 127.0.0.1:{ORIGIN_PORT} max_fails=0; }}
     upstream kept {{ server 127.0.0.1:{ORIGIN_PORT} max_fails=0; keepalive 256; keepalive_requests 1000000000; }}
+    upstream holding {{ {holding} }}
     upstream local {{ server unix:{} max_fails=0; }}
     upstream refusing {{ {refusing} }}
     server {{
-        listen {LISTEN} backlog=4096;
+        listen 0.0.0.0:{PORT} backlog=4096;
         location /new {{ proxy_pass http://origin; }}
         location /keepalive {{ proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_pass http://kept; }}
         location /unix {{ proxy_pass http://local; }}
+        location /hold {{ proxy_read_timeout 1h; proxy_pass http://holding; }}
         location /refused {{ proxy_pass http://refusing; }}
     }}
 }}

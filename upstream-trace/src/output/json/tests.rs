@@ -92,7 +92,7 @@ fn the_summary() {
     assert_eq!(summary["upstreams"][0]["connect_ms"], json!({"p50": 0.128, "p90": 0.512, "p99": 1.024}));
     assert_eq!(
         summary["overhead"][0],
-        json!({"name": "inet_sock_set_state", "runs": 120_000, "mean_ns": 73})
+        json!({"name": "inet_sock_set_state", "runs": 120_000, "mean_ns": 73, "per_second": 2_000})
     );
     assert_eq!(summary["log_lines"], json!({"seen": 0, "joined": 0}));
 }

@@ -1,0 +1,118 @@
+//! Unix connections whose birth no hook saw: taken over at what nginx first sends.
+//!
+//! The hooks that see births are on system calls, which slows every system call of the host. So they are attached only
+//! once there is a unix upstream, and what shows that is here.
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
+use upstream_trace_common::{ABSENT, Addr, End, EventKind, Record, StepKind, UNIX_PATH, flags, stats};
+
+use crate::config::offset;
+use crate::connect::{EMPTY_PATH, PathBuffer, SOCK_STREAM, number_of};
+use crate::kernel::{self, read};
+use crate::maps::{ANY_FDLESS, RECORDS};
+use crate::record::{self, note};
+use crate::{birth, emit};
+
+/// A record for a connected socket of a worker, if it goes to an upstream: a client's socket has the name that nginx
+/// listens on, one end of a pair has a peer without a name.
+#[inline(never)]
+pub fn first_sent(sk: u64, tgid: u32) -> Option<*mut Record> {
+    let worker = record::serving(tgid)?;
+    let peer: u64 = read(sk, offset!(unix_peer))?;
+    if read::<u64>(sk, offset!(unix_addr))? != 0 || !is_stream(sk)? {
+        return None;
+    }
+    let mut buffer = EMPTY_PATH;
+    name_of(peer, &mut buffer)?;
+    let now = emit::now();
+    let path_id = number_of(&buffer.path, now);
+    emit::count(stats::ATTEMPTS, 1);
+    let record = birth::create_fresh(sk, &Addr::of_path(path_id), now)?;
+    // SAFETY: a map value.
+    unsafe {
+        (*record).tgid = tgid;
+        (*record).path_id = path_id;
+        (*record).netns = kernel::netns(sk);
+        (*record).flags = flags::UNIX | flags::ESTABLISHED;
+        (*record).established_ns = now;
+        (*record).tcp.bytes_sent = number_of_socket(sk);
+        note(record, StepKind::Established, now, 0);
+        birth::take_client(record, worker, now);
+        if let Some(counters) = record::counters(&*record) {
+            record::add(&raw mut (*counters).established);
+            (*counters).last_established_ns = now;
+        }
+        if let Some(any) = ANY_FDLESS.get_ptr_mut(0) {
+            *any = 1;
+        }
+    }
+    Some(record)
+}
+
+/// Whether the socket is another one than that of the record, which used the same memory; the record is settled then.
+#[inline(always)]
+pub fn is_replaced(sk: u64, record: *mut Record) -> bool {
+    // SAFETY: a map value.
+    unsafe {
+        let number = (*record).tcp.bytes_sent;
+        if (*record).flags & flags::UNIX == 0 || number == 0 || number == number_of_socket(sk) {
+            return false;
+        }
+    }
+    settle(sk, record);
+    true
+}
+
+#[inline(never)]
+fn settle(sk: u64, record: *mut Record) -> u32 {
+    // SAFETY: a map value.
+    let sum = unsafe {
+        if (*record).flags & flags::OUTSTANDING == 0 {
+            stats::HEALTHY
+        } else {
+            (*record).end = End::Vanished as u8;
+            let sent = emit::record(record, EventKind::End as u32, emit::now());
+            if sent { stats::REPORTED } else { stats::LOST_RING }
+        }
+    };
+    let _ = RECORDS.remove(sk);
+    emit::count(sum, 1);
+    0
+}
+
+/// What tells one unix socket from the next in the same memory; kept where a TCP socket's bytes are.
+#[inline(always)]
+fn number_of_socket(sk: u64) -> u64 {
+    read::<u64>(sk, offset!(sk_socket)).and_then(|socket| read(socket, offset!(socket_inode))).unwrap_or(0)
+}
+
+#[inline(always)]
+fn is_stream(sk: u64) -> Option<bool> {
+    let socket: u64 = read(sk, offset!(sk_socket))?;
+    Some(read::<u16>(socket, offset!(socket_type))? == SOCK_STREAM)
+}
+
+/// The name that this socket is bound to, as whoever bound it wrote it.
+#[inline(always)]
+fn name_of(sk: u64, to: &mut PathBuffer) -> Option<()> {
+    let address: u64 = read(sk, offset!(unix_addr))?;
+    // The family comes first.
+    let len = read::<u32>(address, offset!(unix_name_len))?.checked_sub(2)?;
+    if offset!(unix_name) == ABSENT {
+        return None;
+    }
+    let path = (address + u64::from(offset!(unix_name)) + 2) as *const _;
+    let bytes = to.path.bytes.as_mut_ptr().cast();
+    // SAFETY: the helper checks `path`; `bytes` has room for UNIX_PATH bytes.
+    let read = unsafe { bpf_probe_read_kernel_str(bytes, UNIX_PATH as u32, path) };
+    if read > 1 {
+        to.path.len = read as u16 - 1;
+        return Some(());
+    }
+    // An abstract name begins with NUL.
+    let len = if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len };
+    // SAFETY: as above; the buffer has room for what the mask lets through.
+    unsafe { bpf_probe_read_kernel(bytes, len & 127, path) };
+    to.path.len = len as u16;
+    Some(())
+}
