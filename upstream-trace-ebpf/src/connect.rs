@@ -273,7 +273,9 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
         (*event).errno = errno as u32;
         (*event).netns = if sk == 0 { 0 } else { kernel::netns(sk) };
         let known = address(call, family, &mut (*event).remote, &mut (*event).path);
-        if !known || (*event).remote.port == DNS_PORT || dns::is_resolver(&(*event).remote) {
+        // A key in the ring buffer's memory is refused before 5.16.
+        let remote = (*event).remote;
+        if !known || remote.port == DNS_PORT || dns::is_resolver(&remote) {
             entry.discard(0);
             return;
         }
@@ -291,8 +293,6 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
         }
         if !counted {
             emit::count(stats::ATTEMPTS, 1);
-            // A key in the ring buffer's memory is refused before 5.16.
-            let remote = (*event).remote;
             if family != AF_UNIX
                 && let Some(counters) = birth::upstream(&remote)
             {
