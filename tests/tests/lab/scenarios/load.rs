@@ -18,6 +18,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("load/keepalive", |lab| load(lab, V4, 16)),
     ("load/new-connections", |lab| load(lab, V4, 0)),
     ("load/unix", |lab| load(lab, "unix:app.sock", 0)),
+    ("load/all-that-is-healthy", all_that_is_healthy),
     ("load/failures-among-successes", |lab| {
         let world = lab.world().upstream(V4).config(failing_location).start()?;
         let _origin = world.origin(V4, Script::answer(100))?;
@@ -46,8 +47,84 @@ fn failing_location(config: &mut upstream_trace_tests::nginx::Config) {
     config.server.push("location /refused { proxy_pass http://10.99.0.2:8099; }".into());
 }
 
+fn healthy_requests() -> usize {
+    env::var("LAB_HEALTHY").ok().and_then(|count| count.parse().ok()).unwrap_or(2000)
+}
+
+/// Small and big answers, uploads, kept and new connections, clients that leave, and two reloads meanwhile.
+fn all_that_is_healthy(lab: &Lab) -> Result<()> {
+    let world = lab
+        .world()
+        .upstream(V4)
+        .keepalive(16)
+        .config(|config| {
+            config.workers = 2;
+            for (path, port) in [("big", 8082), ("slow", 8083)] {
+                config.server.push(format!("location /{path} {{ proxy_pass http://10.99.0.2:{port}; }}"));
+            }
+        })
+        .start()?;
+    let _origins = [
+        world.origin(V4, Script::answer(100))?,
+        world.origin("10.99.0.2:8082", Script::answer(300_000))?,
+        world.origin("10.99.0.2:8083", Script::slow_answer(Duration::from_millis(40), 100))?,
+    ];
+    let trace = world.trace(&[])?;
+    let count = healthy_requests();
+    let (done, namespace) = (AtomicUsize::new(0), world.ng());
+    let (done, failed) = (&done, &AtomicBool::new(false));
+    thread::scope(|scope| {
+        let client = move |client: usize| -> Result<()> {
+            let mut connection = Connection::open(namespace)?;
+            for number in (client..count).step_by(CLIENTS) {
+                done.fetch_add(1, Ordering::SeqCst);
+                if number % 50 < CLIENTS {
+                    // This one leaves before its answer comes.
+                    let mut leaves = Connection::open(namespace)?;
+                    leaves.send("GET", "/slow", &[], false)?;
+                    thread::sleep(Duration::from_millis(10));
+                    continue;
+                }
+                let (method, path, body): (_, _, &[u8]) = match number % 10 {
+                    4 | 5 => ("GET", "/big", &[]),
+                    6 | 7 => ("POST", "/", &[b'x'; 16_000]),
+                    _ => ("GET", "/", &[]),
+                };
+                let ask = |connection: &mut Connection| match connection.send(method, path, body, true) {
+                    Ok(()) => connection.receive(),
+                    Err(_) => Reply::default(),
+                };
+                let mut reply = ask(&mut connection);
+                if reply.status == 0 {
+                    connection = Connection::open(namespace)?;
+                    reply = ask(&mut connection);
+                }
+                ensure!(
+                    reply.status == 200 && reply.complete,
+                    "request {number}, {method} {path}: {reply:?}"
+                );
+            }
+            Ok(())
+        };
+        let watched = move |number| client(number).inspect_err(|_| failed.store(true, Ordering::SeqCst));
+        let threads: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(move || watched(number))).collect();
+        for part in [count / 3, count * 2 / 3] {
+            wait_until("a third of the requests", Duration::from_mins(5), || {
+                failed.load(Ordering::SeqCst) || done.load(Ordering::SeqCst) >= part
+            })?;
+            world.nginx().reload()?;
+        }
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a client panicked")))
+    })?;
+    world.nginx_is_silent();
+    trace.finish()?.nothing_at_all();
+    Ok(())
+}
+
 fn load(lab: &Lab, upstream: &str, keepalive: usize) -> Result<()> {
-    let count = env::var("LAB_HEALTHY").ok().and_then(|count| count.parse().ok()).unwrap_or(2000);
+    let count = healthy_requests();
     let world =
         lab.world().upstream(upstream).keepalive(keepalive).config(|config| config.workers = 2).start()?;
     let _origin = world.origin(upstream, Script::answer(100))?;
