@@ -13,6 +13,7 @@ pub mod cgroup;
 pub mod client;
 pub mod expect;
 pub mod firewall;
+pub mod kernel;
 pub mod lab;
 pub mod limits;
 pub mod netns;

@@ -125,6 +125,7 @@ impl<'lab> Seen<'lab> {
             format!("the summary counts {} failures, there are {count} lines", summary["failures"])
         });
         self.lab.check(summary["lost"] == 0, || format!("the summary counts {} lost", summary["lost"]));
+        self.accounted_for();
         let by_cause: u64 = summary["by_cause"]
             .as_array()
             .into_iter()
@@ -140,6 +141,14 @@ impl<'lab> Seen<'lab> {
     #[must_use]
     pub fn ran(&self) -> bool {
         self.objects.is_some()
+    }
+
+    /// Every attempt that the kernel side began is in exactly one of its sums.
+    pub fn accounted_for(&self) {
+        if self.objects.is_some() {
+            let accounts = &self.summary()["accounts"];
+            self.lab.check(accounts["missing"] == 0, || format!("attempts do not add up: {accounts}"));
+        }
     }
 
     /// No pending line either.

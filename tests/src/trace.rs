@@ -189,7 +189,7 @@ fn compare(world: &World<'_>, run: &Ended, report: &Ended) {
 
 fn without_cost(line: &str) -> Option<String> {
     let mut value = parse(line).filter(|value| value["type"] == "summary")?;
-    for field in ["overhead", "startup_ms", "rss_bytes"] {
+    for field in ["overhead", "startup_ms", "rss_bytes", "accounts"] {
         value.as_object_mut()?.remove(field);
     }
     Some(value.to_string())

@@ -26,7 +26,7 @@ pub use tables::{Calling, Connecting, DropPlace, FdKey, Seed, SeedKey, UpstreamC
 pub const ABI_VERSION: u32 = 3;
 
 /// Indices into the `STATS` per-CPU array: every attempt is in exactly one of the sums, so that
-/// `ATTEMPTS + ADOPTED = HEALTHY + REPORTED + ABORTED + LOST_RING + live`.
+/// `ATTEMPTS + ADOPTED = HEALTHY + REPORTED + ABORTED + LOST_RING + LOST_MAP + ended by user space + live`.
 pub mod stats {
     /// Records created for new connections.
     pub const ATTEMPTS: u32 = 0;
@@ -50,8 +50,10 @@ pub mod stats {
     pub const LOST_ORIGINS: u32 = 9;
     /// TCP sockets that a worker closed without ever having connected them: `connect()` failed at once, unseen.
     pub const UNCONNECTED: u32 = 10;
+    /// New processes of nginx that found no room in their table.
+    pub const LOST_WORKERS: u32 = 11;
     /// How many counters there are.
-    pub const COUNT: u32 = 11;
+    pub const COUNT: u32 = 12;
 }
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.

@@ -102,7 +102,10 @@ pub fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
         emit::count(stats::LOST_MAP, 1);
         return None;
     }
-    let record = RECORDS.get_ptr_mut(sk)?;
+    let Some(record) = RECORDS.get_ptr_mut(sk) else {
+        emit::count(stats::LOST_MAP, 1);
+        return None;
+    };
     // SAFETY: a map value that was just made for this socket.
     unsafe {
         (*record).id = next_id(now);

@@ -225,8 +225,9 @@ fn connected(tgid: u32, call: &Connecting) {
             }
         }
     }
-    if call.fd >= 0 {
-        let _ = UNIX_FDS.insert(FdKey { tgid, fd: call.fd }, sk, 0);
+    // Without it the end is found late, by user space.
+    if call.fd >= 0 && UNIX_FDS.insert(FdKey { tgid, fd: call.fd }, sk, 0).is_err() {
+        emit::count(stats::LOST_EVENTS, 1);
     }
 }
 
@@ -257,7 +258,10 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
     let family = family_of(call);
     let now = emit::now();
     let Some(mut entry) = EVENTS.reserve::<ConnectFailed>(0) else {
-        emit::count(stats::ATTEMPTS, 1);
+        // Unless TCP had begun and was counted: then the record ends here, too.
+        if sk == 0 || RECORDS.remove(sk).is_err() {
+            emit::count(stats::ATTEMPTS, 1);
+        }
         emit::count(stats::LOST_RING, 1);
         return;
     };

@@ -11,9 +11,10 @@ use upstream_trace_common::{
 #[map]
 pub static RECORDS: HashMap<u64, Record> = HashMap::with_max_entries(32768, 0);
 
-/// Records that look healthy but for one thing that the next event of the process decides; by process.
+/// Records that look healthy but for one thing that the next event of the process decides; by process; those of
+/// processes that ended make room.
 #[map]
-pub static PARKED: HashMap<u32, Record> = HashMap::with_max_entries(512, 0);
+pub static PARKED: LruHashMap<u32, Record> = LruHashMap::with_max_entries(512, 0);
 
 /// The one way to user space. Sized by user space.
 #[map]

@@ -28,6 +28,7 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     if !record::watch(tgid) {
+        emit::count(stats::LOST_WORKERS, 1);
         warn!(&ctx, "the table of processes is full: worker {} is not watched", tgid);
         return 0;
     }

@@ -26,6 +26,9 @@ Exit status:
 /// Open upstream connections that the kernel's table has room for, unless told otherwise.
 pub const MAX_CONNECTIONS: u32 = 32768;
 
+/// Bytes of the buffer between the kernel and this program, unless told otherwise.
+pub const BUFFER: u32 = 4 << 20;
+
 /// Says why an nginx answers 502 or 504, from what the kernel did with its
 /// upstream connections.
 #[derive(Clone, Debug, PartialEq, Parser)]
@@ -83,6 +86,11 @@ pub struct Cli {
     /// time, and say so: less is told then
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_overhead: Option<f64>,
+
+    /// Size of the buffer between the kernel and this program (64K, 4M); a power
+    /// of two
+    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = buffer)]
+    pub buffer: u32,
 
     /// Also print how much each hook cost
     #[arg(long, short)]
@@ -231,6 +239,19 @@ fn percent(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "write a percentage such as 0.5, more than 0 and at most 100".to_owned())
 }
 
+/// Reads `64K`, `4M`; a ring buffer is a power of two, and whole pages.
+fn buffer(text: &str) -> Result<u32, String> {
+    let (digits, unit) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),
+        _ => (text, 1),
+    };
+    let bytes = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
+    bytes
+        .filter(|bytes| bytes.is_power_of_two() && (64 << 10..=256 << 20).contains(bytes))
+        .ok_or_else(|| "write a power of two from 64K to 256M".to_owned())
+}
+
 /// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -346,6 +367,17 @@ mod tests {
     }
 
     #[test]
+    fn sizes_of_the_buffer() {
+        for (text, bytes) in [("64K", 64 << 10), ("4M", BUFFER), ("4m", BUFFER), ("65536", 65536)] {
+            assert_eq!(buffer(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "K", "0", "3M", "32K", "512M", "4G", "-4M", "9999999999M", "ä"] {
+            assert!(buffer(wrong).unwrap_err().contains("64K"), "{wrong:?}");
+        }
+        assert_eq!(parse(&[]).unwrap().buffer, BUFFER);
+    }
+
+    #[test]
     fn wrong_usage_exits_with_2() {
         for args in [
             &["--duration", "soon"][..],
@@ -353,6 +385,7 @@ mod tests {
             &["--max-connections", "63"],
             &["--hooks", "kfree_skb"],
             &["--max-connections", "1048577"],
+            &["--buffer", "1000"],
             &["--color", "pink"],
             &["--record"],
             &["report"],

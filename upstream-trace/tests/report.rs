@@ -57,7 +57,7 @@ fn a_whole_recording() {
     assert_eq!(types, ["start", "failure", "summary"]);
     assert_eq!(objects[1]["cause"], "port-refused");
     assert_eq!(objects[2]["attempts"], 1);
-    for field in ["overhead", "startup_ms", "rss_bytes"] {
+    for field in ["overhead", "startup_ms", "rss_bytes", "accounts"] {
         assert!(objects[2].get(field).is_none(), "{field} is not known from a recording");
     }
     assert!(!stderr(&output).contains("warning:"), "{}", stderr(&output));

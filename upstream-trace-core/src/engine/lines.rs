@@ -58,6 +58,8 @@ impl Engine {
             && self.logs.followed(attempt.worker)
             && self.now >= attempt.seen.saturating_add(LINE_COMES)
             && !self.retries.retried(attempt.id)
+            // Its line may be among what was lost.
+            && !self.losses.touch(attempt)
     }
 
     /// Joins lines whose moment has passed.

@@ -5,7 +5,7 @@ use std::fs;
 use upstream_trace_common::Offsets;
 
 use super::{Findings, Nginx, Obstacle, System};
-use crate::cli::{ErrorLog, MAX_CONNECTIONS, Target};
+use crate::cli::{BUFFER, ErrorLog, MAX_CONNECTIONS, Target};
 #[cfg(test)]
 use crate::kernel::btf;
 use crate::kernel::btf::Layout;
@@ -66,7 +66,7 @@ fn lockdown(modes: &str) -> Option<String> {
 }
 
 fn try_hooks(layout: &Layout, findings: &mut Findings) {
-    let mut kernel = match Kernel::load(layout, MAX_CONNECTIONS) {
+    let mut kernel = match Kernel::load(layout, MAX_CONNECTIONS, BUFFER) {
         Ok(kernel) => kernel,
         Err(error) => {
             findings.hooks = probe::untried();

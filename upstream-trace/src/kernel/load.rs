@@ -64,7 +64,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads for this kernel; nothing is attached yet.
-    pub fn load(layout: &Layout, max_connections: u32) -> Result<Self> {
+    pub fn load(layout: &Layout, max_connections: u32, buffer: u32) -> Result<Self> {
         if OBJECT.is_empty() {
             bail!("this binary was built without its kernel side; build it with `cargo xtask build`");
         }
@@ -99,6 +99,7 @@ impl Kernel {
             .override_global("TASK_REGISTERS", &u8::from(layout.task_registers), true)
             .map_max_entries("RECORDS", max_connections)
             .map_max_entries("UNIX_FDS", max_connections)
+            .map_max_entries("EVENTS", buffer)
             .load(OBJECT)
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.

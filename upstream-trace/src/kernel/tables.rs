@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
-use upstream_trace_common::{Addr, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker, stats};
+use upstream_trace_common::{Addr, FdKey, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker, stats};
 
 use super::load::Kernel;
 
@@ -23,6 +23,11 @@ pub struct Tables {
     any_announced: Array<MapData, u64>,
     origins: HashMap<MapData, u32, u32>,
     without_io: Array<MapData, u64>,
+    unix_fds: HashMap<MapData, FdKey, u64>,
+    /// Records that user space has ended.
+    pub taken: u64,
+    /// Open connections for which there was no room.
+    pub seeds_lost: u64,
     paths: Table<u32, UnixPath>,
 }
 
@@ -42,6 +47,9 @@ impl Tables {
             any_announced: kernel.map("ANY_ANNOUNCED")?.try_into()?,
             origins: kernel.map("ORIGINS")?.try_into()?,
             without_io: kernel.map("WITHOUT_IO")?.try_into()?,
+            unix_fds: kernel.map("UNIX_FDS")?.try_into()?,
+            taken: 0,
+            seeds_lost: 0,
             paths: Table::new(),
         };
         Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
@@ -91,8 +99,9 @@ impl Tables {
     pub fn seed(&mut self, seeds: &[(SeedKey, Seed)]) -> Result<()> {
         let mut left = 0u64;
         for (key, seed) in seeds {
-            if self.seeds.insert(key, seed, 0).is_ok() {
-                left += 1;
+            match self.seeds.insert(key, seed, 0) {
+                Ok(()) => left += 1,
+                Err(_) => self.seeds_lost += 1,
             }
         }
         Ok(self.seeds_left.set(0, left, 0)?)
@@ -128,8 +137,26 @@ impl Tables {
     }
 
     /// Removes a record; false if the kernel side has removed it already.
-    pub fn end(&mut self, sk: u64) -> bool {
-        self.records.remove(&sk).is_ok()
+    pub fn end(&mut self, record: &Record) -> bool {
+        let removed = self.records.remove(&record.sk).is_ok();
+        self.taken += u64::from(removed);
+        // Descriptors that an ending process closes pass no hook.
+        let key = FdKey { tgid: record.tgid, fd: record.fd };
+        if record.fd >= 0 && self.unix_fds.get(&key, 0).is_ok_and(|sk| sk == record.sk) {
+            let _ = self.unix_fds.remove(&key);
+        }
+        removed
+    }
+
+    /// No new connection of anybody is recorded from here on: as those of a master are not.
+    pub fn record_no_more(&mut self) -> Result<()> {
+        for place in 0..self.workers.len() {
+            let worker = self.workers.get(&place, 0)?;
+            if worker.tgid != 0 {
+                self.workers.set(place, Worker { master: 1, ..worker }, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// The attempt on this socket was reported to be stuck: the kernel side tells when it is over.

@@ -1,5 +1,6 @@
 //! Tracing a running nginx: from the hooks to the output.
 
+mod accounts;
 mod config;
 mod connects;
 mod logs;
@@ -13,6 +14,7 @@ mod scan;
 mod stop;
 mod takeover;
 
+pub use accounts::Accounts;
 pub(crate) use nginx::Nginx;
 pub use run::run;
 
@@ -71,7 +73,14 @@ struct Live {
     takeover: takeover::Takeover,
     scan: scan::Scan,
     sampled: HashMap<Upstream, UpstreamSample>,
-    lost: [u64; 5],
+    /// A message came since losses were last looked at.
+    heard: bool,
+    /// When that was.
+    checked: Nanos,
+    /// What was lost until now, by place.
+    lost: HashMap<&'static str, u64>,
+    /// Messages of the ring buffer that made no sense.
+    undecoded: u64,
     slow: Nanos,
     failures: u64,
     connects: connects::Connects,
@@ -115,6 +124,7 @@ impl Live {
 
     /// A message of the ring buffer.
     fn message(&mut self, bytes: &[u8]) {
+        self.heard = true;
         let decoder = Decoder { layout: &self.layout, symbols: &self.symbols };
         let tables = &mut self.tables;
         match decoder.message(bytes, |id| tables.path(id)) {
@@ -136,7 +146,10 @@ impl Live {
                 }
             }
             Some(Message::Dns(message)) => self.heard_of_names(&message),
-            None => log::warn!("a message of {} bytes from the kernel side makes no sense", bytes.len()),
+            None => {
+                log::warn!("a message of {} bytes from the kernel side makes no sense", bytes.len());
+                self.undecoded += 1;
+            }
         }
     }
 
@@ -208,25 +221,45 @@ impl Live {
     }
 
     /// Says what was lost since the last time.
-    fn report_lost(&mut self, now: Nanos, since: Nanos) {
-        use upstream_trace_common::stats::{LOST_EVENTS, LOST_MAP, LOST_ORIGINS, LOST_RING, LOST_SLOTS};
-        const PLACES: [(u32, &str); 5] = [
-            (LOST_RING, "ring-buffer"),
-            (LOST_MAP, "connection-map"),
-            (LOST_EVENTS, "events"),
-            (LOST_SLOTS, "upstream-table"),
-            (LOST_ORIGINS, "origin-table"),
-        ];
-        let Ok(sums) = self.tables.sums() else { return };
-        for (index, (stat, place)) in PLACES.into_iter().enumerate() {
-            let here = if stat == LOST_ORIGINS { self.origins.lost } else { 0 };
-            let total = sums[stat as usize] + here;
-            let count = total.saturating_sub(self.lost[index]);
+    fn report_lost(&mut self, now: Nanos) {
+        let since = std::mem::replace(&mut self.checked, now);
+        self.heard = false;
+        for (place, total) in self.losses() {
+            let before = self.lost.insert(place, total).unwrap_or(0);
+            let count = total.saturating_sub(before);
             if count > 0 {
-                self.lost[index] = total;
                 self.feed(&Event::Lost(Lost { at: now, count, place: place.to_owned(), since }));
             }
         }
+    }
+
+    /// Every place where something can be lost, and how much was.
+    fn losses(&self) -> Vec<(&'static str, u64)> {
+        use upstream_trace_common::stats;
+        let here = [
+            ("origin-table", self.origins.lost),
+            ("open-connections", self.tables.seeds_lost),
+            ("undecoded", self.undecoded),
+            ("error-log", self.logs.gaps()),
+        ];
+        let kernel = [
+            ("ring-buffer", stats::LOST_RING),
+            ("connection-map", stats::LOST_MAP),
+            ("events", stats::LOST_EVENTS),
+            ("upstream-table", stats::LOST_SLOTS),
+            ("origin-table", stats::LOST_ORIGINS),
+            ("process-table", stats::LOST_WORKERS),
+        ];
+        let Ok(sums) = self.tables.sums() else { return here.to_vec() };
+        let of_kernel = kernel.map(|(place, index)| (place, sums[index as usize]));
+        let mut all: Vec<(&'static str, u64)> = Vec::new();
+        for (place, count) in of_kernel.into_iter().chain(here) {
+            match all.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, sum)) => *sum += count,
+                None => all.push((place, count)),
+            }
+        }
+        all
     }
 }
 

@@ -22,7 +22,7 @@ use super::overhead::Overhead;
 use super::scan::Scan;
 use super::stop::{Stop, undisturbed};
 use super::takeover::Takeover;
-use super::{Live, now, read_symbols};
+use super::{Accounts, Live, now, read_symbols};
 use crate::cli::Cli;
 use crate::enrich::Enricher;
 use crate::kernel::btf::Layout;
@@ -86,7 +86,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
     if layout.arguments("kfree_skb") < 3 {
         layout.place_drops(&Symbols::open().map(Symbols::read).unwrap_or_default());
     }
-    let mut kernel = Kernel::load(&layout, cli.max_connections)?;
+    let mut kernel = Kernel::load(&layout, cli.max_connections, cli.buffer)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
     let workers = nginx.worker_pids();
@@ -123,7 +123,10 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         names: Tracker::default(),
         scan: Scan::new(),
         sampled: std::collections::HashMap::new(),
-        lost: [0; 5],
+        lost: std::collections::HashMap::new(),
+        undecoded: 0,
+        heard: false,
+        checked: opened,
         slow,
         failures: 0,
         connects,
@@ -229,7 +232,10 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
         live.check_connects();
         live.kernel.flush_log();
         live.sample(now);
-        live.report_lost(now, now.saturating_sub(1_000_000_000));
+    }
+    // Before anything of what came is judged: proof may be among what did not.
+    if live.heard || count.is_multiple_of(SLOW_TICK) {
+        live.report_lost(now);
     }
     live.look_at_names(now);
     live.measure(now);
@@ -254,7 +260,7 @@ fn finish(live: &mut Live, startup: Duration) {
     live.finish_logs(now);
     live.tell_of_connects();
     live.sample(now);
-    live.report_lost(now, now.saturating_sub(1_000_000_000));
+    live.report_lost(now);
     live.end();
     let mut summary = live.engine.summary(now);
     if let Ok(sums) = live.tables.sums() {
@@ -266,7 +272,8 @@ fn finish(live: &mut Live, startup: Duration) {
         startup_ms: startup.as_secs_f64() * 1000.0,
         rss_bytes: resident(),
     };
-    let extra = Extra { cost: Some(cost) };
+    let accounts = Accounts::close(&mut live.tables).map_err(|error| log::warn!("{error:#}")).ok();
+    let extra = Extra { cost: Some(cost), accounts };
     if let Some(recorder) = live.recorder.take() {
         recorder.finish(End { at: now, attempts: summary.attempts });
     }

@@ -120,7 +120,7 @@ impl Live {
         record.end = if is_over(&record) { End::Closed } else { End::Vanished } as u8;
         // As the kernel side would judge: a request without an answer, or a pooled connection that was dead.
         let broken = record.flags & (flags::SEND_ERROR | flags::SEND_BLOCKED) == flags::SEND_ERROR;
-        if !self.tables.end(record.sk) || record.flags & flags::OUTSTANDING == 0 && !broken {
+        if !self.tables.end(&record) || record.flags & flags::OUTSTANDING == 0 && !broken {
             return;
         }
         if let Some(attempt) = self.decode(&record) {

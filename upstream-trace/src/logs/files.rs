@@ -57,6 +57,8 @@ pub(super) struct Files {
     running: bool,
     turn: usize,
     buffer: Vec<u8>,
+    /// How often something could not be read.
+    pub(super) gaps: u64,
 }
 
 impl Files {
@@ -70,6 +72,7 @@ impl Files {
             running: false,
             turn: 0,
             buffer: vec![0; SHARE],
+            gaps: 0,
         }
     }
 
@@ -143,6 +146,7 @@ impl Files {
         let tail = &mut self.tails[index];
         let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
+        let before = tail.left_out;
         let result = tail.read(&mut self.buffer, share, &mut |text| {
             let header = Header::read(text);
             if kind == Kind::Undecided {
@@ -159,6 +163,11 @@ impl Files {
         if result.as_ref().is_ok_and(|read| *read < share) {
             tail.whole = now;
         }
+        let fails = result.is_err();
+        if tail.left_out > before || fails && !tail.fails {
+            self.gaps += 1;
+        }
+        tail.fails = fails;
         let read = result.unwrap_or(0);
         if read > 0 {
             tail.busy = now;

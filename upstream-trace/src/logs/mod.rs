@@ -123,6 +123,12 @@ impl Logs {
         self.files.iter().map(|tail| tail.name.to_string()).collect()
     }
 
+    /// How often something could not be read: a file failed, or grew faster than it can be read.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.files.gaps
+    }
+
     /// What came since the last time, up to a bound. To be called every few milliseconds.
     pub fn tick(&mut self, watched: &Watched, now: Nanos, say: &mut dyn FnMut(Said)) {
         if self.source == ErrorLog::None {

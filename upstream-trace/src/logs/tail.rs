@@ -34,6 +34,8 @@ pub(super) struct Tail {
     pub(super) whole: Nanos,
     /// Bytes that were left out because it grows faster than it can be read.
     pub(super) left_out: u64,
+    /// It could not be read the last time.
+    pub(super) fails: bool,
     file: File,
     offset: u64,
     partial: Vec<u8>,
@@ -52,6 +54,7 @@ impl Tail {
             busy: 0,
             whole: 0,
             left_out: 0,
+            fails: false,
             file,
             offset,
             partial: Vec::new(),

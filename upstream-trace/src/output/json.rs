@@ -81,6 +81,9 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
             object["startup_ms"] = json!(cost.startup_ms);
             object["rss_bytes"] = json!(cost.rss_bytes);
         }
+        if let Some(accounts) = &extra.accounts {
+            object["accounts"] = json!(accounts);
+        }
         self.print(object);
     }
 

@@ -24,6 +24,7 @@ use terminal_size::{Width, terminal_size_of};
 use upstream_trace_core::event::{Event, Host, Nanos};
 use upstream_trace_core::verdict::{Output, Summary};
 
+use crate::live::Accounts;
 pub use escape::escape;
 pub use fold::{Fold, Folded};
 pub use json::Json;
@@ -60,6 +61,8 @@ pub trait Sink {
 pub struct Extra {
     /// What a live trace cost; a recording does not tell.
     pub cost: Option<Cost>,
+    /// Where all attempts are; a recording does not tell.
+    pub accounts: Option<Accounts>,
 }
 
 /// What a live trace cost.

@@ -48,9 +48,15 @@ impl Page {
     /// One line on events that were lost.
     pub(super) fn lost(self, clock: Clock, lost: &Lost) -> String {
         let place = match lost.place.as_str() {
-            "ring-buffer" => "the buffer between the kernel and this program was full",
+            "ring-buffer" | "events" => {
+                "the buffer between the kernel and this program was full; --buffer makes it larger"
+            }
             "connection-map" => "the table of connections was full; --max-connections makes it larger",
             "upstream-table" => "the table of upstreams was full; the others are counted as one",
+            "open-connections" => "the table of connections that were open at the start was full",
+            "process-table" => "the table of nginx's processes was full: new workers are not watched",
+            "undecoded" => "messages of the kernel side made no sense",
+            "error-log" => "error.log could not be read, or grows faster than it can be",
             "origin-table" => "the table of the origins' processes was full",
             other => other,
         };

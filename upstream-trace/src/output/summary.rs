@@ -9,6 +9,7 @@ use super::number::{self, count, plural};
 use super::page::{BOLD, Page, TIE};
 use super::table::{left, right};
 use super::{Cost, Extra, reason};
+use crate::live::Accounts;
 
 impl Page {
     /// Everything that is said at the end; `verbose` adds what the tool itself cost.
@@ -39,6 +40,7 @@ impl Page {
                 count(log.joined)
             ));
         }
+        remarks.extend(extra.accounts.as_ref().and_then(|accounts| accounts_of(accounts, verbose)));
         for remark in remarks {
             text.push('\n');
             self.wrap(&mut text, "", 0, &remark);
@@ -149,6 +151,29 @@ fn percentiles(of: Option<Percentiles>) -> String {
     )
 }
 
+/// Where all attempts are; without `verbose` only that some are nowhere.
+fn accounts_of(accounts: &Accounts, verbose: bool) -> Option<String> {
+    let lost = accounts.lost_buffer + accounts.lost_table;
+    if accounts.missing != 0 {
+        return Some(format!(
+            "{} attempts are not accounted for, which is a fault of this program: please report it. The numbers above \
+             may be wrong by as many.",
+            accounts.missing
+        ));
+    }
+    verbose.then(|| {
+        format!(
+            "Accounted for: {} = {} healthy + {} ended by clients or exits + {} reported + {} lost + {} going on.",
+            plural(accounts.attempts + accounts.adopted, "attempt"),
+            count(accounts.healthy),
+            count(accounts.aborted),
+            count(accounts.reported + accounts.vanished),
+            count(lost),
+            count(accounts.live)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::page::tests::assert_fits;
@@ -208,6 +233,19 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         assert!(verbose.contains("Attached in 85 ms, 12.0 MiB resident."), "{verbose}");
         assert!(verbose.contains("120,000       73  inet_sock_set_state"), "{verbose}");
         assert_fits(&verbose, 80);
+    }
+
+    #[test]
+    fn what_is_not_accounted_for_is_always_said() {
+        let mut extra = Extra::default();
+        let mut accounts = Accounts { attempts: 12, healthy: 7, reported: 3, live: 2, ..Accounts::default() };
+        extra.accounts = Some(accounts);
+        let text = |extra: &Extra, verbose| PAGE.summary(Clock::default(), &summary(), extra, verbose);
+        assert!(!text(&extra, false).contains("ccounted for"));
+        assert!(text(&extra, true).contains("Accounted for: 12 attempts = 7 healthy + 0 ended"));
+        accounts.missing = -1;
+        extra.accounts = Some(accounts);
+        assert!(text(&extra, false).contains("-1 attempts are not accounted for"));
     }
 
     #[test]

@@ -139,7 +139,7 @@ pub(super) fn extra() -> Extra {
     let overhead =
         vec![HookCost { name: "inet_sock_set_state".into(), runs: 120_000, mean_ns: 73, per_second: 2_000 }];
     let cost = Cost { overhead, startup_ms: 85.2, rss_bytes: 12 << 20 };
-    Extra { cost: Some(cost) }
+    Extra { cost: Some(cost), accounts: None }
 }
 
 #[test]

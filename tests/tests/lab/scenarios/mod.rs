@@ -7,11 +7,13 @@ mod dns;
 mod firewall_local;
 mod firewall_remote;
 mod firewall_rules;
+mod harmless;
 mod healthy;
 mod lifecycle;
 mod load;
 mod log;
 mod log_files;
+mod loss;
 mod mixed;
 mod names;
 mod origins;
@@ -59,6 +61,8 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         rights::ALL,
         software::ALL,
         capture::ALL,
+        loss::ALL,
+        harmless::ALL,
     ];
     families.into_iter().flatten().copied()
 }

@@ -1,0 +1,131 @@
+//! What does not fit is counted, said, and adds up; and nothing that may lack evidence is called proven.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::seen::Seen;
+use upstream_trace_tests::util::{ms, signal};
+use upstream_trace_tests::{Lab, Scenario};
+
+const V4: &str = "10.99.0.2:8081";
+const LOCAL: &str = "127.0.0.1:8081";
+const STORM: usize = 600;
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("loss/buffer-full", |lab| {
+        // Nothing listens there: the kernel says so itself, which is proof where nothing is lost.
+        let world = lab.world().upstream(LOCAL).start()?;
+        let trace = world.trace(&["--buffer", "64K"])?;
+        world.get("/").status(502);
+        world.pause(ms(500));
+        if let Some(pid) = trace.pid() {
+            signal(pid, Signal::SIGSTOP)?;
+        }
+        for _ in 0..STORM {
+            world.get("/").status(502);
+        }
+        if let Some(pid) = trace.pid() {
+            signal(pid, Signal::SIGCONT)?;
+        }
+        world.pause(Duration::from_secs(2));
+        let seen = trace.finish()?;
+        let Some(accounts) = accounts(&seen) else { return Ok(()) };
+        let of = |field: &str| accounts[field].as_u64().unwrap_or_default();
+        seen.accounted_for();
+        lab.check(of("attempts") == STORM as u64 + 1, || format!("not {STORM} attempts: {accounts}"));
+        lab.check(of("lost_buffer") > 0, || format!("nothing was lost, so nothing is shown: {accounts}"));
+        lost_in(lab, &seen, "ring-buffer", of("lost_buffer"));
+        // nginx's own lines tell of those that did not come through: each failure is told of once.
+        let failures: Vec<_> = seen.of_type("failure").collect();
+        lab.check(failures.len() == STORM + 1, || format!("{} failures, not {}", failures.len(), STORM + 1));
+        let proven = failures.iter().filter(|failure| failure["confidence"] == "proven").count();
+        lab.check(proven <= 1, || {
+            format!("{proven} are called proven, and the evidence of all but one may be lost")
+        });
+        Ok(())
+    }),
+    ("loss/buffer-full-without-log", |lab| {
+        let world = lab.world().upstream(LOCAL).start()?;
+        let trace = world.trace(&["--buffer", "64K", "--error-log", "none"])?;
+        if let Some(pid) = trace.pid() {
+            signal(pid, Signal::SIGSTOP)?;
+        }
+        for _ in 0..STORM {
+            world.get("/").status(502);
+        }
+        if let Some(pid) = trace.pid() {
+            signal(pid, Signal::SIGCONT)?;
+        }
+        world.pause(ms(500));
+        let seen = trace.finish()?;
+        let Some(accounts) = accounts(&seen) else { return Ok(()) };
+        let of = |field: &str| accounts[field].as_u64().unwrap_or_default();
+        seen.accounted_for();
+        lab.check(of("lost_buffer") > 0, || format!("nothing was lost, so nothing is shown: {accounts}"));
+        let failures = seen.of_type("failure").count() as u64;
+        lab.check(failures == of("reported"), || format!("{failures} failures: {accounts}"));
+        lab.check(failures + of("lost_buffer") == STORM as u64, || {
+            format!("{failures} failures: {accounts}")
+        });
+        Ok(())
+    }),
+    ("loss/table-full", |lab| {
+        let world = lab.world().upstream(V4).read_timeout("2s").start()?;
+        let _origin = world.origin(V4, Script::silent())?;
+        let trace = world.trace(&["--max-connections", "64"])?;
+        let waiting = (0..100).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
+        for mut client in waiting {
+            world.answer(client.receive()).status(504);
+        }
+        world.pause(ms(1500));
+        let seen = trace.finish()?;
+        let Some(accounts) = accounts(&seen) else { return Ok(()) };
+        let of = |field: &str| accounts[field].as_u64().unwrap_or_default();
+        seen.accounted_for();
+        lab.check(of("attempts") == 100, || format!("not 100 attempts: {accounts}"));
+        lab.check(of("lost_table") == 36, || format!("64 fit, and 36 do not: {accounts}"));
+        lab.check(of("live") == 0, || format!("all are over: {accounts}"));
+        lost_in(lab, &seen, "connection-map", 36);
+        Ok(())
+    }),
+    ("loss/nothing-is-lost", |lab| {
+        let world = lab.world().upstream(V4).keepalive(8).config(refused).start()?;
+        let _origin = world.origin(V4, Script::answer(100))?;
+        let trace = world.trace(&[])?;
+        for _ in 0..20 {
+            world.get("/").status(200);
+            world.get("/refused").status(502);
+        }
+        // A client that leaves.
+        drop(world.begin("GET", "/refused", &[])?);
+        world.pause(ms(500));
+        let seen = trace.finish()?;
+        let Some(accounts) = accounts(&seen) else { return Ok(()) };
+        let of = |field: &str| accounts[field].as_u64().unwrap_or_default();
+        seen.accounted_for();
+        lab.check(of("lost_buffer") + of("lost_table") == 0, || format!("something was lost: {accounts}"));
+        lab.check(of("live") >= 1, || format!("nginx keeps a connection: {accounts}"));
+        Ok(())
+    }),
+];
+
+fn refused(config: &mut upstream_trace_tests::nginx::Config) {
+    config.server.push("location /refused { proxy_pass http://10.99.0.2:8099; }".into());
+}
+
+/// Where the attempts are, unless the tool did not run.
+fn accounts(seen: &Seen<'_>) -> Option<Value> {
+    Some(seen.summary()["accounts"].clone()).filter(|accounts| !accounts.is_null())
+}
+
+/// What was lost there is said, and is in the summary.
+fn lost_in(lab: &Lab, seen: &Seen<'_>, place: &str, count: u64) {
+    let of_place = seen.of_type("lost").filter(|lost| lost["where"] == place);
+    let said: u64 = of_place.filter_map(|lost| lost["count"].as_u64()).sum();
+    lab.check(said == count, || format!("{said} were said to be lost in {place}, not {count}"));
+    let total = seen.summary()["lost"].as_u64().unwrap_or_default();
+    lab.check(total >= count, || format!("the summary counts {total} lost, not {count}"));
+}
