@@ -15,6 +15,7 @@ mod test;
 mod vm;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -45,6 +46,8 @@ enum Command {
     },
     /// Trace a private nginx with broken upstreams
     Demo(demo::Demo),
+    /// Trace mixed traffic with reloads for long, and see whether anything grows
+    Soak(demo::soak::Soak),
     /// Measure what tracing costs a busy nginx, beside its peers
     Bench(bench::Options),
     /// Run unit tests and the fault lab
@@ -82,8 +85,11 @@ enum Command {
     /// The client of the demo
     #[command(hide = true)]
     Client {
-        /// How many requests to each upstream
+        /// How many requests to each upstream; with --mixed, seconds
         rounds: usize,
+        /// Mixed traffic for so long
+        #[arg(long)]
+        mixed: bool,
     },
 }
 
@@ -113,7 +119,12 @@ fn run(command: Command) -> Result<()> {
         Command::Floor { hooks } => bench::floor::hold(&hooks),
         Command::Hold { host } => bench::hold::accept(host),
         Command::Wait { clients } => bench::hold::ask(clients),
-        Command::Client { rounds } => {
+        Command::Soak(options) => demo::soak::soak(&options),
+        Command::Client { rounds, mixed: true } => {
+            demo::client::mix(Duration::from_secs(rounds as u64));
+            Ok(())
+        }
+        Command::Client { rounds, mixed: false } => {
             demo::client::ask(rounds);
             Ok(())
         }

@@ -31,6 +31,38 @@ pub(crate) fn ask(rounds: usize) {
     }
 }
 
+/// Requests of all kinds for so long: many that are answered or refused, some that time out, some whose client leaves.
+pub(crate) fn mix(time: Duration) {
+    let until = Instant::now() + time;
+    let often = |pause: u64, act: fn()| {
+        thread::spawn(move || {
+            while Instant::now() < until {
+                act();
+                thread::sleep(Duration::from_millis(pause));
+            }
+        })
+    };
+    let threads = [
+        often(20, || drop(get("/healthy"))),
+        often(100, || drop(get("/closed"))),
+        often(500, || drop(get("/firewall"))),
+        often(500, || drop(get("/slow"))),
+        often(500, || drop(get("/queue"))),
+        often(1_000, || drop(leave("/slow"))),
+    ];
+    for thread in threads {
+        let _panicked = thread.join();
+    }
+}
+
+/// Asks, and goes away before there is an answer.
+fn leave(path: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(LISTEN)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: demo\r\n\r\n")?;
+    thread::sleep(Duration::from_millis(200));
+    Ok(())
+}
+
 /// Status, and after how long.
 fn get(path: &str) -> Result<String> {
     let begin = Instant::now();

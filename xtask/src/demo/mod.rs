@@ -5,6 +5,7 @@ pub(crate) mod client;
 mod fault;
 mod network;
 mod nginx;
+pub(crate) mod soak;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
