@@ -3,6 +3,9 @@
 /// Longest path of a unix socket, `sockaddr_un.sun_path`.
 pub const UNIX_PATH: usize = 108;
 
+/// Size of the ring buffer.
+pub const RING_BYTES: u32 = 4 << 20;
+
 /// Frames kept of the kernel stack at a packet event; the function that freed the packet comes first.
 pub const PACKET_STACK: usize = 16;
 

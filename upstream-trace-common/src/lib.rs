@@ -15,7 +15,7 @@ mod user;
 
 pub use event::{
     Addr, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, OriginExit, PACKET_STACK,
-    PacketEvent, ProcessEvent, RetryEvent, UNIX_PATH, UnixPath,
+    PacketEvent, ProcessEvent, RING_BYTES, RetryEvent, UNIX_PATH, UnixPath,
 };
 pub use offsets::{ABSENT, FieldSpec, Offsets};
 pub use record::{HEAD, Icmp, Record, TcpNumbers};

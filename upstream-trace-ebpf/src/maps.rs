@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use upstream_trace_common::{
-    Addr, FdKey, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters,
+    Addr, FdKey, RING_BYTES, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters,
     WORKER_PLACES, Worker, stats,
 };
 
@@ -18,7 +18,7 @@ pub static PARKED: LruHashMap<u32, Record> = LruHashMap::with_max_entries(512, 0
 
 /// The one way to user space. Sized by user space.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// Watched processes, each at one of its two places (`Worker::places`).
 #[map]

@@ -301,18 +301,27 @@ impl Logs {
     }
 
     fn best_line(&self, key: &Key, at: Nanos, shape: Shape, names: impl Fn(&LogLine) -> bool) -> Option<u64> {
-        let numbers = self.by_key.get(key)?;
-        let fitting = numbers.iter().filter_map(|number| {
-            let Waiting { line, kind, .. } = self.lines.get(number)?;
-            if timeout(*kind) && key.1.is_some() {
-                return None;
+        let mut best = None;
+        for number in self.by_key.get(key)? {
+            let Some(Waiting { line, kind, .. }) = self.lines.get(number) else { continue };
+            // Lines are numbered as they came, of several files nearly so, and in a storm thousands wait: those that
+            // were written later are not looked at.
+            if at.saturating_add(BEFORE) < earliest(line) {
+                break;
             }
             // nginx may not get to run between its line and the close of the socket.
             let soon = at >= earliest(line) && at <= line.at.saturating_add(ALONE);
-            let badly = shape.fits(*kind, line).filter(|_| soon && names(line))?;
-            Some((badly, *number))
-        });
-        fitting.min().map(|(_, number)| number)
+            if !soon || (timeout(*kind) && key.1.is_some()) {
+                continue;
+            }
+            match shape.fits(*kind, line).filter(|_| names(line)) {
+                // None fits better.
+                Some(0) => return Some(*number),
+                Some(badly) if best.is_none_or(|(least, _)| badly < least) => best = Some((badly, *number)),
+                _ => {}
+            }
+        }
+        best.map(|(_, number)| number)
     }
 
     pub(super) fn join(&mut self, key: &Key, id: AttemptId, line: LogLine) {

@@ -10,7 +10,7 @@ use aya::sys::{Stats, enable_stats};
 use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use upstream_trace_common::stats;
+use upstream_trace_common::{RING_BYTES, stats};
 use upstream_trace_core::dns::Tracker;
 use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Host, Nanos};
@@ -43,6 +43,9 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Ticks between two looks at processes, counters and losses: a second.
 const SLOW_TICK: u32 = 50;
+
+/// What the kernel puts before each message of a ring buffer, and what it aligns them to: `BPF_RINGBUF_HDR_SZ`.
+const RING_HEADER: usize = 8;
 
 /// Messages handled before timers and signals get their turn.
 const BATCH: usize = 1024;
@@ -189,7 +192,7 @@ async fn follow(
                 let known = now();
                 live.read_logs();
                 // The kernel side wakes us only when much has come in.
-                while drain(live, events.get_mut()) {}
+                catch_up(live, events.get_mut());
                 live.tell_of_connects();
                 tick(live, count, known);
             }
@@ -201,12 +204,23 @@ async fn follow(
         }
     }
     live.read_logs();
-    while drain(live, events.get_mut()) {}
+    catch_up(live, events.get_mut());
     live.tell_of_connects();
     Ok(if cli.fail_on_failure && live.failures > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-/// Handles what is in the buffer; true if there may be more.
+/// Handles what is in the buffer now. In a storm there is always more, which has to wait: timers, signals and the log
+/// get their turn.
+fn catch_up(live: &mut Live, events: &mut RingBuf<MapData>) {
+    let mut bytes = 0;
+    while bytes < RING_BYTES as usize {
+        let Some(item) = events.next() else { break };
+        bytes += RING_HEADER + item.len().next_multiple_of(RING_HEADER);
+        live.message(&item);
+    }
+}
+
+/// Handles some of what is in the buffer; true if there may be more.
 fn drain(live: &mut Live, events: &mut RingBuf<MapData>) -> bool {
     for _ in 0..BATCH {
         let Some(item) = events.next() else { return false };
