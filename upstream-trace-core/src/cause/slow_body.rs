@@ -66,6 +66,11 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
     );
     // Without a byte of an answer the kernel side would have reported it, had it seen it.
     let seen = case.attempt.bytes_received > 0;
+    // A kernel side without eyes for requests and answers would not have: then nothing follows from its silence.
+    let is_blind = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook));
+    if is_blind && doing == Doing::Header && !seen {
+        return None;
+    }
     let finding = if doing == Doing::Body || seen || (case.line_only && !case.lossy) {
         Finding::likely(summary)
     } else {
@@ -80,7 +85,7 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::case::Calm;
-    use crate::event::Attempt;
+    use crate::event::{Attempt, Hook};
     use crate::testkit::{BEGUN, expect, line, unanswered_request};
     use crate::verdict::Phase;
 
@@ -127,6 +132,23 @@ mod tests {
             let sure = if case.lossy { Confidence::Possible } else { Confidence::Likely };
             expect(&case, "slow-body", sure);
         }
+    }
+
+    #[test]
+    fn without_eyes_for_answers_nothing_follows_from_silence() {
+        let line = line(
+            "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        );
+        let hooks = [Hook {
+            name: "sock_recv_length".to_owned(),
+            kind: "raw_tracepoint".to_owned(),
+            attached: false,
+            why: None,
+            costs: None,
+        }];
+        let mut case = Case::of_line(&line, 1);
+        case.hooks = &hooks;
+        assert!(judge(&case).is_none());
     }
 
     #[test]

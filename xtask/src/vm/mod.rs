@@ -151,7 +151,9 @@ fn host(options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
     let results = Lines::in_folder(&folder).results;
     fs::write(&results, "")?;
-    fs::write(folder.join(RELEASE), fs::read_to_string("/proc/sys/kernel/osrelease")?.trim())?;
+    // Only the version: what else a name of a kernel says is about this machine.
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    fs::write(folder.join(RELEASE), release.trim().split('-').next().unwrap_or_default())?;
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.display()));
     command.arg(format!("LAB_RESULTS={}", results.display()));
