@@ -34,7 +34,7 @@ mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 exec bpftrace -e \"$1\"";
 
 /// How long a peer has from its start until it must be at work.
-const READY: Duration = Duration::from_secs(15);
+const READY: Duration = Duration::from_secs(30);
 
 /// Who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
