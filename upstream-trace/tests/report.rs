@@ -195,11 +195,8 @@ fn fixtures() -> Vec<PathBuf> {
 /// Without what redaction may change: nginx's words, names of its configuration, and what tells of either.
 fn bare(mut object: Value) -> Value {
     let Some(fields) = object.as_object_mut() else { return object };
-    // Advice may name a group, and the place where a timeout is set.
-    if fields.contains_key("group") || fields.contains_key("directives") {
-        fields.remove("fix");
-    }
-    for field in ["log", "name", "summary", "hostname", "group", "groups", "peer", "passes"] {
+    // Advice may name a group, the place where a timeout is set, and what could not be resolved.
+    for field in ["fix", "log", "name", "summary", "hostname", "group", "groups", "peer", "passes"] {
         fields.remove(field);
     }
     for list in ["by_cause", "upstreams", "directives"] {
@@ -209,7 +206,9 @@ fn bare(mut object: Value) -> Value {
         }
     }
     if let Some(evidence) = fields.get_mut("evidence").and_then(Value::as_array_mut) {
-        evidence.iter_mut().filter_map(Value::as_object_mut).for_each(|seen| drop(seen.remove("message")));
+        for seen in evidence.iter_mut().filter_map(Value::as_object_mut) {
+            seen.retain(|field, _| !["message", "name", "head"].contains(&field.as_str()));
+        }
     }
     object
 }
