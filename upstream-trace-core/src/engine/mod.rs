@@ -301,6 +301,12 @@ impl Engine {
     /// What looked as if nginx had lost patience was a client that left.
     fn on_client_gone(&mut self, attempt: AttemptId, at: Nanos, out: &mut Vec<Output>) {
         let Some(Failed::Ended(ended)) = self.held.remove(attempt) else { return };
+        // What the upstream refused, or broke, was over before the client left.
+        if !Case::of_attempt(&ended).gave_up() {
+            let due = ended.seen.max(self.now) + RETRY_STARTS;
+            self.held.insert(Failed::Ended(ended), due);
+            return;
+        }
         self.logs.left(&ended);
         if self.warned.remove(&attempt) {
             let (upstream, how) = (ended.upstream, Calm::ClientGone.name());

@@ -261,3 +261,15 @@ fn held_failures_are_bounded_and_none_is_swallowed() {
     assert_eq!(told + engine.finish().len(), all as usize);
     assert_eq!(engine.summary(0).failures, all);
 }
+
+#[test]
+fn a_client_that_leaves_after_a_refusal_undoes_nothing() {
+    let mut engine = Engine::new();
+    engine.on(&Event::End(refused()));
+    engine.on(&Event::ClientGone { at: BEGUN + MS, attempt: 1 });
+    let out = engine.finish();
+    assert!(matches!(&out[..], [Output::Failure(verdict)] if verdict.cause == "port-refused"), "{out:?}");
+    engine.on(&Event::End(numbered(unanswered_request(), 2)));
+    engine.on(&Event::ClientGone { at: BEGUN + 3 * SECOND, attempt: 2 });
+    assert!(engine.finish().is_empty());
+}

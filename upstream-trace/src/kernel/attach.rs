@@ -47,7 +47,18 @@ impl Kernel {
             }
             self.hooks.push(state);
         }
+        self.no_requests_without_answers();
         Ok(())
+    }
+
+    /// Where answers cannot be seen, requests must not be: each would look as if nobody had answered it.
+    fn no_requests_without_answers(&mut self) {
+        const REQUESTS: &str = "sock_send_length";
+        const ANSWERS: &str = "sock_recv_length";
+        let sees = |name: &str| self.hooks.iter().any(|state| state.name == name && state.attached);
+        if sees(REQUESTS) && !sees(ANSWERS) {
+            self.shed(&[REQUESTS], &format!("of no use without {ANSWERS}"));
+        }
     }
 
     /// Attaches what was put off until now.

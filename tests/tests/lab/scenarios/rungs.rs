@@ -14,6 +14,20 @@ const BY_FUNCTION: [&str; 4] = ["sock_send_length", "sock_recv_length", "connect
 pub(crate) const ALL: &[Scenario] = &[
     ("rungs/no-fentry", |lab| refused(lab, "fentry=off")),
     ("rungs/tracepoints-only", |lab| refused(lab, "fentry=off,kprobe=off")),
+    ("rungs/without-answers", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let origin = world.origin(V4, Script::answer(10))?;
+        let trace = world.trace(&["--hooks", "sock_recv_length=off"])?;
+        for _ in 0..3 {
+            world.get("/").status(200);
+        }
+        world.stop(origin)?;
+        world.get("/").status(502);
+        let seen = trace.finish()?;
+        seen.failure("port-refused").confidence(Proven | Likely).upstream(V4).errno(111);
+        seen.nothing_else();
+        Ok(())
+    }),
     ("rungs/requests-by-kprobe", |lab| requests(lab, "kprobe", V4)),
     ("rungs/requests-by-fentry", |lab| requests(lab, "fentry", V4)),
     ("rungs/unix-requests-by-kprobe", |lab| requests(lab, "kprobe", "unix:app.sock")),
