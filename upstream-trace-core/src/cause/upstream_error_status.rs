@@ -11,8 +11,9 @@ pub(super) const CAUSE: Cause = Cause {
             on (or tries another peer, if `proxy_next_upstream http_502` and the like say so) and writes nothing into \
             error.log. What failed lies in the origin or behind it: the application, or what a proxy there could not \
             reach.",
-    told_apart: "The status is read from the first bytes of the answer. A 502 or 504 that nginx itself made has one of \
-                 the other causes; an answer over TLS, HTTP/2 or gRPC cannot be read.",
+    told_apart: "The status is read from the first bytes of the answer. A 502 that nginx itself made has \
+                 another cause, such as `port-refused` or `premature-close`, and a 504 one such as `slow-response`; \
+                 those are in error.log. An answer over TLS, HTTP/2 or gRPC cannot be read.",
     fix: "Look into the log of the origin at that time; if it is a proxy itself, find out what that could not reach. \
           `curl -i` to the address of the origin shows the answer without nginx.",
     rests_on: &[Sight::Answers, Sight::UnixConnections],
