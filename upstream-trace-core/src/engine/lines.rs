@@ -49,12 +49,15 @@ impl Engine {
     }
 
     /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left. Of a silence
-    /// that looks like a timer that is not certain: some server may log at a level at which timeouts are left out.
+    /// that looks like a timer that is not certain: some server may log at a level at which timeouts are left out. But
+    /// of an answer that stalled the kernel side knows only that nginx closed a connection after a pause and its client
+    /// straight afterwards, as a worker that drains does with a pool that was idle for about a second.
     pub(super) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
+        let timer = Shape::of(&Case::of_attempt(attempt)).timer() && verdict.cause != "slow-body";
         verdict.log.is_none()
             && matches!(verdict.cause, "slow-response" | "slow-body" | "slow-tls-handshake")
             && attempt.ended == Ended::ClosedByNginx
-            && !Shape::of(&Case::of_attempt(attempt)).timer()
+            && !timer
             && self.logs.followed(attempt.worker)
             && self.now >= attempt.seen.saturating_add(LINE_COMES)
             && !self.retries.retried(attempt.id)

@@ -222,6 +222,21 @@ fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
 }
 
 #[test]
+fn a_pool_that_a_draining_worker_closes_with_its_client_is_no_stalled_answer() {
+    let mut closed = unanswered_request();
+    (closed.outstanding, closed.bytes_received, closed.client_cut) = (false, 338, true);
+    (closed.answer, closed.last_recv) = (Some(BEGUN + MS), Some(BEGUN + MS));
+    closed.seen = BEGUN + MS + SECOND;
+    let mut engine = followed();
+    engine.on(&end(closed.clone(), 1, AT));
+    assert_eq!(told(&engine.on(&tick(AT + 2 * SECOND))), []);
+    // Without a log nobody says so.
+    let mut engine = Engine::new();
+    engine.on(&end(closed, 1, AT));
+    assert_eq!(told(&engine.on(&tick(AT + 2 * SECOND))), [(1, "slow-body", None)]);
+}
+
+#[test]
 fn a_client_that_left_does_not_take_the_line_of_another() {
     let mut engine = followed();
     let left = Attempt { seen: BEGUN + 1_400 * MS, ..unanswered_request() };
