@@ -56,6 +56,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     followed: HashMap<u32, bool>,
+    /// Workers that ended a short while ago, in order of time; as many as there are in `followed`.
+    exited: VecDeque<(Nanos, u32)>,
     pub(super) open: HashMap<Key, VecDeque<Open>>,
     healthy: Healthy,
     /// Lines by number, in the order in which they came, and so of `due`.
@@ -78,13 +80,19 @@ impl Logs {
     pub(super) fn follow(&mut self, followed: &LogFollowed) {
         if self.followed.len() < KEYS || self.followed.contains_key(&followed.worker) {
             self.followed.insert(followed.worker, followed.followed);
+            self.exited.retain(|(_, pid)| *pid != followed.worker);
         }
     }
 
     /// What a worker that ended was known to do is forgotten.
     pub(super) fn process(&mut self, process: &Process) {
         if matches!(process.change, ProcessChange::WorkerExited { .. }) {
-            self.followed.remove(&process.pid);
+            // What it closed in its last second still waits for lines, or for their absence.
+            if self.followed.contains_key(&process.pid)
+                && self.exited.iter().all(|(_, pid)| *pid != process.pid)
+            {
+                self.exited.push_back((process.at, process.pid));
+            }
             self.complaints.forget(process.pid);
         }
     }
@@ -243,6 +251,9 @@ impl Logs {
             !open.is_empty()
         });
         self.healthy.expire(now);
+        while let Some((_, pid)) = self.exited.pop_front_if(|(at, _)| at.saturating_add(AFTER) < now) {
+            self.followed.remove(&pid);
+        }
     }
 
     fn key(&self, line: &LogLine) -> Key {
