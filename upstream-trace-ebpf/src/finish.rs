@@ -1,5 +1,6 @@
 //! The end of an attempt.
 
+use core::arch::asm;
 use core::ptr::NonNull;
 
 use upstream_trace_common::{
@@ -84,13 +85,23 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         if head.client_key() == (*record).client_key && head.state != TCP_ESTABLISHED {
             (*record).flags |= flags::CLIENT_GONE;
         }
-        if let Some(worker) = worker.map(NonNull::as_ptr)
+        if let Some(worker) = checked(worker)
             && (*worker).client == client
             && classify::client_spoke(&*record, (*worker).client_ns, now)
         {
             (*record).flags |= flags::CLIENT_GONE;
         }
     }
+}
+
+/// The worker, with a check for null that stays a branch of its own: joined with other conditions into one number, as
+/// the optimizer likes to do, verifiers (seen on 5.10 and 6.1) no longer know that the pointer is none behind it.
+#[inline(always)]
+fn checked(worker: Option<NonNull<Worker>>) -> Option<*mut Worker> {
+    let mut pointer = worker.map_or(core::ptr::null_mut(), NonNull::as_ptr);
+    // SAFETY: moves a register to itself; not pure, so that it is not done before the conditions in front of it.
+    unsafe { asm!("{0} = {0}", inout(reg) pointer) };
+    (!pointer.is_null()).then_some(pointer)
 }
 
 /// Counts the record, sends it if need be, and removes it.
@@ -104,7 +115,7 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<NonNul
         // One that nginx took from its pool and found dead carries no request that would have told what it retries.
         if fate == Fate::Report
             && classify::found_dead(&*record)
-            && let Some(worker) = worker.map(NonNull::as_ptr)
+            && let Some(worker) = checked(worker)
             && (*worker).armed != 0
         {
             birth::take_client(record, worker, now);
@@ -118,14 +129,14 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<NonNul
         if fate == Fate::Park
             && !announced
             && !adopted_idle
-            && let Some(worker) = worker.map(NonNull::as_ptr)
+            && let Some(worker) = checked(worker)
         {
             (*worker).parked_client = (*record).client;
             (*worker).parked_ns = now;
             let _ = PARKED.insert((*record).tgid, &*record, 0);
         }
         if fate == Fate::Report
-            && let Some(worker) = worker.map(NonNull::as_ptr)
+            && let Some(worker) = checked(worker)
         {
             (*worker).armed = (*record).id;
             (*worker).armed_ns = now;

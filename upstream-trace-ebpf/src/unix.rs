@@ -3,6 +3,8 @@
 //! The hooks that see births are on system calls, which slows every system call of the host. So they are attached only
 //! once there is a unix upstream, and what shows that is here.
 
+use core::arch::asm;
+
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use upstream_trace_common::{ABSENT, Addr, End, EventKind, Record, StepKind, UNIX_PATH, flags, stats};
 
@@ -110,9 +112,13 @@ fn name_of(sk: u64, to: &mut PathBuffer) -> Option<()> {
         return Some(());
     }
     // An abstract name begins with NUL.
-    let len = if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len };
-    // SAFETY: as above; the buffer has room for what the mask lets through.
-    unsafe { bpf_probe_read_kernel(bytes, len & 127, path) };
+    let mut len = u64::from(if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len });
+    // SAFETY: one arithmetic instruction on a register, which the optimizer cannot leave out: by it verifiers (seen on
+    // 6.1) know the bound. The buffer has room for what it lets through; the helper checks `path`.
+    unsafe {
+        asm!("{0} &= 127", inout(reg) len);
+        bpf_probe_read_kernel(bytes, len as u32, path)
+    };
     to.path.len = len as u16;
     Some(())
 }
