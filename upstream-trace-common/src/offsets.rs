@@ -156,7 +156,9 @@ offsets! {
     socket_type: "socket"."type", 2, false;
     /// The same, of the protocol's part.
     sk_type: "sock"."sk_type", 2, false;
-    /// Second argument of a system call on x86-64: the buffer of `read`, `write`, `recvfrom`, `sendto`.
+    /// First argument of a system call on x86-64: the descriptor of `write`, `sendmsg` and their like.
+    regs_descriptor: "pt_regs"."di", 8, false;
+    /// Second argument: the buffer of `read`, `write`, `recvfrom`, `sendto`.
     regs_buffer: "pt_regs"."si", 8, false;
     /// Third argument: the size of that buffer.
     regs_length: "pt_regs"."dx", 8, false;

@@ -54,6 +54,10 @@ pub struct Worker {
     pub parked_ns: u64,
     /// 1 for a master, which makes no upstream connections.
     pub master: u32,
+    /// Network namespace of its sockets: its inode number, 0 until there was one.
+    pub netns: u32,
+    /// Zero.
+    pub pad: u32,
     /// The process; 0 if nothing was ever kept at this place, [`Worker::GONE`] if nothing is any more.
     pub tgid: u32,
     /// The `connect()` that is under way; `at_ns` is 0 if none is.
@@ -86,6 +90,8 @@ impl Worker {
         parked_client: 0,
         parked_ns: 0,
         master: 0,
+        netns: 0,
+        pad: 0,
         tgid: 0,
         connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0, socket: 0 },
         calling: Calling { sk: 0, flags: 0, fifth: 0 },
@@ -203,7 +209,7 @@ impl UnixPath {
 }
 
 const _: () = {
-    assert!(size_of::<Worker>() == 136);
+    assert!(size_of::<Worker>() == 144);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<SeedKey>() == 44);
     assert!(size_of::<Seed>() == 56);

@@ -79,7 +79,7 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     unsafe {
         (*record).tgid = tgid;
         (*record).flags = flag;
-        (*record).netns = kernel::netns(sk);
+        (*record).netns = record::netns(worker, sk);
         note(record, StepKind::SynSent, now, 0);
         take_client(record, worker, now);
     }
@@ -89,7 +89,7 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
 #[inline(always)]
 pub fn create(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
     if let Some(old) = RECORDS.get_ptr_mut(sk) {
-        finish::finish(sk, old, End::Reborn as u32);
+        finish::finish(sk, old, End::Reborn as u32, now);
     }
     create_fresh(sk, remote, now)
 }

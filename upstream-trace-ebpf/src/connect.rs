@@ -108,10 +108,11 @@ pub fn sys_enter_close(ctx: TracePointContext) -> u32 {
         return 0;
     };
     match RECORDS.get_ptr_mut(sk) {
-        Some(record) => {
-            finish::finish(sk, record, End::Closed as u32);
+        // SAFETY: a map value.
+        Some(record) if unsafe { (*record).fd == fd && (*record).tgid == tgid } => {
+            finish::finish(sk, record, End::Closed as u32, emit::now());
         }
-        None => {
+        _ => {
             let _ = UNIX_FDS.remove(&key);
         }
     }
@@ -130,7 +131,7 @@ fn close_fdless(fd: i32) {
         // SAFETY: a map value.
         && unsafe { (*record).flags } & flags::UNIX != 0
     {
-        finish::finish(sk, record, End::Closed as u32);
+        finish::finish(sk, record, End::Closed as u32, emit::now());
     }
 }
 
@@ -212,7 +213,7 @@ fn connected(tgid: u32, call: &Connecting) {
         (*record).tgid = tgid;
         (*record).fd = call.fd;
         (*record).path_id = path_id;
-        (*record).netns = kernel::netns(sk);
+        (*record).netns = record::netns(worker, sk);
         (*record).flags = flags::UNIX | flags::ESTABLISHED;
         (*record).established_ns = now;
         record::note(record, upstream_trace_common::StepKind::Established, now, 0);

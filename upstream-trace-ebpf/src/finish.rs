@@ -18,8 +18,7 @@ const CUT_NS: u64 = 5_000_000;
 
 /// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
 #[inline(never)]
-pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
-    let now = emit::now();
+pub fn finish(sk: u64, record: *mut Record, end: u32, now: u64) -> u32 {
     let tgid = kernel::current_tgid();
     // SAFETY: callers pass a map value.
     unsafe {
@@ -30,7 +29,11 @@ pub fn finish(sk: u64, record: *mut Record, end: u32) -> u32 {
         }
         // Whatever else the socket knows is read once it is known to matter: most ends are healthy.
         if end != End::Reborn as u32 {
-            record::refresh_errors(sk, record);
+            let harm = flags::FIN_RECEIVED | flags::OUTSTANDING | flags::RESET_RECEIVED;
+            // Nothing went wrong with what was answered, then closed by the origin, then by nginx.
+            if end != End::Closed as u32 || (*record).flags & harm != flags::FIN_RECEIVED {
+                record::refresh_errors(sk, record);
+            }
             if (*record).flags & flags::OUTSTANDING != 0 {
                 record::refresh(sk, record);
             }
@@ -149,11 +152,20 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<NonNul
             (false, Fate::Aborted) => stats::ABORTED,
             (false, _) => stats::HEALTHY,
         };
+        forget_descriptor(record);
+        let _ = RECORDS.remove(sk);
+        emit::count(sum, 1);
+    }
+}
+
+/// The descriptor of a unix connection may serve another one from here on.
+#[inline(always)]
+pub fn forget_descriptor(record: *const Record) {
+    // SAFETY: callers pass a map value.
+    unsafe {
         if (*record).flags & flags::UNIX != 0 && (*record).fd >= 0 {
             let _ = UNIX_FDS.remove(&FdKey { tgid: (*record).tgid, fd: (*record).fd });
         }
-        let _ = RECORDS.remove(sk);
-        emit::count(sum, 1);
     }
 }
 

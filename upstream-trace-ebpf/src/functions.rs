@@ -57,7 +57,7 @@ pub fn unix_released(socket: u64) {
     }
     let sk = kernel::socket_sk(socket);
     if let Some(record) = RECORDS.get_ptr_mut(sk) {
-        finish::finish(sk, record, End::Closed as u32);
+        finish::finish(sk, record, End::Closed as u32, emit::now());
     }
 }
 

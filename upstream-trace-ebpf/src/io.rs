@@ -13,6 +13,7 @@ use crate::record::{self, note};
 use crate::{birth, dns, emit, payload, tls, unix};
 
 pub const EAGAIN: i32 = -11;
+const EPIPE: i32 = -32;
 
 /// `MSG_PEEK`: nginx probes idle connections of its pool with it.
 const MSG_PEEK: u32 = 2;
@@ -43,7 +44,8 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
         Side::Client if ret > 0 => answered(tgid),
         Side::Client => {}
         Side::Other | Side::Upstream(_) if head.family == AF_UNIX => {
-            if ret > 0
+            // The peer may have closed before anything was sent.
+            if (ret > 0 || ret == EPIPE)
                 && let Some(record) = unix::first_sent(sk, tgid)
             {
                 sent(&head, record, tgid, ret);

@@ -25,6 +25,12 @@ fn buffer() -> Option<u64> {
     read(registers(), offset!(regs_buffer))
 }
 
+/// The descriptor that it was called with; -1 if that is not known.
+#[inline(always)]
+pub fn descriptor() -> i32 {
+    read::<u64>(registers(), offset!(regs_descriptor)).map_or(-1, |fd| fd as i32)
+}
+
 /// Its size.
 #[inline(always)]
 pub fn length() -> u64 {

@@ -59,6 +59,18 @@ pub fn serving(tgid: u32) -> Option<*mut Worker> {
     worker(tgid).filter(|worker| unsafe { (**worker).master } == 0)
 }
 
+/// Network namespace of a worker's socket. A worker stays where it is, and two reads are spared.
+#[inline(always)]
+pub fn netns(worker: *mut Worker, sk: u64) -> u32 {
+    // SAFETY: callers pass a map value, written by this process only.
+    unsafe {
+        if (*worker).netns == 0 {
+            (*worker).netns = kernel::netns(sk);
+        }
+        (*worker).netns
+    }
+}
+
 /// Whether nginx listens on this port.
 #[inline(always)]
 pub fn is_listening(port: u16) -> bool {

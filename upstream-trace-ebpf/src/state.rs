@@ -32,7 +32,7 @@ pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
     match RECORDS.get_ptr_mut(sk) {
         Some(record) => {
-            finish::finish(sk, record, End::Destroyed as u32);
+            finish::finish(sk, record, End::Destroyed as u32, emit::now());
         }
         None => never_connected(sk),
     }
@@ -130,7 +130,7 @@ fn fin(sk: u64, record: *mut Record, now: u64) {
 #[inline(always)]
 fn closes(sk: u64, record: *mut Record, old: u8, new: u8, now: u64) {
     if kernel::shutdown(sk) == SHUTDOWN_BOTH {
-        finish::finish(sk, record, End::Closed as u32);
+        finish::finish(sk, record, End::Closed as u32, now);
         return;
     }
     // A half-closed connection (stream{} with proxy_half_close) goes on.

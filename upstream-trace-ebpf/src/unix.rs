@@ -1,19 +1,19 @@
 //! Unix connections whose birth no hook saw: taken over at what nginx first sends.
 //!
-//! The hooks that see births are on system calls, which slows every system call of the host. So they are attached only
-//! once there is a unix upstream, and what shows that is here.
+//! Where the kernel allows neither fentry nor kprobes, the hooks that see births are on system calls, which slows every
+//! system call of the host. So they stay away as long as error.log tells which connections could not be made.
 
 use core::arch::asm;
 
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
-use upstream_trace_common::{ABSENT, Addr, End, EventKind, Record, StepKind, UNIX_PATH, flags, stats};
+use upstream_trace_common::{ABSENT, Addr, End, EventKind, FdKey, Record, StepKind, UNIX_PATH, flags, stats};
 
 use crate::config::offset;
 use crate::connect::{EMPTY_PATH, PathBuffer, SOCK_STREAM, number_of};
 use crate::kernel::{self, read};
-use crate::maps::{ANY_FDLESS, RECORDS};
+use crate::maps::{ANY_FDLESS, RECORDS, UNIX_FDS};
 use crate::record::{self, note};
-use crate::{birth, emit};
+use crate::{birth, emit, finish, payload};
 
 /// A record for a connected socket of a worker, if it goes to an upstream: a client's socket has the name that nginx
 /// listens on, one end of a pair has a peer without a name.
@@ -21,7 +21,9 @@ use crate::{birth, emit};
 pub fn first_sent(sk: u64, tgid: u32) -> Option<*mut Record> {
     let worker = record::serving(tgid)?;
     let peer: u64 = read(sk, offset!(unix_peer))?;
-    if read::<u64>(sk, offset!(unix_addr))? != 0 || !is_stream(sk)? {
+    let socket: u64 = read(sk, offset!(sk_socket))?;
+    let kind: u16 = read(socket, offset!(socket_type))?;
+    if read::<u64>(sk, offset!(unix_addr))? != 0 || kind != SOCK_STREAM {
         return None;
     }
     let mut buffer = EMPTY_PATH;
@@ -34,21 +36,33 @@ pub fn first_sent(sk: u64, tgid: u32) -> Option<*mut Record> {
     unsafe {
         (*record).tgid = tgid;
         (*record).path_id = path_id;
-        (*record).netns = kernel::netns(sk);
+        (*record).netns = record::netns(worker, sk);
         (*record).flags = flags::UNIX | flags::ESTABLISHED;
         (*record).established_ns = now;
-        (*record).tcp.bytes_sent = number_of_socket(sk);
+        (*record).tcp.bytes_sent = read(socket, offset!(socket_inode)).unwrap_or(0);
+        remember_descriptor(sk, record, tgid);
         note(record, StepKind::Established, now, 0);
         birth::take_client(record, worker, now);
         if let Some(counters) = record::counters(&*record) {
             record::add(&raw mut (*counters).established);
             (*counters).last_established_ns = now;
         }
-        if let Some(any) = ANY_FDLESS.get_ptr_mut(0) {
-            *any = 1;
-        }
     }
     Some(record)
+}
+
+/// Makes `close()` find the record, by the descriptor that nginx is sending through just now.
+#[inline(always)]
+fn remember_descriptor(sk: u64, record: *mut Record, tgid: u32) {
+    let fd = payload::descriptor();
+    // Calls may come that have something else in that place.
+    if kernel::socket_of_fd(fd).0 == sk && UNIX_FDS.insert(FdKey { tgid, fd }, sk, 0).is_ok() {
+        // SAFETY: a map value.
+        unsafe { (*record).fd = fd };
+    } else if let Some(any) = ANY_FDLESS.get_ptr_mut(0) {
+        // SAFETY: a map value.
+        unsafe { *any = 1 };
+    }
 }
 
 /// Whether the socket is another one than that of the record, which used the same memory; the record is settled then.
@@ -69,6 +83,7 @@ pub fn is_replaced(sk: u64, record: *mut Record) -> bool {
 fn settle(sk: u64, record: *mut Record) -> u32 {
     // SAFETY: a map value.
     let sum = unsafe {
+        finish::forget_descriptor(record);
         if (*record).flags & flags::OUTSTANDING == 0 {
             stats::HEALTHY
         } else {
@@ -86,12 +101,6 @@ fn settle(sk: u64, record: *mut Record) -> u32 {
 #[inline(always)]
 fn number_of_socket(sk: u64) -> u64 {
     read::<u64>(sk, offset!(sk_socket)).and_then(|socket| read(socket, offset!(socket_inode))).unwrap_or(0)
-}
-
-#[inline(always)]
-fn is_stream(sk: u64) -> Option<bool> {
-    let socket: u64 = read(sk, offset!(sk_socket))?;
-    Some(read::<u16>(socket, offset!(socket_type))? == SOCK_STREAM)
 }
 
 /// The name that this socket is bound to, as whoever bound it wrote it.

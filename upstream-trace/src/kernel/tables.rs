@@ -1,6 +1,7 @@
 //! The maps that user space reads and writes, with types.
 
 use std::collections::{HashMap as Table, HashSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -261,8 +262,14 @@ fn total(of: &PerCpuValues<UpstreamCounters>) -> UpstreamCounters {
     sum
 }
 
-/// Whether the descriptor still is what it was; for unix connections whose end no hook saw.
+/// Whether the descriptor still is the socket with this number (0: whatever it is); for unix connections whose end no
+/// hook saw.
 #[must_use]
-pub fn descriptor_exists(pid: u32, fd: i32) -> bool {
-    Path::new("/proc").join(pid.to_string()).join("fd").join(fd.to_string()).symlink_metadata().is_ok()
+pub fn descriptor_exists(pid: u32, fd: i32, number: u64) -> bool {
+    let descriptor = Path::new("/proc").join(pid.to_string()).join("fd").join(fd.to_string());
+    match descriptor.read_link() {
+        Ok(target) => number == 0 || target == Path::new(&format!("socket:[{number}]")),
+        // Of a process that may not be looked into nothing is known.
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    }
 }

@@ -1,8 +1,9 @@
 //! Errors of `connect()` itself, and unix connections.
 //!
 //! Where the kernel has nothing cheaper, only tracepoints of system calls show them, and those slow every system call of
-//! the host (50 ns each, whatever the call). So they are attached only where they are needed: for unix upstreams, and
-//! where error.log does not tell. Its line `connect() to 10.0.0.2:80 failed (101: ...)` has all that the hook would see.
+//! the host (50 ns each, whatever the call). So they are attached only where they are needed: the one on `connect()` where
+//! error.log does not tell (its line `connect() to 10.0.0.2:80 failed (101: ...)` has all that the hook would see), the
+//! one on `close()` once there is a unix upstream. Unix connections themselves are taken over at what nginx first sends.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -31,7 +32,8 @@ const ORIGINS_KNOWN: Nanos = 300_000_000;
 #[derive(Debug, Default)]
 pub struct Connects {
     attached: bool,
-    unix: bool,
+    /// Since when the end of unix connections is seen.
+    pub(super) unix: Option<Nanos>,
     unix_seen: Option<Nanos>,
     /// Lines about errors of `connect()` on TCP.
     told: u64,
@@ -67,20 +69,19 @@ impl Connects {
 }
 
 impl Live {
-    /// Attaches what unix upstreams need, once there is one.
+    /// Attaches what shows the end of unix connections, once there is one.
     pub(super) fn look_for_unix(&mut self, now: Nanos) {
-        if self.connects.unix || !self.tables.has_unix() {
+        if self.connects.unix.is_some() || !self.tables.has_unix() {
             return;
         }
-        // Loading these hooks takes tens of milliseconds, and an origin may crash meanwhile: first it must be known.
+        // Loading the hook takes a while, and an origin may crash meanwhile: first it must be known.
         let seen = *self.connects.unix_seen.get_or_insert(now);
         if !self.origins.looked_since(seen) && now.saturating_sub(seen) < ORIGINS_KNOWN {
             return;
         }
-        self.connects.unix = true;
         undisturbed(|| self.kernel.attach_late(When::OnUnix));
-        self.watch_connects();
-        // What ended before the hooks were there.
+        self.connects.unix = Some(now);
+        // What ended before it was there.
         self.scan.soon();
     }
 

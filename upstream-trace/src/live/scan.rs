@@ -72,12 +72,12 @@ impl Live {
         }
         let begun = Instant::now();
         let (slow, mut stuck, mut vanished) = (self.slow, Vec::new(), Vec::new());
-        let blind = self.tables.is_without_io();
+        let (blind, closes) = (self.tables.is_without_io(), self.connects.unix);
         for mut record in self.tables.records() {
             if blind {
                 record.flags &= !flags::OUTSTANDING;
             }
-            if has_vanished(&record, now) || is_over(&record) {
+            if has_vanished(&record, now) || is_over(&record, closes, now) {
                 vanished.push(record);
             } else if stuck.len() < MOST && is_stuck(&record, now, slow) && self.scan.is_due(record.id, now) {
                 stuck.push(record);
@@ -117,7 +117,7 @@ impl Live {
     /// A unix connection whose end no hook saw.
     fn vanished(&mut self, mut record: Record, now: Nanos) {
         record.header.now_ns = now;
-        record.end = if is_over(&record) { End::Closed } else { End::Vanished } as u8;
+        record.end = if learnt_of_end(&record) { End::Closed } else { End::Vanished } as u8;
         // As the kernel side would judge: a request without an answer, or a pooled connection that was dead.
         let broken = record.flags & (flags::SEND_ERROR | flags::SEND_BLOCKED) == flags::SEND_ERROR;
         if !self.tables.end(&record) || record.flags & flags::OUTSTANDING == 0 && !broken {
@@ -148,19 +148,31 @@ fn is_stuck(record: &Record, now: Nanos, slow: Nanos) -> bool {
     now.saturating_sub(waits_since) >= slow
 }
 
-/// A unix connection that nginx learnt the end of, so that it has closed it, while no hook saw that.
-fn is_over(record: &Record) -> bool {
+/// A unix connection that nginx learnt the end of.
+fn learnt_of_end(record: &Record) -> bool {
     let over = flags::READ_EOF | flags::SEND_ERROR | flags::RECV_ERROR | flags::IDLE_PROBE;
     record.flags & flags::UNIX != 0 && record.tcp.bytes_sent != 0 && record.flags & over != 0
 }
 
+/// The same, so that nginx has closed it, while no hook saw that. The hook sees it if it was there (since `closes`) when
+/// the connection began, and knows its descriptor.
+fn is_over(record: &Record, closes: Option<Nanos>, now: Nanos) -> bool {
+    let seen = record.fd >= 0 && closes.is_some_and(|since| record.born_ns > since);
+    learnt_of_end(record) && (!seen || is_quiet(record, now))
+}
+
+/// Nothing happened for a while.
+fn is_quiet(record: &Record, now: Nanos) -> bool {
+    let last = record.born_ns.max(record.last_send_ns).max(record.last_recv_ns);
+    now.saturating_sub(last) > QUIET
+}
+
 /// A unix connection that was quiet for a while, and whose descriptor is gone.
 fn has_vanished(record: &Record, now: Nanos) -> bool {
-    let last = record.born_ns.max(record.last_send_ns).max(record.last_recv_ns);
     record.flags & flags::UNIX != 0
         && record.fd >= 0
-        && now.saturating_sub(last) > QUIET
-        && !tables::descriptor_exists(record.tgid, record.fd)
+        && is_quiet(record, now)
+        && !tables::descriptor_exists(record.tgid, record.fd, record.tcp.bytes_sent)
 }
 
 /// What the socket knows now; the record has it as of the last event.
