@@ -1,6 +1,8 @@
 //! What a kernel cannot show, and what is expected there instead: a lower confidence, or `unknown`. Each limit says why,
 //! asks the kernel itself (not the tool) whether it holds, and names the scenarios that it touches.
 
+use std::fs;
+
 use crate::pace::slow;
 
 /// A limit of some kernels.
@@ -17,13 +19,22 @@ pub struct Limit {
 }
 
 /// All of them; of several that touch a scenario the first counts.
-const LIMITS: &[Limit] = &[Limit {
-    why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
+const LIMITS: &[Limit] = &[
+    Limit {
+        why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
-    holds: is_emulated,
-    scenarios: &["firewall-drop-local", "firewall-reject-local"],
-    instead: &[],
-}];
+        holds: is_emulated,
+        scenarios: &["firewall-drop-local", "firewall-reject-local"],
+        instead: &[],
+    },
+    Limit {
+        why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as a \
+              SYN-ACK that comes too late.",
+        holds: resets_without_socket_are_silent,
+        scenarios: &["connect-slow/slow-path"],
+        instead: &["firewall-drop-remote"],
+    },
+];
 
 /// The limit of this kernel that touches a scenario.
 #[must_use]
@@ -35,4 +46,10 @@ pub fn of(scenario: &str) -> Option<&'static Limit> {
 /// Everything takes longer than on a real machine.
 fn is_emulated() -> bool {
     slow() > 1
+}
+
+/// `tcp_send_reset` came to tell of all resets with the same series that gave it a reason.
+fn resets_without_socket_are_silent() -> bool {
+    let format = "/sys/kernel/tracing/events/tcp/tcp_send_reset/format";
+    fs::read_to_string(format).is_ok_and(|format| !format.contains("reason"))
 }

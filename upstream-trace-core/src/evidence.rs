@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::case::{Case, Direction, alert_name};
+use crate::case::{Case, Direction, MS, alert_name};
 use crate::dns::code_name;
 use crate::errno;
 use crate::event::{Fact, MatchedRule, Moment, Nanos, Outcome, PacketDrop, Route, Rules, Step};
@@ -163,6 +163,8 @@ fn from_packets(case: &Case<'_>, all: &mut Vec<Entry>) {
             entry
         }));
     }
+    let begun = case.attempt.begun;
+    all.extend(case.late.map(|took| entry(begun + took, "syn-ack-late", json!({"took_ms": took / MS}))));
     for reset in &case.resets {
         let reason = Some(&reset.reason).filter(|reason| !reason.is_empty());
         all.push(entry(reset.at, "reset-sent", json!({"reason": reason, "netns": reset.netns})));
@@ -321,6 +323,7 @@ fn from_siblings(case: &Case<'_>, all: &mut Vec<Entry>) {
     let siblings = &case.siblings;
     all.extend(siblings.established.map(|at| entry(at, "sibling-established", json!({}))));
     all.extend(siblings.answered.map(|at| entry(at, "sibling-answered", json!({}))));
+    all.extend(siblings.late.map(|(at, took)| entry(at, "sibling-late", json!({"took_ms": took / MS}))));
     if siblings.waiting > 0 || siblings.silent > 0 || siblings.refused > 0 {
         let details =
             json!({"waiting": siblings.waiting, "silent": siblings.silent, "refused": siblings.refused});

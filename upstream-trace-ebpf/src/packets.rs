@@ -132,12 +132,19 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     let reason = if config::reset_reason() == 0 { 0 } else { ctx.arg::<u64>(2) as u32 };
     let mut seen = Sighting::new(EventKind::ResetSent, reason, 0);
     let known = if skb == 0 { of_socket(sk, &mut seen) } else { parse(skb, &mut seen) };
-    if !known || UPSTREAMS.get_ptr(&seen.pair[1]).is_none() {
+    if !known || UPSTREAMS.get_ptr(&seen.pair[1]).is_none() && !answers_late(&seen) {
         return 0;
     }
     seen.netns = if sk == 0 { netns_of(skb) } else { kernel::netns(sk) };
     send(&ctx, &seen);
     0
+}
+
+/// An upstream's SYN-ACK, for a connection that nginx has given up.
+#[inline(always)]
+fn answers_late(seen: &Sighting) -> bool {
+    const SYN_ACK: u8 = 0x12;
+    seen.tcp_flags & SYN_ACK == SYN_ACK && UPSTREAMS.get_ptr(&seen.pair[0]).is_some()
 }
 
 /// Namespace of the device that a packet is at, 0 if it cannot be read.

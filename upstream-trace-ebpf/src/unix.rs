@@ -23,6 +23,7 @@ pub fn first_sent(sk: u64, tgid: u32) -> Option<*mut Record> {
     let peer: u64 = read(sk, offset!(unix_peer))?;
     let socket: u64 = read(sk, offset!(sk_socket))?;
     let kind: u16 = read(socket, offset!(socket_type))?;
+    let number: u64 = read(socket, offset!(socket_inode)).unwrap_or(0);
     if read::<u64>(sk, offset!(unix_addr))? != 0 || kind != SOCK_STREAM {
         return None;
     }
@@ -39,7 +40,7 @@ pub fn first_sent(sk: u64, tgid: u32) -> Option<*mut Record> {
         (*record).netns = record::netns(worker, sk);
         (*record).flags = flags::UNIX | flags::ESTABLISHED;
         (*record).established_ns = now;
-        (*record).tcp.bytes_sent = read(socket, offset!(socket_inode)).unwrap_or(0);
+        (*record).tcp.bytes_sent = number;
         remember_descriptor(sk, record, tgid);
         note(record, StepKind::Established, now, 0);
         birth::take_client(record, worker, now);

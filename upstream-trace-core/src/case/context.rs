@@ -31,6 +31,8 @@ pub struct Siblings {
     pub silent: u32,
     /// Others at the same upstream that were refused or reset.
     pub refused: u32,
+    /// A SYN-ACK that came from there after nginx had given the connection up: when, and how long after `connect()`.
+    pub late: Option<(Nanos, Nanos)>,
     /// Other ports of the same address.
     pub other_ports: Vec<OtherPort>,
 }

@@ -48,6 +48,8 @@ pub struct Case<'a> {
     pub rules: Vec<&'a Rules>,
     /// Resets that this machine's kernel sent in answer to its packets.
     pub resets: Vec<&'a ResetSent>,
+    /// How long after `connect()` its SYN-ACK came, if nginx had given it up by then.
+    pub late: Option<Nanos>,
     /// Processes of the upstream on this host that ended about when the connection did, in order of time.
     pub exits: Vec<&'a OriginExit>,
     /// The last process that served the upstream, if none does any more.
@@ -101,6 +103,7 @@ impl<'a> Case<'a> {
             drops_elsewhere: Vec::new(),
             rules: Vec::new(),
             resets: Vec::new(),
+            late: None,
             exits: Vec::new(),
             gone: None,
             tries: None,

@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding, Sight, limit};
 use crate::case::{Case, MS};
+use crate::event::Nanos;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "connect-slow",
@@ -9,8 +10,9 @@ pub(super) const CAUSE: Cause = Cause {
     title: "the SYN-ACK came, but later than nginx waited",
     means: "The handshake finished, only so late that nginx had given the connection up: packets are lost on the way \
             and sent again after a second or more, or the path is very long, or proxy_connect_timeout is very short.",
-    told_apart: "The connection was established, and nginx closed it unused. In `firewall-drop-remote` and \
-                 `accept-queue-full` no SYN-ACK ever comes.",
+    told_apart: "The connection was established, and nginx closed it unused; or this host had to reset the SYN-ACKs of \
+                 connections that nginx had given up. In `firewall-drop-remote` and `accept-queue-full` no SYN-ACK ever \
+                 comes.",
     fix: "`mtr -T -P PORT ADDRESS` for loss on the way; raise `proxy_connect_timeout` above three seconds so that one \
           lost SYN does not fail a request.",
     rests_on: &[Sight::Retransmits],
@@ -18,22 +20,56 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if !case.tcp() || case.connect.is_some() || !case.connected_late() {
+    if !case.tcp() || case.connect.is_some() {
         return None;
+    }
+    if !case.connected_late() {
+        let unanswered = case.connecting() && !case.answered_or_refused() && !case.pending();
+        let own = case.late.filter(|_| unanswered).map(|took| too_late(case, took));
+        return own.or_else(|| as_others(case).filter(|_| unanswered));
     }
     let took = case.attempt.established?.saturating_sub(case.attempt.begun) / MS;
     let retransmits = case.retransmits_left();
-    let fix = format!(
-        "`mtr -T -P {} {}` for loss on the way; raise {} above three seconds so that one lost SYN does not fail a request.",
-        case.port(),
-        case.host(),
-        limit::timeout(case, "`proxy_connect_timeout`"),
-    );
     let finding = Finding::proven(format!(
         "{} finished the handshake only after {took} ms ({retransmits} retransmissions), and nginx closed the connection unused.",
         case.target()
     ));
-    Some(finding.fix(fix))
+    Some(finding.fix(fix(case)))
+}
+
+/// Its SYN-ACK came, and this host could only reset it.
+fn too_late(case: &Case<'_>, took: Nanos) -> Finding {
+    let (target, waited) = (case.target(), case.duration() / MS);
+    let summary = format!(
+        "the SYN-ACK of {target} came {} ms after `connect()`, and nginx had given up after {waited} ms.",
+        took / MS
+    );
+    Finding::proven(summary).fix(fix(case))
+}
+
+/// nginx waited for less time than the SYN-ACK of another connection took, which came when that was given up.
+fn as_others(case: &Case<'_>) -> Option<Finding> {
+    let (_, took) = case.siblings.late?;
+    let (waited, target) = (case.duration(), case.target());
+    if waited >= took {
+        return None;
+    }
+    let finding = Finding::likely(format!(
+        "{target} answers, but late: the SYN-ACK of another connection came {} ms after its `connect()`, and nginx waited \
+         for {} ms.",
+        took / MS,
+        waited / MS,
+    ));
+    Some(finding.or(&["firewall-drop-remote"]).fix(fix(case)))
+}
+
+fn fix(case: &Case<'_>) -> String {
+    format!(
+        "`mtr -T -P {} {}` for loss on the way; raise {} above three seconds so that one lost SYN does not fail a request.",
+        case.port(),
+        case.host(),
+        limit::timeout(case, "`proxy_connect_timeout`"),
+    )
 }
 
 #[cfg(test)]
@@ -50,6 +86,27 @@ mod tests {
         let case = Case::of_attempt(&attempt);
         assert_eq!(case.calm(), None);
         expect(&case, "connect-slow", Confidence::Proven);
+    }
+
+    #[test]
+    fn its_syn_ack_came_after_nginx_had_given_it_up() {
+        let mut attempt = unanswered_syn();
+        (attempt.seen, attempt.retransmits) = (BEGUN + 300 * MS, 0);
+        let mut case = Case::of_attempt(&attempt);
+        case.late = Some(346 * MS);
+        expect(&case, "connect-slow", Confidence::Proven);
+    }
+
+    #[test]
+    fn the_syn_ack_of_another_came_after_nginx_had_given_it_up() {
+        let mut attempt = unanswered_syn();
+        (attempt.seen, attempt.retransmits) = (BEGUN + 300 * MS, 0);
+        let mut case = Case::of_attempt(&attempt);
+        case.siblings.late = Some((BEGUN - SECOND, 600 * MS));
+        expect(&case, "connect-slow", Confidence::Likely);
+        // It would have come by now.
+        case.siblings.late = Some((BEGUN - SECOND, 200 * MS));
+        assert_eq!(judge(&case), None);
     }
 
     #[test]

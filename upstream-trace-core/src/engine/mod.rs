@@ -126,7 +126,10 @@ impl Engine {
             Event::End(attempt) => self.on_end(attempt, &mut out),
             Event::ConnectError(error) => self.on_connect_error(error, &mut out),
             Event::Drop(packet) => self.packets.dropped(packet),
-            Event::ResetSent(reset) => self.packets.reset_sent(reset),
+            Event::ResetSent(reset) => {
+                self.upstreams.reset_sent(reset);
+                self.packets.reset_sent(reset);
+            }
             Event::Rules(rules) => self.packets.ruled(rules),
             Event::OriginExit(exit) => self.origins.exited(exit),
             Event::RetryStarted { failed, retry, upstream, .. } => {

@@ -139,8 +139,14 @@ impl Packets {
         };
         let keys = [Some(Key::Attempt(id)), tuple.map(Key::ends)];
         let found = keys.into_iter().flatten().filter_map(|key| self.by_key.get(&key)).flatten();
-        for packet in found.filter(|packet| (from..=to).contains(&packet.at())) {
+        let begun = attempt.begun;
+        for packet in found.filter(|packet| from <= packet.at()) {
             match packet {
+                // An answer to a connection that nginx had given up.
+                Packet::Reset(reset) if tuple.is_some_and(|tuple| reset.tuple.src == tuple.dst) => {
+                    case.late = case.late.or(Some(reset.at.saturating_sub(begun)));
+                }
+                packet if packet.at() > to => {}
                 Packet::Reset(reset) => case.resets.push(reset),
                 Packet::Dropped(packet) if packet.attempt == Some(id) => case.drops.push(packet),
                 Packet::Dropped(packet) if here(case, packet, netns) => {

@@ -1,7 +1,10 @@
 //! The engine over whole stories: events in, outputs out.
 
 use super::*;
-use crate::event::{Ended, Fact, Listener, Lost, Process, ProcessChange, Upstream, UpstreamSample};
+use crate::event::{
+    Ended, Fact, Listener, Lost, PacketTuple, Process, ProcessChange, ResetSent, Socket, Upstream,
+    UpstreamSample,
+};
 use crate::testkit::{
     BEGUN, connect_error, enrichment, netfilter_drop, refused, remote, stuck_syn, unanswered_request,
     unanswered_syn,
@@ -48,6 +51,27 @@ fn sample(at: Nanos, established: Nanos, answer: Nanos) -> Event {
         connect: vec![0, 5],
         first_byte: vec![0, 0, 5],
     })
+}
+
+#[test]
+fn a_syn_ack_that_came_too_late_explains_the_next_that_nginx_gives_up() {
+    let mut engine = Engine::new();
+    let given_up = |id, begun| Attempt {
+        begun,
+        seen: begun + 300 * MS,
+        retransmits: 0,
+        socket: Socket::default(),
+        ..numbered(unanswered_syn(), id)
+    };
+    engine.on(&Event::End(given_up(1, BEGUN)));
+    let mut out = engine.on(&tick(BEGUN + 500 * MS));
+    let tuple = PacketTuple { src: remote(), dst: unanswered_syn().local.expect("known") };
+    let reason = "NO_SOCKET".to_owned();
+    engine.on(&Event::ResetSent(ResetSent { at: BEGUN + 600 * MS, tuple, reason, netns: 0 }));
+    engine.on(&Event::End(given_up(2, BEGUN + SECOND)));
+    out.extend(engine.on(&tick(BEGUN + 2 * SECOND)));
+    let told: Vec<_> = failures(&out).into_iter().map(|(id, cause, _)| (id, cause)).collect();
+    assert_eq!(told, [(1, "firewall-drop-remote"), (2, "connect-slow")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::percentiles::percentiles;
 use crate::case::{Case, OtherPort, SECOND, Siblings};
-use crate::event::{AttemptId, Nanos, Upstream, UpstreamSample};
+use crate::event::{Attempt, AttemptId, Nanos, PacketTuple, ResetSent, Upstream, UpstreamSample};
 use crate::verdict::UpstreamSummary;
 
 /// The window in which others count.
@@ -41,6 +41,10 @@ struct Fare {
     recent: VecDeque<(Nanos, AttemptId, Outcome)>,
     failures: u64,
     seen: u64,
+    /// Connections that got no answer while nginx waited: nginx's end, and when they began.
+    silent: VecDeque<(SocketAddr, Nanos)>,
+    /// See [`Siblings::late`].
+    late: Option<(Nanos, Nanos)>,
 }
 
 /// All upstreams.
@@ -80,12 +84,36 @@ impl Upstreams {
         }
     }
 
+    /// Remembers whose SYN got no answer: it may come later, or has come so long after `connect()`.
+    pub(super) fn unanswered(&mut self, attempt: &Attempt, late: Option<Nanos>) {
+        let Some(local) = attempt.local else { return };
+        let fare = self.fare(attempt.upstream.as_ref());
+        if let Some(took) = late {
+            fare.late = Some((attempt.begun + took, took));
+            return;
+        }
+        fare.silent.push_back((local, attempt.begun));
+        if fare.silent.len() > RECENT {
+            fare.silent.pop_front();
+        }
+    }
+
+    /// This host reset a packet; a SYN-ACK for one of those, if it comes from an upstream.
+    pub(super) fn reset_sent(&mut self, reset: &ResetSent) {
+        let PacketTuple { src, dst } = reset.tuple;
+        let Some(fare) = self.fares.get_mut(&Some(Upstream::Tcp(src))) else { return };
+        if let Some((_, begun)) = fare.silent.iter().rev().find(|(local, _)| *local == dst) {
+            fare.late = Some((reset.at, reset.at.saturating_sub(*begun)));
+        }
+    }
+
     /// How others fared that an attempt may be compared with; `waiting` is counted by the caller.
     pub(super) fn siblings(&self, upstream: Option<&Upstream>, id: AttemptId, now: Nanos) -> Siblings {
         let Some(upstream) = upstream else { return Siblings::default() };
         let mut siblings = Siblings::default();
         if let Some(fare) = self.fares.get(&Some(upstream.clone())) {
             (siblings.established, siblings.answered) = fare.lately(now);
+            siblings.late = fare.late.filter(|(at, _)| at.saturating_add(WINDOW) >= now);
             for (_, _, outcome) in
                 fare.recent.iter().filter(|(at, other, _)| *other != id && at.saturating_add(WINDOW) >= now)
             {

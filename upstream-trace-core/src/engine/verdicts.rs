@@ -19,6 +19,7 @@ impl Engine {
         (case.log, case.tries) = (line.as_ref(), tries.as_ref());
         self.fill(&mut case);
         let outcome = Outcome::of(&case);
+        let late = case.late;
         let mut verdict = verdict(&case, recovered);
         drop(case);
         if let Failed::Ended(attempt) = &failed
@@ -30,6 +31,11 @@ impl Engine {
                 out.push(Output::Resolved(resolved(attempt, Calm::ClientGone)));
             }
             return;
+        }
+        if let Failed::Ended(attempt) = &failed
+            && outcome == Outcome::Silent
+        {
+            self.upstreams.unanswered(attempt, late);
         }
         self.retries.failed(id, verdict.upstream.as_ref(), verdict.cause);
         if let Some(tries) = &mut tries {

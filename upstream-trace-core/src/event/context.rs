@@ -155,12 +155,13 @@ pub struct PacketDrop {
     pub netfilter: Option<Netfilter>,
 }
 
-/// A RST that this host's kernel sent: the origin shares the kernel with nginx.
+/// A RST that this host's kernel sent: the origin shares the kernel with nginx, or an upstream's SYN-ACK came for a
+/// connection that nginx had given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetSent {
     /// When.
     pub at: Nanos,
-    /// Addresses of the packet that it answers (`dst` is the upstream).
+    /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is.
     pub tuple: PacketTuple,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
     pub reason: String,

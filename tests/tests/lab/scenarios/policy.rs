@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -10,7 +11,7 @@ use upstream_trace_tests::nginx::FOLDER;
 use upstream_trace_tests::origin::Script;
 use upstream_trace_tests::policy::{Forbids, Policy};
 use upstream_trace_tests::util::{ms, wait_until};
-use upstream_trace_tests::{Lab, Likely, Proven, Scenario, World};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const V6: &str = "[fd99::2]:8081";
@@ -23,6 +24,8 @@ pub(crate) const ALL: &[Scenario] = &[
     ("firewall-drop-local/control-group6", |lab| packets(lab, V6)),
     ("connect-slow/answered-while-nginx-gave-up4", |lab| slow(lab, V4)),
     ("connect-slow/answered-while-nginx-gave-up6", |lab| slow(lab, V6)),
+    ("connect-slow/slow-path4", |lab| slow_path(lab, V4, "10.99.0.1:9")),
+    ("connect-slow/slow-path6", |lab| slow_path(lab, V6, "[fd99::1]:9")),
     ("conntrack-full/both", |lab| {
         let world = lab.world().upstream(V4).config(to_ipv6).start()?;
         let _origins = [world.origin(V4, Script::answer(10))?, world.origin(V6, Script::answer(10))?];
@@ -94,6 +97,36 @@ fn slow(lab: &Lab, upstream: &str) -> Result<()> {
     let seen = trace.finish()?;
     let failure = seen.failure("connect-slow").confidence(Proven).upstream(upstream);
     failure.phase("connect").status(504).evidence("established").evidence("retransmit");
+    seen.nothing_else();
+    Ok(())
+}
+
+/// What the origin sends waits for half a second behind other packets: its SYN-ACK comes when nginx has given up. The first
+/// time that is seen too late to be told.
+fn slow_path(lab: &Lab, upstream: &str, nginx: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).connect_timeout("300ms").start()?;
+    let _origin = world.origin(upstream, Script::answer(10))?;
+    // A thousand bytes a second, after the 1600 that may go at once.
+    world.up().command("tc qdisc add dev eth0 root tbf rate 8kbit burst 1600 limit 10000")?;
+    let trace = world.trace(&[])?;
+    for _ in 0..2 {
+        world.pause(ms(1700));
+        world.up().run(|| {
+            let socket = UdpSocket::bind(if nginx.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" })?;
+            for bytes in [1400, 600] {
+                socket.send_to(&vec![0; bytes], nginx)?;
+            }
+            Ok(())
+        })?;
+        world.get("/").status(504).log(CONNECTING);
+        world.pause(ms(500));
+    }
+    let seen = trace.finish()?;
+    let first = seen.failure_of(&["connect-slow", "firewall-drop-remote"]);
+    let first = first.confidence(Proven | Possible).upstream(upstream);
+    first.phase("connect").status(504);
+    let second = seen.failure("connect-slow").confidence(Proven | Likely).upstream(upstream);
+    second.phase("connect").status(504);
     seen.nothing_else();
     Ok(())
 }

@@ -42,6 +42,8 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("unix-path", "looked up: what is at the socket's path", PLAIN),
     ("sibling-established", "another connection to this upstream was made", PLAIN),
     ("sibling-answered", "this upstream answered another request", PLAIN),
+    ("syn-ack-late", "its SYN-ACK came after nginx had given it up", BAD),
+    ("sibling-late", "its SYN-ACK came after nginx had given another connection up", BAD),
     ("siblings", "others at this upstream", PLAIN),
     ("other-port", "another port of this address gave a sign of life", PLAIN),
     ("log", "nginx wrote to its error.log", PLAIN),
