@@ -151,6 +151,7 @@ pub fn summary(summary: &Summary, clock: &Clock) -> Value {
         "failures": summary.failures,
         "recovered": summary.recovered,
         "lost": summary.lost,
+        "lost_by_place": summary.lost_by_place,
         "by_cause": summary.by_cause.iter().map(|count| by_cause(count, clock)).collect::<Vec<_>>(),
         "upstreams": summary.upstreams.iter().map(upstream).collect::<Vec<_>>(),
         "log_lines": summary.log_lines,

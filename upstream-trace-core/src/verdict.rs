@@ -2,6 +2,8 @@
 
 mod details;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use details::{Connection, Details, Directive, Ejection, Name, Tries, Try, TryEnd};
@@ -203,8 +205,11 @@ pub struct UpstreamSummary {
 pub struct LogLines {
     /// How many were read.
     pub seen: u64,
-    /// Of these, how many belong to an attempt that the kernel side saw; the others are failures of their own.
+    /// Of these, how many belong to an attempt that the kernel side saw; the others are failures of their own ...
     pub joined: u64,
+    /// ... but for these: about attempts that were lost, or that were told of without them.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 /// The numbers at the end.
@@ -220,6 +225,8 @@ pub struct Summary {
     pub recovered: u64,
     /// Events lost.
     pub lost: u64,
+    /// Where, and how many there.
+    pub lost_by_place: BTreeMap<String, u64>,
     /// Most frequent first.
     pub by_cause: Vec<CauseCount>,
     /// In order of failures, then of requests.

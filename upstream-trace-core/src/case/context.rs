@@ -35,6 +35,8 @@ pub struct Siblings {
     pub late: Option<(Nanos, Nanos)>,
     /// Other ports of the same address.
     pub other_ports: Vec<OtherPort>,
+    /// Nothing of this is known: there was no room to count this upstream by itself.
+    pub uncounted: bool,
 }
 
 impl Case<'_> {

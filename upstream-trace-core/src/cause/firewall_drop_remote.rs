@@ -68,7 +68,8 @@ fn weigh(case: &Case<'_>) -> (Confidence, &'static [&'static str]) {
     if case.lacks("kfree_skb") {
         return (Confidence::Possible, &["firewall-drop-local", "accept-queue-full", "conntrack-full"]);
     }
-    if case.siblings.established.is_some() || case.listener().is_some() {
+    // Where others may have been established without having been counted, silence tells less.
+    if case.siblings.established.is_some() || case.siblings.uncounted || case.listener().is_some() {
         return (Confidence::Possible, &["accept-queue-full"]);
     }
     let waited = case.retransmits_left() >= 2;
@@ -91,6 +92,14 @@ mod tests {
     #[test]
     fn silence_without_siblings_is_likely_and_never_proven() {
         expect(&Case::of_attempt(&unanswered_syn()), "firewall-drop-remote", Confidence::Likely);
+    }
+
+    #[test]
+    fn where_siblings_are_not_counted_it_is_only_possible() {
+        let attempt = unanswered_syn();
+        let mut case = Case::of_attempt(&attempt);
+        case.siblings.uncounted = true;
+        expect(&case, "firewall-drop-remote", Confidence::Possible);
     }
 
     #[test]

@@ -68,6 +68,8 @@ struct Running {
 pub struct Tracker {
     running: BTreeMap<(u32, String), Running>,
     count: u64,
+    /// Lookups for which there was no room: they are not followed.
+    pub lost: u64,
 }
 
 impl Tracker {
@@ -131,6 +133,7 @@ impl Tracker {
         };
         let over = if self.running.get(&key).is_some_and(other) { self.running.remove(&key) } else { None };
         if self.running.len() >= RUNNING && !self.running.contains_key(&key) {
+            self.lost += 1;
             return over.map(|running| running.ends(LookupState::GivenUp, exchange.at));
         }
         self.count += 1;

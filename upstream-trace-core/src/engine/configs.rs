@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::overflow::Overflow;
 use crate::case::servers;
 use crate::event::{Config, Process, ProcessChange, Upstream};
 use crate::verdict::Summary;
@@ -15,12 +16,15 @@ const WORKERS: usize = 4_096;
 pub(super) struct Configs {
     /// `None` for workers whose configuration is not known.
     by_worker: HashMap<u32, Option<Arc<Config>>>,
+    /// Workers for which there was no room.
+    pub(super) lost: Overflow,
     /// For workers that began after it was read.
     latest: Option<Arc<Config>>,
 }
 
 impl Configs {
     pub(super) fn read(&mut self, config: &Config) {
+        let at = config.at;
         let config = Arc::new(config.clone());
         let room = WORKERS.saturating_sub(self.by_worker.len());
         for worker in config.workers.iter().take(room) {
@@ -28,6 +32,9 @@ impl Configs {
         }
         for worker in config.older.iter().take(room.saturating_sub(config.workers.len())) {
             self.by_worker.entry(*worker).or_default();
+        }
+        for _ in room..config.workers.len().saturating_add(config.older.len()) {
+            self.lost.note(at, at);
         }
         self.latest = Some(config);
     }

@@ -15,6 +15,8 @@ const KEPT: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Healthy {
     by_key: HashMap<Key, VecDeque<(Box<Attempt>, Nanos)>>,
+    /// When the latest ended that made room while a line may still come.
+    forgotten: HashMap<Key, Nanos>,
 }
 
 impl Healthy {
@@ -23,10 +25,12 @@ impl Healthy {
         if self.by_key.len() >= KEYS && !self.by_key.contains_key(&key) {
             return;
         }
-        let kept = self.by_key.entry(key).or_default();
+        let kept = self.by_key.entry(key.clone()).or_default();
         kept.push_back((Box::new(attempt.clone()), until));
-        if kept.len() > KEPT {
-            kept.pop_front();
+        if kept.len() > KEPT
+            && let Some((oldest, _)) = kept.pop_front().filter(|(_, until)| *until >= attempt.seen)
+        {
+            self.forgotten.insert(key, oldest.seen);
         }
     }
 
@@ -43,7 +47,14 @@ impl Healthy {
         kept.remove(index).map(|(attempt, _)| attempt)
     }
 
+    /// A line may be about one that made room: mostly there is none, since they did look healthy.
+    pub(super) fn forgot(&self, key: &Key, line: &LogLine) -> bool {
+        self.forgotten.get(key).is_some_and(|ended| near(*ended, line))
+    }
+
     pub(super) fn expire(&mut self, now: Nanos) {
+        // Those of which nothing is kept any more have no forgotten ones that matter.
+        self.forgotten.retain(|key, _| self.by_key.contains_key(key));
         self.by_key.retain(|_, kept| {
             // A line waits for a moment before it looks here.
             while kept.pop_front_if(|(_, until)| until.saturating_add(10 * BEFORE) < now).is_some() {}

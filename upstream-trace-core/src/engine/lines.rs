@@ -2,6 +2,7 @@
 
 use super::ejected::because;
 use super::logs::{LINE_COMES, Waiting};
+use super::shape::seen_by_kernel;
 use super::verdicts::verdict;
 use super::{Engine, Failed, Outcome, RETRY_STARTS, Shape};
 use crate::case::Case;
@@ -89,6 +90,11 @@ impl Engine {
     fn tell_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
         let line = &*waiting.line;
         let healthy = self.logs.healthy(waiting);
+        let alone = healthy.is_none() && seen_by_kernel(waiting.kind);
+        if alone && self.logs.told_without(waiting) {
+            self.logs.counts.lost += 1;
+            return;
+        }
         let named = if waiting.kind == Kind::Name { self.names.of(line) } else { None };
         let mut case = if let Some((lookup, first)) = &named {
             let mut case = Case::of_lookup(lookup, Some(line));
@@ -122,6 +128,11 @@ impl Engine {
         self.fill(&mut case);
         let mut verdict = verdict(&case, self.retries.recovered(case.attempt.id));
         drop(case);
+        // Its attempt was lost: told of by this line if that says why, and by no more lines than were lost.
+        if alone && self.losses.around(line) && (verdict.cause == "unknown" || !self.losses.told_by_line()) {
+            self.logs.counts.lost += 1;
+            return;
+        }
         verdict.details.tries = self.retries.chain(verdict.attempt);
         verdict.details.ejected = ejected;
         self.tell(verdict, Outcome::Other, out);

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use super::align::BEFORE;
 use super::complaints::Complaints;
 use super::healthy::Healthy;
+use super::overflow::Overflow;
 use super::shape::{Shape, seen_by_kernel, without_attempt};
 use crate::case::{MS, SECOND};
 use crate::event::{Attempt, AttemptId, LogFollowed, LogLine, Nanos, Process, ProcessChange, Upstream};
@@ -49,6 +50,8 @@ pub(super) struct Waiting {
     pub(super) kind: Kind,
     pub(super) settles: Nanos,
     due: Nanos,
+    /// It made room for others before its time: its failure may still come.
+    pub(super) early: bool,
     pub(super) key: Key,
 }
 
@@ -73,6 +76,12 @@ pub(super) struct Logs {
     complaints: Complaints,
     next: u64,
     cleaned: Nanos,
+    /// When the latest failure ended that made room, or found none, while its line may still come; by worker.
+    forgotten: HashMap<u32, Nanos>,
+    /// Lines, and failures that wait for theirs, that made room for others.
+    pub(super) lost: Overflow,
+    /// Workers of which it is not known whether their lines are read.
+    pub(super) workers_lost: Overflow,
     pub(super) counts: LogLines,
 }
 
@@ -81,6 +90,8 @@ impl Logs {
         if self.followed.len() < KEYS || self.followed.contains_key(&followed.worker) {
             self.followed.insert(followed.worker, followed.followed);
             self.exited.retain(|(_, pid)| *pid != followed.worker);
+        } else {
+            self.workers_lost.note(followed.at, followed.at);
         }
     }
 
@@ -131,7 +142,8 @@ impl Logs {
         if timeout(kind) {
             self.settling.push_back(number);
         }
-        self.lines.insert(number, Waiting { line: Box::new(line.clone()), kind, settles, due, key });
+        let waiting = Waiting { line: Box::new(line.clone()), kind, settles, due, early: false, key };
+        self.lines.insert(number, waiting);
         None
     }
 
@@ -156,6 +168,7 @@ impl Logs {
             return;
         }
         if self.open.len() >= KEYS && !self.open.contains_key(&key) {
+            self.forget(worker, at);
             return;
         }
         if shape.silent() {
@@ -163,9 +176,27 @@ impl Logs {
         }
         let open = self.open.entry(key).or_default();
         open.push_back(Open { id, at, shape });
-        if open.len() > OPEN {
-            open.pop_front();
+        if open.len() > OPEN
+            && let Some(oldest) = open.pop_front().filter(|oldest| oldest.at.saturating_add(AFTER) >= at)
+        {
+            self.forget(worker, oldest.at);
         }
+    }
+
+    /// A failure that ended then is not known any more when its line comes.
+    fn forget(&mut self, worker: u32, at: Nanos) {
+        self.lost.note(at, at);
+        // Beyond so many workers, whichever it is.
+        let worker = if self.forgotten.len() < KEYS { worker } else { 0 };
+        let latest = self.forgotten.entry(worker).or_default();
+        *latest = at.max(*latest);
+    }
+
+    /// The failure that a line is about may be one that was told of, or will be, without it.
+    pub(super) fn told_without(&self, waiting: &Waiting) -> bool {
+        let workers = [waiting.key.0, 0];
+        let mut forgotten = workers.iter().filter_map(|worker| self.forgotten.get(worker));
+        waiting.early || forgotten.any(|at| *at >= earliest(&waiting.line))
     }
 
     /// An attempt that ended well, as far as was seen.
@@ -212,7 +243,11 @@ impl Logs {
                 }
             }
             self.waiting.pop_front();
-            let Some(waiting) = self.remove(number) else { continue };
+            let Some(mut waiting) = self.remove(number) else { continue };
+            if waiting.due > now {
+                waiting.early = true;
+                self.lost.note(waiting.line.at, now);
+            }
             // Which attempt it is about is not known, and that attempt is told of without it.
             if waiting.line.upstream.is_none() && seen_by_kernel(waiting.kind) {
                 continue;
@@ -225,7 +260,11 @@ impl Logs {
     /// The one attempt that looked healthy and that such a line must be about.
     pub(super) fn healthy(&mut self, waiting: &Waiting) -> Option<Box<Attempt>> {
         let key = self.key(&waiting.line);
-        self.healthy.take(&key, waiting.kind, &waiting.line)
+        let found = self.healthy.take(&key, waiting.kind, &waiting.line);
+        if found.is_none() && self.healthy.forgot(&key, &waiting.line) {
+            self.lost.note(waiting.line.at, waiting.line.at);
+        }
+        found
     }
 
     /// What this worker last had to say about a name server, at that time.
@@ -235,9 +274,8 @@ impl Logs {
 
     /// The upstream of a line.
     pub(super) fn upstream(&self, line: &LogLine) -> Option<Upstream> {
-        let unix = line.upstream.as_ref().is_some_and(|upstream| upstream.contains("unix:"));
-        let known = self.paths.iter().filter(|_| unix).map(|path| Upstream::Unix(path.clone()));
-        known.into_iter().find(|path| log::fits(line, path)).or_else(|| log::upstream_address(line))
+        let known = log::unix_paths(line).find(|path| self.paths.contains(*path));
+        known.map(|path| Upstream::Unix(path.to_owned())).or_else(|| log::upstream_address(line))
     }
 
     /// Forgets what is too old, once a second.
@@ -251,6 +289,7 @@ impl Logs {
             !open.is_empty()
         });
         self.healthy.expire(now);
+        self.forgotten.retain(|_, at| at.saturating_add(2 * AFTER) >= now);
         while let Some((_, pid)) = self.exited.pop_front_if(|(at, _)| at.saturating_add(AFTER) < now) {
             self.followed.remove(&pid);
         }

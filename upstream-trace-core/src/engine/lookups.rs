@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::overflow::Overflow;
 use crate::case::SECOND;
 use crate::event::{Attempt, Enrichment, Nanos, Upstream};
 
@@ -16,6 +17,8 @@ const AFTER: Nanos = SECOND;
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
     latest: HashMap<(u32, Upstream), Enrichment>,
+    /// Facts that made room while they were fresh.
+    pub(super) lost: Overflow,
 }
 
 impl Lookups {
@@ -23,8 +26,9 @@ impl Lookups {
         let key = (found.netns, found.upstream.clone());
         if self.latest.len() >= KEPT && !self.latest.contains_key(&key) {
             let oldest = self.latest.iter().min_by_key(|(_, found)| found.at).map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                self.latest.remove(&oldest);
+            let forgotten = oldest.and_then(|oldest| self.latest.remove(&oldest));
+            if let Some(fresh) = forgotten.filter(|old| old.at.saturating_add(FRESH) >= found.at) {
+                self.lost.note(fresh.at, found.at);
             }
         }
         self.latest.insert(key, found.clone());
@@ -61,6 +65,9 @@ mod tests {
             lookups.keep(&Enrichment { netns, at: u64::from(netns), ..enrichment(Vec::new()) });
         }
         assert_eq!(lookups.latest.len(), KEPT);
+        assert_eq!(lookups.lost.take().map(|(count, ..)| count), Some(2_000 - KEPT as u64));
+        lookups.keep(&Enrichment { netns: 9_999, at: 60 * SECOND, ..enrichment(Vec::new()) });
+        assert!(lookups.lost.take().is_none(), "what is not fresh is of no use");
         assert!(lookups.latest.keys().all(|(netns, _)| *netns >= 2_000 - KEPT as u32));
     }
 }

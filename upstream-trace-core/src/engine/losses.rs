@@ -1,37 +1,135 @@
-//! When events were lost: verdicts that rest on that time are not proven.
+//! What was lost: before it came here, or because a store of the engine had no room for it. Verdicts that rest on a time
+//! in which evidence was lost are not proven.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::event::{Attempt, Lost, Nanos};
+use super::overflow::Overflow;
+use crate::case::SECOND;
+use crate::event::{Attempt, LogLine, Lost, Nanos};
 
 /// Stretches of time kept; beyond that the oldest two become one.
 const KEPT: usize = 256;
+/// Places counted apart; a recording may name as many as it likes.
+const PLACES: usize = 64;
+/// The others.
+const ELSEWHERE: &str = "elsewhere";
+/// Between two words about the same store: in a storm it overflows all the time.
+const AGAIN: Nanos = SECOND;
+/// A line is read so long after it was written, on a busy host, and the record of its attempt later.
+const AROUND: Nanos = 2 * SECOND;
 
-/// The stretches.
+/// Stretches of time, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Losses {
-    stretches: VecDeque<(Nanos, Nanos)>,
-    /// Events lost in all.
-    pub(super) count: u64,
-}
+struct Stretches(VecDeque<(Nanos, Nanos)>);
 
-impl Losses {
-    pub(super) fn add(&mut self, lost: &Lost) {
-        self.count = self.count.saturating_add(lost.count);
-        if lost.count == 0 {
-            return;
-        }
-        self.stretches.push_back((lost.since.min(lost.at), lost.at));
-        if self.stretches.len() > KEPT
-            && let (Some(first), Some(second)) = (self.stretches.pop_front(), self.stretches.front_mut())
+impl Stretches {
+    fn add(&mut self, from: Nanos, to: Nanos) {
+        self.0.push_back((from.min(to), to));
+        if self.0.len() > KEPT
+            && let (Some(first), Some(second)) = (self.0.pop_front(), self.0.front_mut())
         {
-            second.0 = second.0.min(first.0);
+            *second = (second.0.min(first.0), second.1.max(first.1));
         }
     }
 
-    /// Events were lost while this attempt ran.
+    fn touch(&self, from: Nanos, to: Nanos) -> bool {
+        self.0.iter().any(|(begin, end)| *begin <= to && *end >= from)
+    }
+}
+
+/// All that was lost.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// When evidence was lost.
+    evidence: Stretches,
+    /// When whole attempts were.
+    attempts: Stretches,
+    /// Lost attempts of which no line has told.
+    untold: u64,
+    /// Counters of upstreams are not complete.
+    pub(super) counters: bool,
+    /// Events lost in all.
+    pub(super) count: u64,
+    by_place: BTreeMap<String, u64>,
+    /// What the engine itself lost and has not said.
+    owed: BTreeMap<&'static str, Lost>,
+    said: Nanos,
+}
+
+impl Losses {
+    /// Something was lost.
+    pub(super) fn add(&mut self, lost: &Lost) {
+        if lost.count == 0 {
+            return;
+        }
+        self.count = self.count.saturating_add(lost.count);
+        let known = self.by_place.contains_key(&lost.place) || self.by_place.len() < PLACES;
+        let place = if known { lost.place.as_str() } else { ELSEWHERE };
+        let sum = self.by_place.entry(place.to_owned()).or_default();
+        *sum = sum.saturating_add(lost.count);
+        match lost.place.as_str() {
+            // Its attempts are seen as all others are; see `Siblings::uncounted`.
+            "upstream-table" => self.counters = true,
+            // Of names only; no attempt rests on them.
+            "name-lookups" => {}
+            place => {
+                self.evidence.add(lost.since, lost.at);
+                if matches!(place, "ring-buffer" | "connection-map" | "undecoded") {
+                    self.attempts.add(lost.since, lost.at);
+                    self.untold = self.untold.saturating_add(lost.count);
+                }
+            }
+        }
+    }
+
+    /// A store of the engine had no room: whatever rests on that counts from now on; it is said by `due`.
+    pub(super) fn overflowed(&mut self, place: &'static str, evidence: bool, overflow: &mut Overflow) {
+        let Some((count, since, at)) = overflow.take() else { return };
+        if evidence {
+            self.evidence.add(since, at);
+        }
+        let owed =
+            self.owed.entry(place).or_insert_with(|| Lost { at, count: 0, place: place.to_owned(), since });
+        (owed.count, owed.at) = (owed.count.saturating_add(count), owed.at.max(at));
+        owed.since = owed.since.min(since);
+    }
+
+    /// What the engine lost and has not said, now and then.
+    pub(super) fn due(&mut self, now: Nanos) -> Vec<Lost> {
+        if self.owed.is_empty() || now < self.said.saturating_add(AGAIN) {
+            return Vec::new();
+        }
+        self.said = now;
+        let owed: Vec<Lost> = std::mem::take(&mut self.owed).into_values().collect();
+        for lost in &owed {
+            self.count = self.count.saturating_add(lost.count);
+            let sum = self.by_place.entry(lost.place.clone()).or_default();
+            *sum = sum.saturating_add(lost.count);
+        }
+        owed
+    }
+
+    /// Evidence was lost while this attempt ran.
     pub(super) fn touch(&self, attempt: &Attempt) -> bool {
-        self.stretches.iter().any(|(from, to)| *from <= attempt.seen && *to >= attempt.since())
+        self.evidence.touch(attempt.since(), attempt.seen)
+    }
+
+    /// A line may be about an attempt that was lost.
+    pub(super) fn around(&self, line: &LogLine) -> bool {
+        let from = if line.after > 0 { line.after } else { line.at };
+        self.attempts.touch(from.saturating_sub(AROUND), line.at.saturating_add(AROUND))
+    }
+
+    /// A line tells of a lost attempt; false if lines have told of as many as were lost.
+    pub(super) fn told_by_line(&mut self) -> bool {
+        let room = self.untold > 0;
+        self.untold = self.untold.saturating_sub(1);
+        room
+    }
+
+    /// Where how much was lost.
+    pub(super) fn by_place(&self) -> BTreeMap<String, u64> {
+        self.by_place.clone()
     }
 }
 
@@ -39,7 +137,7 @@ impl Losses {
 mod tests {
     use super::*;
     use crate::case::SECOND;
-    use crate::testkit::{BEGUN, unanswered_syn};
+    use crate::testkit::{BEGUN, line, unanswered_syn};
 
     fn lost(since: Nanos, at: Nanos) -> Lost {
         Lost { at, count: 1, place: "events".to_owned(), since }
@@ -70,7 +168,56 @@ mod tests {
         for second in 100..1_000 {
             losses.add(&lost(BEGUN + second * SECOND, BEGUN + second * SECOND));
         }
-        assert_eq!((losses.stretches.len(), losses.count), (KEPT, 901));
+        assert_eq!((losses.evidence.0.len(), losses.count), (KEPT, 901));
         assert!(losses.touch(&unanswered_syn()));
+    }
+
+    #[test]
+    fn counters_alone_take_no_evidence_away() {
+        let mut losses = Losses::default();
+        losses.add(&Lost { place: "upstream-table".to_owned(), ..lost(BEGUN - SECOND, BEGUN + SECOND) });
+        assert!(losses.counters && !losses.touch(&unanswered_syn()));
+        assert_eq!((losses.count, losses.by_place()["upstream-table"]), (1, 1));
+    }
+
+    #[test]
+    fn lines_tell_of_as_many_attempts_as_were_lost() {
+        let mut losses = Losses::default();
+        losses.add(&lost(BEGUN, BEGUN + SECOND));
+        let at = |at| LogLine { at, ..line("connect() failed") };
+        assert!(!losses.around(&at(BEGUN)), "no attempts were among them");
+        losses.add(&Lost { count: 2, place: "ring-buffer".to_owned(), ..lost(BEGUN, BEGUN + SECOND) });
+        assert!(losses.around(&at(BEGUN)) && !losses.around(&at(BEGUN + 9 * SECOND)));
+        assert_eq!([(); 3].map(|()| losses.told_by_line()), [true, true, false]);
+    }
+
+    #[test]
+    fn places_are_bounded() {
+        let mut losses = Losses::default();
+        for place in 0..2 * PLACES {
+            losses.add(&Lost { place: place.to_string(), ..lost(BEGUN, BEGUN) });
+        }
+        let by_place = losses.by_place();
+        assert_eq!((by_place.len(), by_place[ELSEWHERE]), (PLACES + 1, PLACES as u64));
+    }
+
+    #[test]
+    fn a_full_store_is_said_once_a_second_and_counts_at_once() {
+        let mut losses = Losses::default();
+        let overflow = |losses: &mut Losses, at| {
+            let mut overflow = Overflow::default();
+            overflow.note(at, at + SECOND);
+            overflow.note(at, at + SECOND);
+            losses.overflowed("packets", true, &mut overflow);
+        };
+        overflow(&mut losses, BEGUN);
+        assert!(losses.touch(&unanswered_syn()));
+        assert_eq!(losses.due(BEGUN).iter().map(|lost| lost.count).collect::<Vec<_>>(), [2]);
+        overflow(&mut losses, BEGUN + SECOND / 2);
+        assert!(losses.due(BEGUN + SECOND / 2).is_empty());
+        overflow(&mut losses, BEGUN + SECOND);
+        let said = losses.due(BEGUN + SECOND);
+        assert_eq!((said.len(), said[0].count, said[0].since), (1, 4, BEGUN + SECOND / 2));
+        assert_eq!((losses.count, losses.by_place()["packets"]), (6, 6));
     }
 }

@@ -17,6 +17,7 @@ mod losses;
 mod names;
 mod notes;
 mod origins;
+mod overflow;
 mod packets;
 mod percentiles;
 mod queue;
@@ -42,6 +43,7 @@ use losses::Losses;
 use names::Names;
 use notes::Notes;
 use origins::Origins;
+use overflow::Overflow;
 use packets::Packets;
 use queue::{Failed, Queue};
 use retries::Retries;
@@ -80,7 +82,9 @@ pub struct Engine {
     /// Of those, the ones that had been told of as pending.
     warned: HashSet<AttemptId>,
     told: HashMap<AttemptId, bool>,
-    told_order: VecDeque<AttemptId>,
+    told_order: VecDeque<(Nanos, AttemptId)>,
+    /// Attempts that were judged before all about them had come.
+    early: Overflow,
     retries: Retries,
     packets: Packets,
     origins: Origins,
@@ -133,13 +137,13 @@ impl Engine {
             Event::Rules(rules) => self.packets.ruled(rules),
             Event::OriginExit(exit) => self.origins.exited(exit),
             Event::RetryStarted { failed, retry, upstream, .. } => {
-                self.retries.link(*failed, *retry);
+                self.retries.link(*failed, *retry, at);
                 self.retries.went(*retry, upstream.as_ref());
             }
             Event::RetryAnswered { failed, retry, upstream, .. } => {
-                self.retries.link(*failed, *retry);
+                self.retries.link(*failed, *retry, at);
                 self.retries.went(*retry, upstream.as_ref());
-                self.on_answer(*failed, *retry, &mut out);
+                self.on_answer(*failed, *retry, at, &mut out);
             }
             Event::Answered { at, attempt } => self.on_answered(*attempt, *at, &mut out),
             Event::ClientGone { at, attempt } => self.on_client_gone(*attempt, *at, &mut out),
@@ -160,17 +164,43 @@ impl Engine {
 
     fn on_tick(&mut self, at: Nanos, out: &mut Vec<Output>) {
         self.now = self.now.max(at);
+        // Before anything that may rest on it is judged.
+        self.gather();
         self.settle(self.now, out);
         self.tell_lines(self.now, out);
         self.tell_lookups(self.now, out);
         self.release(self.now, out);
         self.packets.expire(self.now);
         self.logs.expire(self.now);
+        self.gather();
+        out.extend(self.losses.due(self.now).into_iter().map(Output::Lost));
+    }
+
+    /// Takes what the stores had no room for.
+    fn gather(&mut self) {
+        let stores: [(&'static str, bool, &mut Overflow); 9] = [
+            ("failures-held", true, &mut self.early),
+            ("pending", false, &mut self.troubles.lost),
+            ("retries", false, &mut self.retries.lost),
+            ("packets", true, &mut self.packets.lost),
+            ("rules", false, &mut self.packets.rules_lost),
+            ("facts", false, &mut self.lookups.lost),
+            ("origin-exits", true, &mut self.origins.lost),
+            ("name-lookups", false, &mut self.names.lost),
+            ("log-lines", false, &mut self.logs.lost),
+        ];
+        for (place, evidence, overflow) in stores {
+            self.losses.overflowed(place, evidence, overflow);
+        }
+        for overflow in [&mut self.logs.workers_lost, &mut self.configs.lost] {
+            self.losses.overflowed("workers", false, overflow);
+        }
     }
 
     /// Lets go of everything that is still held: the run is over.
     pub fn finish(&mut self) -> Vec<Output> {
         let mut out = Vec::new();
+        self.gather();
         self.settle(Nanos::MAX, &mut out);
         self.settle_lines(Nanos::MAX);
         while let Some(id) = self.held.oldest() {
@@ -178,6 +208,8 @@ impl Engine {
         }
         self.tell_lines(Nanos::MAX, &mut out);
         self.tell_lookups(Nanos::MAX, &mut out);
+        self.gather();
+        out.extend(self.losses.due(Nanos::MAX).into_iter().map(Output::Lost));
         out
     }
 
@@ -191,6 +223,7 @@ impl Engine {
             failures: self.tally.failures,
             recovered: self.tally.recovered,
             lost: self.losses.count,
+            lost_by_place: self.losses.by_place(),
             by_cause: self.tally.by_cause(),
             upstreams: self.upstreams.summaries(),
             log_lines: self.logs.counts,
@@ -223,7 +256,7 @@ impl Engine {
             return;
         }
         if let Some(failed) = attempt.retry_of {
-            self.retries.link(failed, id);
+            self.retries.link(failed, id, attempt.seen);
         }
         self.retries.went(id, attempt.upstream.as_ref());
         if self.troubles.keep(attempt) {
@@ -231,9 +264,10 @@ impl Engine {
         }
         self.settling.push_back((attempt.seen.max(self.now) + TROUBLE_SETTLES, id));
         if self.settling.len() > HELD
-            && let Some((due, _)) = self.settling.front()
+            && let Some((due, _)) = self.settling.front().copied()
         {
-            self.settle(*due, out);
+            self.judged_early(attempt.seen);
+            self.settle(due, out);
         }
     }
 
@@ -246,13 +280,14 @@ impl Engine {
             self.upstreams.seen(attempt.upstream.as_ref());
         }
         if let Some(failed) = attempt.retry_of {
-            self.retries.link(failed, attempt.id);
+            self.retries.link(failed, attempt.id, attempt.seen);
         }
         self.retries.went(attempt.id, attempt.upstream.as_ref());
         let mut case = Case::of_attempt(attempt);
         case.slow = self.slow.unwrap_or(case.slow);
         let warned = earlier.is_some_and(|trouble| trouble.said.is_some());
         if let Some(calm) = case.calm() {
+            self.packets.done(attempt);
             self.logs.ended_well(attempt);
             if warned {
                 out.push(Output::Resolved(resolved(attempt, calm)));
@@ -272,14 +307,14 @@ impl Engine {
         self.troubles.remove(error.id);
         self.upstreams.seen(Some(&error.upstream));
         if let Some(failed) = error.retry_of {
-            self.retries.link(failed, error.id);
+            self.retries.link(failed, error.id, error.at);
         }
         self.retries.went(error.id, Some(&error.upstream));
         self.hold(Failed::AtOnce(Box::new(error.clone())), out);
     }
 
-    fn on_answer(&mut self, failed: AttemptId, retry: AttemptId, out: &mut Vec<Output>) {
-        for id in self.retries.answered(failed, retry) {
+    fn on_answer(&mut self, failed: AttemptId, retry: AttemptId, at: Nanos, out: &mut Vec<Output>) {
+        for id in self.retries.answered(failed, retry, at) {
             if let Some(recovered) = self.told.get_mut(&id).filter(|recovered| !**recovered) {
                 *recovered = true;
                 self.tally.recovered += 1;
@@ -311,6 +346,7 @@ impl Engine {
             return;
         }
         self.logs.left(&ended);
+        self.packets.done(&ended);
         if self.warned.remove(&attempt) {
             let (upstream, how) = (ended.upstream, Calm::ClientGone.name());
             out.push(Output::Resolved(Resolved { attempt, at, upstream, how }));
@@ -327,8 +363,15 @@ impl Engine {
         self.held.insert(failed, due);
         while self.held.len() > HELD {
             let Some(id) = self.held.oldest() else { break };
+            self.judged_early(self.held.ended(id).unwrap_or(self.now));
             self.let_go(id, out);
         }
+    }
+
+    /// There is no room to wait for what may still come about this attempt.
+    fn judged_early(&mut self, ended: Nanos) {
+        self.early.note(ended, self.now);
+        self.losses.overflowed("failures-held", true, &mut self.early);
     }
 
     /// Judges attempts in trouble whose moment has passed.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::logs::{KEYS, LINE_COMES, Logs};
+use super::overflow::Overflow;
 use super::verdicts::verdict;
 use super::{Engine, Outcome};
 use crate::case::{Calm, Case, MS, SECOND};
@@ -32,11 +33,14 @@ struct Name {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     by_worker: BTreeMap<u32, VecDeque<Name>>,
+    /// Lookups that found no room, or made room before they were told.
+    pub(super) lost: Overflow,
 }
 
 impl Names {
     fn keep(&mut self, lookup: &Lookup) {
         if self.by_worker.len() >= KEYS && !self.by_worker.contains_key(&lookup.worker) {
+            self.lost.note(lookup.begun, lookup.at);
             return;
         }
         let names = self.by_worker.entry(lookup.worker).or_default();
@@ -45,8 +49,11 @@ impl Names {
             return;
         }
         names.push_back(Name { lookup: lookup.clone(), said: None, done: false });
-        if names.len() > KEPT {
-            names.pop_front();
+        if names.len() > KEPT
+            && let Some(oldest) = names.pop_front()
+            && !oldest.done
+        {
+            self.lost.note(oldest.lookup.begun, lookup.at);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::overflow::Overflow;
 use crate::case::{Case, SECOND};
 use crate::event::{Nanos, OriginExit};
 
@@ -13,17 +14,24 @@ const PER_CASE: usize = 8;
 const BEFORE: Nanos = SECOND;
 /// A process closes its connections before it ends, if it ends by itself.
 const AFTER: Nanos = SECOND / 20;
+/// By then the attempts that a process had open are judged.
+const HELD: Nanos = 3 * SECOND;
 
 /// The store.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     exits: VecDeque<OriginExit>,
+    /// Ends that made room while attempts that they ended may still have been held.
+    pub(super) lost: Overflow,
 }
 
 impl Origins {
     pub(super) fn exited(&mut self, exit: &OriginExit) {
-        if self.exits.len() == KEPT {
-            self.exits.pop_front();
+        if self.exits.len() == KEPT
+            && let Some(oldest) = self.exits.pop_front()
+            && oldest.at.saturating_add(HELD) >= exit.at
+        {
+            self.lost.note(oldest.at, exit.at);
         }
         self.exits.push_back(exit.clone());
     }
@@ -110,5 +118,8 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         origins.fill(&mut case);
         assert_eq!((origins.exits.len(), case.exits.len()), (KEPT, PER_CASE));
+        assert_eq!(origins.lost.take().map(|(count, ..)| count), Some(KEPT as u64));
+        origins.exited(&origin_killed(60_000));
+        assert!(origins.lost.take().is_none(), "what it ended is judged");
     }
 }

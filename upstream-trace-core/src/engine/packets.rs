@@ -3,8 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use super::overflow::Overflow;
 use crate::case::{Case, Direction, MS, SECOND};
-use crate::event::{AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, Upstream};
+use crate::event::{Attempt, AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, Upstream};
 
 /// Packets kept in all; the oldest make room.
 const KEPT: usize = 16_384;
@@ -53,12 +54,25 @@ impl Packet {
     }
 }
 
+/// Packets of one attempt or tuple. The same tuple may come again after its attempt is judged: another number.
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    packets: VecDeque<Packet>,
+}
+
 /// The store.
 #[derive(Debug, Default)]
 pub(super) struct Packets {
-    by_key: HashMap<Key, VecDeque<Packet>>,
-    in_order: VecDeque<(Nanos, Key)>,
+    by_key: HashMap<Key, Kept>,
+    /// Oldest first, each with the number of its `Kept`; those of attempts that are judged stay until they come up.
+    in_order: VecDeque<(Nanos, u64, Key)>,
+    next: u64,
     rules: HashMap<Alike, Rules>,
+    /// Packets that made room while they may still have been needed.
+    pub(super) lost: Overflow,
+    /// Answers of rulesets that did.
+    pub(super) rules_lost: Overflow,
 }
 
 impl Packets {
@@ -76,7 +90,9 @@ impl Packets {
     /// Keeps what a ruleset says, for either end being the upstream.
     pub(super) fn ruled(&mut self, rules: &Rules) {
         if self.rules.len() + 2 > RULES {
-            self.rules.clear();
+            for (_, forgotten) in self.rules.drain() {
+                self.rules_lost.note(forgotten.at, rules.at);
+            }
         }
         let PacketTuple { src, dst } = rules.tuple;
         for (upstream, other) in [(dst, src), (src, dst)] {
@@ -98,34 +114,48 @@ impl Packets {
 
     fn keep(&mut self, key: Key, packet: Packet) {
         let at = packet.at();
-        let packets = self.by_key.entry(key).or_default();
-        if packets.len() == PER_KEY {
+        let next = &mut self.next;
+        let kept = self.by_key.entry(key).or_insert_with(|| {
+            *next += 1;
+            Kept { number: *next, packets: VecDeque::new() }
+        });
+        if kept.packets.len() == PER_KEY {
             // A port may have been used by an older connection: the first of a storm matters less than the latest.
-            packets.pop_front();
+            kept.packets.pop_front();
         } else {
-            self.in_order.push_back((at, key));
+            self.in_order.push_back((at, kept.number, key));
         }
-        packets.push_back(packet);
+        kept.packets.push_back(packet);
         while self.in_order.len() > KEPT {
-            self.forget_oldest();
+            if let Some(forgotten) = self.forget_oldest() {
+                self.lost.note(forgotten, at);
+            }
+        }
+    }
+
+    /// An attempt is judged: nobody needs its packets any more.
+    pub(super) fn done(&mut self, attempt: &Attempt) {
+        for key in keys(attempt) {
+            self.by_key.remove(&key);
         }
     }
 
     /// Drops what is too old to matter.
     pub(super) fn expire(&mut self, now: Nanos) {
-        while self.in_order.front().is_some_and(|(at, _)| at + KEPT_FOR < now) {
+        while self.in_order.front().is_some_and(|(at, ..)| at.saturating_add(KEPT_FOR) < now) {
             self.forget_oldest();
         }
     }
 
-    fn forget_oldest(&mut self) {
-        let Some((_, key)) = self.in_order.pop_front() else { return };
-        if let Some(packets) = self.by_key.get_mut(&key) {
-            packets.pop_front();
-            if packets.is_empty() {
-                self.by_key.remove(&key);
-            }
+    /// The time of the oldest packet, if it was still there.
+    fn forget_oldest(&mut self) -> Option<Nanos> {
+        let (at, number, key) = self.in_order.pop_front()?;
+        let kept = self.by_key.get_mut(&key).filter(|kept| kept.number == number)?;
+        let forgotten = kept.packets.pop_front();
+        if kept.packets.is_empty() {
+            self.by_key.remove(&key);
         }
+        forgotten.map(|_| at)
     }
 
     /// Puts the packets of an attempt into its case.
@@ -133,17 +163,16 @@ impl Packets {
         let attempt = &case.attempt;
         let (from, to) = (attempt.begun.saturating_sub(SLACK), attempt.seen + SLACK);
         let (id, netns) = (attempt.id, attempt.netns);
-        let tuple = match (&attempt.upstream, attempt.local) {
-            (Some(Upstream::Tcp(dst)), Some(src)) => Some(PacketTuple { src, dst: *dst }),
+        let begun = attempt.begun;
+        let upstream = match &attempt.upstream {
+            Some(Upstream::Tcp(upstream)) => Some(*upstream),
             _ => None,
         };
-        let keys = [Some(Key::Attempt(id)), tuple.map(Key::ends)];
-        let found = keys.into_iter().flatten().filter_map(|key| self.by_key.get(&key)).flatten();
-        let begun = attempt.begun;
+        let found = keys(attempt).filter_map(|key| self.by_key.get(&key)).flat_map(|kept| &kept.packets);
         for packet in found.filter(|packet| from <= packet.at()) {
             match packet {
                 // An answer to a connection that nginx had given up.
-                Packet::Reset(reset) if tuple.is_some_and(|tuple| reset.tuple.src == tuple.dst) => {
+                Packet::Reset(reset) if upstream == Some(reset.tuple.src) => {
                     case.late = case.late.or(Some(reset.at.saturating_sub(begun)));
                 }
                 packet if packet.at() > to => {}
@@ -162,6 +191,15 @@ impl Packets {
         rules.dedup();
         case.rules = rules;
     }
+}
+
+/// Under which packets of an attempt are found.
+fn keys(attempt: &Attempt) -> impl Iterator<Item = Key> + use<> {
+    let ends = match (&attempt.upstream, attempt.local) {
+        (Some(Upstream::Tcp(dst)), Some(src)) => Some(Key::ends(PacketTuple { src, dst: *dst })),
+        _ => None,
+    };
+    [Some(Key::Attempt(attempt.id)), ends].into_iter().flatten()
 }
 
 /// Dropped in nginx's network namespace. Where the namespace is not known, the hook must be on nginx's side.
@@ -249,8 +287,24 @@ mod tests {
             packets.dropped(&PacketDrop { attempt: Some(1), ..netfilter_drop("output", "nft") });
         }
         assert!(packets.in_order.len() <= KEPT && packets.by_key.len() <= KEPT);
-        assert!(packets.by_key.values().all(|found| found.len() <= PER_KEY));
+        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(KEPT as u64 + PER_KEY as u64));
+        assert!(packets.by_key.values().all(|kept| kept.packets.len() <= PER_KEY));
         packets.expire(BEGUN + KEPT_FOR + SECOND);
         assert!(packets.by_key.is_empty() && packets.in_order.is_empty());
+    }
+
+    #[test]
+    fn packets_of_attempts_that_are_judged_are_not_lost() {
+        let mut packets = Packets::default();
+        for id in 0..2 * KEPT as u64 {
+            packets.dropped(&PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
+            packets.done(&Attempt { id, ..unanswered_syn() });
+        }
+        assert!(packets.by_key.is_empty() && packets.lost.take().is_none());
+        packets.dropped(&PacketDrop { attempt: Some(7), ..netfilter_drop("output", "nft") });
+        for id in 8..8 + KEPT as u64 {
+            packets.dropped(&PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
+        }
+        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(1));
     }
 }

@@ -2,11 +2,15 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::event::{AttemptId, Upstream};
+use super::overflow::Overflow;
+use crate::case::SECOND;
+use crate::event::{AttemptId, Nanos, Upstream};
 use crate::verdict::{Tries, Try, TryEnd};
 
 /// Links kept; the oldest make room.
 const KEPT: usize = 65_536;
+/// A retry that began longer ago is not answered any more, or nothing was heard of it.
+const RUNS: Nanos = 60 * SECOND;
 /// Longest chain that is followed; nginx tries each peer once, and pooled connections on top.
 const LONGEST: usize = 64;
 
@@ -18,18 +22,21 @@ pub(super) struct Retries {
     answered: HashSet<AttemptId>,
     /// What is known of attempts that have a link.
     known: HashMap<AttemptId, Try>,
-    in_order: VecDeque<AttemptId>,
+    in_order: VecDeque<(Nanos, AttemptId)>,
+    /// Links that made room before it was known what became of the retry.
+    pub(super) lost: Overflow,
 }
 
 impl Retries {
-    pub(super) fn link(&mut self, failed: AttemptId, retry: AttemptId) {
+    pub(super) fn link(&mut self, failed: AttemptId, retry: AttemptId, at: Nanos) {
         if failed == retry || self.next.insert(failed, retry).is_some() {
             return;
         }
         self.previous.insert(retry, failed);
-        self.in_order.push_back(failed);
+        self.in_order.push_back((at, failed));
         while self.in_order.len() > KEPT {
-            let Some(failed) = self.in_order.pop_front() else { break };
+            let Some((since, failed)) = self.in_order.pop_front() else { break };
+            self.forgets(failed, since, at);
             self.answered.remove(&failed);
             self.known.remove(&failed);
             if let Some(retry) = self.next.remove(&failed) {
@@ -42,13 +49,22 @@ impl Retries {
     }
 
     /// The retry was answered: the attempts that this makes good, first to last.
-    pub(super) fn answered(&mut self, failed: AttemptId, retry: AttemptId) -> Vec<AttemptId> {
-        self.link(failed, retry);
+    pub(super) fn answered(&mut self, failed: AttemptId, retry: AttemptId, at: Nanos) -> Vec<AttemptId> {
+        self.link(failed, retry, at);
         self.known(retry).end = TryEnd::Answered;
         let mut chain = self.before(failed);
         chain.push(failed);
         self.answered.extend(&chain);
         chain
+    }
+
+    /// Something about an attempt makes room: whether it recovered may not be seen any more.
+    pub(super) fn forgets(&mut self, id: AttemptId, since: Nanos, at: Nanos) {
+        let open = |last: &AttemptId| self.known.get(last).is_none_or(|last| last.end == TryEnd::Unknown);
+        let undecided = !self.recovered(id) && along(id, &self.next).last().is_some_and(open);
+        if undecided && since.saturating_add(RUNS) >= at {
+            self.lost.note(since, at);
+        }
     }
 
     /// Where the attempt went, if it has a link.
@@ -119,13 +135,13 @@ fn nothing_known(attempt: AttemptId) -> Try {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::remote;
+    use crate::testkit::{BEGUN, remote};
 
     #[test]
     fn an_answer_makes_the_whole_chain_good() {
         let mut retries = Retries::default();
-        retries.link(1, 2);
-        assert_eq!(retries.answered(2, 3), [1, 2]);
+        retries.link(1, 2, BEGUN);
+        assert_eq!(retries.answered(2, 3, BEGUN), [1, 2]);
         assert!(retries.recovered(1) && retries.recovered(2) && !retries.recovered(3));
     }
 
@@ -135,9 +151,9 @@ mod tests {
         let upstream = Upstream::Tcp(remote());
         retries.failed(9, Some(&upstream), "port-refused");
         assert!(retries.chain(9).is_none() && retries.known.is_empty(), "the only attempt");
-        retries.link(1, 2);
+        retries.link(1, 2, BEGUN);
         retries.failed(1, Some(&upstream), "port-refused");
-        retries.answered(2, 3);
+        retries.answered(2, 3, BEGUN);
         retries.went(3, Some(&upstream));
         let tries = retries.chain(2).expect("a chain");
         assert_eq!((tries.this, tries.chain.len()), (1, 3));
@@ -150,7 +166,7 @@ mod tests {
     fn links_are_bounded() {
         let mut retries = Retries::default();
         for id in 0..2 * KEPT as u64 {
-            retries.link(2 * id, 2 * id + 1);
+            retries.link(2 * id, 2 * id + 1, BEGUN);
             retries.failed(2 * id, None, "port-refused");
             retries.failed(2 * id + 1, None, "port-refused");
         }
@@ -159,10 +175,27 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_that_is_forgotten_before_it_was_decided_is_lost() {
+        let mut retries = Retries::default();
+        for id in 0..KEPT as u64 {
+            retries.link(2 * id, 2 * id + 1, BEGUN + id);
+        }
+        retries.failed(3, None, "port-refused");
+        let mut more = |from: u64, at| {
+            for id in from..from + 3 {
+                retries.link(2 * id, 2 * id + 1, at);
+            }
+            retries.lost.take().map(|(count, ..)| count)
+        };
+        assert_eq!(more(KEPT as u64, BEGUN + SECOND), Some(2), "of three one had failed");
+        assert_eq!(more(KEPT as u64 + 3, BEGUN + 2 * RUNS), None, "long ago");
+    }
+
+    #[test]
     fn a_circle_of_links_ends() {
         let mut retries = Retries::default();
-        retries.link(1, 2);
-        retries.link(2, 1);
+        retries.link(1, 2, BEGUN);
+        retries.link(2, 1, BEGUN);
         assert!(retries.chain(1).is_some_and(|tries| tries.chain.len() <= 2 * LONGEST + 1));
     }
 }

@@ -282,8 +282,11 @@ fn held_failures_are_bounded_and_none_is_swallowed() {
         told += engine.on(&Event::End(numbered(refused(), id))).len();
     }
     assert_eq!((engine.held.len(), told), (HELD, 500));
-    assert_eq!(told + engine.finish().len(), all as usize);
-    assert_eq!(engine.summary(0).failures, all);
+    let rest = engine.finish();
+    assert_eq!(told + failures(&rest).len(), all as usize);
+    let summary = engine.summary(0);
+    assert_eq!((summary.failures, summary.lost_by_place["failures-held"]), (all, 500));
+    assert!(rest.iter().any(|output| matches!(output, Output::Lost(lost) if lost.count == 500)));
 }
 
 #[test]

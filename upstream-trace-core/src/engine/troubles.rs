@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use super::overflow::Overflow;
 use crate::case::SECOND;
 use crate::event::{Attempt, AttemptId, Nanos, Upstream};
 use crate::verdict::Confidence;
@@ -29,6 +30,8 @@ pub(super) struct Troubles {
     in_order: VecDeque<AttemptId>,
     /// Those that are connected and wait for an answer, by upstream and time.
     waiting: HashMap<Upstream, BTreeSet<(Nanos, AttemptId)>>,
+    /// Those that made room: they are told of again, or their end is not.
+    pub(super) lost: Overflow,
 }
 
 impl Troubles {
@@ -46,7 +49,9 @@ impl Troubles {
         }
         while self.by_id.len() > KEPT || self.in_order.len() > 8 * KEPT {
             let Some(oldest) = self.in_order.pop_front() else { break };
-            self.remove(oldest);
+            if let Some(forgotten) = self.remove(oldest) {
+                self.lost.note(forgotten.attempt.seen, attempt.seen);
+            }
         }
         new
     }
@@ -125,6 +130,7 @@ mod tests {
             troubles.keep(&Attempt { id, ..unanswered_request() });
         }
         assert_eq!(troubles.by_id.len(), KEPT);
+        assert_eq!(troubles.lost.take().map(|(count, ..)| count), Some(KEPT as u64));
         assert_eq!(troubles.waiting.values().map(BTreeSet::len).sum::<usize>(), KEPT);
     }
 }

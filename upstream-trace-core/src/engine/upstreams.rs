@@ -128,6 +128,14 @@ impl Upstreams {
         siblings
     }
 
+    /// How others fared at this upstream is not known: it found no room in a table, here or on the kernel side.
+    pub(super) fn uncounted(&self, upstream: Option<&Upstream>, counters_lost: bool) -> bool {
+        let Some(upstream) = upstream.filter(|_| counters_lost || self.fares.len() >= KEPT) else {
+            return false;
+        };
+        self.fares.get(&Some(upstream.clone())).is_none_or(|fare| counters_lost && fare.sample.is_none())
+    }
+
     fn other_ports(&self, upstream: &Upstream, now: Nanos) -> Vec<OtherPort> {
         let Upstream::Tcp(own) = upstream else { return Vec::new() };
         let ports = self.ports.get(&own.ip()).into_iter().flatten().filter(|other| *other != own);

@@ -4,7 +4,7 @@ use super::lines::LINE_IDS;
 use super::{Engine, Failed, Outcome, TOLD, details};
 use crate::case::{Calm, Case};
 use crate::cause;
-use crate::event::{Attempt, AttemptId};
+use crate::event::{Attempt, AttemptId, Nanos};
 use crate::evidence;
 use crate::verdict::{Output, Phase, Resolved, Tries, TryEnd, Verdict};
 
@@ -22,11 +22,12 @@ impl Engine {
         let late = case.late;
         let mut verdict = verdict(&case, recovered);
         drop(case);
+        self.packets.done(&failed.case().attempt);
         if let Failed::Ended(attempt) = &failed
             && self.client_left(attempt, &verdict)
         {
             self.logs.left(attempt);
-            self.remember(id, true);
+            self.remember(id, attempt.seen, true);
             if warned {
                 out.push(Output::Resolved(resolved(attempt, Calm::ClientGone)));
             }
@@ -71,15 +72,18 @@ impl Engine {
         if verdict.cause != "upstream-error-status" || tried_on {
             self.ejected.failed(&verdict);
         }
-        self.remember(verdict.attempt, verdict.recovered);
+        self.remember(verdict.attempt, verdict.at, verdict.recovered);
         out.push(Output::Failure(verdict));
     }
 
-    fn remember(&mut self, id: AttemptId, recovered: bool) {
+    fn remember(&mut self, id: AttemptId, at: Nanos, recovered: bool) {
         self.told.insert(id, recovered);
-        self.told_order.push_back(id);
+        self.told_order.push_back((at, id));
         while self.told_order.len() > TOLD {
-            self.told_order.pop_front().and_then(|oldest| self.told.remove(&oldest));
+            let Some((since, oldest)) = self.told_order.pop_front() else { break };
+            if self.told.remove(&oldest) == Some(false) {
+                self.retries.forgets(oldest, since, at);
+            }
         }
     }
 
@@ -92,6 +96,8 @@ impl Engine {
         case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
         case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
         case.siblings.later = self.troubles.later_waiting(&case.attempt);
+        case.siblings.uncounted =
+            self.upstreams.uncounted(case.attempt.upstream.as_ref(), self.losses.counters);
         case.config = self.configs.of(case.attempt.worker);
         case.hooks = &self.hooks;
         case.lossy = self.losses.touch(&case.attempt);

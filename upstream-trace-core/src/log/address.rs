@@ -33,6 +33,20 @@ pub fn fits(line: &LogLine, upstream: &Upstream) -> bool {
     }
 }
 
+/// What the path of a unix upstream that the line names may be, shortest first; see [`fits`].
+pub(crate) fn unix_paths(line: &LogLine) -> impl Iterator<Item = &str> {
+    let text = line.upstream.as_deref().and_then(|upstream| split(upstream).1.strip_prefix("unix:"));
+    let ends = |text: &str, at: usize| {
+        let after = &text[at..];
+        after.starts_with('/') || after == ":" || after.starts_with(":/")
+    };
+    text.into_iter().flat_map(move |text| {
+        let within =
+            text.match_indices(['/', ':']).map(|(at, _)| at).filter(move |at| *at > 0 && ends(text, *at));
+        within.chain([text.len()]).map(move |end| &text[..end])
+    })
+}
+
 /// The group of upstreams that the line names, where no address was tried.
 #[must_use]
 pub fn upstream_group(line: &LogLine) -> Option<&str> {

@@ -8,6 +8,7 @@ mod kind;
 mod parse;
 mod text;
 
+pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
 pub use kind::{Doing, Kind, doing, kind};
 pub use parse::parse;

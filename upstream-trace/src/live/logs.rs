@@ -31,6 +31,8 @@ impl Live {
     fn hear(&mut self, said: Said, at: Nanos) {
         match said {
             Said::Event(mut event) => {
+                // What was lost must be known before a line is taken for one without an attempt.
+                self.heard = true;
                 if let Event::Log(line) = &mut *event {
                     // Now, not when this turn began: on a busy host there may be long between the two, and what was
                     // read is no older than this.

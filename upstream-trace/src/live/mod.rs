@@ -241,6 +241,7 @@ impl Live {
             ("open-connections", self.tables.seeds_lost),
             ("undecoded", self.undecoded),
             ("error-log", self.logs.gaps()),
+            ("name-lookups", self.names.lost),
         ];
         let kernel = [
             ("ring-buffer", stats::LOST_RING),

@@ -28,6 +28,7 @@ use crate::live::Accounts;
 pub use escape::escape;
 pub use fold::{Fold, Folded};
 pub use json::Json;
+pub(crate) use summary::of_lost;
 pub use terminal::{Look, Terminal};
 
 /// Where results go. A reader that goes away ends the output quietly: see [`Sink::closed`].

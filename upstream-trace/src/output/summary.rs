@@ -5,6 +5,7 @@ use upstream_trace_core::verdict::{CauseCount, Percentiles, Summary, UpstreamSum
 use super::about::named;
 use super::block::upstream;
 use super::clock::Clock;
+use super::escape::escape;
 use super::number::{self, count, plural};
 use super::page::{BOLD, Page, TIE};
 use super::table::{left, right};
@@ -26,18 +27,23 @@ impl Page {
         }
         let mut remarks = Vec::new();
         if summary.lost > 0 {
-            let lost = plural(summary.lost, "event");
+            let of = |(place, number): (&String, &u64)| format!("{} {}", escape(place), count(*number));
+            let places: Vec<_> = summary.lost_by_place.iter().map(of).collect();
+            let places = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
+            let (lost, were) =
+                (plural(summary.lost, "event"), if summary.lost == 1 { "was" } else { "were" });
             remarks.push(format!(
-                "{lost} did not reach this program: the numbers above are lower bounds, and verdicts that may lack \
-                 evidence for it are not called proven."
+                "{lost} {were} lost{places}: the numbers above may be too low, and verdicts that may lack evidence \
+                 for it are not called proven."
             ));
         }
         let log = summary.log_lines;
         if log.seen > 0 {
             let seen = plural(log.seen, "line");
             remarks.push(format!(
-                "error.log: {seen} about upstreams, {} joined to an attempt.",
-                count(log.joined)
+                "error.log: {seen} about upstreams, {} joined to an attempt{}.",
+                count(log.joined),
+                of_lost(log.lost)
             ));
         }
         remarks.extend(extra.accounts.as_ref().and_then(|accounts| accounts_of(accounts, verbose)));
@@ -143,6 +149,11 @@ fn headline(summary: &Summary) -> String {
     }
 }
 
+/// Lines of which the attempt is lost, for a sentence.
+pub(crate) fn of_lost(lines: u64) -> String {
+    if lines == 0 { String::new() } else { format!(", {} of attempts that were lost", count(lines)) }
+}
+
 /// `0.13   1.0`: half and 99 of 100.
 fn percentiles(of: Option<Percentiles>) -> String {
     of.map_or_else(
@@ -177,6 +188,8 @@ fn accounts_of(accounts: &Accounts, verbose: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::page::tests::assert_fits;
+    use upstream_trace_core::verdict::LogLines;
+
     use super::super::tests::{extra, host, summary};
     use super::*;
 
@@ -226,8 +239,12 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
     fn losses_and_costs_are_told() {
         let mut lossy = summary();
         lossy.lost = 12;
+        lossy.lost_by_place = [("packets".to_owned(), 2), ("ring-buffer".to_owned(), 10)].into();
+        lossy.log_lines = LogLines { seen: 5, joined: 2, lost: 3 };
         let brief = text(&lossy, false);
-        assert!(brief.contains("12 events did not reach this program"), "{brief}");
+        assert!(brief.contains("12 events were lost (packets 2, ring-buffer 10): the numbers"), "{brief}");
+        let lines = "error.log: 5 lines about upstreams, 2 joined to an attempt, 3 of attempts that were";
+        assert!(brief.contains(lines), "{brief}");
         assert!(!brief.contains("mean ns"), "{brief}");
         let verbose = text(&lossy, true);
         assert!(verbose.contains("Attached in 85 ms, 12.0 MiB resident."), "{verbose}");

@@ -1,5 +1,6 @@
 //! Samples that the tests of this module share, and tests of what is common to both sinks.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::process::{Command, Stdio};
 
@@ -129,6 +130,7 @@ pub(super) fn summary() -> Summary {
         failures: 38,
         recovered: 30,
         lost: 0,
+        lost_by_place: BTreeMap::new(),
         by_cause: vec![refused, unknown],
         upstreams: vec![known, others],
         log_lines: LogLines::default(),

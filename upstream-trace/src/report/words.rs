@@ -111,7 +111,7 @@ pub(super) fn circumstances(story: &Story) -> Vec<String> {
     }
     let lost = story.sum(|part| part.lost);
     if lost > 0 {
-        all.push(format!("{} lost: numbers are lower bounds", plural(lost, "event")));
+        all.push(format!("{} lost: numbers may be too low", plural(lost, "event")));
     }
     all
 }

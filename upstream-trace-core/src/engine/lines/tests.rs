@@ -1,11 +1,12 @@
 //! Lines and failures, as they come to the engine.
 
+mod lost;
 mod stream;
 
 use super::super::logs::LINE_COMES;
 use super::*;
 use crate::case::{MS, SECOND};
-use crate::event::{Enrichment, Event, LogFollowed};
+use crate::event::{Enrichment, Event, LogFollowed, Process, ProcessChange};
 use crate::testkit::{
     BEGUN, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
 };
@@ -137,7 +138,7 @@ fn a_line_comes_before_or_after_the_end() {
             verdict.evidence.iter().any(|piece| piece.what == "log" && piece.details["message"] == REFUSED)
         );
         assert_eq!(told(&engine.finish()), []);
-        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 1, joined: 1 });
+        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 1, joined: 1, lost: 0 });
     }
 }
 
@@ -230,6 +231,14 @@ fn a_pool_that_a_draining_worker_closes_with_its_client_is_no_stalled_answer() {
     let mut engine = followed();
     engine.on(&end(closed.clone(), 1, AT));
     assert_eq!(told(&engine.on(&tick(AT + 2 * SECOND))), []);
+    // Nor if that worker then ends, within the second in which a line may come.
+    let mut engine = followed();
+    engine.on(&end(closed.clone(), 1, AT));
+    let change = ProcessChange::WorkerExited { status: Some(0), signal: None };
+    engine.on(&Event::Process(Process { at: AT + 100 * MS, pid: 1713, change }));
+    let mut out = engine.on(&tick(AT + 200 * MS));
+    out.extend(engine.on(&tick(AT + 2 * SECOND)));
+    assert_eq!(told(&out), []);
     // Without a log nobody says so.
     let mut engine = Engine::new();
     engine.on(&end(closed, 1, AT));
@@ -270,7 +279,7 @@ fn a_line_alone_is_a_failure_of_its_own() {
     assert_eq!((verdict.at, verdict.since, verdict.worker), (AT, AT, 1713));
     assert_eq!(verdict.upstream, unanswered_request().upstream);
     let summary = engine.summary(0);
-    assert_eq!((summary.failures, summary.log_lines), (2, LogLines { seen: 2, joined: 1 }));
+    assert_eq!((summary.failures, summary.log_lines), (2, LogLines { seen: 2, joined: 1, lost: 0 }));
 }
 
 #[test]

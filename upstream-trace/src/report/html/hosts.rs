@@ -1,8 +1,8 @@
 //! Where it was recorded, and what nginx did meanwhile.
 
 use super::super::story::{Part, Story};
-use crate::output::escape;
 use crate::output::number::{count, plural};
+use crate::output::{escape, of_lost};
 use crate::report::words::Times;
 
 /// Hosts that are named in one sentence.
@@ -70,9 +70,10 @@ fn view(part: &Part, times: Times) -> HostView {
             (
                 "error.log",
                 format!(
-                    "{} about upstreams, {} joined to an attempt",
+                    "{} about upstreams, {} joined to an attempt{}",
                     plural(part.log_lines.seen, "line"),
-                    count(part.log_lines.joined)
+                    count(part.log_lines.joined),
+                    of_lost(part.log_lines.lost)
                 ),
             ),
             ("File", escape(&part.file).into_owned()),
