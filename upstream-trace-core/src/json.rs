@@ -1,9 +1,12 @@
 //! The objects of `--json`. Fields are only ever added.
 
 mod details;
+mod numbers;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+pub use numbers::Numbers;
 
 use crate::case::MS;
 use crate::cause::category;
@@ -40,8 +43,8 @@ impl Clock {
 
 /// `failure`: one per failed attempt.
 #[must_use]
-pub fn failure(verdict: &Verdict, clock: &Clock) -> Value {
-    let mut object = common(verdict, clock, "failure");
+pub fn failure(verdict: &Verdict, clock: &Clock, numbers: &mut Numbers) -> Value {
+    let mut object = common(verdict, clock, numbers, "failure");
     object["duration_ms"] = milliseconds(verdict.at.saturating_sub(verdict.since));
     object["recovered"] = verdict.recovered.into();
     object
@@ -49,17 +52,17 @@ pub fn failure(verdict: &Verdict, clock: &Clock) -> Value {
 
 /// `pending`: an attempt in trouble that is not over.
 #[must_use]
-pub fn pending(verdict: &Verdict, clock: &Clock) -> Value {
-    let mut object = common(verdict, clock, "pending");
+pub fn pending(verdict: &Verdict, clock: &Clock, numbers: &mut Numbers) -> Value {
+    let mut object = common(verdict, clock, numbers, "pending");
     object["since_ms"] = milliseconds(verdict.at.saturating_sub(verdict.since));
     object
 }
 
-fn common(verdict: &Verdict, clock: &Clock, kind: &str) -> Value {
+fn common(verdict: &Verdict, clock: &Clock, numbers: &mut Numbers, kind: &str) -> Value {
     let mut object = json!({
         "type": kind,
         "time": clock.iso(verdict.at),
-        "attempt": verdict.attempt,
+        "attempt": numbers.of(verdict.attempt),
         "worker": verdict.worker,
         "upstream": text(verdict.upstream.as_ref()),
         "transport": verdict.transport,
@@ -88,7 +91,7 @@ fn common(verdict: &Verdict, clock: &Clock, kind: &str) -> Value {
     if let Some(line) = &verdict.log {
         object["log"] = log(line);
     }
-    for (name, value) in details::fields(&verdict.details, clock) {
+    for (name, value) in details::fields(&verdict.details, clock, numbers) {
         object[name] = value;
     }
     object
@@ -113,11 +116,11 @@ fn log(line: &LogLine) -> Value {
 
 /// `resolved`: an attempt that was reported as pending is no failure after all.
 #[must_use]
-pub fn resolved(resolved: &Resolved, clock: &Clock) -> Value {
+pub fn resolved(resolved: &Resolved, clock: &Clock, numbers: &mut Numbers) -> Value {
     json!({
         "type": "resolved",
         "time": clock.iso(resolved.at),
-        "attempt": resolved.attempt,
+        "attempt": numbers.of(resolved.attempt),
         "upstream": text(resolved.upstream.as_ref()),
         "how": resolved.how,
     })
@@ -221,9 +224,11 @@ mod tests {
         engine.on(&Event::End(refused()));
         let Some(Output::Failure(verdict)) = engine.finish().pop() else { panic!("no failure") };
         let clock = Clock { at: verdict.at, unix_us: 0 };
-        let object = failure(&verdict, &clock);
+        let mut numbers = Numbers::default();
+        let object = failure(&verdict, &clock, &mut numbers);
         for (field, value) in [
             ("type", json!("failure")),
+            ("attempt", json!(1)),
             ("time", json!("1970-01-01T00:00:00.000000Z")),
             ("upstream", json!("10.0.0.2:8080")),
             ("transport", json!("tcp")),
@@ -243,7 +248,7 @@ mod tests {
             assert_eq!(object[field], value, "{field}");
         }
         assert_eq!(object["evidence"][0], json!({"at_ms": 0.0, "what": "syn-sent"}));
-        assert!(object["since_ms"].is_null() && pending(&verdict, &clock)["since_ms"] == 0.5);
+        assert!(object["since_ms"].is_null() && pending(&verdict, &clock, &mut numbers)["since_ms"] == 0.5);
         let summary = summary(&engine.summary(0), &clock);
         assert_eq!(summary["by_cause"][0]["upstream"], "10.0.0.2:8080");
         assert_eq!(summary["upstreams"][0]["connect_ms"], Value::Null);

@@ -66,19 +66,13 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
     );
     // Without a byte of an answer the kernel side would have reported it, had it seen it.
     let seen = case.attempt.bytes_received > 0;
-    // A kernel side without eyes for requests and answers would not have: then nothing follows from its silence.
-    let is_blind = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook));
+    // One without eyes for requests and answers would not have, and it may be among what was lost: then nothing follows
+    // from that silence.
+    let is_blind = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook)) || case.lossy;
     if is_blind && doing == Doing::Header && !seen {
         return None;
     }
-    let finding = if doing == Doing::Body || seen || (case.line_only && !case.lossy) {
-        Finding::likely(summary)
-    } else {
-        Finding::possible(summary)
-    };
-    let silent = finding.confidence == Confidence::Possible;
-    (case.line_only || seen)
-        .then(|| if silent { finding.or(&["slow-response", "path-lost"]) } else { finding })
+    (case.line_only || seen).then(|| Finding::likely(summary))
 }
 
 #[cfg(test)]
@@ -128,9 +122,9 @@ mod tests {
             let mut case = Case::of_line(&line, 1);
             expect(&case, "slow-body", Confidence::Likely);
             assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, status, None));
-            case.lossy = status.is_some();
-            let sure = if case.lossy { Confidence::Possible } else { Confidence::Likely };
-            expect(&case, "slow-body", sure);
+            // An attempt that was lost may as well have got no byte of an answer.
+            case.lossy = true;
+            assert_eq!(judge(&case).is_some(), doing == "reading upstream");
         }
     }
 

@@ -126,10 +126,12 @@ impl Engine {
             case.because = because(&ejected);
         }
         self.fill(&mut case);
+        let lost = alone && self.losses.around(line);
+        case.lossy |= lost;
         let mut verdict = verdict(&case, self.retries.recovered(case.attempt.id));
         drop(case);
         // Its attempt was lost: told of by this line if that says why, and by no more lines than were lost.
-        if alone && self.losses.around(line) && (verdict.cause == "unknown" || !self.losses.told_by_line()) {
+        if lost && (verdict.cause == "unknown" || !self.losses.told_by_line()) {
             self.logs.counts.lost += 1;
             return;
         }

@@ -1,62 +1,11 @@
 //! One attempt of nginx to get an answer from an upstream: a connection, or a request on a pooled one.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, Nanos};
-
-/// How a connection is carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transport {
-    /// TCP over IPv4 or IPv6.
-    Tcp,
-    /// A unix stream socket.
-    Unix,
-    /// UDP: questions to name servers.
-    Udp,
-}
-
-/// Where an attempt goes to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Upstream {
-    /// An internet address.
-    Tcp(SocketAddr),
-    /// A path; abstract names begin with `@`. Bytes that are no UTF-8 are replaced.
-    Unix(String),
-}
-
-impl Upstream {
-    /// The address without the port, if it has one.
-    #[must_use]
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Tcp(address) => Some(address.ip()),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// How it is carried.
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        match self {
-            Self::Tcp(_) => Transport::Tcp,
-            Self::Unix(_) => Transport::Unix,
-        }
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{path}"),
-        }
-    }
-}
+use super::step::is_zero;
+use super::{AttemptId, Moment, Nanos, Upstream};
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,113 +19,6 @@ pub enum Ended {
     Broken,
     /// Its end was not seen, only that it is over.
     Vanished,
-}
-
-/// What happened to an attempt, with the time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moment {
-    /// When; for repeated steps the first time.
-    pub at: Nanos,
-    /// What.
-    pub step: Step,
-    /// How often in a row.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub count: u8,
-    /// From the first to the last time in a row, milliseconds.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub span_ms: u16,
-}
-
-/// A step of an attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Step {
-    /// The SYN was handed to the network (or was about to be).
-    SynSent,
-    /// A segment was sent again.
-    Retransmit {
-        /// errno with which this host refused to send it, 0 if it left.
-        errno: i32,
-    },
-    /// The handshake finished.
-    Established,
-    /// nginx sent the first bytes of a request.
-    Request {
-        /// How many.
-        bytes: i32,
-    },
-    /// nginx read the first bytes of an answer.
-    Response {
-        /// How many.
-        bytes: i32,
-    },
-    /// The origin closed its side.
-    Fin {
-        /// Bytes of the request that the origin had not acknowledged by then.
-        unacked: i32,
-    },
-    /// The origin (or something between) reset the connection.
-    Reset {
-        /// Bytes of the request that the origin had not acknowledged by then.
-        unacked: i32,
-    },
-    /// This host dropped a packet of the connection.
-    Dropped {
-        /// The kernel's name of the reason, such as `NETFILTER_DROP`.
-        reason: String,
-    },
-    /// An ICMP error came back.
-    Icmp {
-        /// Type.
-        kind: u8,
-        /// Code.
-        code: u8,
-    },
-    /// The socket got an error.
-    Error {
-        /// errno.
-        errno: i32,
-    },
-    /// The send buffer is full: the origin does not read.
-    SendBlocked,
-    /// `send()` failed.
-    SendError {
-        /// errno.
-        errno: i32,
-    },
-    /// `recv()` failed.
-    RecvError {
-        /// errno.
-        errno: i32,
-    },
-    /// nginx read end of stream.
-    Eof,
-    /// nginx closed the socket.
-    Closed,
-    /// A second SYN-ACK arrived on the established connection.
-    SynAckAgain,
-    /// nginx began the TLS handshake.
-    TlsHello {
-        /// How many bytes.
-        bytes: i32,
-    },
-    /// Bytes came during the TLS handshake.
-    TlsAnswer {
-        /// How many.
-        bytes: i32,
-    },
-    /// The origin sent a TLS alert.
-    TlsAlert {
-        /// Its number, unless it is encrypted.
-        alert: Option<u8>,
-    },
-    /// nginx sent a TLS alert, in the handshake or to end the connection.
-    TlsRefused {
-        /// Its number, unless it is encrypted.
-        alert: Option<u8>,
-    },
-    /// The TLS handshake is over.
-    TlsDone,
 }
 
 /// An ICMP error that was queued on the socket.
@@ -406,21 +248,7 @@ impl Attempt {
     }
 }
 
-fn one() -> u8 {
-    1
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_one(value: &u8) -> bool {
-    *value == 1
-}
-
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_false(value: &bool) -> bool {
     !*value
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(value: &u16) -> bool {
-    *value == 0
 }

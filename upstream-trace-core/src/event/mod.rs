@@ -7,10 +7,12 @@ mod log;
 mod lookup;
 mod private;
 mod rules;
+mod step;
+mod upstream;
 
 use serde::{Deserialize, Serialize};
 
-pub use attempt::{Attempt, Ended, IcmpError, Moment, Socket, Step, Transport, Upstream};
+pub use attempt::{Attempt, Ended, IcmpError, Socket};
 pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use context::{
     ConnectError, Conntrack, Enrichment, Fact, Home, Hook, Host, Listener, Lost, Neighbour, Netfilter,
@@ -21,6 +23,8 @@ pub use log::{LogFollowed, LogLine};
 pub use lookup::{Asked, Got, Lookup, LookupState, Outcome};
 pub use private::Private;
 pub use rules::{MatchedRule, Rules};
+pub use step::{Moment, Step};
+pub use upstream::{Transport, Upstream};
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.
 pub type Nanos = u64;

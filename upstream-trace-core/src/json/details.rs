@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Clock, milliseconds, text};
+use super::{Clock, Numbers, milliseconds, text};
 use crate::verdict::{Connection, Details, Ejection, Tries, TryEnd};
 
 /// Fields that are there only if there is something to say.
-pub(super) fn fields(details: &Details, clock: &Clock) -> Map<String, Value> {
+pub(super) fn fields(details: &Details, clock: &Clock, numbers: &mut Numbers) -> Map<String, Value> {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
     match details.names.as_slice() {
@@ -31,7 +31,7 @@ pub(super) fn fields(details: &Details, clock: &Clock) -> Map<String, Value> {
         }
     }
     if let Some(tries) = &details.tries {
-        put("tries", of_tries(tries));
+        put("tries", of_tries(tries, numbers));
     }
     if !details.ejected.is_empty() {
         put("ejected", details.ejected.iter().map(|ejection| of_ejection(ejection, clock)).collect());
@@ -49,12 +49,13 @@ fn of_connection(connection: &Connection) -> impl Iterator<Item = (&'static str,
     fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
-fn of_tries(tries: &Tries) -> Value {
+fn of_tries(tries: &Tries, numbers: &mut Numbers) -> Value {
     let chain: Vec<_> = tries
         .chain
         .iter()
         .map(|one| {
-            let mut object = json!({"attempt": one.attempt, "upstream": text(one.upstream.as_ref())});
+            let mut object =
+                json!({"attempt": numbers.of(one.attempt), "upstream": text(one.upstream.as_ref())});
             match one.end {
                 TryEnd::Unknown => {}
                 TryEnd::Failed(cause) => object["cause"] = cause.into(),
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn nothing_known_adds_nothing() {
-        assert!(fields(&Details::default(), &Clock::default()).is_empty());
+        assert!(fields(&Details::default(), &Clock::default(), &mut Numbers::default()).is_empty());
     }
 
     #[test]
@@ -112,7 +113,7 @@ mod tests {
             ejected: vec![Ejection { upstream: None, cause: "port-refused", count: 2, last: 0 }],
             ..Details::default()
         };
-        let found = Value::Object(fields(&details, &Clock::default()));
+        let found = Value::Object(fields(&details, &Clock::default(), &mut Numbers::default()));
         assert_eq!((&found["group"], &found["peer"]), (&json!("a"), &json!("app:80 backup")));
         assert_eq!(found["directives"][0]["default"], true);
         assert_eq!(
@@ -122,10 +123,11 @@ mod tests {
         assert!(found.get("origin_idle_ms").is_none() && found.get("groups").is_none());
         assert_eq!((&found["tries"]["number"], &found["tries"]["of"]), (&json!(1), &json!(2)));
         assert_eq!(found["tries"]["chain"][0]["cause"], "port-refused");
+        assert_eq!(found["tries"]["chain"][1]["attempt"], 2);
         assert_eq!(found["tries"]["chain"][1]["answered"], true);
         assert_eq!(found["ejected"][0]["last"], "1970-01-01T00:00:00.000000Z");
         details.names.push(name("b"));
-        let found = Value::Object(fields(&details, &Clock::default()));
+        let found = Value::Object(fields(&details, &Clock::default(), &mut Numbers::default()));
         assert!(found.get("group").is_none() && found["groups"][1]["group"] == "b");
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use upstream_trace_core::event::{Host, Nanos};
-use upstream_trace_core::json::{self, Clock};
+use upstream_trace_core::json::{self, Clock, Numbers};
 use upstream_trace_core::verdict::{Output, Summary};
 
 use super::page::Page;
@@ -21,6 +21,7 @@ pub struct Json<W, E> {
     status: Pipe<E>,
     page: Page,
     clock: Clock,
+    numbers: Numbers,
     /// File of the recording, if it is one of several.
     part: Option<String>,
     /// Name of its host.
@@ -32,7 +33,15 @@ impl<W: Write, E: Write> Json<W, E> {
     pub fn new(results: W, status: E, look: Look) -> Self {
         let page = Page { width: look.width, colour: look.status_colour };
         let (results, status) = (Pipe::new(results), Pipe::new(status));
-        Self { results, status, page, clock: Clock::default(), part: None, host: None }
+        Self {
+            results,
+            status,
+            page,
+            clock: Clock::default(),
+            numbers: Numbers::default(),
+            part: None,
+            host: None,
+        }
     }
 
     /// Every object names its host, if this is one of several recordings.
@@ -61,11 +70,11 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
     }
 
     fn output(&mut self, output: &Output) {
-        let clock = self.clock;
+        let (clock, numbers) = (self.clock, &mut self.numbers);
         let object = match output {
-            Output::Pending(verdict) => json::pending(verdict, &clock),
-            Output::Failure(verdict) => json::failure(verdict, &clock),
-            Output::Resolved(resolved) => json::resolved(resolved, &clock),
+            Output::Pending(verdict) => json::pending(verdict, &clock, numbers),
+            Output::Failure(verdict) => json::failure(verdict, &clock, numbers),
+            Output::Resolved(resolved) => json::resolved(resolved, &clock, numbers),
             Output::Lost(lost) => json::lost(lost, &clock),
             Output::Note(note) => json::note(note, &clock),
         };

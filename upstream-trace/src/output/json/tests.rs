@@ -1,6 +1,6 @@
 use std::io::ErrorKind;
 
-use upstream_trace_core::verdict::{Note, Resolved};
+use upstream_trace_core::verdict::{Note, Resolved, Verdict};
 
 use super::super::pipe::tests::Failing;
 use super::super::tests::{BEGIN, SECOND, extra, host, summary, verdict};
@@ -36,7 +36,7 @@ fn the_start() {
 fn a_failure_has_every_field_of_the_contract() {
     let failure = &objects(|sink| sink.output(&Output::Failure(verdict())))[1];
     let expected = json!({
-        "type": "failure", "time": "2026-11-20T09:12:05.003000Z", "attempt": 7, "worker": 1713,
+        "type": "failure", "time": "2026-11-20T09:12:05.003000Z", "attempt": 1, "worker": 1713,
         "upstream": "10.99.0.2:8082", "transport": "tcp", "local": "10.99.0.1:41234", "phase": "connect",
         "cause": "firewall-drop-local", "reason": 3, "category": "firewall", "confidence": "proven",
         "alternatives": [], "errno": 110, "status": 504, "recovered": false, "reused": false,
@@ -59,6 +59,21 @@ fn a_pending_one_has_since_instead_of_a_duration() {
     assert!(pending.get("duration_ms").is_none());
 }
 
+/// Ids inside have all of their 64 bits in use, and most readers of JSON round numbers above 2^53.
+#[test]
+fn attempts_have_small_numbers_that_stay() {
+    let at = BEGIN + SECOND;
+    let large = |attempt| Verdict { attempt, ..verdict() };
+    let objects = objects(|sink| {
+        sink.output(&Output::Pending(large(1 << 63)));
+        sink.output(&Output::Failure(large(1 << 63 | 1)));
+        let resolved = Resolved { attempt: 1 << 63, at, upstream: None, how: "answered" };
+        sink.output(&Output::Resolved(resolved));
+    });
+    let numbers: Vec<_> = objects[1..].iter().map(|object| object["attempt"].as_u64()).collect();
+    assert_eq!(numbers, [1, 2, 1].map(Some));
+}
+
 #[test]
 fn the_other_objects() {
     let at = BEGIN + SECOND;
@@ -70,7 +85,7 @@ fn the_other_objects() {
     let time = "2026-11-20T09:12:01.000000Z";
     assert_eq!(
         objects[1],
-        json!({"type": "resolved", "time": time, "attempt": 7, "upstream": null, "how": "client-gone"})
+        json!({"type": "resolved", "time": time, "attempt": 1, "upstream": null, "how": "client-gone"})
     );
     assert_eq!(objects[2], json!({"type": "note", "time": time, "text": "a\x1b\nb"}));
     let since = "2026-11-20T09:12:00.000000Z";
