@@ -14,6 +14,8 @@ pub enum Fate {
     Report,
     /// Healthy, unless nginx now cuts the client off: then the answer had stalled.
     Park,
+    /// None of its own to tell, but it was reported to be in trouble, so that its end is sent.
+    Announced,
 }
 
 /// An answer that paused for longer than this before nginx closed may have stalled. A pool entry that nginx closes

@@ -50,9 +50,32 @@ pub fn finish(sk: u64, record: *mut Record, end: u32, now: u64) -> u32 {
             (*record).flags |= flags::WORKER_EXITING;
             fate = Fate::Aborted;
         }
-        settle(sk, record, fate, worker, now);
+        remember(record, fate);
+        settle(sk, record, worker, now);
     }
     0
+}
+
+/// Keeps what becomes of a record in the record itself, whose header is not used until it is sent. Of what a program
+/// reads from a map the verifier knows nothing: it walks what follows once, instead of once for every way on which it
+/// has come here, of which there are hundreds.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn remember(record: *mut Record, fate: Fate) {
+    // SAFETY: by contract.
+    unsafe { (&raw mut (*record).header.kind).write_volatile(fate as u32) }
+}
+
+/// Whether this is what becomes of the record; see [`remember`].
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn fate_is(record: *mut Record, fate: Fate) -> bool {
+    // SAFETY: by contract.
+    unsafe { (&raw const (*record).header.kind).read_volatile() == fate as u32 }
 }
 
 /// What else the host knows that explains why it ended.
@@ -112,33 +135,35 @@ fn checked(worker: Option<NonNull<Worker>>) -> Option<*mut Worker> {
 /// # Safety
 /// `record` and `worker` are map values.
 #[inline(always)]
-unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<NonNull<Worker>>, now: u64) {
+unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, now: u64) {
     // SAFETY: by contract.
     unsafe {
         // One that nginx took from its pool and found dead carries no request that would have told what it retries.
-        if fate == Fate::Report
+        if fate_is(record, Fate::Report)
             && classify::found_dead(&*record)
             && let Some(worker) = checked(worker)
             && (*worker).armed != 0
         {
             birth::take_client(record, worker, now);
         }
-        let announced = record::take_announced(record);
-        let adopted_idle = (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) == flags::ADOPTED;
-        let send = fate == Fate::Report || announced;
-        if (send || fate == Fate::Park) && (*record).end != End::Reborn as u8 {
+        if record::take_announced(record) && !fate_is(record, Fate::Report) {
+            remember(record, Fate::Announced);
+        }
+        if !fate_is(record, Fate::Healthy)
+            && !fate_is(record, Fate::Aborted)
+            && (*record).end != End::Reborn as u8
+        {
             record::refresh(sk, record);
         }
-        if fate == Fate::Park
-            && !announced
-            && !adopted_idle
+        if fate_is(record, Fate::Park)
+            && (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) != flags::ADOPTED
             && let Some(worker) = checked(worker)
         {
             (*worker).parked_client = (*record).client;
             (*worker).parked_ns = now;
             let _ = PARKED.insert((*record).tgid, &*record, 0);
         }
-        if fate == Fate::Report
+        if fate_is(record, Fate::Report)
             && let Some(worker) = checked(worker)
         {
             (*worker).armed = (*record).id;
@@ -146,11 +171,13 @@ unsafe fn settle(sk: u64, record: *mut Record, fate: Fate, worker: Option<NonNul
             (*worker).armed_client = (*record).client;
             (*worker).armed_client_key = (*record).client_key;
         }
-        let sum = match (send, fate) {
-            (true, _) if emit::record(record, EventKind::End as u32, now) => stats::REPORTED,
-            (true, _) => stats::LOST_RING,
-            (false, Fate::Aborted) => stats::ABORTED,
-            (false, _) => stats::HEALTHY,
+        let sum = if fate_is(record, Fate::Report) || fate_is(record, Fate::Announced) {
+            let sent = emit::record(record, EventKind::End as u32, now);
+            if sent { stats::REPORTED } else { stats::LOST_RING }
+        } else if fate_is(record, Fate::Aborted) {
+            stats::ABORTED
+        } else {
+            stats::HEALTHY
         };
         forget_descriptor(record);
         let _ = RECORDS.remove(sk);
