@@ -1,11 +1,10 @@
 //! Messages of the ring buffer: from a kernel side that is not ours, or is broken.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 
 use upstream_trace::kernel::btf::Layout;
 use upstream_trace::kernel::decode::{Decoder, Message};
-use upstream_trace::kernel::symbols::Symbols;
+use upstream_trace::kernel::symbols::{LateSymbols, Symbols};
 use upstream_trace_common::{
     Addr, ConnectFailed, DnsMessage, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent, Record,
     RetryEvent, UNIX_PATH, UnixPath,
@@ -24,7 +23,7 @@ fn run(bytes: &[u8]) {
     let mut layout = Layout::default();
     layout.drop_reasons.insert(3, "NO_SOCKET".to_owned());
     layout.drop_reasons.insert(8, "NETFILTER_DROP".to_owned());
-    let symbols = OnceLock::from(Symbols::parse(SYMBOLS.as_bytes()));
+    let symbols = LateSymbols::from(Symbols::parse(SYMBOLS.as_bytes()));
     let decoder = Decoder { layout: &layout, symbols: &symbols };
     let mut events = Vec::new();
     let mut rest = bytes;

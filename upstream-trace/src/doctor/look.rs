@@ -10,7 +10,7 @@ use crate::cli::{BUFFER, ErrorLog, MAX_CONNECTIONS, Target};
 use crate::kernel::btf;
 use crate::kernel::btf::Layout;
 use crate::kernel::hooks::Need;
-use crate::kernel::load::Kernel;
+use crate::kernel::load::{self, Kernel};
 use crate::kernel::probe::{self, Tried};
 use crate::kernel::symbols::Symbols;
 use crate::kernel::{rights, tracefs};
@@ -66,7 +66,7 @@ fn lockdown(modes: &str) -> Option<String> {
 }
 
 fn try_hooks(layout: &Layout, findings: &mut Findings) {
-    let mut kernel = match Kernel::load(layout, MAX_CONNECTIONS, BUFFER) {
+    let mut kernel = match Kernel::load(load::loader(), layout, MAX_CONNECTIONS, BUFFER) {
         Ok(kernel) => kernel,
         Err(error) => {
             findings.hooks = probe::untried();

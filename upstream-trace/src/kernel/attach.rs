@@ -1,12 +1,14 @@
 //! Attaches the hooks: of each the first rung that this kernel, and the user, allow.
 
-use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 
 use anyhow::{Result, anyhow, bail};
 use aya::Btf;
-use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{Program, ProgramError};
 use upstream_trace_core::event;
 
 use super::btf::Layout;
@@ -14,10 +16,13 @@ use super::choice::Choice;
 use super::hooks::{Attach, HOOKS, Hook, Need, Probe, Rung, When};
 use super::load::Kernel;
 
+/// Programs that are loaded at the same time, at most: nginx needs its processors.
+const LOADERS: usize = 4;
+
 /// What there is to know before a function can be watched; looked up once.
 #[derive(Default)]
 pub(super) struct Functions {
-    btf: OnceCell<Result<Btf, String>>,
+    btf: OnceLock<Result<Btf, String>>,
 }
 
 impl Functions {
@@ -40,6 +45,7 @@ impl Functions {
 impl Kernel {
     /// Attaches every hook that this kernel allows; an error if a required one is refused.
     pub fn attach(&mut self, layout: &Layout, choice: &Choice) -> Result<()> {
+        self.load_ahead(layout, choice);
         for hook in HOOKS {
             let state = self.attach_hook(hook, layout, choice);
             if hook.need == Need::Required && !state.attached {
@@ -49,6 +55,35 @@ impl Kernel {
         }
         self.no_requests_without_answers();
         Ok(())
+    }
+
+    /// Loads what will most likely be attached, on all processors: the verifier takes most of the time until the tool
+    /// is attached. What is refused here is refused again, with its reason, when its turn comes.
+    fn load_ahead(&mut self, layout: &Layout, choice: &Choice) {
+        let usable = HOOKS.iter().filter(|hook| unusable(hook, layout).is_none());
+        let first =
+            usable.filter_map(|hook| hook.rungs.iter().find(|rung| choice.allows(hook, rung).is_ok()));
+        let places: HashMap<_, _> = first
+            .flat_map(|rung| rung.probes)
+            .filter(|probe| probe.when == When::Always)
+            .map(|probe| (probe.program, probe.attach))
+            .collect();
+        let programs =
+            self.ebpf.programs_mut().filter_map(|(name, program)| Some((program, *places.get(name)?)));
+        let waiting = Mutex::new(programs.collect::<Vec<_>>());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let functions = &self.functions;
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(LOADERS) {
+                scope.spawn(|| {
+                    while let Some((program, attach)) = next() {
+                        if let Err(error) = load(program, attach, functions) {
+                            log::debug!("{}: {error:#}", attach.place());
+                        }
+                    }
+                });
+            }
+        });
     }
 
     /// Where answers cannot be seen, requests must not be: each would look as if nobody had answered it.
@@ -120,7 +155,7 @@ impl Kernel {
 
     /// Attaches all programs of a rung, or none.
     pub(super) fn attach_rung(&mut self, rung: &'static Rung) -> Result<()> {
-        for (index, probe) in rung.probes.iter().enumerate() {
+        for probe in rung.probes {
             let attached = match probe.when {
                 When::Always => self.attach_probe(probe),
                 When::IfThere => {
@@ -136,7 +171,7 @@ impl Kernel {
                 }
             };
             if let Err(error) = attached {
-                self.release(&rung.probes[..=index]);
+                self.release(rung.probes);
                 return Err(error);
             }
         }
@@ -174,44 +209,43 @@ impl Kernel {
     }
 
     fn attach_probe(&mut self, probe: &Probe) -> Result<()> {
-        match probe.attach {
-            Attach::Raw(name) => {
-                let program: &mut RawTracePoint = self.program(probe.program)?.try_into()?;
-                once(program.load())?;
-                program.attach(name)?;
+        let program = self.ebpf.program_mut(probe.program);
+        let program = program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?;
+        load(program, probe.attach, &self.functions)?;
+        match (probe.attach, program) {
+            (Attach::Raw(name), Program::RawTracePoint(program)) => drop(program.attach(name)?),
+            (Attach::Tracepoint(category, name), Program::TracePoint(program)) => {
+                drop(program.attach(category, name)?);
             }
-            Attach::Tracepoint(category, name) => {
-                let program: &mut TracePoint = self.program(probe.program)?.try_into()?;
-                once(program.load())?;
-                program.attach(category, name)?;
+            (Attach::Fentry(_), Program::FEntry(program)) => drop(program.attach()?),
+            (Attach::Fexit(_), Program::FExit(program)) => drop(program.attach()?),
+            (Attach::Kprobe(function) | Attach::Kretprobe(function), Program::KProbe(program)) => {
+                drop(program.attach(function, 0)?);
             }
-            Attach::Fentry(function) => {
-                let btf = self.functions.btf()?;
-                let program = self.ebpf.program_mut(probe.program);
-                let program: &mut FEntry =
-                    program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?.try_into()?;
-                once(program.load(function, btf))?;
-                program.attach()?;
-            }
-            Attach::Fexit(function) => {
-                let btf = self.functions.btf()?;
-                let program = self.ebpf.program_mut(probe.program);
-                let program: &mut FExit =
-                    program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?.try_into()?;
-                once(program.load(function, btf))?;
-                program.attach()?;
-            }
-            Attach::Kprobe(function) | Attach::Kretprobe(function) => {
-                if !Path::new("/sys/bus/event_source/devices/kprobe").exists() {
-                    bail!("this kernel has no kprobes");
-                }
-                let program: &mut KProbe = self.program(probe.program)?.try_into()?;
-                once(program.load())?;
-                program.attach(function, 0)?;
-            }
+            _ => bail!("{} is of another kind", probe.program),
         }
         Ok(())
     }
+}
+
+/// Loads a program for this place, unless it is loaded already.
+fn load(program: &mut Program, attach: Attach, functions: &Functions) -> Result<()> {
+    match (attach, program) {
+        (Attach::Raw(_), Program::RawTracePoint(program)) => once(program.load())?,
+        (Attach::Tracepoint(..), Program::TracePoint(program)) => once(program.load())?,
+        (Attach::Fentry(function), Program::FEntry(program)) => {
+            once(program.load(function, functions.btf()?))?
+        }
+        (Attach::Fexit(function), Program::FExit(program)) => once(program.load(function, functions.btf()?))?,
+        (Attach::Kprobe(_) | Attach::Kretprobe(_), Program::KProbe(program)) => {
+            if !Path::new("/sys/bus/event_source/devices/kprobe").exists() {
+                bail!("this kernel has no kprobes");
+            }
+            once(program.load())?;
+        }
+        _ => bail!("the program for {} is of another kind", attach.place()),
+    }
+    Ok(())
 }
 
 /// A program is loaded once, wherever it is attached.

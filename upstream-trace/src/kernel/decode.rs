@@ -2,7 +2,6 @@
 //! the program panic or tell nonsense.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
 
 use upstream_trace_common::{
     Addr, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent,
@@ -15,7 +14,7 @@ use upstream_trace_core::event::{
 use upstream_trace_core::http;
 
 use super::btf::Layout;
-use super::symbols::Symbols;
+use super::symbols::LateSymbols;
 
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
@@ -40,8 +39,8 @@ pub enum Message {
 pub struct Decoder<'a> {
     /// Names of reasons.
     pub layout: &'a Layout,
-    /// Names of functions, once they are read; only a drop needs them.
-    pub symbols: &'a OnceLock<Symbols>,
+    /// Names of functions; only a drop needs them.
+    pub symbols: &'a LateSymbols,
 }
 
 impl Decoder<'_> {
@@ -195,7 +194,7 @@ impl Decoder<'_> {
     fn packet_drop(&self, packet: &PacketEvent) -> PacketDrop {
         let reason = self.drop_reason(packet.reason);
         let netfilter = if reason == "NETFILTER_DROP" && packet.has_stack != 0 {
-            self.symbols.wait().netfilter(&packet.stack)
+            self.symbols.get().netfilter(&packet.stack)
         } else {
             None
         };
@@ -206,7 +205,7 @@ impl Decoder<'_> {
             tcp_flags: packet.tcp_flags,
             reason,
             netns: packet.netns,
-            function: self.symbols.wait().name(packet.location).map(str::to_owned),
+            function: self.symbols.get().name(packet.location).map(str::to_owned),
             netfilter,
         }
     }

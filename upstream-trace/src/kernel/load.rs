@@ -1,6 +1,7 @@
 //! Loads the programs for this kernel and attaches them.
 
 use std::collections::BTreeMap;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow, bail};
 use aya::maps::{Map, MapData};
@@ -50,6 +51,36 @@ pub struct Runs {
     pub nanos: u64,
 }
 
+/// What can be got ready before it is known what to watch, each on a thread of its own.
+#[derive(Debug)]
+pub struct Prepared {
+    layout: JoinHandle<Result<Layout>>,
+    loader: JoinHandle<EbpfLoader<'static>>,
+}
+
+impl Prepared {
+    /// Begins to get ready.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { layout: thread::spawn(Layout::read), loader: thread::spawn(loader) }
+    }
+
+    /// Waits until it is.
+    pub fn take(self) -> Result<(Layout, EbpfLoader<'static>)> {
+        let layout = self.layout.join().map_err(|_| anyhow!("reading the kernel's types failed"))??;
+        let loader = self.loader.join().map_err(|_| anyhow!("getting ready to load programs failed"))?;
+        Ok((layout, loader))
+    }
+}
+
+/// A loader that relocates nothing. Making one reads all of the kernel's types, whether they are wanted or not: 20 ms.
+#[must_use]
+pub fn loader() -> EbpfLoader<'static> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    loader
+}
+
 /// Programs in the kernel; they go away with this value.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
@@ -64,7 +95,12 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads for this kernel; nothing is attached yet.
-    pub fn load(layout: &Layout, max_connections: u32, buffer: u32) -> Result<Self> {
+    pub fn load(
+        loader: EbpfLoader<'static>,
+        layout: &Layout,
+        max_connections: u32,
+        buffer: u32,
+    ) -> Result<Self> {
         if OBJECT.is_empty() {
             bail!("this binary was built without its kernel side; build it with `cargo xtask build`");
         }
@@ -84,8 +120,9 @@ impl Kernel {
         }
         let invalid_syn = layout.drop_reason("TCP_INVALID_SYN").unwrap_or(0);
         let at_least = |tracepoint, arguments| u8::from(layout.arguments(tracepoint) >= arguments);
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
+        // Borrows the numbers above.
+        let mut loader: EbpfLoader<'_> = loader;
+        let mut ebpf = loader
             .verifier_log_level(verifier_log())
             .override_global::<&Offsets>("OFFSETS", &layout.offsets, true)
             .override_global("DROP_REASONS", &wanted, true)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::ops::Range;
+use std::sync::{Mutex, OnceLock};
 
 use upstream_trace_core::event::Netfilter;
 
@@ -80,6 +81,35 @@ enum Says {
 #[derive(Debug, Default)]
 pub struct Symbols {
     ranges: Vec<(u64, u64, &'static str, Says)>,
+}
+
+/// Symbols that are read when the first drop needs them: that takes tens of milliseconds, and most runs see no drop.
+#[derive(Debug, Default)]
+pub struct LateSymbols {
+    opened: Mutex<Option<File>>,
+    read: OnceLock<Symbols>,
+}
+
+impl LateSymbols {
+    /// To be read from this file.
+    #[must_use]
+    pub fn of(opened: Option<File>) -> Self {
+        Self { opened: Mutex::new(opened), read: OnceLock::new() }
+    }
+
+    /// The symbols; none if there was nothing to open.
+    pub fn get(&self) -> &Symbols {
+        self.read.get_or_init(|| {
+            let opened = self.opened.lock().ok().and_then(|mut opened| opened.take());
+            opened.map(Symbols::read).unwrap_or_default()
+        })
+    }
+}
+
+impl From<Symbols> for LateSymbols {
+    fn from(symbols: Symbols) -> Self {
+        Self { opened: Mutex::default(), read: OnceLock::from(symbols) }
+    }
 }
 
 impl Symbols {

@@ -19,9 +19,6 @@ pub(crate) use nginx::Nginx;
 pub use run::run;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::sync::{Arc, OnceLock};
-use std::thread;
 
 use nix::time::{ClockId, clock_gettime};
 use upstream_trace_common::{UnixPath, UpstreamCounters, stats};
@@ -34,8 +31,7 @@ use crate::enrich::Enricher;
 use crate::kernel::btf::Layout;
 use crate::kernel::decode::{self, Decoder, Message};
 use crate::kernel::load::Kernel;
-use crate::kernel::rights;
-use crate::kernel::symbols::Symbols;
+use crate::kernel::symbols::LateSymbols;
 use crate::kernel::tables::Tables;
 use crate::logs::Logs;
 use crate::output::Sink;
@@ -57,7 +53,7 @@ struct Live {
     kernel: Kernel,
     tables: Tables,
     layout: Layout,
-    symbols: Arc<OnceLock<Symbols>>,
+    symbols: LateSymbols,
     engine: Engine,
     recorder: Option<Recorder>,
     /// Shown while recording, on a terminal.
@@ -262,15 +258,4 @@ impl Live {
         }
         all
     }
-}
-
-/// Reads the kernel's symbols while the trace is already running; only a drop needs them.
-fn read_symbols(opened: Option<File>) -> Arc<OnceLock<Symbols>> {
-    let symbols = Arc::new(OnceLock::new());
-    let filled = Arc::clone(&symbols);
-    thread::spawn(move || {
-        rights::give_back_all();
-        let _ = filled.set(opened.map(Symbols::read).unwrap_or_default());
-    });
-    symbols
 }

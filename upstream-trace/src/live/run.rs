@@ -22,13 +22,12 @@ use super::overhead::Overhead;
 use super::scan::Scan;
 use super::stop::{Stop, undisturbed};
 use super::takeover::Takeover;
-use super::{Accounts, Live, now, read_symbols};
+use super::{Accounts, Live, now};
 use crate::cli::Cli;
 use crate::enrich::Enricher;
-use crate::kernel::btf::Layout;
 use crate::kernel::choice;
-use crate::kernel::load::Kernel;
-use crate::kernel::symbols::Symbols;
+use crate::kernel::load::{Kernel, Prepared};
+use crate::kernel::symbols::{LateSymbols, Symbols};
 use crate::kernel::tables::Tables;
 use crate::kernel::{rights, tracefs};
 use crate::logs::Logs;
@@ -61,6 +60,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     rights::check()?;
+    let prepared = Prepared::begin();
     let nginx = Nginx::find(&cli.pid)?;
     let mut recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
     if cli.redact {
@@ -72,7 +72,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let code = runtime.block_on(async {
         // Before anything is printed: who reads the first line may send a signal at once.
         let stop = Stop::new()?;
-        let (mut live, events) = start(cli, nginx, recorder)?;
+        let (mut live, events) = start(cli, prepared, nginx, recorder)?;
         let startup = begun.elapsed();
         let code = follow(&mut live, events, cli, stop).await?;
         finish(&mut live, startup);
@@ -83,13 +83,18 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// Loads, takes over what is open, attaches, and says so.
-fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
+fn start(
+    cli: &Cli,
+    prepared: Prepared,
+    nginx: Nginx,
+    recorder: Option<Recorder>,
+) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
-    let mut layout = Layout::read()?;
+    let (mut layout, loader) = prepared.take()?;
     if layout.arguments("kfree_skb") < 3 {
         layout.place_drops(&Symbols::open().map(Symbols::read).unwrap_or_default());
     }
-    let mut kernel = Kernel::load(&layout, cli.max_connections, cli.buffer)?;
+    let mut kernel = Kernel::load(loader, &layout, cli.max_connections, cli.buffer)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
     let workers = nginx.worker_pids();
@@ -111,7 +116,7 @@ fn start(cli: &Cli, nginx: Nginx, recorder: Option<Recorder>) -> Result<(Live, A
         kernel,
         tables,
         layout,
-        symbols: read_symbols(symbols),
+        symbols: LateSymbols::of(symbols),
         engine: Engine::new(),
         progress: recorder.as_ref().and_then(|_| Progress::on_terminal(opened)),
         recorder,
