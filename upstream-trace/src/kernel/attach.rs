@@ -213,14 +213,20 @@ impl Kernel {
         let program = program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?;
         load(program, probe.attach, &self.functions)?;
         match (probe.attach, program) {
-            (Attach::Raw(name), Program::RawTracePoint(program)) => drop(program.attach(name)?),
-            (Attach::Tracepoint(category, name), Program::TracePoint(program)) => {
-                drop(program.attach(category, name)?);
+            (Attach::Raw(name), Program::RawTracePoint(program)) => {
+                program.attach(name)?;
             }
-            (Attach::Fentry(_), Program::FEntry(program)) => drop(program.attach()?),
-            (Attach::Fexit(_), Program::FExit(program)) => drop(program.attach()?),
+            (Attach::Tracepoint(category, name), Program::TracePoint(program)) => {
+                program.attach(category, name)?;
+            }
+            (Attach::Fentry(_), Program::FEntry(program)) => {
+                program.attach()?;
+            }
+            (Attach::Fexit(_), Program::FExit(program)) => {
+                program.attach()?;
+            }
             (Attach::Kprobe(function) | Attach::Kretprobe(function), Program::KProbe(program)) => {
-                drop(program.attach(function, 0)?);
+                program.attach(function, 0)?;
             }
             _ => bail!("{} is of another kind", probe.program),
         }
