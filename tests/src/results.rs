@@ -9,14 +9,30 @@ use serde_json::{Value, json};
 
 /// Notes a scenario: what the tool said in it, and whether that is as it should be.
 pub fn note(scenario: &str, said: &[Value], complaints: &[String], because: Option<&str>) {
-    let Some(path) = env::var_os("LAB_RESULTS") else { return };
-    let line = json!({
+    write(&json!({
         "scenario": scenario,
         "verdicts": said.iter().map(|value| json!([value["cause"], value["confidence"]])).collect::<Vec<_>>(),
         "passed": complaints.is_empty(),
         "complaints": complaints,
         "because": because,
-    });
+        "ran": true,
+    }));
+}
+
+/// Notes a scenario that cannot run on this machine, and why.
+pub fn not_run(scenario: &str, because: &str) {
+    write(&json!({
+        "scenario": scenario,
+        "verdicts": [],
+        "passed": true,
+        "complaints": [],
+        "because": because,
+        "ran": false,
+    }));
+}
+
+fn write(line: &Value) {
+    let Some(path) = env::var_os("LAB_RESULTS") else { return };
     let file = OpenOptions::new().append(true).create(true).open(&path);
     let written = file.and_then(|mut file| writeln!(file, "{line}"));
     if let Err(error) = written {

@@ -3,8 +3,8 @@
 //! `UPSTREAM_TRACE_BIN` names the tool to test; `UPSTREAM_TRACE_LAB=worlds` checks the faults alone, by nginx's own
 //! words. `LAB_HEALTHY=20000` raises the number of requests of the load scenarios. `LAB_RECORD=FOLDER` keeps a
 //! recording of every run of the tool there, and checks that a report of it says the same as the run.
-//! `LAB_ONLY=a,b` runs scenarios whose name contains one of these, `LAB_SLOW=4` gives everything four times as long,
-//! `LAB_RESULTS=FILE` gets a line of JSON for each scenario.
+//! `LAB_ONLY=a,b` runs scenarios whose name contains one of these, `LAB_SKIP=a,b` all but those with these names,
+//! `LAB_SLOW=4` gives everything four times as long, `LAB_RESULTS=FILE` gets a line of JSON for each scenario.
 
 mod scenarios;
 
@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 use upstream_trace_tests::origin::{ORIGIN_PROCESS, serve_forever};
-use upstream_trace_tests::{Lab, Mode, Scenario, table};
+use upstream_trace_tests::{Lab, Mode, Scenario, results, table};
 
 /// Scenarios wait more than they work; more of them at once would disturb each other's timing.
 const AT_ONCE: usize = 4;
@@ -34,11 +34,16 @@ fn main() -> ExitCode {
         eprintln!("the fault lab is ignored: {reason}");
     }
     let only = env::var("LAB_ONLY").unwrap_or_default();
-    let chosen = |name: &str| only.is_empty() || only.split(',').any(|part| name.contains(part));
+    let skip = env::var("LAB_SKIP").unwrap_or_default();
+    let chosen = |name: &str| {
+        (only.is_empty() || only.split(',').any(|part| name.contains(part)))
+            && !skip.split(',').any(|skipped| name == skipped)
+    };
     let trials = scenarios::all().filter(|(name, _)| chosen(name)).map(|(name, body)| {
         let missing = scenarios::missing(name);
         if let Some(program) = missing {
             eprintln!("{name} is ignored: {program} is not installed");
+            results::not_run(name, &format!("The scenario needs {program}, which is not on that machine."));
         }
         let (ignored, mode) = (matches!(mode, Mode::Nothing(_)) || missing.is_some(), mode.clone());
         let trial = move || {

@@ -12,7 +12,6 @@ use super::archive::Unpacked;
 use crate::process;
 
 const MEMORY_MB: u32 = 2048;
-const CPUS: u32 = 2;
 /// From its start to the first word of its init.
 const BOOT: Duration = Duration::from_mins(5);
 
@@ -48,9 +47,15 @@ impl Drop for Guest {
 }
 
 /// Boots and waits until the guest switches itself off; an error if its kernel panics, or it takes too long.
-pub(super) fn run(kernel: &Unpacked, initramfs: &Path, lines: &Lines, limit: Duration) -> Result<()> {
+pub(super) fn run(
+    kernel: &Unpacked,
+    cpus: u32,
+    initramfs: &Path,
+    lines: &Lines,
+    limit: Duration,
+) -> Result<()> {
     let begin = Instant::now();
-    let mut guest = start(kernel, initramfs, lines)?;
+    let mut guest = start(kernel, cpus, initramfs, lines)?;
     loop {
         let ended = guest.0.try_wait()?.is_some();
         let console = fs::read(&lines.console).unwrap_or_default();
@@ -74,10 +79,10 @@ pub(super) fn run(kernel: &Unpacked, initramfs: &Path, lines: &Lines, limit: Dur
     Ok(())
 }
 
-fn start(kernel: &Unpacked, initramfs: &Path, lines: &Lines) -> Result<Guest> {
+fn start(kernel: &Unpacked, cpus: u32, initramfs: &Path, lines: &Lines) -> Result<Guest> {
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
-    command.args(["-m", &MEMORY_MB.to_string(), "-smp", &CPUS.to_string()]);
+    command.args(["-m", &MEMORY_MB.to_string(), "-smp", &cpus.to_string()]);
     command.args(["-nodefaults", "-display", "none", "-no-reboot", "-net", "none"]);
     for line in [&lines.console, &lines.lab, &lines.results] {
         File::create(line).with_context(|| format!("cannot write {}", line.display()))?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -35,6 +35,10 @@ const PROGRAMS: &[&str] = &[
     "conntrack",
     "openssl",
 ];
+
+/// Beginnings of names of programs that the guest has where this host has them: origins of some scenarios. What brings
+/// a hundred megabytes of libraries (Python, Node.js) is left out.
+const ORIGINS: &[&str] = &["haproxy", "php-fpm"];
 
 /// Folders that are taken as they are: extensions of iptables, distributions of netem, settings of OpenSSL.
 const FOLDERS: &[&str] = &["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/usr/lib/ssl"];
@@ -82,6 +86,9 @@ pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
     for name in PROGRAMS {
         add_program(&mut archive, name)?;
     }
+    for path in origins()? {
+        add_executable(&mut archive, &path, &format!("usr/sbin/{}", path.file_name().unwrap_or_default().display()))?;
+    }
     for folder in FOLDERS {
         add_folder(&mut archive, Path::new(folder))?;
     }
@@ -89,6 +96,18 @@ pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
     add_executable(&mut archive, lab.tests, "lab")?;
     add_modules(&mut archive, kernel)?;
     archive.finish()
+}
+
+fn origins() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/usr/sbin").context("cannot list /usr/sbin")? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if ORIGINS.iter().any(|begin| name.starts_with(begin)) && entry.path().is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// A program of the host, where the host has it, and for the shell.

@@ -41,9 +41,15 @@ pub(crate) struct Vm {
     /// Run this in the guest's shell instead of the lab; /upstream-trace and /lab are there
     #[arg(long, value_name = "SCRIPT", conflicts_with = "scenario")]
     sh: Option<String>,
+    /// Leave out what passed on that kernel the last time, and what cannot run there
+    #[arg(long, conflicts_with = "sh")]
+    resume: bool,
     /// Scenarios at once
     #[arg(long, default_value_t = 2)]
     jobs: u32,
+    /// Processors of a guest; where several guests share this machine, one each gets more done
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
     /// How many times longer than on a real machine things may take
     #[arg(long, default_value_t = 4)]
     slow: u32,
@@ -120,12 +126,14 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     let unpacked = kernel.fetch()?;
     let folder = Where::Guest(kernel).folder();
     let (initramfs, lines) = (folder.join("initramfs"), Lines::in_folder(&folder));
-    let lab = Lab { tool, tests: lab, script: script(options) };
+    let known = known(options, &folder);
+    let lab = Lab { tool, tests: lab, script: script(options, &known) };
     initramfs::write(&initramfs, &unpacked, &lab).context("cannot write the guest's file system")?;
     fs::write(folder.join(RELEASE), &unpacked.release)?;
     say("Booting", format!("Linux {}", unpacked.release));
     let begin = Instant::now();
-    let ran = guest::run(&unpacked, &initramfs, &lines, Duration::from_mins(options.limit));
+    let limit = Duration::from_mins(options.limit);
+    let ran = guest::run(&unpacked, options.cpus, &initramfs, &lines, limit);
     // Also what was found before it failed.
     results::merge(&lines.results, &folder.join(RESULTS))?;
     ran?;
@@ -157,7 +165,8 @@ fn host(options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.display()));
     command.arg(format!("LAB_RESULTS={}", results.display()));
-    command.arg(format!("LAB_ONLY={}", options.scenario.join(","))).arg(lab);
+    command.arg(format!("LAB_ONLY={}", options.scenario.join(",")));
+    command.arg(format!("LAB_SKIP={}", known(options, &folder))).arg(lab);
     let ran = process::run(command.current_dir(paths::root().join("tests")));
     results::merge(&results, &folder.join(RESULTS))?;
     ran
@@ -181,15 +190,22 @@ fn write() -> Result<()> {
     Ok(())
 }
 
+/// The scenarios that are left out, with commas between them.
+fn known(options: &Vm, folder: &Path) -> String {
+    let before = results::read(&folder.join(RESULTS)).unwrap_or_default();
+    let passed = before.into_values().filter(|outcome| options.resume && outcome.passed);
+    passed.map(|outcome| outcome.scenario).collect::<Vec<_>>().join(",")
+}
+
 /// What the guest's init runs.
-fn script(options: &Vm) -> String {
+fn script(options: &Vm, known: &str) -> String {
     if let Some(script) = &options.sh {
         return format!("{{\n{script}\n}} >/dev/ttyS1 2>&1\n");
     }
     let environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
     let only = options.scenario.join(",");
     format!(
-        "LAB_ONLY='{only}' LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} >/dev/ttyS1 2>&1\n",
+        "LAB_ONLY='{only}' LAB_SKIP='{known}' LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} >/dev/ttyS1 2>&1\n",
         options.jobs
     )
 }

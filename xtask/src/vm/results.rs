@@ -18,11 +18,16 @@ pub(super) struct Outcome {
     pub(super) complaints: Vec<String>,
     /// Why this kernel cannot show all of it.
     pub(super) because: Option<String>,
+    /// Whether it could run there at all.
+    pub(super) ran: bool,
 }
 
 impl Outcome {
     /// For a cell of a table: each cause once.
     pub(super) fn cell(&self) -> String {
+        if !self.ran {
+            return "not run".to_owned();
+        }
         if !self.passed {
             return "**failed**".to_owned();
         }
@@ -71,6 +76,7 @@ mod tests {
             verdicts: verdicts.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
             complaints: Vec::new(),
             because: None,
+            ran: true,
         };
         let refused = ("port-refused", "proven");
         assert_eq!(outcome("port-refused/tcp4", true, &[refused, refused]).cell(), "proven");
@@ -78,5 +84,7 @@ mod tests {
         assert_eq!(outcome("path-lost/x", true, &[("unknown", "possible")]).cell(), "unknown");
         assert_eq!(outcome("healthy/x", true, &[]).cell(), "nothing reported");
         assert_eq!(outcome("port-refused/tcp4", false, &[refused]).cell(), "**failed**");
+        let not_run = Outcome { ran: false, ..outcome("software/x", true, &[]) };
+        assert_eq!(not_run.cell(), "not run");
     }
 }
