@@ -171,6 +171,10 @@ pub struct Doctor {
     #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
     pub pid: Vec<Target>,
 
+    /// Which hooks a trace may use: as `--hooks` of a trace
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    pub hooks: Choice,
+
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
@@ -340,8 +344,9 @@ mod tests {
 
     #[test]
     fn a_doctor_looks_at_an_nginx() {
-        let expected = Doctor { pid: vec![Target::Pid(7)], json: true, color: ColorChoice::Auto };
-        let args = ["doctor", "--pid", "7", "--json"];
+        let hooks: Choice = "kprobe=off".parse().unwrap();
+        let expected = Doctor { pid: vec![Target::Pid(7)], hooks, json: true, color: ColorChoice::Auto };
+        let args = ["doctor", "--pid", "7", "--hooks", "kprobe=off", "--json"];
         assert_eq!(parse(&args).unwrap().command, Some(Command::Doctor(expected)));
         let Some(Command::Doctor(doctor)) = parse(&["doctor"]).unwrap().command else { panic!("no doctor") };
         assert_eq!(doctor.pid, [Target::Name("nginx".into())]);

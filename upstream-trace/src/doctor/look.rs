@@ -9,6 +9,7 @@ use crate::cli::{BUFFER, ErrorLog, MAX_CONNECTIONS, Target};
 #[cfg(test)]
 use crate::kernel::btf;
 use crate::kernel::btf::Layout;
+use crate::kernel::choice::Choice;
 use crate::kernel::hooks::Need;
 use crate::kernel::load::{self, Kernel};
 use crate::kernel::probe::{self, Tried};
@@ -22,7 +23,7 @@ use crate::{live, netns};
 const AS_ROOT: &str = "run `sudo upstream-trace doctor`, which also tries what is not tried here";
 
 /// Looks at everything; nothing that is found missing ends it.
-pub(super) fn look(targets: &[Target]) -> Findings {
+pub(super) fn look(targets: &[Target], choice: &Choice) -> Findings {
     let mut findings = Findings::default();
     let mut obstacle = |what: String, next: Option<&str>| {
         findings.obstacles.push(Obstacle { what, next: next.map(str::to_owned) });
@@ -35,11 +36,13 @@ pub(super) fn look(targets: &[Target]) -> Findings {
         obstacle(format!("this process does not have {}", rights::names(&lacking)), Some(AS_ROOT));
     }
     tracefs::ensure();
-    let layout = Layout::read().map_err(|error| obstacle(format!("{error:#}"), None)).ok();
+    let mut layout = Layout::read().map_err(|error| obstacle(format!("{error:#}"), None)).ok();
     findings.system = system(layout.as_ref());
+    // As a trace does.
+    layout.iter_mut().for_each(|layout| layout.place_drops(Symbols::now));
     findings.rights = rights::RIGHTS.iter().map(|right| (right, right.held())).collect();
     match layout.filter(|_| lacking.is_empty()) {
-        Some(layout) => try_hooks(&layout, &mut findings),
+        Some(layout) => try_hooks(&layout, choice, &mut findings),
         None => findings.hooks = probe::untried(),
     }
     findings.programs = ruleset::programs();
@@ -55,7 +58,7 @@ fn system(layout: Option<&Layout>) -> System {
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
         lockdown: lockdown(&fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default()),
         fields: layout.map(|layout| (Offsets::FIELDS.len(), missing(layout))),
-        symbols: Symbols::open().is_some_and(|file| Symbols::read(file).is_known()),
+        symbols: Symbols::now().is_known(),
     }
 }
 
@@ -65,7 +68,7 @@ fn lockdown(modes: &str) -> Option<String> {
     rest.split_once(']').map(|(mode, _)| mode.to_owned())
 }
 
-fn try_hooks(layout: &Layout, findings: &mut Findings) {
+fn try_hooks(layout: &Layout, choice: &Choice, findings: &mut Findings) {
     let mut kernel = match Kernel::load(load::loader(), layout, MAX_CONNECTIONS, BUFFER) {
         Ok(kernel) => kernel,
         Err(error) => {
@@ -76,7 +79,7 @@ fn try_hooks(layout: &Layout, findings: &mut Findings) {
     };
     findings.tried = true;
     findings.maps = kernel.map_sizes();
-    findings.hooks = kernel.probe(layout);
+    findings.hooks = kernel.probe(layout, choice);
     for probed in &findings.hooks {
         if probed.hook.need != Need::Required || probed.chosen().is_some() {
             continue;

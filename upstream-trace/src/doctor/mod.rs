@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cli;
+use crate::kernel::choice;
 use crate::kernel::probe::{MapSize, Probed};
 use crate::kernel::rights::Right;
 use crate::logs::Said;
@@ -73,18 +74,23 @@ impl Findings {
 
 /// Looks at everything and says it; status 1 if a trace cannot run.
 pub fn run(args: &cli::Doctor) -> Result<ExitCode> {
-    let findings = look::look(&args.pid);
+    if args.hooks.list {
+        return say(&choice::list()).map(|()| ExitCode::SUCCESS);
+    }
+    let findings = look::look(&args.pid, &args.hooks);
     let text =
         if args.json { json::lines(&findings) } else { text::page(output::page(args.color), &findings) };
+    say(&text)?;
+    Ok(if findings.can_run() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(text: &str) -> Result<()> {
     let mut out = io::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Who pages through it need not read to the end.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            return Err(error).context("cannot write the output");
-        }
-        _ => {}
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the output"),
+        _ => Ok(()),
     }
-    Ok(if findings.can_run() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]

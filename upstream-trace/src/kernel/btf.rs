@@ -105,9 +105,13 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Takes the places where packets are dropped from the kernel's symbols, with numbers of our own as reasons; for
-    /// kernels that give no reasons.
-    pub fn place_drops(&mut self, symbols: &Symbols) {
+    /// On kernels that give no reason for a drop: takes the places where packets are dropped from the kernel's symbols,
+    /// with numbers of our own as reasons.
+    pub fn place_drops(&mut self, symbols: impl FnOnce() -> Symbols) {
+        if self.arguments("kfree_skb") >= 3 {
+            return;
+        }
+        let symbols = symbols();
         self.drop_reasons.clear();
         for (number, (range, reason)) in (1..).zip(symbols.drop_places()).take(DROP_PLACES) {
             let place = DropPlace { begin: range.start, end: range.end, reason: u64::from(number) };

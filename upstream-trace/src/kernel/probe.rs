@@ -10,6 +10,7 @@ use aya::maps::{Map, MapData};
 
 use super::attach::{plain, unusable};
 use super::btf::{self, Layout};
+use super::choice::Choice;
 use super::hooks::{Attach, HOOKS, Hook, Probe, Rung, When};
 use super::load::Kernel;
 
@@ -60,15 +61,20 @@ pub struct MapSize {
 }
 
 impl Kernel {
-    /// Tries all rungs of all hooks. Each is attached for a moment; nothing is watched meanwhile.
-    pub fn probe(&mut self, layout: &Layout) -> Vec<Probed> {
-        HOOKS.iter().map(|hook| Probed { hook, rungs: self.probe_hook(hook, layout) }).collect()
+    /// Tries all rungs of all hooks that the user allows. Each is attached for a moment; nothing is watched meanwhile.
+    pub fn probe(&mut self, layout: &Layout, choice: &Choice) -> Vec<Probed> {
+        HOOKS.iter().map(|hook| Probed { hook, rungs: self.probe_hook(hook, layout, choice) }).collect()
     }
 
-    fn probe_hook(&mut self, hook: &'static Hook, layout: &Layout) -> Vec<(&'static Rung, Tried)> {
+    fn probe_hook(
+        &mut self,
+        hook: &'static Hook,
+        layout: &Layout,
+        choice: &Choice,
+    ) -> Vec<(&'static Rung, Tried)> {
         let unusable = unusable(hook, layout);
         let mut probe = |rung: &'static Rung| {
-            let tried = self.attach_rung(rung);
+            let tried = choice.allows(hook, rung).and_then(|()| self.attach_rung(rung));
             self.release_rung(rung);
             match (tried, &unusable) {
                 (Ok(()), None) => Tried::Works,

@@ -120,6 +120,12 @@ impl Symbols {
         File::open(PATH).ok()
     }
 
+    /// Opens and reads it; nothing where it cannot be read.
+    #[must_use]
+    pub fn now() -> Self {
+        Self::open().map(Self::read).unwrap_or_default()
+    }
+
     /// Reads it; no addresses (and every lookup `None`) if they are hidden.
     #[must_use]
     pub fn read(file: File) -> Self {

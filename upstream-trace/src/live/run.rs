@@ -91,9 +91,7 @@ fn start(
 ) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
     let (mut layout, loader) = prepared.take()?;
-    if layout.arguments("kfree_skb") < 3 {
-        layout.place_drops(&Symbols::open().map(Symbols::read).unwrap_or_default());
-    }
+    layout.place_drops(Symbols::now);
     let mut kernel = Kernel::load(loader, &layout, cli.max_connections, cli.buffer)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
