@@ -12,6 +12,11 @@ use super::archive::Unpacked;
 use crate::process;
 
 const MEMORY_MB: u32 = 2048;
+/// All that can be emulated, but for what takes an emulator longer than what it replaces.
+const CPU: &str = "max,erms=off,la57=off";
+/// A panic reboots at once, and a reboot ends the guest. On a busy host an emulated timer fails the check of it. The rest
+/// saves a quarter of the time: code that lies at the same address in each process is translated once.
+const KERNEL: &str = "console=ttyS0 quiet panic=-1 oops=panic no_timer_check norandmaps mitigations=off init_on_alloc=0";
 /// From its start to the first word of its init.
 const BOOT: Duration = Duration::from_mins(5);
 
@@ -81,7 +86,7 @@ pub(super) fn run(
 
 fn start(kernel: &Unpacked, cpus: u32, initramfs: &Path, lines: &Lines) -> Result<Guest> {
     let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
+    command.args(["-accel", "tcg,thread=multi", "-cpu", CPU]);
     command.args(["-m", &MEMORY_MB.to_string(), "-smp", &cpus.to_string()]);
     command.args(["-nodefaults", "-display", "none", "-no-reboot", "-net", "none"]);
     for line in [&lines.console, &lines.lab, &lines.results] {
@@ -89,8 +94,7 @@ fn start(kernel: &Unpacked, cpus: u32, initramfs: &Path, lines: &Lines) -> Resul
         command.arg("-serial").arg(format!("file:{}", line.display()));
     }
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
-    // A panic reboots at once, and a reboot ends the guest. On a busy host an emulated timer fails the check of it.
-    command.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic no_timer_check"]);
+    command.args(["-append", KERNEL]);
     command.stdin(Stdio::null());
     let child = command.spawn().with_context(|| format!("cannot start {}", process::text(&command)))?;
     Ok(Guest(child))
