@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
@@ -64,6 +64,7 @@ pub struct Lab {
     mode: Mode,
     recordings: AtomicUsize,
     complaints: Mutex<Vec<String>>,
+    excused: AtomicBool,
     said: Mutex<Vec<Value>>,
     transcript: Mutex<String>,
     row: Mutex<Row>,
@@ -77,6 +78,7 @@ impl Lab {
             mode: mode.clone(),
             recordings: AtomicUsize::new(1),
             complaints: Mutex::default(),
+            excused: AtomicBool::default(),
             said: Mutex::default(),
             transcript: Mutex::default(),
             row: Mutex::default(),
@@ -94,7 +96,8 @@ impl Lab {
         }
         let complaints = lab.complaints.into_inner().unwrap_or_else(PoisonError::into_inner);
         let said = lab.said.into_inner().unwrap_or_else(PoisonError::into_inner);
-        results::note(name, &said, &complaints, limits::of(name).map(|limit| limit.why));
+        let limit = limits::of(name).filter(|_| lab.excused.into_inner());
+        results::note(name, &said, &complaints, limit.map(|limit| limit.why));
         if complaints.is_empty() {
             lab.row.into_inner().unwrap_or_else(PoisonError::into_inner).keep(name);
             return Ok(());
@@ -131,6 +134,11 @@ impl Lab {
     pub fn limit(&self) -> Option<&'static Limit> {
         // Where the kernel shows everything nothing is excused.
         limits::of(self.name)
+    }
+
+    /// Notes that something is missing that this kernel cannot show.
+    pub fn excuse(&self) {
+        self.excused.store(true, Ordering::Relaxed);
     }
 
     /// Notes a failure that the tool told of.

@@ -24,7 +24,7 @@ const LIMITS: &[Limit] = &[
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
         holds: is_emulated,
-        scenarios: &["firewall-drop-local", "firewall-reject-local"],
+        scenarios: &["firewall-drop-local", "firewall-reject-local", "firewall-rule"],
         instead: &[],
     },
     Limit {

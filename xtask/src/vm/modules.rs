@@ -40,6 +40,8 @@ const WANTED: &[&str] = &[
     "nft_reject_ipv4",
     "nft_reject_ipv6",
     "nft_reject_netdev",
+    "nft_reject_bridge",
+    "nft_meta_bridge",
     "nft_compat",
     "nft_limit",
     "nft_log",
