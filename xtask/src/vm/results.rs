@@ -23,10 +23,15 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// Causes with their confidences, if they are as they should be.
+    pub(super) fn right(&self) -> impl Iterator<Item = (String, String)> {
+        self.verdicts.iter().filter(|_| self.passed).cloned()
+    }
+
     /// For a cell of a table: each cause once.
     pub(super) fn cell(&self) -> String {
         if !self.ran {
-            return "not run".to_owned();
+            return "*not here*".to_owned();
         }
         if !self.passed {
             return "**failed**".to_owned();
@@ -85,6 +90,6 @@ mod tests {
         assert_eq!(outcome("healthy/x", true, &[]).cell(), "nothing reported");
         assert_eq!(outcome("port-refused/tcp4", false, &[refused]).cell(), "**failed**");
         let not_run = Outcome { ran: false, ..outcome("software/x", true, &[]) };
-        assert_eq!(not_run.cell(), "not run");
+        assert_eq!(not_run.cell(), "*not here*");
     }
 }

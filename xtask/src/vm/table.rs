@@ -11,36 +11,89 @@ pub(super) type Column = (String, BTreeMap<String, Outcome>);
 const HEAD: &str = "\
 # Kernels
 
-Made by `cargo xtask vm`: the fault lab on the kernels of Debian releases in virtual machines, and on the kernel of the
-machine that made it. Do not edit.
-
-Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
-its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. An empty cell was not run.
-A number points to the reason why that kernel cannot show all of it.
+Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, and on the kernel
+of the machine that made it. Do not edit.
 
 ";
+
+const CAUSES: &str = "
+## Causes
+
+How sure the tool was of each cause, over all scenarios in which it found it. What no scenario that was run on that kernel
+shows is empty.
+
+";
+
+const SCENARIOS: &str = "
+## Scenarios
+
+Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
+its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. An empty cell was not run, for
+want of time; *not here* could not be run on that machine. A number points to the reason why less was seen there.
+
+";
+
+/// From the surest on.
+const CONFIDENCES: [&str; 3] = ["proven", "likely", "possible"];
 
 /// The whole page.
 pub(super) fn page(columns: &[Column]) -> String {
     let mut page = HEAD.to_owned();
-    let mut reasons: Vec<String> = Vec::new();
-    let names: Vec<_> = columns.iter().map(|(name, _)| name.as_str()).collect();
-    let _infallible =
-        writeln!(page, "| scenario | {} |\n|---{}|", names.join(" | "), "|---".repeat(names.len()));
     let scenarios: BTreeSet<_> = columns.iter().flat_map(|(_, outcomes)| outcomes.keys()).collect();
+    head(&mut page, "", columns);
+    counts(&mut page, columns, scenarios.len());
+    page.push_str(CAUSES);
+    head(&mut page, "cause", columns);
+    causes(&mut page, columns);
+    page.push_str(SCENARIOS);
+    head(&mut page, "scenario", columns);
+    let mut reasons: Vec<String> = Vec::new();
     for scenario in scenarios {
-        let _infallible = write!(page, "| {scenario} |");
-        for (_, outcomes) in columns {
-            let cell = outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons));
-            let _infallible = write!(page, " {} |", cell.unwrap_or_default());
-        }
-        page.push('\n');
+        let cell = |(_, outcomes): &Column| {
+            outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons)).unwrap_or_default()
+        };
+        row(&mut page, scenario, columns.iter().map(cell));
     }
     page.push('\n');
     for (number, reason) in (1..).zip(&reasons) {
         let _infallible = writeln!(page, "{number}. {reason}");
     }
     page
+}
+
+fn head(page: &mut String, what: &str, columns: &[Column]) {
+    row(page, what, columns.iter().map(|(name, _)| name.clone()));
+    let _infallible = writeln!(page, "|---{}|", "|---".repeat(columns.len()));
+}
+
+fn row(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
+    let _infallible = writeln!(page, "| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
+}
+
+/// How many scenarios ended how.
+fn counts(page: &mut String, columns: &[Column], all: usize) {
+    let mut counted = |name: &str, is_so: fn(&Outcome) -> bool| {
+        let count = |(_, outcomes): &Column| outcomes.values().filter(|one| is_so(one)).count().to_string();
+        row(page, name, columns.iter().map(count));
+    };
+    counted("as expected", |one| one.ran && one.passed && one.because.is_none());
+    counted("less was seen, see the numbers", |one| one.ran && one.passed && one.because.is_some());
+    counted("failed", |one| !one.passed);
+    counted("not here", |one| !one.ran);
+    row(page, "not run", columns.iter().map(|(_, outcomes)| (all - outcomes.len()).to_string()));
+}
+
+fn causes(page: &mut String, columns: &[Column]) {
+    let verdicts = |column: &Column| column.1.values().flat_map(Outcome::right).collect::<BTreeSet<_>>();
+    let seen: Vec<_> = columns.iter().map(verdicts).collect();
+    let causes: BTreeSet<_> = seen.iter().flatten().map(|(cause, _)| cause).filter(|cause| *cause != "unknown").collect();
+    for cause in causes {
+        let sure = |verdicts: &BTreeSet<(String, String)>| {
+            let found = |confidence: &&str| verdicts.contains(&(cause.clone(), (*confidence).to_owned()));
+            CONFIDENCES.into_iter().filter(found).collect::<Vec<_>>().join(", ")
+        };
+        row(page, cause, seen.iter().map(sure));
+    }
 }
 
 fn with_reason(outcome: &Outcome, reasons: &mut Vec<String>) -> String {
@@ -51,4 +104,44 @@ fn with_reason(outcome: &Outcome, reasons: &mut Vec<String>) -> String {
         reasons.len() - 1
     });
     format!("{} ({})", outcome.cell(), number + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, page};
+
+    fn column(release: &str, lines: &[&str]) -> Column {
+        let outcomes = lines.iter().map(|line| serde_json::from_str(line).unwrap());
+        let named = outcomes.map(|outcome: super::Outcome| (outcome.scenario.clone(), outcome));
+        (release.to_owned(), named.collect())
+    }
+
+    #[test]
+    fn a_page_counts_what_ran_and_gives_reasons() {
+        let old = column("5.10", &[
+            r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","likely"]],"complaints":[],"because":"No.","ran":true}"#,
+            r#"{"scenario":"software/x","passed":true,"verdicts":[],"complaints":[],"because":"Needs x.","ran":false}"#,
+        ]);
+        let new = column("6.18", &[
+            r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","proven"]],"complaints":[],"because":null,"ran":true}"#,
+            r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
+        ]);
+        let page = page(&[old, new]);
+        for line in [
+            "| as expected | 0 | 1 |",
+            "| less was seen, see the numbers | 1 | 0 |",
+            "| failed | 0 | 1 |",
+            "| not here | 1 | 0 |",
+            "| not run | 1 | 1 |",
+            "| no-route | likely | proven |",
+            "| no-route/none4 | likely (1) | proven |",
+            "| software/x | *not here* (2) |  |",
+            "1. No.",
+            "2. Needs x.",
+        ] {
+            assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
+        }
+        // A verdict of a scenario that failed says nothing of its cause.
+        assert!(!page.contains("| path-lost |"), "{page}");
+    }
 }
