@@ -16,16 +16,27 @@ pub struct Limit {
     scenarios: &'static [&'static str],
     /// Causes that may be told in place of the one asked for; never more than `likely`.
     pub instead: &'static [&'static str],
+    /// Nothing at all may be told of it.
+    pub unseen: bool,
 }
 
 /// All of them; of several that touch a scenario the first counts.
 const LIMITS: &[Limit] = &[
+    Limit {
+        why: "Before 5.15 a program cannot ask where the buffer of a system call is: what an answer says is not read, \
+              and an error status that the origin itself answers is not seen.",
+        holds: || is_older_than(5, 15),
+        scenarios: &["upstream-error-status"],
+        instead: &[],
+        unseen: true,
+    },
     Limit {
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
         holds: is_emulated,
         scenarios: &["firewall-drop-local", "firewall-reject-local", "firewall-rule"],
         instead: &[],
+        unseen: false,
     },
     Limit {
         why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as a \
@@ -33,6 +44,7 @@ const LIMITS: &[Limit] = &[
         holds: resets_without_socket_are_silent,
         scenarios: &["connect-slow/slow-path"],
         instead: &["firewall-drop-remote"],
+        unseen: false,
     },
 ];
 
@@ -52,4 +64,28 @@ fn is_emulated() -> bool {
 fn resets_without_socket_are_silent() -> bool {
     let format = "/sys/kernel/tracing/events/tcp/tcp_send_reset/format";
     fs::read_to_string(format).is_ok_and(|format| !format.contains("reason"))
+}
+
+/// By its version; where the kernel says none, nothing is excused.
+fn is_older_than(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    version(&release).is_some_and(|version| version < (major, minor))
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("5.10.0-32-cloud-amd64"), Some((5, 10)));
+        assert_eq!(version("7.2-rc1"), Some((7, 2)));
+        assert_eq!(version("unknown"), None);
+        assert!(version("6.1.0") > version("5.15.3"));
+    }
 }

@@ -73,6 +73,10 @@ pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
 /// A watched process read from this socket, or tried to; `how` are the flags of the call.
 #[inline(always)]
 pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
+    // Nothing to read is no failure: OpenSSL always reads until there is nothing more.
+    if ret == EAGAIN {
+        return;
+    }
     let head = kernel::head(sk);
     match side(sk, &head) {
         Side::Upstream(record) => received(sk, record, tgid, ret, how),
