@@ -107,8 +107,8 @@ impl<'lab> Expected<'lab> {
     pub fn confidence(self, allowed: impl Into<Confidences>) -> Self {
         let names = allowed.into().names();
         let expected = names.join(" or ");
-        let this =
-            self.check_sight("confidence", &expected, |got| got.as_str().is_some_and(|got| names.contains(&got)));
+        let this = self
+            .check_sight("confidence", &expected, |got| got.as_str().is_some_and(|got| names.contains(&got)));
         let unsure = this.object.as_ref().is_some_and(|object| object["confidence"] == "possible");
         if unsure {
             return this.check("alternatives", "a list of rivals", |got| {
@@ -170,7 +170,7 @@ impl<'lab> Expected<'lab> {
         let early = if slow() > 1 { 0.8 } else { 1.0 };
         let range = range.start() * early..=range.end() * f64::from(slow());
         let expected = format!("{range:?} ms");
-        self.check("duration_ms", &expected, |got| got.as_f64().is_some_and(|got| range.contains(&got)))
+        self.check_sight("duration_ms", &expected, |got| got.as_f64().is_some_and(|got| range.contains(&got)))
     }
 
     /// A piece of evidence with this `what`.

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::expect::Expected;
 use crate::limits::{self, Limit};
 use crate::report;
 use crate::results;
@@ -139,6 +140,15 @@ impl Lab {
     /// Notes that something is missing that this kernel cannot show.
     pub fn excuse(&self) {
         self.excused.store(true, Ordering::Relaxed);
+    }
+
+    /// Something that the tool must have said, unless this kernel cannot show it.
+    pub(crate) fn expect_sight(&self, name: String, object: Option<Value>) -> Expected<'_> {
+        if object.is_none() && self.limit().is_some_and(|limit| limit.unseen) {
+            self.excuse();
+            return Expected::unchecked(self, name);
+        }
+        Expected::new(self, name, object)
     }
 
     /// Notes a failure that the tool told of.

@@ -104,7 +104,8 @@ impl<'lab> Seen<'lab> {
         if self.objects.is_none() {
             return Expected::unchecked(self.lab, name);
         }
-        Expected::new(self.lab, name, self.of_type("pending").find(|value| value["cause"] == cause).cloned())
+        let found = self.of_type("pending").find(|value| value["cause"] == cause).cloned();
+        self.lab.expect_sight(name, found)
     }
 
     /// No failure beyond those asked for, nothing lost, and a summary that agrees.

@@ -133,7 +133,7 @@ impl<'world> Trace<'world> {
                 lab.check(late <= within, || format!("{name}: after {late:?}, not within {within:?}"));
                 Expected::new(lab, name, parse(&line))
             }
-            None => Expected::new(lab, name, None),
+            None => lab.expect_sight(name, None),
         }
     }
 

@@ -23,7 +23,7 @@ pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{Calling, Connecting, DropPlace, FdKey, Seed, SeedKey, UpstreamCounters, Worker};
 
 /// Changes whenever a structure of this crate changes. The program checks it against the kernel object before load.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Indices into the `STATS` per-CPU array: every attempt is in exactly one of the sums, so that
 /// `ATTEMPTS + ADOPTED = HEALTHY + REPORTED + ABORTED + LOST_RING + LOST_MAP + ended by user space + live`.

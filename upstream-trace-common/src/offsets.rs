@@ -120,6 +120,8 @@ offsets! {
     task_pid: "task_struct"."pid", 4, true;
     /// Process id.
     task_tgid: "task_struct"."tgid", 4, true;
+    /// The kernel's stack of a process; at its top lie the registers with which it entered the kernel.
+    task_stack: "task_struct"."stack", 8, false;
     /// `PF_EXITING` and others.
     task_flags: "task_struct"."flags", 4, false;
     /// How a process ended.

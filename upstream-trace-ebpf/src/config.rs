@@ -35,6 +35,10 @@ static RESET_REASON: u8 = 0;
 #[unsafe(no_mangle)]
 static TASK_REGISTERS: u8 = 0;
 
+/// Where on a process's kernel stack those registers are, for kernels without these helpers; 0 if that is not known.
+#[unsafe(no_mangle)]
+static REGISTERS_AT: u64 = 0;
+
 /// Where packets are dropped for a known reason; for kernels before 5.17, whose `kfree_skb` has no reason.
 #[unsafe(no_mangle)]
 static PLACES: [DropPlace; DROP_PLACES] = [DropPlace { begin: 0, end: 0, reason: 0 }; DROP_PLACES];
@@ -64,6 +68,7 @@ global!(kfree_rx_sk, KFREE_RX_SK, u8);
 global!(retransmit_err, RETRANSMIT_ERR, u8);
 global!(reset_reason, RESET_REASON, u8);
 global!(task_registers, TASK_REGISTERS, u8);
+global!(registers_at, REGISTERS_AT, u64);
 global!(recvmsg_nonblock, RECVMSG_NONBLOCK, u8);
 
 /// The reason for a drop at this place; 0 if it is none of interest.

@@ -3,20 +3,35 @@
 //! `sendto`). For calls that pass a vector the bytes found there are addresses, which look like nothing that is looked
 //! for here.
 
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs,
+};
 use upstream_trace_common::HEAD;
 
-use crate::config::{offset, task_registers};
+use crate::config::{offset, registers_at, task_registers};
 use crate::kernel::read;
 
 /// Address of the registers with which the current process entered the kernel; 0 if this kernel does not tell.
 #[inline(always)]
 fn registers() -> u64 {
     if task_registers() == 0 {
-        return 0;
+        return registers_on_stack().unwrap_or(0);
     }
     // SAFETY: neither helper (5.11, 5.15) has requirements but a kernel that knows it, as was just checked.
     unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
+}
+
+/// The same for kernels without that helper, as it does it: `task_pt_regs()` in arch/x86/include/asm/processor.h, where
+/// 64-bit kernels leave no padding (4.3 to 6.8).
+#[inline(always)]
+fn registers_on_stack() -> Option<u64> {
+    if registers_at() == 0 {
+        return None;
+    }
+    // SAFETY: takes no argument.
+    let task = unsafe { bpf_get_current_task() };
+    let stack: u64 = read(task, offset!(task_stack))?;
+    Some(stack + registers_at())
 }
 
 /// The buffer of the system call under way.

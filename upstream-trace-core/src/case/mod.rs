@@ -18,6 +18,7 @@ use crate::event::{
     Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, Step, Transport, Upstream,
 };
+use crate::log::Kind;
 
 use crate::verdict::Tries;
 pub use config::Limit;
@@ -74,6 +75,8 @@ pub struct Case<'a> {
     pub by_log: bool,
     /// Nothing is known but nginx's line.
     pub line_only: bool,
+    /// nginx wrote it, perhaps, before the hooks were attached: nothing follows from what they did not see.
+    pub early: bool,
     /// A name was looked up; there is no connection.
     pub lookup: Option<&'a Lookup>,
     /// Latest complaint of the worker about a name server.
@@ -116,6 +119,7 @@ impl<'a> Case<'a> {
             log: None,
             by_log: false,
             line_only: false,
+            early: false,
             lookup: None,
             complaint: None,
             because: Vec::new(),
@@ -174,6 +178,10 @@ impl<'a> Case<'a> {
         if let Some(lookup) = self.lookup {
             let tcp = lookup.asked.last().is_some_and(|asked| asked.tcp);
             return if tcp { Transport::Tcp } else { Transport::Udp };
+        }
+        // Of a lookup that was not seen; nginx asks over TCP only if an answer was cut off.
+        if self.said() == Some(Kind::Name) {
+            return Transport::Udp;
         }
         self.attempt.upstream.as_ref().map_or(Transport::Tcp, Upstream::transport)
     }

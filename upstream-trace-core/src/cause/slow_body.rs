@@ -66,9 +66,10 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
     );
     // Without a byte of an answer the kernel side would have reported it, had it seen it.
     let seen = case.attempt.bytes_received > 0;
-    // One without eyes for requests and answers would not have, and it may be among what was lost: then nothing follows
-    // from that silence.
-    let is_blind = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook)) || case.lossy;
+    // One without eyes for requests and answers, or not there yet, would not have, and it may be among what was lost: then
+    // nothing follows from that silence.
+    let no_eyes = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook));
+    let is_blind = no_eyes || case.early || case.lossy;
     if is_blind && doing == Doing::Header && !seen {
         return None;
     }
@@ -142,6 +143,9 @@ mod tests {
         }];
         let mut case = Case::of_line(&line, 1);
         case.hooks = &hooks;
+        assert!(judge(&case).is_none());
+        let mut case = Case::of_line(&line, 1);
+        case.early = true;
         assert!(judge(&case).is_none());
     }
 

@@ -76,6 +76,8 @@ pub struct Engine {
     now: Nanos,
     /// The latest time of any event.
     latest: Nanos,
+    /// The latest of those before the first tick: lines among them may be older than the hooks.
+    early: Nanos,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -115,6 +117,9 @@ impl Engine {
         let at = event.at();
         self.first.get_or_insert(at);
         self.latest = self.latest.max(at);
+        if self.now == 0 {
+            self.early = self.latest;
+        }
         let mut out = Vec::new();
         match event {
             Event::Host(host) => self.on_host(host),

@@ -20,6 +20,9 @@ pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 const DROP_REASON: &str = "skb_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
 const HELPERS: &str = "bpf_func_id";
+/// As large as a kernel stack.
+const STACK: &str = "thread_union";
+const REGISTERS: &str = "pt_regs";
 /// Most anonymous structures and unions that are looked into for one member; `sk_buff` has about a dozen.
 const ANONYMOUS: usize = 256;
 const TRACEPOINTS: [&str; 4] = [
@@ -48,6 +51,8 @@ pub struct Layout {
     pub reset_reasons: BTreeMap<u32, String>,
     /// Programs may ask for the registers with which a process entered the kernel (5.15).
     pub task_registers: bool,
+    /// Where these lie on the stack of a process, for programs that may not ask; 0 if that is not known.
+    pub registers_at: u64,
     /// Arguments of the tracepoints, the context pointer not counted.
     arguments: HashMap<&'static str, usize>,
 }
@@ -63,6 +68,7 @@ impl Default for Layout {
             receive_arguments: 0,
             reset_reasons: BTreeMap::new(),
             task_registers: false,
+            registers_at: 0,
             arguments: HashMap::new(),
         }
     }
@@ -86,6 +92,9 @@ impl Layout {
             task_registers: has_value(&btf, &ids, HELPERS, "BPF_FUNC_task_pt_regs"),
             ..Self::default()
         };
+        if cfg!(target_arch = "x86_64") {
+            layout.registers_at = registers_at(&btf, &ids).unwrap_or(0);
+        }
         for field in Offsets::FIELDS {
             match offset_of(&btf, &ids, field) {
                 Some(offset) => {
@@ -151,7 +160,7 @@ fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let structures = Offsets::FIELDS.iter().map(|field| field.structure);
     let wanted: HashMap<&str, &'static str> = structures
         .chain(TRACEPOINTS)
-        .chain([DROP_REASON, RESET_REASON, HELPERS])
+        .chain([DROP_REASON, RESET_REASON, HELPERS, STACK, REGISTERS])
         .map(|name| (name, name))
         .collect();
     let mut ids = HashMap::new();
@@ -159,7 +168,7 @@ fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let mut types = btf.type_iter();
     let mut id = first;
     while let Some(found) = types.next()? {
-        if matches!(found, Type::Struct(_) | Type::Typedef(_) | Type::Enum(_))
+        if matches!(found, Type::Struct(_) | Type::Union(_) | Type::Typedef(_) | Type::Enum(_))
             && let Some(name) = found.as_btf_type().and_then(|t| btf.resolve_name(t).ok())
             && let Some(name) = wanted.get(name.as_str())
         {
@@ -296,6 +305,12 @@ fn has_value(btf: &Btf, ids: &HashMap<&'static str, u32>, name: &str, value: &st
     values.members.iter().any(|member| btf.resolve_name(member).is_ok_and(|name| name == value))
 }
 
+/// The registers lie at the top of the stack.
+fn registers_at(btf: &Btf, ids: &HashMap<&'static str, u32>) -> Option<u64> {
+    let size = |name| size_of(btf, *ids.get(name)?, 0);
+    u64::try_from(size(STACK)?.checked_sub(size(REGISTERS)?)?).ok()
+}
+
 fn arguments(btf: &Btf, id: u32) -> Option<usize> {
     let Type::Ptr(pointer) = strip(btf, id)? else { return None };
     let Type::FuncProto(function) = strip(btf, pointer.get_type_id()?)? else { return None };
@@ -319,6 +334,10 @@ mod tests {
         // Fixed by the layout of sock_common since 4.x on 64-bit kernels.
         assert_eq!(layout.offsets.daddr, 0);
         assert_eq!(layout.offsets.state, 18);
+        if cfg!(target_arch = "x86_64") {
+            // The 21 registers of a system call, on top of whole pages.
+            assert_eq!((layout.registers_at + 21 * 8) % 4096, 0, "{}", layout.registers_at);
+        }
     }
 
     /// BTF in which `sock_common` holds anonymous structures at these offsets in bits, and these hold `skc_daddr` at

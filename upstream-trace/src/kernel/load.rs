@@ -134,6 +134,7 @@ impl Kernel {
             .override_global("RETRANSMIT_ERR", &at_least("tcp_retransmit_skb", 3), true)
             .override_global("RESET_REASON", &at_least("tcp_send_reset", 3), true)
             .override_global("TASK_REGISTERS", &u8::from(layout.task_registers), true)
+            .override_global("REGISTERS_AT", &layout.registers_at, true)
             .map_max_entries("RECORDS", max_connections)
             .map_max_entries("UNIX_FDS", max_connections)
             .map_max_entries("EVENTS", buffer)

@@ -16,7 +16,8 @@ const MEMORY_MB: u32 = 2048;
 const CPU: &str = "max,erms=off,la57=off";
 /// A panic reboots at once, and a reboot ends the guest. On a busy host an emulated timer fails the check of it. The rest
 /// saves a quarter of the time: code that lies at the same address in each process is translated once.
-const KERNEL: &str = "console=ttyS0 quiet panic=-1 oops=panic no_timer_check norandmaps mitigations=off init_on_alloc=0";
+const KERNEL: &str =
+    "console=ttyS0 quiet panic=-1 oops=panic no_timer_check norandmaps mitigations=off init_on_alloc=0";
 /// From its start to the first word of its init.
 const BOOT: Duration = Duration::from_mins(5);
 

@@ -87,7 +87,11 @@ pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
         add_program(&mut archive, name)?;
     }
     for path in origins()? {
-        add_executable(&mut archive, &path, &format!("usr/sbin/{}", path.file_name().unwrap_or_default().display()))?;
+        add_executable(
+            &mut archive,
+            &path,
+            &format!("usr/sbin/{}", path.file_name().unwrap_or_default().display()),
+        )?;
     }
     for folder in FOLDERS {
         add_folder(&mut archive, Path::new(folder))?;

@@ -86,7 +86,8 @@ fn counts(page: &mut String, columns: &[Column], all: usize) {
 fn causes(page: &mut String, columns: &[Column]) {
     let verdicts = |column: &Column| column.1.values().flat_map(Outcome::right).collect::<BTreeSet<_>>();
     let seen: Vec<_> = columns.iter().map(verdicts).collect();
-    let causes: BTreeSet<_> = seen.iter().flatten().map(|(cause, _)| cause).filter(|cause| *cause != "unknown").collect();
+    let causes: BTreeSet<_> =
+        seen.iter().flatten().map(|(cause, _)| cause).filter(|cause| *cause != "unknown").collect();
     for cause in causes {
         let sure = |verdicts: &BTreeSet<(String, String)>| {
             let found = |confidence: &&str| verdicts.contains(&(cause.clone(), (*confidence).to_owned()));
@@ -118,14 +119,20 @@ mod tests {
 
     #[test]
     fn a_page_counts_what_ran_and_gives_reasons() {
-        let old = column("5.10", &[
-            r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","likely"]],"complaints":[],"because":"No.","ran":true}"#,
-            r#"{"scenario":"software/x","passed":true,"verdicts":[],"complaints":[],"because":"Needs x.","ran":false}"#,
-        ]);
-        let new = column("6.18", &[
-            r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","proven"]],"complaints":[],"because":null,"ran":true}"#,
-            r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
-        ]);
+        let old = column(
+            "5.10",
+            &[
+                r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","likely"]],"complaints":[],"because":"No.","ran":true}"#,
+                r#"{"scenario":"software/x","passed":true,"verdicts":[],"complaints":[],"because":"Needs x.","ran":false}"#,
+            ],
+        );
+        let new = column(
+            "6.18",
+            &[
+                r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","proven"]],"complaints":[],"because":null,"ran":true}"#,
+                r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
+            ],
+        );
         let page = page(&[old, new]);
         for line in [
             "| as expected | 0 | 1 |",

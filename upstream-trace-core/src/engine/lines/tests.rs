@@ -122,6 +122,15 @@ fn feed(engine: &mut Engine, events: impl IntoIterator<Item = Event>) -> Vec<Out
 const AT: Nanos = BEGUN + 10 * SECOND;
 
 #[test]
+fn nothing_follows_from_what_the_hooks_missed_before_they_were_there() {
+    let mut engine = followed();
+    let mut out = feed(&mut engine, [said(HEADER, 1, AT), tick(AT + MS), said(HEADER, 2, AT + 2 * MS)]);
+    out.extend(feed(&mut engine, [tick(AT + 20 * SECOND)]));
+    let causes: Vec<_> = failures(&out).map(|failure| failure.cause).collect();
+    assert_eq!(causes, ["unknown", "slow-body"]);
+}
+
+#[test]
 fn a_line_comes_before_or_after_the_end() {
     for (before, after) in [(90 * MS, 0), (0, 90 * MS), (0, 900 * MS)] {
         let mut engine = followed();
