@@ -187,6 +187,12 @@ impl<'lab> Expected<'lab> {
         self.check_sight("evidence", &expected, |got| got.to_string().contains(text))
     }
 
+    /// This text in a field, where the kernel tells of it.
+    pub fn told(self, field: &str, text: &str) -> Self {
+        let expected = format!("a text with {text}");
+        self.check_sight(field, &expected, |got| got.as_str().is_some_and(|got| got.contains(text)))
+    }
+
     /// The error.log line, joined.
     pub fn joined(self, text: &str) -> Self {
         let expected = format!("a line that says {text}");

@@ -164,4 +164,6 @@ offsets! {
     regs_buffer: "pt_regs"."si", 8, false;
     /// Third argument: the size of that buffer.
     regs_length: "pt_regs"."dx", 8, false;
+    /// Segment of the code that was left; its two lowest bits are set if that was a process's. Read before 5.15 only.
+    regs_code: "pt_regs"."cs", 8, false;
 }

@@ -11,6 +11,9 @@ use upstream_trace_common::HEAD;
 use crate::config::{offset, registers_at, task_registers};
 use crate::kernel::read;
 
+/// The privilege of a process, in the segment of its code.
+const USER: u64 = 3;
+
 /// Address of the registers with which the current process entered the kernel; 0 if this kernel does not tell.
 #[inline(always)]
 fn registers() -> u64 {
@@ -31,7 +34,10 @@ fn registers_on_stack() -> Option<u64> {
     // SAFETY: takes no argument.
     let task = unsafe { bpf_get_current_task() };
     let stack: u64 = read(task, offset!(task_stack))?;
-    Some(stack + registers_at())
+    let registers = stack + registers_at();
+    // They are what they were taken for.
+    let code: u64 = read(registers, offset!(regs_code))?;
+    (code & USER == USER).then_some(registers)
 }
 
 /// The buffer of the system call under way.

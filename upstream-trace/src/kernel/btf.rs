@@ -20,8 +20,8 @@ pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 const DROP_REASON: &str = "skb_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
 const HELPERS: &str = "bpf_func_id";
-/// As large as a kernel stack.
-const STACK: &str = "thread_union";
+/// As large as a kernel stack: what it is part of, and on x86-64 the stack of interrupts, where BTF has only that (5.10).
+const STACKS: [&str; 2] = ["thread_union", "irq_stack"];
 const REGISTERS: &str = "pt_regs";
 /// Most anonymous structures and unions that are looked into for one member; `sk_buff` has about a dozen.
 const ANONYMOUS: usize = 256;
@@ -160,7 +160,8 @@ fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let structures = Offsets::FIELDS.iter().map(|field| field.structure);
     let wanted: HashMap<&str, &'static str> = structures
         .chain(TRACEPOINTS)
-        .chain([DROP_REASON, RESET_REASON, HELPERS, STACK, REGISTERS])
+        .chain([DROP_REASON, RESET_REASON, HELPERS, REGISTERS])
+        .chain(STACKS)
         .map(|name| (name, name))
         .collect();
     let mut ids = HashMap::new();
@@ -307,8 +308,9 @@ fn has_value(btf: &Btf, ids: &HashMap<&'static str, u32>, name: &str, value: &st
 
 /// The registers lie at the top of the stack.
 fn registers_at(btf: &Btf, ids: &HashMap<&'static str, u32>) -> Option<u64> {
-    let size = |name| size_of(btf, *ids.get(name)?, 0);
-    u64::try_from(size(STACK)?.checked_sub(size(REGISTERS)?)?).ok()
+    let size = |name: &str| size_of(btf, *ids.get(name)?, 0);
+    let stack = STACKS.into_iter().find_map(size)?;
+    u64::try_from(stack.checked_sub(size(REGISTERS)?)?).ok()
 }
 
 fn arguments(btf: &Btf, id: u32) -> Option<usize> {

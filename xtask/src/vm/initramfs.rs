@@ -32,6 +32,7 @@ const PROGRAMS: &[&str] = &[
     "iptables-save",
     "ip6tables-save",
     "prlimit",
+    "setpriv",
     "conntrack",
     "openssl",
 ];

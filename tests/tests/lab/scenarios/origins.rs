@@ -126,8 +126,7 @@ fn resets(lab: &Lab, script: Script, why: &str) -> Result<()> {
     let trace = world.trace(&[])?;
     world.get("/").status(502);
     let seen = trace.finish()?;
-    let failure = seen.failure("reset-by-backend").confidence(Proven);
-    says(lab, &failure, "summary", why);
+    seen.failure("reset-by-backend").confidence(Proven).told("summary", why);
     seen.nothing_else();
     Ok(())
 }

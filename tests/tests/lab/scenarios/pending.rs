@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::pace::slow;
 use upstream_trace_tests::util::ms;
 use upstream_trace_tests::{Lab, Scenario};
 
@@ -46,7 +47,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("pending/stuck-before-the-start", |lab| before_the_start(lab, V4)),
     ("pending/stuck-before-the-start6", |lab| before_the_start(lab, "[fd99::2]:8081")),
     ("pending/connecting-before-the-start", |lab| {
-        let world = lab.world().upstream(V4).connect_timeout("5s").start()?;
+        let world = lab.world().upstream(V4).connect_timeout(&long()).start()?;
         let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
         let mut client = world.begin("GET", "/", &[])?;
         world.pause(ms(1500));
@@ -86,8 +87,13 @@ fn silent(lab: &Lab, upstream: &str) -> Result<()> {
     Ok(())
 }
 
+/// Longer than the tool takes to start, also on an emulated machine.
+fn long() -> String {
+    format!("{}s", 5 * slow())
+}
+
 fn before_the_start(lab: &Lab, upstream: &str) -> Result<()> {
-    let world = lab.world().upstream(upstream).read_timeout("5s").start()?;
+    let world = lab.world().upstream(upstream).read_timeout(&long()).start()?;
     let origin = world.origin(upstream, Script::silent())?;
     let mut client = world.begin("GET", "/", &[])?;
     origin.wait_accepted(1)?;

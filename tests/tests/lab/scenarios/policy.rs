@@ -83,9 +83,10 @@ fn slow(lab: &Lab, upstream: &str) -> Result<()> {
     let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
     let trace = world.trace(&[])?;
     let mut client = world.begin("GET", "/", &[])?;
-    let waits_at = format!("/proc/{}/wchan", world.nginx().worker()?);
+    let call = format!("/proc/{}/syscall", world.nginx().worker()?);
+    let write = format!("{} ", nix::libc::SYS_write);
     wait_until("nginx to write its log", Duration::from_secs(5), || {
-        fs::read_to_string(&waits_at).is_ok_and(|place| place.contains("pipe_write"))
+        fs::read_to_string(&call).is_ok_and(|call| call.starts_with(&write))
     })?;
     firewall.was_hit();
     firewall.remove()?;
