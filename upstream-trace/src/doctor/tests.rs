@@ -3,6 +3,7 @@ use serde_json::Value;
 use super::look::{has_btf, look};
 use super::{Findings, Obstacle, json, text};
 use crate::cli::Target;
+use crate::kernel::choice::Choice;
 use crate::kernel::hooks::HOOKS;
 use crate::kernel::probe::{Probed, Tried};
 use crate::output::page::Page;
@@ -60,7 +61,7 @@ fn every_object_has_a_type_and_the_last_one_concludes() {
 
 #[test]
 fn without_an_nginx_a_trace_cannot_run() {
-    let findings = look(&[Target::Name("no-such-nginx".into())]);
+    let findings = look(&[Target::Name("no-such-nginx".into())], &Choice::default());
     assert!(findings.obstacles.iter().any(|obstacle| obstacle.what.contains("no-such-nginx")));
     assert_eq!(findings.hooks.len(), HOOKS.len());
     assert_eq!(findings.system.fields.is_some(), has_btf());
