@@ -109,7 +109,7 @@ impl Engine {
             self.lines_told += 1;
             let mut case = Case::of_line(line, LINE_IDS | self.lines_told);
             case.attempt.to_mut().upstream = self.logs.upstream(line);
-            case.early = line.at <= self.early;
+            case.early = line.at <= self.unwatched;
             case
         };
         let complaint = self.logs.complaint(line).filter(|_| waiting.kind == Kind::Name).cloned();

@@ -77,7 +77,7 @@ pub struct Engine {
     /// The latest time of any event.
     latest: Nanos,
     /// The latest of those before the first tick: lines among them may be older than the hooks.
-    early: Nanos,
+    unwatched: Nanos,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -118,7 +118,7 @@ impl Engine {
         self.first.get_or_insert(at);
         self.latest = self.latest.max(at);
         if self.now == 0 {
-            self.early = self.latest;
+            self.unwatched = self.latest;
         }
         let mut out = Vec::new();
         match event {

@@ -41,8 +41,10 @@ const PROGRAMS: &[&str] = &[
 /// a hundred megabytes of libraries (Python, Node.js) is left out.
 const ORIGINS: &[&str] = &["haproxy", "php-fpm"];
 
-/// Folders that are taken as they are: extensions of iptables, distributions of netem, settings of OpenSSL.
-const FOLDERS: &[&str] = &["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/usr/lib/ssl"];
+/// Folders that are taken as they are: extensions of iptables, distributions of netem, settings of OpenSSL, extensions of
+/// PHP.
+const FOLDERS: &[&str] =
+    &["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/usr/lib/ssl", "/usr/lib/php", "/etc/php"];
 
 /// Files with a fixed content.
 const FILES: &[(&str, &str)] = &[
