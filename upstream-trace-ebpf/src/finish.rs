@@ -180,7 +180,14 @@ unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, 
             stats::HEALTHY
         };
         forget_descriptor(record);
-        let _ = RECORDS.remove(sk);
+        remove_and_count(sk, sum);
+    }
+}
+
+/// User space may find a unix connection ended at this very moment, and remove its record: whoever removes it counts it.
+#[inline(always)]
+pub fn remove_and_count(sk: u64, sum: u32) {
+    if RECORDS.remove(sk).is_ok() {
         emit::count(sum, 1);
     }
 }

@@ -93,8 +93,7 @@ fn settle(sk: u64, record: *mut Record) -> u32 {
             if sent { stats::REPORTED } else { stats::LOST_RING }
         }
     };
-    let _ = RECORDS.remove(sk);
-    emit::count(sum, 1);
+    finish::remove_and_count(sk, sum);
     0
 }
 
