@@ -3,15 +3,18 @@
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
+use serde_json::Value;
 use upstream_trace_tests::client::{Connection, Reply};
-use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::origin::{Script, Shows};
 use upstream_trace_tests::util::wait_until;
 use upstream_trace_tests::{Lab, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
+const TLS: &str = "10.99.0.2:8443";
+const DEAD: &str = "10.99.0.2:8099";
 const CLIENTS: usize = 4;
 
 pub(crate) const ALL: &[Scenario] = &[
@@ -19,6 +22,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("load/new-connections", |lab| load(lab, V4, 0)),
     ("load/unix", |lab| load(lab, "unix:app.sock", 0)),
     ("load/all-that-is-healthy", all_that_is_healthy),
+    ("load/max-overhead", max_overhead),
     ("load/failures-among-successes", |lab| {
         let world = lab.world().upstream(V4).config(failing_location).start()?;
         let _origin = world.origin(V4, Script::answer(100))?;
@@ -51,14 +55,20 @@ fn healthy_requests() -> usize {
     env::var("LAB_HEALTHY").ok().and_then(|count| count.parse().ok()).unwrap_or(2000)
 }
 
-/// Small and big answers, uploads, kept and new connections, clients that leave, and two reloads meanwhile.
+/// Small and big answers, uploads, kept and new connections, TLS, unix sockets, retries that are answered, clients that
+/// leave, and two reloads meanwhile.
 fn all_that_is_healthy(lab: &Lab) -> Result<()> {
     let world = lab
         .world()
         .upstream(V4)
         .keepalive(16)
+        .certificate(Shows::Valid)
         .config(|config| {
             config.workers = 2;
+            config.http.push(format!("upstream retried {{ server {DEAD} max_fails=0; server {V4}; }}"));
+            config.server.push(format!("location /tls {{ proxy_pass https://{TLS}; }}"));
+            config.server.push("location /unix { proxy_pass http://unix:@folder@/app.sock:/; }".into());
+            config.server.push("location /retried { proxy_pass http://retried; }".into());
             for (path, port) in [("big", 8082), ("slow", 8083)] {
                 config.server.push(format!("location /{path} {{ proxy_pass http://10.99.0.2:{port}; }}"));
             }
@@ -68,7 +78,9 @@ fn all_that_is_healthy(lab: &Lab) -> Result<()> {
         world.origin(V4, Script::answer(100))?,
         world.origin("10.99.0.2:8082", Script::answer(300_000))?,
         world.origin("10.99.0.2:8083", Script::slow_answer(Duration::from_millis(40), 100))?,
+        world.origin("unix:app.sock", Script::answer(100))?,
     ];
+    let _tls = world.tls_origin(TLS, "-www")?;
     let trace = world.trace(&[])?;
     let count = healthy_requests();
     let (done, namespace) = (AtomicUsize::new(0), world.ng());
@@ -85,7 +97,17 @@ fn all_that_is_healthy(lab: &Lab) -> Result<()> {
                     thread::sleep(Duration::from_millis(10));
                     continue;
                 }
+                if number % 30 == 3 {
+                    // What it answers ends with the connection.
+                    let mut alone = Connection::open(namespace)?;
+                    alone.send("GET", "/tls", &[], false)?;
+                    let reply = alone.receive();
+                    ensure!(reply.status == 200 && reply.complete, "request {number}, TLS: {reply:?}");
+                    continue;
+                }
                 let (method, path, body): (_, _, &[u8]) = match number % 10 {
+                    1 => ("GET", "/unix", &[]),
+                    2 => ("GET", "/retried", &[]),
                     4 | 5 => ("GET", "/big", &[]),
                     6 | 7 => ("POST", "/", &[b'x'; 16_000]),
                     _ => ("GET", "/", &[]),
@@ -118,9 +140,43 @@ fn all_that_is_healthy(lab: &Lab) -> Result<()> {
             .into_iter()
             .try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a client panicked")))
     })?;
-    world.nginx_is_silent();
-    trace.finish()?.nothing_at_all();
+    // Attempts at the dead peer of a group are failures, each made good by the next.
+    let seen = trace.finish()?;
+    let retried = seen.of_type("failure").count();
+    lab.check(!seen.ran() || retried >= count / 40, || format!("only {retried} retries"));
+    seen.failures(retried, "port-refused", |failure| drop(failure.upstream(DEAD).recovered(true)));
+    seen.counted("recovered", retried as u64);
+    seen.nothing_else();
     Ok(())
+}
+
+/// Gives up what costs most, says so, and calls nothing proven that rested on it.
+fn max_overhead(lab: &Lab) -> Result<()> {
+    let world = lab.world().upstream(V4).keepalive(4).config(silent_location).start()?;
+    let _origins =
+        [world.origin(V4, Script::answer(100))?, world.origin("10.99.0.2:8082", Script::silent())?];
+    // Less than anything can take: after three measurements the first hooks go.
+    let trace = world.trace(&["--max-overhead", "0.0001"])?;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        world.get("/").status(200);
+    }
+    world.get("/silent").status(504);
+    let seen = trace.finish()?;
+    if !seen.ran() {
+        return Ok(());
+    }
+    let given_up = |text: &Value| text.as_str().is_some_and(|text| text.contains("given up"));
+    lab.check(seen.of_type("note").any(|note| given_up(&note["text"])), || "nothing was given up".into());
+    let failures: Vec<_> = seen.of_type("failure").collect();
+    let sound = matches!(&failures[..], [one] if one["upstream"] == "10.99.0.2:8082" && one["confidence"] != "proven");
+    lab.check(sound, || format!("not one failure that is not proven: {failures:?}"));
+    seen.accounted_for();
+    Ok(())
+}
+
+fn silent_location(config: &mut upstream_trace_tests::nginx::Config) {
+    config.server.push("location /silent { proxy_pass http://10.99.0.2:8082; }".into());
 }
 
 fn load(lab: &Lab, upstream: &str, keepalive: usize) -> Result<()> {
