@@ -39,6 +39,14 @@ const LIMITS: &[Limit] = &[
         unseen: false,
     },
     Limit {
+        why: "An emulated nginx may take longer than the 5 ms that the kernel side allows between giving an answer up and \
+              cutting the client off: error.log alone tells of it then.",
+        holds: is_emulated,
+        scenarios: &["slow-body", "mixed/every-way-at-once"],
+        instead: &[],
+        unseen: false,
+    },
+    Limit {
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
         holds: is_emulated,
