@@ -32,6 +32,14 @@ const LIMITS: &[Limit] = &[
         unseen: true,
     },
     Limit {
+        why: "Where a tracepoint tells of what is received (6.3) the function behind it is not needed, and this kernel's \
+              has other arguments than those known: told to watch it all the same, the tool says that it cannot.",
+        holds: || is_from(7),
+        scenarios: &["rungs/requests-by-fentry", "rungs/unix-requests-by-fentry"],
+        instead: &["unknown"],
+        unseen: false,
+    },
+    Limit {
         why: "Before 6.10 the kernel does not say why it resets a connection.",
         holds: resets_without_socket_are_silent,
         scenarios: &["origins/reset-with"],
@@ -80,4 +88,10 @@ fn is_emulated() -> bool {
 fn resets_without_socket_are_silent() -> bool {
     let format = "/sys/kernel/tracing/events/tcp/tcp_send_reset/format";
     fs::read_to_string(format).is_ok_and(|format| !format.contains("reason"))
+}
+
+/// By its version; where the kernel says none, nothing is excused.
+fn is_from(major: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.split('.').next().and_then(|number| number.parse().ok()).is_some_and(|found: u32| found >= major)
 }
