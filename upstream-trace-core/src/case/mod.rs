@@ -36,6 +36,7 @@ pub const SECOND: Nanos = 1_000 * MS;
 
 /// One attempt and what belongs to it.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 pub struct Case<'a> {
     /// The attempt; for an error of `connect()`, an attempt made of what is known.
     pub attempt: Cow<'a, Attempt>,
