@@ -39,7 +39,9 @@ pub(super) fn look(targets: &[Target], choice: &Choice) -> Findings {
     let mut layout = Layout::read().map_err(|error| obstacle(format!("{error:#}"), None)).ok();
     findings.system = system(layout.as_ref());
     // As a trace does.
-    layout.iter_mut().for_each(|layout| layout.place_drops(Symbols::now));
+    if let Some(layout) = &mut layout {
+        layout.place_drops(Symbols::now);
+    }
     findings.rights = rights::RIGHTS.iter().map(|right| (right, right.held())).collect();
     match layout.filter(|_| lacking.is_empty()) {
         Some(layout) => try_hooks(&layout, choice, &mut findings),
