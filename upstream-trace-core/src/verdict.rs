@@ -207,7 +207,7 @@ pub struct LogLines {
     pub seen: u64,
     /// Of these, how many belong to an attempt that the kernel side saw; the others are failures of their own ...
     pub joined: u64,
-    /// ... but for these: about attempts that were lost, or that were told of without them.
+    /// ... but for these: about attempts that were lost, over before the start, or told of without their line.
     #[serde(default)]
     pub lost: u64,
 }

@@ -91,7 +91,9 @@ impl Engine {
         let line = &*waiting.line;
         let healthy = self.logs.healthy(waiting);
         let alone = healthy.is_none() && seen_by_kernel(waiting.kind);
-        if alone && self.logs.told_without(waiting) {
+        // The log is opened before the hooks are there: what is read first may be about attempts that nobody saw.
+        let before_start = line.after > 0 && line.after < self.begun;
+        if alone && (before_start || self.logs.told_without(waiting)) {
             self.logs.counts.lost += 1;
             return;
         }

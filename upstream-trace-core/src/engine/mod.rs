@@ -71,6 +71,8 @@ const TOLD: usize = 65_536;
 pub struct Engine {
     hooks: Vec<Hook>,
     slow: Option<Nanos>,
+    /// Since when attempts are seen; 0 if that is not known.
+    begun: Nanos,
     first: Option<Nanos>,
     /// Up to here everything is known that happened: the last tick.
     now: Nanos,
@@ -253,6 +255,9 @@ impl Engine {
     fn on_host(&mut self, host: &Host) {
         self.hooks.clone_from(&host.hooks);
         self.slow = Some(host.slow);
+        if self.begun == 0 {
+            self.begun = host.at;
+        }
     }
 
     fn on_trouble(&mut self, attempt: &Attempt, out: &mut Vec<Output>) {

@@ -149,9 +149,9 @@ fn headline(summary: &Summary) -> String {
     }
 }
 
-/// Lines of which the attempt is lost, for a sentence.
+/// Lines about attempts that were lost, or over before the start, for a sentence.
 pub(crate) fn of_lost(lines: u64) -> String {
-    if lines == 0 { String::new() } else { format!(", {} of attempts that were lost", count(lines)) }
+    if lines == 0 { String::new() } else { format!(", {} of attempts that were not seen", count(lines)) }
 }
 
 /// `0.13   1.0`: half and 99 of 100.
@@ -244,7 +244,7 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         let brief = text(&lossy, false);
         assert!(brief.contains("12 events were lost (packets 2, ring-buffer 10): the numbers"), "{brief}");
         let lines =
-            "error.log: 5 lines about upstreams, 2 joined to an attempt, 3 of attempts that were lost.";
+            "error.log: 5 lines about upstreams, 2 joined to an attempt, 3 of attempts that were not seen.";
         assert!(brief.replace('\n', " ").contains(lines), "{brief}");
         assert!(!brief.contains("mean ns"), "{brief}");
         let verbose = text(&lossy, true);

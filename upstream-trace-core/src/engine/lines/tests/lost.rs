@@ -1,7 +1,7 @@
 //! Lines of attempts of which nothing else came through.
 
 use super::*;
-use crate::event::Lost;
+use crate::event::{Host, Lost};
 
 fn lost(place: &str, count: u64) -> Event {
     Event::Lost(Lost { at: AT + SECOND, count, place: place.to_owned(), since: AT - SECOND })
@@ -84,4 +84,22 @@ fn a_line_that_made_room_is_no_failure_of_its_own() {
     let LogLines { joined, lost, .. } = summary.log_lines;
     assert_eq!((joined + lost, summary.failures), (STORM, STORM));
     assert!(lost > 0 && summary.lost_by_place["log-lines"] >= lost, "{summary:?}");
+}
+
+/// The log is opened before the hooks are attached, and on a busy host that takes a while.
+#[test]
+fn lines_from_before_the_start_are_no_failures() {
+    let mut engine = followed();
+    engine.on(&Event::Host(Host { at: AT, ..Host::default() }));
+    let written = |after: Nanos, client| {
+        Event::Log(LogLine { at: AT + 20 * MS, after, connection: Some(client), ..line(REFUSED) })
+    };
+    // The attempt of one of them was seen, and it has its line.
+    let mut out = feed(&mut engine, [written(AT - MS, 1), written(AT - MS, 2), end(refused(), 1, AT + MS)]);
+    out.extend(engine.on(&tick(AT + SECOND)));
+    out.extend(feed(&mut engine, [written(AT + MS, 3)]));
+    out.extend(engine.finish());
+    let told: Vec<_> = told(&out).into_iter().map(|(_, cause, line)| (cause, line)).collect();
+    assert_eq!(told, [("port-refused", Some(1)), ("unknown", Some(3))]);
+    assert_eq!(engine.summary(0).log_lines, LogLines { seen: 3, joined: 1, lost: 1 });
 }
