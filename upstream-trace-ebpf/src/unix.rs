@@ -11,7 +11,7 @@ use upstream_trace_common::{ABSENT, Addr, End, EventKind, FdKey, Record, StepKin
 use crate::config::offset;
 use crate::connect::{EMPTY_PATH, PathBuffer, SOCK_STREAM, number_of};
 use crate::kernel::{self, read};
-use crate::maps::{ANY_FDLESS, RECORDS, UNIX_FDS};
+use crate::maps::{ANY_FDLESS, UNIX_FDS};
 use crate::record::{self, note};
 use crate::{birth, emit, finish, payload};
 
