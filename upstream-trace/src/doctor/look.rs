@@ -11,7 +11,7 @@ use crate::kernel::btf;
 use crate::kernel::btf::Layout;
 use crate::kernel::choice::Choice;
 use crate::kernel::hooks::Need;
-use crate::kernel::load::{self, Kernel};
+use crate::kernel::load::{self, Kernel, Sizes};
 use crate::kernel::probe::{self, Tried};
 use crate::kernel::symbols::Symbols;
 use crate::kernel::{rights, tracefs};
@@ -71,7 +71,8 @@ fn lockdown(modes: &str) -> Option<String> {
 }
 
 fn try_hooks(layout: &Layout, choice: &Choice, findings: &mut Findings) {
-    let mut kernel = match Kernel::load(load::loader(), layout, MAX_CONNECTIONS, BUFFER) {
+    let sizes = Sizes { connections: MAX_CONNECTIONS, open: 0, buffer: BUFFER };
+    let mut kernel = match Kernel::load(load::loader(), layout, &sizes) {
         Ok(kernel) => kernel,
         Err(error) => {
             findings.hooks = probe::untried();

@@ -81,6 +81,17 @@ pub fn loader() -> EbpfLoader<'static> {
     loader
 }
 
+/// Sizes of the maps that are not always the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Upstream connections at a time.
+    pub connections: u32,
+    /// Upstream connections that are open before the hooks are attached.
+    pub open: u32,
+    /// Bytes of the ring buffer.
+    pub buffer: u32,
+}
+
 /// Programs in the kernel; they go away with this value.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
@@ -95,12 +106,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Loads for this kernel; nothing is attached yet.
-    pub fn load(
-        loader: EbpfLoader<'static>,
-        layout: &Layout,
-        max_connections: u32,
-        buffer: u32,
-    ) -> Result<Self> {
+    pub fn load(loader: EbpfLoader<'static>, layout: &Layout, sizes: &Sizes) -> Result<Self> {
         if OBJECT.is_empty() {
             bail!("this binary was built without its kernel side; build it with `cargo xtask build`");
         }
@@ -135,9 +141,10 @@ impl Kernel {
             .override_global("RESET_REASON", &at_least("tcp_send_reset", 3), true)
             .override_global("TASK_REGISTERS", &u8::from(layout.task_registers), true)
             .override_global("REGISTERS_AT", &layout.registers_at, true)
-            .map_max_entries("RECORDS", max_connections)
-            .map_max_entries("UNIX_FDS", max_connections)
-            .map_max_entries("EVENTS", buffer)
+            .map_max_entries("RECORDS", sizes.connections)
+            .map_max_entries("UNIX_FDS", sizes.connections)
+            .map_max_entries("SEEDS", sizes.open.max(1))
+            .map_max_entries("EVENTS", sizes.buffer)
             .load(OBJECT)
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.

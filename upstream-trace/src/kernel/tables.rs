@@ -1,6 +1,6 @@
 //! The maps that user space reads and writes, with types.
 
-use std::collections::{HashMap as Table, HashSet};
+use std::collections::HashMap as Table;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -108,19 +108,29 @@ impl Tables {
         Ok(self.seeds_left.set(0, left, 0)?)
     }
 
-    /// Forgets seeds whose connection `alive` does not know any more; which are left.
-    pub fn prune_seeds(&mut self, alive: impl Fn(&SeedKey) -> bool) -> Result<HashSet<SeedKey>> {
-        let keys: Vec<SeedKey> = self.seeds.keys().flatten().collect();
-        let mut left = HashSet::new();
-        for key in keys {
-            if alive(&key) {
-                left.insert(key);
-            } else {
-                let _ = self.seeds.remove(&key);
-            }
+    /// Connections that wait to be taken over.
+    pub fn seeds(&self) -> impl Iterator<Item = (SeedKey, Seed)> + '_ {
+        self.seeds.iter().flatten()
+    }
+
+    /// This one, if it still waits.
+    #[must_use]
+    pub fn seed_of(&self, key: &SeedKey) -> Option<Seed> {
+        self.seeds.get(key, 0).ok()
+    }
+
+    /// This one is gone.
+    pub fn forget_seed(&mut self, key: &SeedKey) {
+        let _ = self.seeds.remove(key);
+    }
+
+    /// Counts those that wait; once there are none the kernel side need not look any more. It counts them itself, but
+    /// two processors at once may count one only.
+    pub fn count_seeds(&mut self) {
+        if self.seeds_left.get(&0, 0).is_ok_and(|left| left != 0) {
+            let left = self.seeds.keys().flatten().count() as u64;
+            let _ = self.seeds_left.set(0, left, 0);
         }
-        self.seeds_left.set(0, left.len() as u64, 0)?;
-        Ok(left)
     }
 
     /// Sums over all CPUs, by index of `upstream_trace_common::stats`.
@@ -173,13 +183,11 @@ impl Tables {
         let _ = self.any_announced.set(0, 1, 0);
     }
 
-    /// A connection that waits to be taken over was reported to be stuck.
-    pub fn announce_seed(&mut self, key: &SeedKey) {
-        if let Ok(mut seed) = self.seeds.get(key, 0) {
-            seed.announced = 1;
-            // Only if it is still there: BPF_EXIST.
-            let _ = self.seeds.insert(key, seed, 2);
-        }
+    /// A connection that waits to be taken over is reported to be stuck; what is known of it if it still waits.
+    pub fn announce_seed(&mut self, key: &SeedKey) -> Option<Seed> {
+        let seed = Seed { announced: 1, ..self.seeds.get(key, 0).ok()? };
+        // Only if it is still there: BPF_EXIST.
+        self.seeds.insert(key, seed, 2).ok().map(|()| seed)
     }
 
     /// The hooks on send and receive go away: which requests are outstanding is not known any more.

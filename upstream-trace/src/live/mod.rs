@@ -4,6 +4,7 @@ mod accounts;
 mod config;
 mod connects;
 mod logs;
+mod memory;
 mod names;
 mod nginx;
 mod origins;

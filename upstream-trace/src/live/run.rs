@@ -22,11 +22,11 @@ use super::overhead::Overhead;
 use super::scan::Scan;
 use super::stop::{Stop, undisturbed};
 use super::takeover::Takeover;
-use super::{Accounts, Live, now};
+use super::{Accounts, Live, memory, now};
 use crate::cli::Cli;
 use crate::enrich::Enricher;
 use crate::kernel::choice;
-use crate::kernel::load::{Kernel, Prepared};
+use crate::kernel::load::{Kernel, Prepared, Sizes};
 use crate::kernel::symbols::{LateSymbols, Symbols};
 use crate::kernel::tables::Tables;
 use crate::kernel::{rights, tracefs};
@@ -90,26 +90,29 @@ fn start(
     recorder: Option<Recorder>,
 ) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
-    let (mut layout, loader) = prepared.take()?;
-    layout.place_drops(Symbols::now);
-    let mut kernel = Kernel::load(loader, &layout, cli.max_connections, cli.buffer)?;
-    let (mut tables, events) = Tables::take(&mut kernel)?;
-    nginx.watch(&mut tables)?;
     let workers = nginx.worker_pids();
     let before = Takeover::before(&workers);
+    let (mut layout, loader) = prepared.take()?;
+    layout.place_drops(Symbols::now);
+    let open = u32::try_from(before.len()).unwrap_or(u32::MAX).min(cli.max_connections);
+    let sizes = Sizes { connections: cli.max_connections, open, buffer: cli.buffer };
+    let mut kernel = Kernel::load(loader, &layout, &sizes)?;
+    let (mut tables, events) = Tables::take(&mut kernel)?;
+    nginx.watch(&mut tables)?;
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
     undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
     let connects = undisturbed(|| Connects::begin(&mut kernel, logs.tells_of(&nginx.worker_pids())));
-    let mut takeover = Takeover::default();
     let opened = now();
-    let open = takeover.begin(&before, &workers, opened, &mut tables)?;
+    let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
+    let (takeover, stuck) = Takeover::begin(&before, &workers, opened, slow, &mut tables)?;
+    drop(before);
+    memory::give_back();
     let symbols = Symbols::open();
     // Threads that are started from here on have no more rights than this one.
     if let Err(error) = rights::give_back() {
         log::warn!("cannot give back rights that are not needed any more: {error:#}");
     }
-    let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
     let mut live = Live {
         kernel,
         tables,
@@ -142,7 +145,7 @@ fn start(
     live.sink.start(&host);
     live.feed(&Event::Host(host));
     live.wait_for_config();
-    for attempt in live.takeover.stuck(&open, opened, slow, &mut live.tables) {
+    for attempt in stuck {
         live.event(&Event::Trouble(attempt));
     }
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
@@ -242,8 +245,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
             live.feed(&event);
         }
         live.look_for_config();
-        let workers = live.nginx.worker_pids();
-        for attempt in live.takeover.tick(&workers, now, live.slow, &mut live.tables) {
+        for attempt in live.takeover.tick(now, live.slow, &mut live.tables) {
             live.event(&Event::Trouble(attempt));
         }
         live.check_connects();

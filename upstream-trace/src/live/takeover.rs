@@ -1,18 +1,47 @@
-//! Connections that were open before the program started: handed to the kernel side, and told of at once if stuck.
+//! Connections that were open before the program started: handed to the kernel side, and told of once they are stuck.
+//!
+//! Whatever happens on such a connection makes the kernel side take it over. So only time can get those into trouble
+//! that are left, and no list of all sockets is needed after the start: there may be a hundred thousand.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use upstream_trace_common::{Seed, SeedKey};
 use upstream_trace_core::event::{Attempt, AttemptId, Nanos};
 
+use crate::kernel::decode;
 use crate::kernel::tables::Tables;
-use crate::nginx::{self, OpenSocket};
+use crate::netlink::diag::{Diag, TcpSocket};
+use crate::netns;
+use crate::nginx::{self, OpenSocket, SocketKind, SocketRole};
+
+/// A stuck connection is looked at again after this time.
+const AGAIN: Nanos = 1_000_000_000;
+
+/// Stuck connections that are looked at in one pass.
+const MOST: usize = 256;
+
+/// A pass must not take more than this part of the time.
+const SHARE: u32 = 100;
+
+/// Connections that may have ended while they were handed over, looked at each second.
+const CHECKED: usize = 256;
+
+/// Between two counts of those that are left.
+const COUNT: Nanos = 60_000_000_000;
 
 /// Connections whose socket the kernel side has not met yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Takeover {
-    seeds: HashMap<SeedKey, AttemptId>,
+    /// May have ended while they were handed over, which nobody saw.
+    unchecked: Vec<SeedKey>,
+    /// When the next pass is due; none if no connection waits for anything.
+    due: Option<Nanos>,
+    /// When those that are left are counted.
+    count: Nanos,
+    /// When a stuck connection was last looked at.
+    looked: HashMap<AttemptId, Nanos>,
 }
 
 impl Takeover {
@@ -22,50 +51,128 @@ impl Takeover {
         nginx::seeds(&open, 1).into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Hands those of them that are still open over, as they are now that the hooks are attached. What is not among
-    /// them was born before the hooks' eyes.
+    /// Hands those of them that are still open over, as they are now that the hooks are attached, and returns those
+    /// that are stuck. What is not among them was born before the hooks' eyes.
     pub fn begin(
-        &mut self,
         before: &HashSet<SeedKey>,
         workers: &[u32],
         now: Nanos,
+        slow: Nanos,
         tables: &mut Tables,
-    ) -> Result<Vec<OpenSocket>> {
+    ) -> Result<(Self, Vec<Attempt>)> {
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
         let mut seeds = nginx::seeds(&open, now);
         seeds.retain(|(key, _)| before.contains(key));
-        for (index, (key, seed)) in seeds.iter_mut().enumerate() {
+        for (index, (_, seed)) in seeds.iter_mut().enumerate() {
             seed.id = number(now, index);
-            self.seeds.insert(*key, seed.id);
         }
         tables.seed(&seeds)?;
-        Ok(open)
-    }
-
-    /// What of it is stuck; the kernel side will tell when that is over.
-    pub fn stuck(&self, open: &[OpenSocket], now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
-        let mut stuck = nginx::stuck(open, now, slow, |socket| {
-            let id = key_of(socket).and_then(|key| Some((key, *self.seeds.get(&key)?)));
-            id.map_or(0, |(key, id)| {
-                tables.announce_seed(&key);
-                id
-            })
+        let mut stuck = nginx::stuck(&open, now, slow, |socket| {
+            key_of(socket).and_then(|key| tables.announce_seed(&key)).map_or(0, |seed| seed.id)
         });
         stuck.retain(|attempt| attempt.id != 0);
-        stuck
+        let takeover = Self {
+            unchecked: seeds.iter().map(|(key, _)| *key).collect(),
+            due: seeds.iter().filter_map(|(_, seed)| Some(waits_since(seed)? + slow)).min(),
+            count: now + COUNT,
+            looked: stuck.iter().map(|attempt| (attempt.id, now)).collect(),
+        };
+        Ok((takeover, stuck))
     }
 
-    /// About once a second: which of them are stuck by now. Forgets those that the kernel side has met, or that are
-    /// gone.
-    pub fn tick(&mut self, workers: &[u32], now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
-        if self.seeds.is_empty() {
-            return Vec::new();
+    /// About once a second: which of them are stuck by now. Forgets those that are gone.
+    pub fn tick(&mut self, now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
+        let mut sockets = Sockets::default();
+        for key in self.unchecked.split_off(self.unchecked.len().saturating_sub(CHECKED)) {
+            if let Some(seed) = tables.seed_of(&key)
+                && let Ok(None) = sockets.find(&key, &seed)
+            {
+                tables.forget_seed(&key);
+            }
+            if self.unchecked.is_empty() {
+                self.count = now;
+            }
         }
-        let open = nginx::open_sockets_of(workers).unwrap_or_default();
-        let alive: HashMap<SeedKey, Seed> = nginx::seeds(&open, now).into_iter().collect();
-        let left = tables.prune_seeds(|key| alive.contains_key(key)).unwrap_or_default();
-        self.seeds.retain(|key, _| left.contains(key));
-        self.stuck(&open, now, slow, tables)
+        self.unchecked.shrink_to(2 * self.unchecked.len());
+        if now >= self.count {
+            self.count = now + COUNT;
+            tables.count_seeds();
+        }
+        if self.due.is_some_and(|due| due <= now) {
+            self.pass(now, slow, tables, &mut sockets)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Looks for those that have been waiting for too long.
+    fn pass(&mut self, now: Nanos, slow: Nanos, tables: &mut Tables, sockets: &mut Sockets) -> Vec<Attempt> {
+        let begun = Instant::now();
+        let (mut next, mut waiting, mut left) = (None::<Nanos>, Vec::new(), HashMap::new());
+        for (key, seed) in tables.seeds() {
+            let Some(due) = waits_since(&seed).map(|since| since + slow) else { continue };
+            if due > now {
+                next = Some(next.map_or(due, |next| next.min(due)));
+                continue;
+            }
+            let looked = self.looked.get(&seed.id).copied();
+            left.extend(looked.map(|at| (seed.id, at)));
+            let due = looked.map_or(0, |at| at + AGAIN);
+            if due <= now {
+                waiting.push((due, key, seed));
+            }
+            next = Some(now + AGAIN);
+        }
+        self.looked = left;
+        // First those that were not looked at for longest.
+        waiting.sort_unstable_by_key(|(due, ..)| *due);
+        waiting.truncate(MOST);
+        let mut stuck = Vec::new();
+        for (_, key, seed) in waiting {
+            self.looked.insert(seed.id, now);
+            match sockets.find(&key, &seed) {
+                Ok(Some(socket)) => stuck.extend(nginx::stuck(&[socket], now, slow, |_| seed.id)),
+                Ok(None) => tables.forget_seed(&key),
+                Err(error) => log::debug!("a connection that was open before cannot be looked up: {error:#}"),
+            }
+            if stuck.last().is_some_and(|attempt: &Attempt| attempt.id == seed.id) {
+                tables.announce_seed(&key);
+            }
+        }
+        let pause = Nanos::try_from((begun.elapsed() * SHARE).as_nanos()).unwrap_or(Nanos::MAX);
+        self.due = next.map(|next| next.max(now.saturating_add(pause)));
+        stuck
+    }
+}
+
+/// Since when a connection has been waiting for its peer, as far as it was known when it was handed over.
+fn waits_since(seed: &Seed) -> Option<Nanos> {
+    let silent = seed.received == 0 && seed.written <= 1;
+    if seed.request_ns != 0 { Some(seed.request_ns) } else { silent.then_some(seed.born_ns) }
+}
+
+/// Looks single sockets up, in their network namespaces.
+#[derive(Default)]
+struct Sockets {
+    namespaces: HashMap<u32, Option<Diag>>,
+}
+
+impl Sockets {
+    /// The connection, unless it is gone; an error if that cannot be told.
+    fn find(&mut self, key: &SeedKey, seed: &Seed) -> Result<Option<OpenSocket>> {
+        let open = || netns::run_in(seed.tgid, Diag::open).and_then(|diag| diag).ok();
+        let diag = self.namespaces.entry(key.netns).or_insert_with(open).as_mut();
+        let diag = diag.context("its network namespace cannot be entered")?;
+        let address = |of| decode::socket_addr(of).context("it has no address");
+        let found = diag.tcp_socket(address(&key.local)?, address(&key.remote)?)?;
+        let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
+        Ok(found.filter(live).map(|socket| OpenSocket {
+            worker: seed.tgid,
+            netns: key.netns,
+            fd: -1,
+            role: SocketRole::Upstream,
+            kind: SocketKind::Tcp(socket),
+        }))
     }
 }
 

@@ -93,7 +93,7 @@ impl Namespace {
         let ours = |socket: &TcpSocket| held.contains_key(&socket.inode);
         let mut namespace = Self::default();
         for family in [Family::V4, Family::V6] {
-            namespace.tcp.extend(or_empty(diag.tcp_sockets(family, States::all(), ours))?);
+            namespace.tcp.extend(or_empty(diag.tcp_sockets(family, owned(), ours))?);
             namespace.udp.extend(or_empty(diag.udp_sockets(family, ours))?);
         }
         namespace.unix = or_empty(diag.unix_sockets(false))?;
@@ -104,6 +104,11 @@ impl Namespace {
         let tcp = self.tcp.iter().filter(|socket| socket.is_listener());
         tcp.map(|socket| socket.local.port()).filter(|port| *port != 0).collect()
     }
+}
+
+/// States in which a socket belongs to a process: a busy proxy has tens of thousands of others that linger.
+fn owned() -> States {
+    States::all() - States::TIME_WAIT
 }
 
 /// Kernels without the module for a kind of socket refuse; then there are none to be seen.
