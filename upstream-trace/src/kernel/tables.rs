@@ -10,6 +10,9 @@ use upstream_trace_common::{Addr, FdKey, Record, Seed, SeedKey, UnixPath, Upstre
 
 use super::load::Kernel;
 
+/// Only what is still there: `BPF_EXIST`.
+const EXIST: u64 = 2;
+
 /// All maps.
 pub struct Tables {
     records: HashMap<MapData, u64, Record>,
@@ -96,27 +99,26 @@ impl Tables {
         Ok(self.listening.set(u32::from(port), 1, 0)?)
     }
 
-    /// Connections to be taken over.
-    pub fn seed(&mut self, seeds: &[(SeedKey, Seed)]) -> Result<()> {
-        let mut left = 0u64;
+    /// Connections to be taken over, later.
+    pub fn seed(&mut self, seeds: &Table<SeedKey, Seed>) {
         for (key, seed) in seeds {
-            match self.seeds.insert(key, seed, 0) {
-                Ok(()) => left += 1,
-                Err(_) => self.seeds_lost += 1,
-            }
+            self.seeds_lost += u64::from(self.seeds.insert(key, seed, 0).is_err());
         }
-        Ok(self.seeds_left.set(0, left, 0)?)
+    }
+
+    /// The kernel side takes them over from now on.
+    pub fn take_over(&mut self, count: u32) -> Result<()> {
+        Ok(self.seeds_left.set(0, u64::from(count), 0)?)
+    }
+
+    /// What is known now of a connection, if it still waits to be taken over.
+    pub fn renew_seed(&mut self, key: &SeedKey, seed: &Seed) {
+        let _ = self.seeds.insert(key, seed, EXIST);
     }
 
     /// Connections that wait to be taken over.
     pub fn seeds(&self) -> impl Iterator<Item = (SeedKey, Seed)> + '_ {
         self.seeds.iter().flatten()
-    }
-
-    /// This one, if it still waits.
-    #[must_use]
-    pub fn seed_of(&self, key: &SeedKey) -> Option<Seed> {
-        self.seeds.get(key, 0).ok()
     }
 
     /// This one is gone.
@@ -186,8 +188,7 @@ impl Tables {
     /// A connection that waits to be taken over is reported to be stuck; what is known of it if it still waits.
     pub fn announce_seed(&mut self, key: &SeedKey) -> Option<Seed> {
         let seed = Seed { announced: 1, ..self.seeds.get(key, 0).ok()? };
-        // Only if it is still there: BPF_EXIST.
-        self.seeds.insert(key, seed, 2).ok().map(|()| seed)
+        self.seeds.insert(key, seed, EXIST).ok().map(|()| seed)
     }
 
     /// The hooks on send and receive go away: which requests are outstanding is not known any more.

@@ -21,7 +21,7 @@ use super::nginx::Nginx;
 use super::overhead::Overhead;
 use super::scan::Scan;
 use super::stop::{Stop, undisturbed};
-use super::takeover::Takeover;
+use super::takeover::{Open, Takeover};
 use super::{Accounts, Live, memory, now};
 use crate::cli::Cli;
 use crate::enrich::Enricher;
@@ -91,23 +91,22 @@ fn start(
 ) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
     let workers = nginx.worker_pids();
-    let before = Takeover::before(&workers);
+    let before = Open::look(&workers, now());
     let (mut layout, loader) = prepared.take()?;
     layout.place_drops(Symbols::now);
-    let open = u32::try_from(before.len()).unwrap_or(u32::MAX).min(cli.max_connections);
+    let open = before.count().min(cli.max_connections);
     let sizes = Sizes { connections: cli.max_connections, open, buffer: cli.buffer };
     let mut kernel = Kernel::load(loader, &layout, &sizes)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;
+    before.hand_over(&mut tables);
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
     undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
     let connects = undisturbed(|| Connects::begin(&mut kernel, logs.tells_of(&nginx.worker_pids())));
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
-    let (takeover, stuck) = Takeover::begin(&before, &workers, opened, slow, &mut tables)?;
-    drop(before);
-    memory::give_back();
+    let (takeover, stuck) = Takeover::begin(before, &workers, opened, slow, &mut tables)?;
     let symbols = Symbols::open();
     // Threads that are started from here on have no more rights than this one.
     if let Err(error) = rights::give_back() {
@@ -240,6 +239,9 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     live.look_for_origins(now);
     live.look_for_unix(now);
     live.scan(now);
+    if count == SLOW_TICK {
+        memory::give_back();
+    }
     if count.is_multiple_of(SLOW_TICK) {
         for event in live.nginx.tick(now, &mut live.tables) {
             live.feed(&event);

@@ -3,7 +3,7 @@
 //! Whatever happens on such a connection makes the kernel side take it over. So only time can get those into trouble
 //! that are left, and no list of all sockets is needed after the start: there may be a hundred thousand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
@@ -25,17 +25,39 @@ const MOST: usize = 256;
 /// A pass must not take more than this part of the time.
 const SHARE: u32 = 100;
 
-/// Connections that may have ended while they were handed over, looked at each second.
-const CHECKED: usize = 256;
-
 /// Between two counts of those that are left.
 const COUNT: Nanos = 60_000_000_000;
+
+/// Upstream connections that these workers have open; a number for each. To be looked up before the hooks are attached.
+#[derive(Debug)]
+pub struct Open {
+    seeds: HashMap<SeedKey, Seed>,
+}
+
+impl Open {
+    /// Looks them up.
+    pub fn look(workers: &[u32], now: Nanos) -> Self {
+        let open = nginx::open_sockets_of(workers).unwrap_or_default();
+        let seeds = nginx::seeds(&open, now).into_iter().enumerate();
+        Self {
+            seeds: seeds.map(|(index, (key, seed))| (key, Seed { id: number(now, index), ..seed })).collect(),
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.seeds.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Hands them to the kernel side, which does not look at them yet.
+    pub fn hand_over(&self, tables: &mut Tables) {
+        tables.seed(&self.seeds);
+    }
+}
 
 /// Connections whose socket the kernel side has not met yet.
 #[derive(Debug)]
 pub struct Takeover {
-    /// May have ended while they were handed over, which nobody saw.
-    unchecked: Vec<SeedKey>,
     /// When the next pass is due; none if no connection waits for anything.
     due: Option<Nanos>,
     /// When those that are left are counted.
@@ -45,69 +67,50 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// Which upstream connections these workers have open. To be called before the hooks are attached.
-    pub fn before(workers: &[u32]) -> HashSet<SeedKey> {
-        let open = nginx::open_sockets_of(workers).unwrap_or_default();
-        nginx::seeds(&open, 1).into_iter().map(|(key, _)| key).collect()
-    }
-
-    /// Hands those of them that are still open over, as they are now that the hooks are attached, and returns those
-    /// that are stuck. What is not among them was born before the hooks' eyes.
+    /// Has the kernel side take them over from now on, the hooks being attached; returns those that are stuck. What
+    /// ends from here on, it sees; what is gone by now ended before, and is forgotten. What is not among them was born
+    /// before the hooks' eyes.
     pub fn begin(
-        before: &HashSet<SeedKey>,
+        mut before: Open,
         workers: &[u32],
         now: Nanos,
         slow: Nanos,
         tables: &mut Tables,
     ) -> Result<(Self, Vec<Attempt>)> {
+        tables.take_over(before.count())?;
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
-        let mut seeds = nginx::seeds(&open, now);
-        seeds.retain(|(key, _)| before.contains(key));
-        for (index, (_, seed)) in seeds.iter_mut().enumerate() {
-            seed.id = number(now, index);
+        let mut due = None::<Nanos>;
+        for (key, seed) in nginx::seeds(&open, now) {
+            let Some(known) = before.seeds.remove(&key) else { continue };
+            tables.renew_seed(&key, &Seed { id: known.id, ..seed });
+            if let Some(since) = waits_since(&seed) {
+                due = Some(due.map_or(since + slow, |due| due.min(since + slow)));
+            }
         }
-        tables.seed(&seeds)?;
+        for key in before.seeds.keys() {
+            tables.forget_seed(key);
+        }
+        tables.count_seeds();
         let mut stuck = nginx::stuck(&open, now, slow, |socket| {
             key_of(socket).and_then(|key| tables.announce_seed(&key)).map_or(0, |seed| seed.id)
         });
         stuck.retain(|attempt| attempt.id != 0);
-        let takeover = Self {
-            unchecked: seeds.iter().map(|(key, _)| *key).collect(),
-            due: seeds.iter().filter_map(|(_, seed)| Some(waits_since(seed)? + slow)).min(),
-            count: now + COUNT,
-            looked: stuck.iter().map(|attempt| (attempt.id, now)).collect(),
-        };
-        Ok((takeover, stuck))
+        let looked = stuck.iter().map(|attempt| (attempt.id, now)).collect();
+        Ok((Self { due, count: now + COUNT, looked }, stuck))
     }
 
-    /// About once a second: which of them are stuck by now. Forgets those that are gone.
+    /// About once a second: which of them are stuck by now.
     pub fn tick(&mut self, now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
-        let mut sockets = Sockets::default();
-        for key in self.unchecked.split_off(self.unchecked.len().saturating_sub(CHECKED)) {
-            if let Some(seed) = tables.seed_of(&key)
-                && let Ok(None) = sockets.find(&key, &seed)
-            {
-                tables.forget_seed(&key);
-            }
-            if self.unchecked.is_empty() {
-                self.count = now;
-            }
-        }
-        self.unchecked.shrink_to(2 * self.unchecked.len());
         if now >= self.count {
             self.count = now + COUNT;
             tables.count_seeds();
         }
-        if self.due.is_some_and(|due| due <= now) {
-            self.pass(now, slow, tables, &mut sockets)
-        } else {
-            Vec::new()
-        }
+        if self.due.is_some_and(|due| due <= now) { self.pass(now, slow, tables) } else { Vec::new() }
     }
 
     /// Looks for those that have been waiting for too long.
-    fn pass(&mut self, now: Nanos, slow: Nanos, tables: &mut Tables, sockets: &mut Sockets) -> Vec<Attempt> {
-        let begun = Instant::now();
+    fn pass(&mut self, now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
+        let (begun, mut sockets) = (Instant::now(), Sockets::default());
         let (mut next, mut waiting, mut left) = (None::<Nanos>, Vec::new(), HashMap::new());
         for (key, seed) in tables.seeds() {
             let Some(due) = waits_since(&seed).map(|since| since + slow) else { continue };
@@ -132,7 +135,8 @@ impl Takeover {
             self.looked.insert(seed.id, now);
             match sockets.find(&key, &seed) {
                 Ok(Some(socket)) => stuck.extend(nginx::stuck(&[socket], now, slow, |_| seed.id)),
-                Ok(None) => tables.forget_seed(&key),
+                // It has just ended.
+                Ok(None) => {}
                 Err(error) => log::debug!("a connection that was open before cannot be looked up: {error:#}"),
             }
             if stuck.last().is_some_and(|attempt: &Attempt| attempt.id == seed.id) {
