@@ -240,9 +240,11 @@ fn load(program: &mut Program, attach: Attach, functions: &Functions) -> Result<
         (Attach::Raw(_), Program::RawTracePoint(program)) => once(program.load())?,
         (Attach::Tracepoint(..), Program::TracePoint(program)) => once(program.load())?,
         (Attach::Fentry(function), Program::FEntry(program)) => {
-            once(program.load(function, functions.btf()?))?
+            once(program.load(function, functions.btf()?))?;
         }
-        (Attach::Fexit(function), Program::FExit(program)) => once(program.load(function, functions.btf()?))?,
+        (Attach::Fexit(function), Program::FExit(program)) => {
+            once(program.load(function, functions.btf()?))?;
+        }
         (Attach::Kprobe(_) | Attach::Kretprobe(_), Program::KProbe(program)) => {
             if !Path::new("/sys/bus/event_source/devices/kprobe").exists() {
                 bail!("this kernel has no kprobes");
