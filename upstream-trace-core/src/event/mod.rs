@@ -24,6 +24,7 @@ pub use lookup::{Asked, Got, Lookup, LookupState, Outcome};
 pub use private::Private;
 pub use rules::{MatchedRule, Rules};
 pub use step::{Moment, Step};
+pub(crate) use upstream::LONGEST_PATH;
 pub use upstream::{Transport, Upstream};
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.

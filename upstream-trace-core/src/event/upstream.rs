@@ -29,7 +29,7 @@ pub enum Upstream {
 }
 
 /// Longest path of a socket: `sun_path` has 108 bytes (`unix(7)`), and what is no UTF-8 becomes three.
-const LONGEST_PATH: usize = 3 * 108 + 1;
+pub(crate) const LONGEST_PATH: usize = 3 * 108 + 1;
 
 /// Of a recording that may be of anybody: such a path is kept in many places.
 fn socket_path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::event::{LogLine, Upstream};
+use crate::event::{LONGEST_PATH, LogLine, Upstream};
 
 /// The upstream's address, if the line names one (and not a group of upstreams).
 ///
@@ -12,7 +12,9 @@ use crate::event::{LogLine, Upstream};
 pub fn upstream_address(line: &LogLine) -> Option<Upstream> {
     let (scheme, rest) = split(line.upstream.as_deref()?);
     if let Some(path) = rest.strip_prefix("unix:") {
-        return unix_path(scheme, path).filter(|path| !path.is_empty()).map(|p| Upstream::Unix(p.to_owned()));
+        return unix_path(scheme, path)
+            .filter(|path| (1..=LONGEST_PATH).contains(&path.len()))
+            .map(|p| Upstream::Unix(p.to_owned()));
     }
     authority(rest).parse::<SocketAddr>().ok().map(Upstream::Tcp)
 }
