@@ -1,8 +1,12 @@
 //! Puts the kernel side into the binary, or nothing if it was not built: checks and unit tests need no BPF toolchain.
 
-use std::path::PathBuf;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
+
+use object::build::elf::{Builder, SectionData};
+use object::elf::SHT_STRTAB;
 
 fn main() -> ExitCode {
     println!("cargo:rerun-if-env-changed=UPSTREAM_TRACE_EBPF");
@@ -10,7 +14,7 @@ fn main() -> ExitCode {
     let result = match env::var_os("UPSTREAM_TRACE_EBPF").map(PathBuf::from) {
         Some(object) => {
             println!("cargo:rerun-if-changed={}", object.display());
-            fs::copy(&object, &target).map(drop).map_err(|error| {
+            copy(&object, &target).map_err(|error| {
                 format!("cannot copy {}, which UPSTREAM_TRACE_EBPF names: {error}", object.display())
             })
         }
@@ -19,4 +23,21 @@ fn main() -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     println!("cargo::error={error}");
     ExitCode::FAILURE
+}
+
+/// Without what is for debuggers only: four fifths of the object, which would be read, and kept in memory, at each start.
+fn copy(object: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
+    let data = fs::read(object)?;
+    let mut elf = Builder::read(data.as_slice())?;
+    for section in &mut elf.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    elf.delete_orphans();
+    // The linker keeps the names of sections among those of symbols; the writer wants them apart.
+    let names = elf.sections.add();
+    (names.name, names.sh_type, names.data) = (".shstrtab".into(), SHT_STRTAB, SectionData::SectionString);
+    let mut stripped = Vec::new();
+    elf.write(&mut stripped)?;
+    Ok(fs::write(target, stripped)?)
 }
