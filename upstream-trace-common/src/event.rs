@@ -4,7 +4,7 @@
 pub const UNIX_PATH: usize = 108;
 
 /// Size of the ring buffer.
-pub const RING_BYTES: u32 = 4 << 20;
+pub const RING_BYTES: u32 = 2 << 20;
 
 /// Frames kept of the kernel stack at a packet event; the function that freed the packet comes first.
 pub const PACKET_STACK: usize = 16;

@@ -28,7 +28,7 @@ pub fn wakeup() -> u64 {
     const BPF_RB_AVAIL_DATA: u64 = 0;
     const BPF_RB_NO_WAKEUP: u64 = 1;
     const BPF_RB_FORCE_WAKEUP: u64 = 2;
-    const FULL: u64 = 1 << 20;
+    const FULL: u64 = 1 << 19;
     if EVENTS.query(BPF_RB_AVAIL_DATA) > FULL { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
 }
 

@@ -27,7 +27,7 @@ Exit status:
 pub const MAX_CONNECTIONS: u32 = 32768;
 
 /// Bytes of the buffer between the kernel and this program, unless told otherwise.
-pub const BUFFER: u32 = 4 << 20;
+pub const BUFFER: u32 = 2 << 20;
 
 /// Says why an nginx answers 502 or 504, from what the kernel did with its
 /// upstream connections.
@@ -89,7 +89,7 @@ pub struct Cli {
 
     /// Size of the buffer between the kernel and this program (64K, 4M); a power
     /// of two
-    #[arg(long, value_name = "SIZE", default_value = "4M", value_parser = buffer)]
+    #[arg(long, value_name = "SIZE", default_value = "2M", value_parser = buffer)]
     pub buffer: u32,
 
     /// Also print how much each hook cost

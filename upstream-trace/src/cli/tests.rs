@@ -100,7 +100,9 @@ fn times() {
 
 #[test]
 fn sizes_of_the_buffer() {
-    for (text, bytes) in [("64K", 64 << 10), ("4M", BUFFER), ("4m", BUFFER), ("65536", 65536)] {
+    for (text, bytes) in
+        [("64K", 64 << 10), ("2M", BUFFER), ("2m", BUFFER), ("4M", 4 << 20), ("65536", 65536)]
+    {
         assert_eq!(buffer(text), Ok(bytes), "{text}");
     }
     for wrong in ["", "K", "0", "3M", "32K", "512M", "4G", "-4M", "9999999999M", "ä"] {

@@ -29,9 +29,11 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
         memory.add(report.resident_kib as f64 / 1024.0);
     }
     let mut table = Table::new("From start to attached", &["", "median", "least", "most"]);
-    for (name, spread) in
-        [("milliseconds", &attached), ("of these on a processor", &cpu), ("MiB resident, idle", &memory)]
-    {
+    for (name, spread) in [
+        ("milliseconds", &attached),
+        ("of these on a processor, first thread", &cpu),
+        ("MiB resident, idle", &memory),
+    ] {
         let cells = [spread.median(), spread.least(), spread.most()].map(|value| format!("{value:.1}"));
         table.row([vec![name.to_owned()], cells.to_vec()].concat());
     }
