@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::align::BEFORE;
-use super::logs::{KEYS, Key, near};
+use super::logs::{KEYS, Key};
+use super::matching::near;
 use super::shape::healthy_fits;
 use crate::event::{Attempt, LogLine, Nanos};
 use crate::log::Kind;

@@ -14,6 +14,7 @@ mod lines;
 mod logs;
 mod lookups;
 mod losses;
+mod matching;
 mod names;
 mod notes;
 mod origins;
@@ -21,6 +22,7 @@ mod overflow;
 mod packets;
 mod percentiles;
 mod queue;
+mod release;
 mod retries;
 mod settle;
 mod shape;
@@ -37,7 +39,7 @@ use crate::verdict::{Note, Output, Resolved, Summary};
 
 use configs::Configs;
 use ejected::Ejected;
-use logs::{LINE_COMES, Logs};
+use logs::Logs;
 use lookups::Lookups;
 use losses::Losses;
 use names::Names;
@@ -51,7 +53,7 @@ use shape::Shape;
 use tally::Tally;
 use troubles::Troubles;
 use upstreams::{Outcome, Upstreams};
-use verdicts::{resolved, verdict};
+use verdicts::resolved;
 
 pub use percentiles::percentiles;
 
@@ -382,48 +384,6 @@ impl Engine {
     fn judged_early(&mut self, ended: Nanos) {
         self.early.note(ended, self.now);
         self.losses.overflowed("failures-held", true, &mut self.early);
-    }
-
-    /// Judges attempts in trouble whose moment has passed.
-    fn settle(&mut self, until: Nanos, out: &mut Vec<Output>) {
-        while let Some((_, id)) = self.settling.pop_front_if(|(due, _)| *due <= until) {
-            let Some(trouble) = self.troubles.get(id) else { continue };
-            let tries = self.retries.chain(id);
-            let mut case = Case::of_attempt(&trouble.attempt);
-            case.tries = tries.as_ref();
-            self.fill(&mut case);
-            let mut verdict = verdict(&case, false);
-            verdict.details.tries.clone_from(&tries);
-            // That nothing is known is worth a word only once it lasts.
-            let worth = verdict.reason.is_some() || case.overdue();
-            if worth && self.troubles.say(id, verdict.cause, verdict.confidence) {
-                out.push(Output::Pending(verdict));
-            }
-        }
-    }
-
-    /// Lets go of failures whose fate is known, or whose time is up.
-    fn release(&mut self, until: Nanos, out: &mut Vec<Output>) {
-        while let Some(id) = self.held.due(until) {
-            let ended = self.held.ended(id).unwrap_or(until);
-            if self.awaits_line(id, ended, until) {
-                self.held.postpone(id, ended + LINE_COMES);
-                continue;
-            }
-            let waits =
-                self.retries.retried(id) && !self.retries.recovered(id) && until < ended + RETRY_ANSWERS;
-            if waits {
-                self.held.postpone(id, ended + RETRY_ANSWERS);
-                continue;
-            }
-            // The chain ends here, well or not: what led to it has no more to wait for.
-            if !self.retries.retried(id) {
-                for earlier in self.retries.before(id) {
-                    self.let_go(earlier, out);
-                }
-            }
-            self.let_go(id, out);
-        }
     }
 }
 

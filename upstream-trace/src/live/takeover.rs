@@ -84,7 +84,7 @@ impl Takeover {
             let Some(known) = before.seeds.remove(&key) else { continue };
             tables.renew_seed(&key, &Seed { id: known.id, ..seed });
             if let Some(since) = waits_since(&seed) {
-                due = Some(due.map_or(since + slow, |due| due.min(since + slow)));
+                due = Some(due.map_or(since.saturating_add(slow), |due| due.min(since.saturating_add(slow))));
             }
         }
         for key in before.seeds.keys() {
@@ -113,7 +113,7 @@ impl Takeover {
         let (begun, mut sockets) = (Instant::now(), Sockets::default());
         let (mut next, mut waiting, mut left) = (None::<Nanos>, Vec::new(), HashMap::new());
         for (key, seed) in tables.seeds() {
-            let Some(due) = waits_since(&seed).map(|since| since + slow) else { continue };
+            let Some(due) = waits_since(&seed).map(|since| since.saturating_add(slow)) else { continue };
             if due > now {
                 next = Some(next.map_or(due, |next| next.min(due)));
                 continue;

@@ -7,8 +7,9 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use upstream_trace_tests::origin::Script;
 use upstream_trace_tests::seen::Seen;
+use upstream_trace_tests::trace::Trace;
 use upstream_trace_tests::util::{ms, signal};
-use upstream_trace_tests::{Lab, Scenario};
+use upstream_trace_tests::{Lab, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const LOCAL: &str = "127.0.0.1:8081";
@@ -21,15 +22,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace(&["--buffer", "64K"])?;
         world.get("/").status(502);
         world.pause(ms(500));
-        if let Some(pid) = trace.pid() {
-            signal(pid, Signal::SIGSTOP)?;
-        }
-        for _ in 0..STORM {
-            world.get("/").status(502);
-        }
-        if let Some(pid) = trace.pid() {
-            signal(pid, Signal::SIGCONT)?;
-        }
+        storm_while_stopped(&world, &trace)?;
         world.pause(Duration::from_secs(2));
         let seen = trace.finish()?;
         let Some(accounts) = accounts(&seen) else { return Ok(()) };
@@ -55,15 +48,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("loss/buffer-full-without-log", |lab| {
         let world = lab.world().upstream(LOCAL).start()?;
         let trace = world.trace(&["--buffer", "64K", "--error-log", "none"])?;
-        if let Some(pid) = trace.pid() {
-            signal(pid, Signal::SIGSTOP)?;
-        }
-        for _ in 0..STORM {
-            world.get("/").status(502);
-        }
-        if let Some(pid) = trace.pid() {
-            signal(pid, Signal::SIGCONT)?;
-        }
+        storm_while_stopped(&world, &trace)?;
         world.pause(ms(500));
         let seen = trace.finish()?;
         let Some(accounts) = accounts(&seen) else { return Ok(()) };
@@ -120,6 +105,20 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
 ];
+
+/// Requests that all fail, while the tool may not run.
+fn storm_while_stopped(world: &World<'_>, trace: &Trace<'_>) -> Result<()> {
+    if let Some(pid) = trace.pid() {
+        signal(pid, Signal::SIGSTOP)?;
+    }
+    for _ in 0..STORM {
+        world.get("/").status(502);
+    }
+    if let Some(pid) = trace.pid() {
+        signal(pid, Signal::SIGCONT)?;
+    }
+    Ok(())
+}
 
 fn refused(config: &mut upstream_trace_tests::nginx::Config) {
     config.server.push("location /refused { proxy_pass http://10.99.0.2:8099; }".into());
