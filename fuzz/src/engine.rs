@@ -42,7 +42,7 @@ fn once(events: &[&Event]) -> [Vec<String>; 2] {
     let mut say = |sinks: &mut [(Paper, _); 2], outputs: &[Output]| {
         failures += outputs.iter().filter(|output| matches!(output, Output::Failure(_))).count();
         for (_, sink) in sinks {
-            let sink: &mut Box<dyn upstream_trace::output::Sink> = sink;
+            let sink: &mut Box<dyn upstream_trace_read::output::Sink> = sink;
             for output in outputs {
                 sink.output(output);
             }
@@ -63,7 +63,7 @@ fn once(events: &[&Event]) -> [Vec<String>; 2] {
     let counted: u64 = summary.by_cause.iter().map(|cause| cause.count).sum();
     assert_eq!(summary.failures, counted, "failures and their causes");
     for (_, sink) in &mut sinks {
-        sink.summary(&summary, &upstream_trace::output::Extra::default());
+        sink.summary(&summary, &upstream_trace_read::output::Extra::default());
     }
     let [(people, _), (programs, _)] = &sinks;
     people.check_text();
@@ -73,7 +73,7 @@ fn once(events: &[&Event]) -> [Vec<String>; 2] {
 
 /// Recordings of the fault lab, unpacked.
 pub(crate) fn recordings() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../upstream-trace/tests/fixtures");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../upstream-trace-read/tests/fixtures");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "zst"));

@@ -1,6 +1,6 @@
 //! What `iptables-save` says.
 
-use upstream_trace::ruleset::fuzz;
+use upstream_trace::firewall::fuzz;
 
 use crate::{Target, nft};
 

@@ -1,7 +1,7 @@
 //! Lines of error.log: their words are those of clients and upstreams.
 
+use upstream_trace_core::errorlog;
 use upstream_trace_core::event::LogLine;
-use upstream_trace_core::log;
 
 use crate::Target;
 
@@ -10,7 +10,7 @@ pub(crate) const TARGET: Target = Target::of_bytes("log", run);
 
 fn run(bytes: &[u8]) {
     for line in bytes.split(|byte| *byte == b'\n') {
-        if let Some(line) = log::parse(line) {
+        if let Some(line) = errorlog::parse(line) {
             check(&line);
         }
     }
@@ -30,8 +30,8 @@ fn check(line: &LogLine) {
     for text in texts.chain(&line.action) {
         assert!(!text.chars().any(char::is_control), "a control character in {text:?}");
     }
-    let _ = (log::kind(line), log::doing(line), log::upstream_group(line));
-    if let Some(upstream) = log::upstream_address(line) {
-        assert!(log::fits(line, &upstream), "{line:?} names {upstream} and does not fit it");
+    let _ = (errorlog::kind(line), errorlog::doing(line), errorlog::upstream_group(line));
+    if let Some(upstream) = errorlog::upstream_address(line) {
+        assert!(errorlog::fits(line, &upstream), "{line:?} names {upstream} and does not fit it");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use upstream_trace::ruleset::fuzz;
+use upstream_trace::firewall::fuzz;
 use upstream_trace_core::event::MatchedRule;
 
 use crate::{Target, mutate};
@@ -40,14 +40,14 @@ pub(crate) fn check(rules: &[MatchedRule]) {
 /// The rulesets that its own tests use.
 fn seeds() -> Vec<Vec<u8>> {
     const RULESETS: [(&str, &str); 3] = [
-        (include_str!("../../upstream-trace/src/ruleset/fixtures/conditions.json"), ""),
+        (include_str!("../../upstream-trace/src/firewall/fixtures/conditions.json"), ""),
         (
-            include_str!("../../upstream-trace/src/ruleset/fixtures/chains.json"),
-            include_str!("../../upstream-trace/src/ruleset/fixtures/chains.txt"),
+            include_str!("../../upstream-trace/src/firewall/fixtures/chains.json"),
+            include_str!("../../upstream-trace/src/firewall/fixtures/chains.txt"),
         ),
         (
-            include_str!("../../upstream-trace/src/ruleset/fixtures/iptables-nft.json"),
-            include_str!("../../upstream-trace/src/ruleset/fixtures/iptables-nft.txt"),
+            include_str!("../../upstream-trace/src/firewall/fixtures/iptables-nft.json"),
+            include_str!("../../upstream-trace/src/firewall/fixtures/iptables-nft.txt"),
         ),
     ];
     RULESETS.iter().map(|(json, listing)| format!("{json}\n%\n{listing}").into_bytes()).collect()

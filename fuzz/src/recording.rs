@@ -2,8 +2,8 @@
 
 use std::io::Cursor;
 
-use upstream_trace::recording::{Ending, Reader};
 use upstream_trace_core::event::Event;
+use upstream_trace_read::recording::{Ending, Reader};
 
 use crate::{Target, engine, mutate};
 

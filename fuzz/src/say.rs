@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use upstream_trace::output::{Json, Look, Sink, Terminal};
+use upstream_trace_read::output::{Json, Look, Sink, Terminal};
 
 /// Keeps what is written.
 #[derive(Clone, Debug, Default)]

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::case::{Case, Direction, MS, alert_name};
+use crate::case::{Case, Direction, alert_name};
 use crate::dns::code_name;
 use crate::errno;
+use crate::event::MS;
 use crate::event::{Fact, MatchedRule, Moment, Nanos, Outcome, PacketDrop, Route, Rules, Step};
 use crate::icmp;
 use crate::verdict::Evidence;
@@ -128,7 +129,7 @@ fn of_step(case: &Case<'_>, moment: &Moment) -> Entry {
         Step::SynAckAgain => entry(at, "syn-ack-again", json!({})),
         Step::TlsHello { bytes } => entry(at, "tls-hello", json!({"bytes": bytes})),
         Step::TlsAnswer { bytes } => {
-            entry(at, "tls-answer", json!({"bytes": bytes, "head": case.attempt.no_tls}))
+            entry(at, "tls-answer", json!({"bytes": bytes, "head": case.attempt.non_tls_prefix}))
         }
         Step::TlsAlert { alert } => entry(at, "tls-alert", alert_details(*alert)),
         Step::TlsRefused { alert } => entry(at, "tls-alert-sent", alert_details(*alert)),

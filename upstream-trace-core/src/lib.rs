@@ -8,12 +8,12 @@ pub mod cause;
 pub mod dns;
 pub mod engine;
 pub mod errno;
+pub mod errorlog;
 pub mod event;
 pub mod evidence;
 pub mod http;
 pub mod icmp;
 pub mod json;
-pub mod log;
 #[cfg(test)]
 mod testkit;
 pub mod verdict;

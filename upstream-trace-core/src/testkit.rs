@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::case::{Case, MS, SECOND};
+use crate::case::Case;
 use crate::cause;
+use crate::errorlog;
 use crate::event::{
-    Asked, Attempt, Config, ConnectError, Ended, Enrichment, Fact, Got, Group, Home, IcmpError, LogLine,
-    Lookup, LookupState, MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple,
-    Pass, Rules, Server, Setting, Socket, Step, Target, Upstream,
+    Attempt, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup, LookupState,
+    MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass, Query,
+    QueryResult, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
 };
-use crate::log;
+use crate::event::{MS, SECOND};
 use crate::verdict::Confidence;
 
 /// When attempts of the tests begin.
@@ -190,7 +191,7 @@ pub(crate) fn origin_killed(at_ms: u64) -> OriginExit {
         pid: 4711,
         name: "app".to_owned(),
         command: Some("python3 app.py".to_owned()),
-        home: Some(Home::Unit("app.service".to_owned())),
+        home: Some(Workload::Unit("app.service".to_owned())),
         out_of_memory: Some(false),
         netns: 7,
         upstream: Upstream::Tcp(remote()),
@@ -257,8 +258,8 @@ pub(crate) fn lookup(state: LookupState, outcomes: Vec<Option<Outcome>>) -> Look
     let asked = outcomes.into_iter().enumerate().map(|(index, what)| {
         let at = BEGUN + index as u64 * SECOND;
         let server = "127.0.0.53:53".parse().expect("an address");
-        let got = what.map(|what| Got { at: at + MS, what });
-        Asked { at, server, kind: "A".to_owned(), tcp: false, got }
+        let got = what.map(|what| QueryResult { at: at + MS, what });
+        Query { at, server, kind: "A".to_owned(), tcp: false, got }
     });
     Lookup {
         id: 1 << 62 | 1,
@@ -280,7 +281,7 @@ pub(crate) fn line(message: &str) -> LogLine {
         ", client: 192.0.2.7, server: lab, request: \"GET / HTTP/1.1\", upstream: \"http://{REMOTE}/\", host: \"lab\""
     );
     let text = format!("2026/11/20 09:12:01 [error] 1713#1713: *134 {message}{tail}");
-    let line = log::parse(text.as_bytes()).expect("a line");
+    let line = errorlog::parse(text.as_bytes()).expect("a line");
     LogLine { at: BEGUN + 2 * MS, worker: Some(1713), ..line }
 }
 

@@ -2,15 +2,11 @@
 
 pub mod cli;
 pub mod doctor;
-pub mod enrich;
-pub mod explain;
+pub mod errorlog;
+pub mod firewall;
+pub mod host;
 pub mod kernel;
 pub mod live;
-pub mod logs;
+pub mod netcontext;
 pub mod netlink;
-pub mod netns;
 pub mod nginx;
-pub mod output;
-pub mod recording;
-pub mod report;
-pub mod ruleset;

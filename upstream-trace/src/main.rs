@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use upstream_trace::cli::{Cli, Command};
-use upstream_trace::{doctor, explain, live, output, report};
+use upstream_trace::{doctor, live};
+use upstream_trace_read::{explain, output, report};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -1,8 +1,9 @@
 //! What nginx's configuration says of an attempt: the name of its upstream, and the timeout that ran out.
 
-use super::{Case, MS};
+use super::Case;
+use crate::errorlog::{self, Doing};
+use crate::event::MS;
 use crate::event::{Config, Group, LogLine, Nanos, Pass, Server, Setting, Target, Upstream};
-use crate::log::{self, Doing};
 use crate::verdict::Phase;
 
 /// nginx's timers may go off that much before their time, by the kernel's clock.
@@ -115,7 +116,7 @@ impl<'a> Case<'a> {
     /// nginx's own timer ended it.
     fn timed_out(&self) -> bool {
         match self.said() {
-            Some(log::Kind::TimedOut(doing)) => doing != Doing::Tunnel || self.gave_up() || self.by_log,
+            Some(errorlog::Kind::TimedOut(doing)) => doing != Doing::Tunnel || self.gave_up() || self.by_log,
             Some(_) => false,
             None => self.gave_up() || self.stalled(),
         }

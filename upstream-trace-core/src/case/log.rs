@@ -2,8 +2,8 @@
 
 use super::Case;
 use crate::errno;
+use crate::errorlog::{self, Doing, Kind};
 use crate::event::{Attempt, AttemptId, LogLine};
-use crate::log::{self, Doing, Kind};
 use crate::verdict::Phase;
 
 /// Words of nginx in a sentence are cut here.
@@ -13,7 +13,7 @@ impl<'a> Case<'a> {
     /// A case of which nothing is known but a line.
     #[must_use]
     pub fn of_line(line: &'a LogLine, id: AttemptId) -> Self {
-        let upstream = log::upstream_address(line);
+        let upstream = errorlog::upstream_address(line);
         let mut attempt = Attempt::blank(id, line.at, line.worker.unwrap_or_default(), upstream);
         // What no attempt to connect is known of must not be taken for one.
         attempt.established = Some(line.at);
@@ -33,13 +33,13 @@ impl<'a> Case<'a> {
     /// What nginx's line says.
     #[must_use]
     pub fn said(&self) -> Option<Kind> {
-        self.log.and_then(log::kind)
+        self.log.and_then(errorlog::kind)
     }
 
     /// What nginx was doing, by its line.
     #[must_use]
     pub fn said_doing(&self) -> Option<Doing> {
-        self.log.and_then(log::doing)
+        self.log.and_then(errorlog::doing)
     }
 
     /// What nginx's line says, if that is what decides: no sign of the failure was seen otherwise.

@@ -1,7 +1,7 @@
 //! A name that nginx looked up.
 
 use super::Case;
-use crate::event::{Asked, Attempt, Ended, LogLine, Lookup, LookupState, Outcome, Upstream};
+use crate::event::{Attempt, Ended, LogLine, Lookup, LookupState, Outcome, Query, Upstream};
 
 impl Lookup {
     /// The name server that was asked last.
@@ -13,12 +13,12 @@ impl Lookup {
     }
 
     /// Questions to which nothing at all came.
-    pub fn silent(&self) -> impl Iterator<Item = &Asked> {
+    pub fn silent(&self) -> impl Iterator<Item = &Query> {
         self.asked.iter().filter(|asked| asked.got.is_none())
     }
 
     /// What came, and was no answer that nginx took.
-    pub fn troubles(&self) -> impl Iterator<Item = (&Asked, &Outcome)> {
+    pub fn troubles(&self) -> impl Iterator<Item = (&Query, &Outcome)> {
         self.asked.iter().filter_map(|asked| match &asked.got.as_ref()?.what {
             Outcome::Answer { .. } => None,
             other => Some((asked, other)),

@@ -14,25 +14,20 @@ mod tls;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::errorlog::Kind;
 use crate::event::{
     Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, Step, Transport, Upstream,
+    ResetSent, Rules, SECOND, Step, Transport, Upstream,
 };
-use crate::log::Kind;
 
 use crate::verdict::Tries;
 pub use config::Limit;
 
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
-pub use outcome::Calm;
+pub use outcome::BenignEnd;
 pub use packets::{Direction, IcmpSeen};
 pub use tls::alert_name;
-
-/// One millisecond.
-pub const MS: Nanos = 1_000_000;
-/// One second.
-pub const SECOND: Nanos = 1_000 * MS;
 
 /// One attempt and what belongs to it.
 #[derive(Clone, Debug)]

@@ -1,13 +1,14 @@
 //! How far an attempt came, how it ended, and whether that is a failure at all.
 
-use super::{Case, SECOND};
+use super::Case;
 use crate::errno;
+use crate::event::SECOND;
 use crate::event::{Ended, Nanos, Step};
 use crate::verdict::Phase;
 
 /// Why an ended attempt is no failure of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calm {
+pub enum BenignEnd {
     /// The answer came, or the connection was idle.
     Answered,
     /// The client went away first.
@@ -18,7 +19,7 @@ pub enum Calm {
     Vanished,
 }
 
-impl Calm {
+impl BenignEnd {
     /// For [`crate::verdict::Resolved::how`].
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -123,7 +124,7 @@ impl Case<'_> {
             && self.gave_up()
             && self.alert().is_none()
             && self.nginx_alert().is_none()
-            && self.no_tls().is_none()
+            && self.non_tls_prefix().is_none()
             && (self.attempt.outstanding || self.slow_failure())
     }
 
@@ -235,29 +236,29 @@ impl Case<'_> {
 
     /// Whether the attempt, ended, was no failure of the upstream.
     #[must_use]
-    pub fn calm(&self) -> Option<Calm> {
+    pub fn benign_end(&self) -> Option<BenignEnd> {
         let attempt = &self.attempt;
         if self.connect.is_some() || attempt.no_local_port || self.pending() {
             return None;
         }
         if !self.broke() {
             if attempt.client_gone {
-                return Some(Calm::ClientGone);
+                return Some(BenignEnd::ClientGone);
             }
             if attempt.worker_exiting {
-                return Some(Calm::WorkerExit);
+                return Some(BenignEnd::WorkerExit);
             }
             if attempt.ended == Ended::Vanished {
-                return Some(Calm::Vanished);
+                return Some(BenignEnd::Vanished);
             }
         }
         if self.connecting() || self.handshaking() {
             return None;
         }
         if attempt.idle_probe {
-            return Some(Calm::Answered);
+            return Some(BenignEnd::Answered);
         }
-        (!attempt.outstanding && !self.failed_without_request()).then_some(Calm::Answered)
+        (!attempt.outstanding && !self.failed_without_request()).then_some(BenignEnd::Answered)
     }
 
     /// The other side, or an error, ended what was under way.

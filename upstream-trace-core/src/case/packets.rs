@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Case, MS};
+use super::Case;
+use crate::event::MS;
 use crate::event::{PacketDrop, Rules, Step, Upstream};
 
 /// Which way a packet went, seen from nginx.

@@ -1,6 +1,7 @@
 //! The TLS handshake, as far as the kinds of its records tell.
 
-use super::{Case, MS};
+use super::Case;
+use crate::event::MS;
 use crate::event::{Nanos, Step};
 
 impl Case<'_> {
@@ -41,8 +42,8 @@ impl Case<'_> {
 
     /// What came in answer to the handshake and is no TLS.
     #[must_use]
-    pub fn no_tls(&self) -> Option<&str> {
-        self.attempt.no_tls.as_deref().filter(|_| self.handshaking())
+    pub fn non_tls_prefix(&self) -> Option<&str> {
+        self.attempt.non_tls_prefix.as_deref().filter(|_| self.handshaking())
     }
 
     /// The few bytes that came straight after the handshake may have been a session ticket, and no answer: they look
@@ -63,7 +64,7 @@ impl Case<'_> {
         self.handshaking()
             && self.alert().is_none()
             && self.nginx_alert().is_none()
-            && self.no_tls().is_none()
+            && self.non_tls_prefix().is_none()
             && self.ended_by_origin().is_some()
     }
 }

@@ -1,6 +1,6 @@
 //! The origin's accept queue overflowed.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::EAGAIN;
 
@@ -17,7 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
                  established, or the listener is on this host and its queue can be read.",
     fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q above Send-Q), `nstat -az TcpExtListenOverflows`. More \
           workers first (pm.max_children, gunicorn --workers), then listen backlog and `sysctl net.core.somaxconn`.",
-    rests_on: &[Sight::Drops, Sight::Retransmits, Sight::ResetsSent, Sight::ConnectErrors],
+    needs: &[Signal::Drops, Signal::Retransmits, Signal::ResetsSent, Signal::ConnectErrors],
     judge,
 };
 
@@ -125,7 +125,8 @@ fn reset_at_once(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{SECOND, Siblings};
+    use crate::case::Siblings;
+    use crate::event::SECOND;
     use crate::event::{Fact, Listener, Step};
     use crate::testkit::{
         BEGUN, enrichment, expect, moment, unanswered_request, unanswered_syn, unix_error, with_reset,

@@ -1,9 +1,9 @@
 //! There is no local address to connect from.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::EADDRNOTAVAIL;
-use crate::log::Kind;
+use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "address-unavailable",
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  port was missing (`ports-exhausted`). That `proxy_bind` failed nginx says itself.",
     fix: "Use a literal address of a family that this host has (127.0.0.1 in place of localhost), or \
           `resolver ... ipv6=off;`. Compare `proxy_bind` with `ip address`.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

@@ -1,7 +1,8 @@
 //! The process that held the connection died.
 
-use super::{Cause, Finding, Sight, process};
-use crate::case::{Case, MS};
+use super::{Cause, Finding, Signal, process};
+use crate::case::Case;
+use crate::event::MS;
 use crate::event::{Nanos, OriginExit};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -18,7 +19,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed process'`: \
           the OOM killer says there what it ended. A restart should let requests finish: a graceful stop, and a stop \
           timeout that is longer than they take.",
-    rests_on: &[Sight::Exits, Sight::Resets],
+    needs: &[Signal::Exits, Signal::Resets],
     judge,
 };
 

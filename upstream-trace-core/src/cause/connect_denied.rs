@@ -1,6 +1,6 @@
 //! A policy of this host forbids nginx to connect.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::{self, EACCES, EPERM};
 
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "SELinux: `ausearch -m avc -ts recent`, then `setsebool -P httpd_can_network_connect 1`. systemd: \
           `systemctl show nginx -p IPAddressDeny`. Unix socket: `namei -l PATH`, and let nginx's user write the socket \
           and search the directories.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

@@ -1,7 +1,8 @@
 //! The handshake finished too late.
 
-use super::{Cause, Finding, Sight, limit};
-use crate::case::{Case, MS};
+use super::{Cause, Finding, Signal, limit};
+use crate::case::Case;
+use crate::event::MS;
 use crate::event::Nanos;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -15,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  comes.",
     fix: "`mtr -T -P PORT ADDRESS` for loss on the way; raise `proxy_connect_timeout` above three seconds so that one \
           lost SYN does not fail a request.",
-    rests_on: &[Sight::Retransmits],
+    needs: &[Signal::Retransmits],
     judge,
 };
 
@@ -75,7 +76,8 @@ fn fix(case: &Case<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Calm, SECOND};
+    use crate::case::BenignEnd;
+    use crate::event::SECOND;
     use crate::testkit::{BEGUN, expect, unanswered_syn};
     use crate::verdict::Confidence;
 
@@ -84,7 +86,7 @@ mod tests {
         let mut attempt = unanswered_syn();
         attempt.established = Some(BEGUN + 3 * SECOND + 990 * MS);
         let case = Case::of_attempt(&attempt);
-        assert_eq!(case.calm(), None);
+        assert_eq!(case.benign_end(), None);
         expect(&case, "connect-slow", Confidence::Proven);
     }
 
@@ -113,7 +115,7 @@ mod tests {
     fn established_in_time_and_closed_unused_is_no_failure() {
         let mut attempt = unanswered_syn();
         attempt.established = Some(BEGUN + MS);
-        assert_eq!(Case::of_attempt(&attempt).calm(), Some(Calm::Answered));
+        assert_eq!(Case::of_attempt(&attempt).benign_end(), Some(BenignEnd::Answered));
         assert_eq!(judge(&Case::of_attempt(&attempt)), None);
     }
 }

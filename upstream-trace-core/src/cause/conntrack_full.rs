@@ -1,6 +1,6 @@
 //! The connection-tracking table of this host is full.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::event::PacketDrop;
 
@@ -14,7 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
                  in a rule is `firewall-drop-local`.",
     fix: "`sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`, raise the latter; or exempt the \
           upstream with a `notrack` rule in the raw table. `dmesg | grep 'table full'` says since when.",
-    rests_on: &[Sight::Drops],
+    needs: &[Signal::Drops],
     judge,
 };
 

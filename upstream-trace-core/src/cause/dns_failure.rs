@@ -3,8 +3,8 @@
 use super::{Cause, Finding};
 use crate::case::Case;
 use crate::errno;
+use crate::errorlog::Kind;
 use crate::event::{Lookup, LookupState, Outcome};
-use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-failure",
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "The answer is seen as it comes, and nginx says which one it got. A name server that says nothing at all is `dns-timeout`.",
     fix: "Ask that server yourself: `dig @RESOLVER NAME`. nginx reads neither /etc/hosts nor the search domains of \
           /etc/resolv.conf: write full names. If AAAA answers are broken: `resolver ... ipv6=off;`.",
-    rests_on: &[],
+    needs: &[],
     judge,
 };
 

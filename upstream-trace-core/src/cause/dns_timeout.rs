@@ -1,10 +1,11 @@
 //! The name server did not answer.
 
 use super::{Cause, Finding};
-use crate::case::{Case, MS};
+use crate::case::Case;
 use crate::errno;
+use crate::errorlog::Kind;
+use crate::event::MS;
 use crate::event::{Lookup, LookupState};
-use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-timeout",
@@ -17,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  error, or a refusal, is `dns-failure`.",
     fix: "Ask that server yourself: `dig @RESOLVER NAME`. Let UDP and TCP port 53 pass, name a second server in \
           `resolver`, and lower `resolver_timeout` so that requests fail sooner.",
-    rests_on: &[],
+    needs: &[],
     judge,
 };
 

@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding};
 use crate::case::Case;
-use crate::log::Kind;
+use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "fd-limit",
@@ -13,7 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "nginx says so itself. The limit of connections, which is nginx's own, is `worker-connections`.",
     fix: "Raise `worker_rlimit_nofile` to at least twice `worker_connections`, and `LimitNOFILE` of the service if \
           it is lower; for the whole host `fs.file-max`. `ls /proc/PID/fd | wc -l` says how many are open.",
-    rests_on: &[],
+    needs: &[],
     judge,
 };
 

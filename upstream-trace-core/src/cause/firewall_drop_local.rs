@@ -1,8 +1,9 @@
 //! A firewall on this host dropped packets of the connection.
 
-use super::{Cause, Finding, Sight, conntrack_full, rule};
-use crate::case::{Case, Direction, MS, SECOND};
+use super::{Cause, Finding, Signal, conntrack_full, rule};
+use crate::case::{Case, Direction};
 use crate::errno::EPERM;
+use crate::event::{MS, SECOND};
 use crate::event::{PacketDrop, Step};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -17,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `firewall-reject-local`.",
     fix: "`nft list ruleset` or `iptables -vnL` (in nginx's network namespace): the counter of the guilty rule grows \
           with every try. Allow the upstream's address and port, and answers to established connections.",
-    rests_on: &[Sight::Drops, Sight::Retransmits, Sight::LocalPorts],
+    needs: &[Signal::Drops, Signal::Retransmits, Signal::LocalPorts],
     judge,
 };
 

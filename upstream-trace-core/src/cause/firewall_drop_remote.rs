@@ -1,7 +1,8 @@
 //! SYNs leave this host and nothing comes back.
 
-use super::{Cause, Finding, Sight};
-use crate::case::{Case, SECOND};
+use super::{Cause, Finding, Signal};
+use crate::case::Case;
+use crate::event::SECOND;
 use crate::verdict::Confidence;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -17,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "On the origin: `tcpdump -ni any tcp port PORT`. If no SYN arrives there, something on the way drops it \
           (security group, network policy); if SYNs arrive unanswered, look at its own firewall and at \
           `nstat -az TcpExtListenOverflows`.",
-    rests_on: &[Sight::Drops, Sight::Retransmits],
+    needs: &[Signal::Drops, Signal::Retransmits],
     judge,
 };
 

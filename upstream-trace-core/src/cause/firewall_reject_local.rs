@@ -1,9 +1,10 @@
 //! A firewall rule on this host rejected the connection.
 
 use super::firewall_drop_local::place;
-use super::{Cause, Finding, Sight, rule};
-use crate::case::{Case, Direction, MS, SECOND};
+use super::{Cause, Finding, Signal, rule};
+use crate::case::{Case, Direction};
 use crate::errno::{self, EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH};
+use crate::event::{MS, SECOND};
 use crate::icmp;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -17,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `port-refused` and `firewall-reject-remote` the packet leaves and the answer comes from outside.",
     fix: "`nft list ruleset` or `iptables -S; ip6tables -S` (in nginx's network namespace), and look for a reject \
           that matches the upstream's address and port.",
-    rests_on: &[Sight::Drops, Sight::Icmp, Sight::Resets],
+    needs: &[Signal::Drops, Signal::Icmp, Signal::Resets],
     judge,
 };
 

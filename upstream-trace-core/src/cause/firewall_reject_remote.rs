@@ -1,6 +1,6 @@
 //! A firewall elsewhere rejected the connection.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EACCES, ECONNREFUSED};
 use crate::icmp;
@@ -18,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  errno decides.",
     fix: "On the sender of the ICMP error allow nginx's address: `firewall-cmd --add-port=PORT/tcp --permanent && \
           firewall-cmd --reload`, or change the REJECT rule (`nft list ruleset`, `iptables -S`).",
-    rests_on: &[Sight::Icmp, Sight::Resets, Sight::ResetsSent],
+    needs: &[Signal::Icmp, Signal::Resets, Signal::ResetsSent],
     judge,
 };
 

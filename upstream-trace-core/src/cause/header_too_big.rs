@@ -1,8 +1,8 @@
 //! The header of the answer did not fit into nginx's buffer.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
-use crate::log::Kind;
+use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "header-too-big",
@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  breaks off is `premature-close`.",
     fix: "Make the header shorter (cookies, tokens), or set `proxy_buffer_size 16k; proxy_buffers 8 16k; \
           proxy_busy_buffers_size 32k;` for that location (fastcgi_, uwsgi_, grpc_ have their own).",
-    rests_on: &[Sight::Answers],
+    needs: &[Signal::Answers],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! A router said that the upstream cannot be reached.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EHOSTUNREACH, ENETUNREACH};
 use crate::icmp;
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `firewall-reject-remote`.",
     fix: "`ip route get ADDRESS` here, `traceroute -T -p PORT ADDRESS`, then the routes and the neighbour table of the \
           router that sent the error.",
-    rests_on: &[Sight::Icmp, Sight::Resets],
+    needs: &[Signal::Icmp, Signal::Resets],
     judge,
 };
 

@@ -1,8 +1,8 @@
 //! A tunnel was idle for too long.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
-use crate::log::{Doing, Kind};
+use crate::errorlog::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "idle-tunnel",
@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  answer that stalls `slow-body`.",
     fix: "Let the application or the client send a ping more often than the timeout, or raise `proxy_read_timeout` \
           and `proxy_send_timeout` for that location (`proxy_timeout` in stream).",
-    rests_on: &[Sight::Answers],
+    needs: &[Signal::Answers],
     judge,
 };
 

@@ -1,8 +1,8 @@
 //! What came is no valid answer.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
-use crate::log::{Doing, Kind};
+use crate::errorlog::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "invalid-response",
@@ -16,13 +16,13 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "Compare scheme and port of `proxy_pass`, `fastcgi_pass` or `grpc_pass` with what the service speaks: `curl \
           -v`, `openssl s_client -connect`. If the protocol is right, mend the answer in the application; newer \
           nginx refuses what older ones let pass.",
-    rests_on: &[Sight::Answers],
+    needs: &[Signal::Answers],
     judge,
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let (target, words) = (case.target(), case.words());
-    let foreign = case.no_tls();
+    let foreign = case.non_tls_prefix();
     if case.said().is_none() && foreign.is_none() || case.said().is_some_and(|said| said != Kind::Invalid) {
         return None;
     }
@@ -78,7 +78,7 @@ mod tests {
         let mut attempt = unanswered_request();
         (attempt.tls, attempt.tls_handshake, attempt.outstanding, attempt.bytes_received) =
             (true, true, false, 30);
-        attempt.no_tls = Some("HTTP/1.1 400 Bad".to_owned());
+        attempt.non_tls_prefix = Some("HTTP/1.1 400 Bad".to_owned());
         let case = Case::of_attempt(&attempt);
         expect(&case, "invalid-response", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(502)));

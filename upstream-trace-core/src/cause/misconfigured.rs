@@ -1,10 +1,10 @@
 //! nginx was told something that cannot work.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::{ECONNREFUSED, EPROTOTYPE};
+use crate::errorlog::Kind;
 use crate::event::UnixTarget;
-use crate::log::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "misconfigured",
@@ -17,7 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and the type that the service listens on: \
           `ss -xlp`. With variables: log their values. Names in variables need `resolver 127.0.0.53;` or another \
           name server, for nginx does not read /etc/resolv.conf.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

@@ -36,7 +36,7 @@ mod process;
 mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
-mod sight;
+mod signal;
 mod slow_body;
 mod slow_response;
 mod slow_tls_handshake;
@@ -53,7 +53,7 @@ use crate::case::Case;
 use crate::verdict::Confidence;
 
 pub use contract::{CONTRACT, category};
-pub use sight::Sight;
+pub use signal::Signal;
 
 /// A cause: what it means, and how it is recognised.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ pub struct Cause {
     /// What to do, with commands.
     pub fix: &'static str,
     /// What of the kernel's doings it rests on: where that is not seen, it is not found, or less sure.
-    pub rests_on: &'static [Sight],
+    pub needs: &'static [Signal],
     /// Looks at a case; `None` if this is not the cause.
     pub judge: fn(&Case<'_>) -> Option<Finding>,
 }

@@ -1,6 +1,6 @@
 //! The next hop on the link does not answer ARP or NDP.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::{EBUSY, EHOSTUNREACH, ETIMEDOUT};
 
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  (`no-route`).",
     fix: "`ip neigh show ADDRESS` (FAILED), `arping -I IFACE ADDRESS`. See that the host is up and that the \
           address and the VLAN are right.",
-    rests_on: &[Sight::Drops, Sight::Icmp, Sight::Retransmits],
+    needs: &[Signal::Drops, Signal::Icmp, Signal::Retransmits],
     judge,
 };
 
@@ -66,7 +66,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::SECOND;
+    use crate::event::SECOND;
     use crate::event::{Fact, Neighbour, Step};
     use crate::testkit::{BEGUN, enrichment, expect, icmp, moment, unanswered_syn};
     use crate::verdict::Confidence;

@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding};
 use crate::case::Case;
-use crate::log::Kind;
+use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-live-upstreams",
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  seen, the peers are marked down, full (max_conns), or failed before the trace began.",
     fix: "Mend the causes that ejected the peers. So that one failure does not eject a peer for 10 s: `max_fails`, \
           `fail_timeout`, more peers, a `backup`. A name that resolves to 127.0.0.1 and ::1 counts as two peers.",
-    rests_on: &[],
+    needs: &[],
     judge,
 };
 
@@ -24,7 +24,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.said()? != Kind::NoLive {
         return None;
     }
-    let group = case.log.and_then(crate::log::upstream_group);
+    let group = case.log.and_then(crate::errorlog::upstream_group);
     let group = group.map(|group| format!(" of {group}")).unwrap_or_default();
     let because = if case.because.is_empty() {
         "what ejected them was not seen".to_owned()

@@ -1,6 +1,6 @@
 //! The routing table of this host refuses.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::{self, EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH};
 
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  is `connect-denied`.",
     fix: "`ip route get ADDRESS` (in nginx's network namespace) shows the refusal; add the route or delete the \
           blackhole. For IPv6 without connectivity: `resolver ... ipv6=off;`.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

@@ -1,7 +1,8 @@
 //! The kernel took the connection, the application never did.
 
-use super::{Cause, Finding, Sight};
-use crate::case::{Case, MS};
+use super::{Cause, Finding, Signal};
+use crate::case::Case;
+use crate::event::MS;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "not-accepted",
@@ -14,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  the two are listed as rivals.",
     fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q above zero and staying there. More workers (pm.max_children, \
           gunicorn --workers), or find what blocks them.",
-    rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The application stopped reading the request.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -13,7 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
                  again, the path loses it (`path-lost`).",
     fix: "Look at what the application does with request bodies (threads, disk, a lock). Raising `proxy_send_timeout` \
           only hides it.",
-    rests_on: &[Sight::Requests, Sight::Retransmits, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[Signal::Requests, Signal::Retransmits, Signal::UnixConnections, Signal::UnixEnds],
     judge,
 };
 

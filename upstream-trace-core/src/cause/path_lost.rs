@@ -1,6 +1,6 @@
 //! What nginx sent on an established connection was never acknowledged.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::ETIMEDOUT;
 
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  window.",
     fix: "`ping -M do -s 1472 ADDRESS` (MTU), `mtr -T -P PORT ADDRESS` (loss), `ss -ti dst ADDRESS` (retrans, unacked). \
           For connections that die while idle: TCP keepalive (`proxy_socket_keepalive on;`).",
-    rests_on: &[Sight::Requests, Sight::Retransmits, Sight::Drops],
+    needs: &[Signal::Requests, Signal::Retransmits, Signal::Drops],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! Nothing listens on the upstream's port.
 
-use super::{Cause, Finding, Sight, process};
+use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
 
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  its kernel says itself that there was no socket. A RST made by a rule of this host is \
                  `firewall-reject-local`.",
     fix: "On the origin: `ss -lntp sport = :PORT`. Start the service, or correct its bind address or nginx's port.",
-    rests_on: &[Sight::Resets, Sight::ResetsSent, Sight::Icmp, Sight::Drops],
+    needs: &[Signal::Resets, Signal::ResetsSent, Signal::Icmp, Signal::Drops],
     judge,
 };
 

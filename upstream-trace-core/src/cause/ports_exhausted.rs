@@ -1,6 +1,6 @@
 //! No ephemeral port is left towards an upstream.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::EADDRNOTAVAIL;
 
@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "Reuse connections: `keepalive 64;` in upstream{}, `proxy_http_version 1.1;`, \
           `proxy_set_header Connection \"\";`. Then widen `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"`, or give \
           the upstream more addresses.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

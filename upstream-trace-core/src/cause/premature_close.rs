@@ -1,8 +1,9 @@
 //! The origin closed without answering.
 
-use super::{Cause, Finding, Sight, backend_crashed};
-use crate::case::{Case, MS};
-use crate::log::{Doing, Kind};
+use super::{Cause, Finding, Signal, backend_crashed};
+use crate::case::Case;
+use crate::errorlog::{Doing, Kind};
+use crate::event::MS;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "premature-close",
@@ -16,7 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
                  crossed the request is `stale-keepalive`; a RST is `reset-by-backend`. If its process was seen to die, it is `backend-crashed`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` for the \
           OOM killer. If it always happens after the same time, that is a timeout of the application.",
-    rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
     judge,
 };
 
@@ -74,7 +75,7 @@ fn by_words(case: &Case<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Calm;
+    use crate::case::BenignEnd;
     use crate::event::Step;
     use crate::testkit::{expect, line, moment, unanswered_request, with_fin, with_reset};
     use crate::verdict::{Confidence, Phase};
@@ -92,10 +93,14 @@ mod tests {
     fn a_fin_before_any_request() {
         let mut attempt = with_fin(unanswered_request(), 2);
         (attempt.request, attempt.requests, attempt.outstanding, attempt.bytes_sent) = (None, 0, false, 0);
-        assert_eq!(Case::of_attempt(&attempt).calm(), Some(Calm::Answered), "nginx never learnt of it");
+        assert_eq!(
+            Case::of_attempt(&attempt).benign_end(),
+            Some(BenignEnd::Answered),
+            "nginx never learnt of it"
+        );
         attempt.trail.push(moment(2, Step::Eof));
         let case = Case::of_attempt(&attempt);
-        assert_eq!(case.calm(), None);
+        assert_eq!(case.benign_end(), None);
         expect(&case, "premature-close", Confidence::Proven);
     }
 

@@ -1,7 +1,8 @@
 //! The process of an origin on this host, and how it ended, in sentences and commands.
 
-use crate::case::{Case, MS, SECOND};
-use crate::event::{Home, Nanos, OriginExit};
+use crate::case::Case;
+use crate::event::{MS, SECOND};
+use crate::event::{Nanos, OriginExit, Workload};
 
 /// `gunicorn[1234] (python3 app.py, in app.service)`.
 pub(super) fn who(exit: &OriginExit) -> String {
@@ -29,10 +30,10 @@ pub(super) fn how(exit: &OriginExit) -> String {
 /// What there is to look at.
 pub(super) fn look(exit: &OriginExit) -> String {
     match &exit.home {
-        Some(Home::Unit(unit)) => format!("`journalctl -u {}`", word(unit)),
-        Some(Home::Docker(name)) => format!("`docker logs {name}` and `docker inspect {name}`"),
-        Some(Home::Podman(name)) => format!("`podman logs {name}` and `podman inspect {name}`"),
-        Some(Home::Kubernetes(name)) => format!("`crictl logs {name}` and the pod's events"),
+        Some(Workload::Unit(unit)) => format!("`journalctl -u {}`", word(unit)),
+        Some(Workload::Docker(name)) => format!("`docker logs {name}` and `docker inspect {name}`"),
+        Some(Workload::Podman(name)) => format!("`podman logs {name}` and `podman inspect {name}`"),
+        Some(Workload::Kubernetes(name)) => format!("`crictl logs {name}` and the pod's events"),
         _ => format!("`journalctl _PID={}` and the application's own log", exit.pid),
     }
 }
@@ -117,9 +118,9 @@ mod tests {
         let mut exit = origin_killed(1);
         assert_eq!(who(&exit), "app[4711] (python3 app.py, in app.service)");
         assert_eq!(look(&exit), "`journalctl -u app.service`");
-        exit.home = Some(Home::Unit("$(reboot).service".to_owned()));
+        exit.home = Some(Workload::Unit("$(reboot).service".to_owned()));
         assert_eq!(look(&exit), "`journalctl -u UNIT`");
-        exit.home = Some(Home::Docker("0123456789ab".to_owned()));
+        exit.home = Some(Workload::Docker("0123456789ab".to_owned()));
         assert!(look(&exit).starts_with("`docker logs 0123456789ab`"));
         (exit.home, exit.command) = (None, None);
         assert_eq!(who(&exit), "app[4711]");

@@ -1,6 +1,6 @@
 //! The origin answered and closed while nginx was still sending.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -14,7 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `reset-by-backend`; on a pooled connection that was already closed it is `stale-keepalive`.",
     fix: "Give nginx the same limit as the application: `client_max_body_size` (nginx then answers 413 itself), or \
           raise the application's limit. The origin's log names the status it sent.",
-    rests_on: &[Sight::Requests, Sight::Answers, Sight::Resets],
+    needs: &[Signal::Requests, Signal::Answers, Signal::Resets],
     judge,
 };
 

@@ -1,9 +1,10 @@
 //! The origin reset an established connection.
 
-use super::{Cause, Finding, Sight, backend_crashed};
-use crate::case::{Case, MS};
+use super::{Cause, Finding, Signal, backend_crashed};
+use crate::case::Case;
 use crate::errno;
-use crate::log::{Doing, Kind};
+use crate::errorlog::{Doing, Kind};
+use crate::event::MS;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "reset-by-backend",
@@ -18,7 +19,7 @@ pub(super) const CAUSE: Cause = Cause {
                  straight after the handshake perhaps `accept-queue-full`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time. If the origin sent no RST (`tcpdump -ni any \
           'tcp port PORT and tcp[13] & 4 != 0'` there), something on the way did.",
-    rests_on: &[Sight::Requests, Sight::Resets, Sight::ResetsSent, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[Signal::Requests, Signal::Resets, Signal::ResetsSent, Signal::UnixConnections, Signal::UnixEnds],
     judge,
 };
 
@@ -138,7 +139,7 @@ mod tests {
         (attempt.outstanding, attempt.bytes_received, attempt.recv_error) = (false, 900, true);
         attempt.answer = Some(BEGUN + 100 * MS);
         let case = Case::of_attempt(&attempt);
-        assert_eq!((case.calm(), case.status()), (None, None));
+        assert_eq!((case.benign_end(), case.status()), (None, None));
         expect(&case, "reset-by-backend", Confidence::Likely);
     }
 

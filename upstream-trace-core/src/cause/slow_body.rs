@@ -1,8 +1,9 @@
 //! The answer began and stalled.
 
-use super::{Cause, Finding, Sight, limit};
-use crate::case::{Case, MS};
-use crate::log::{Doing, Kind};
+use super::{Cause, Finding, Signal, limit};
+use crate::case::Case;
+use crate::errorlog::{Doing, Kind};
+use crate::event::MS;
 use crate::verdict::Confidence;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -17,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  origin is `truncated-response` or `reset-by-backend`.",
     fix: "Look in the application for what stops in the middle of an answer (streaming, a slow query). \
           `proxy_read_timeout` counts between two reads: raise it only if such pauses are meant to be.",
-    rests_on: &[Sight::Requests, Sight::Answers, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
     judge,
 };
 
@@ -79,7 +80,7 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Calm;
+    use crate::case::BenignEnd;
     use crate::event::{Attempt, Hook};
     use crate::testkit::{BEGUN, expect, line, unanswered_request};
     use crate::verdict::Phase;
@@ -96,7 +97,7 @@ mod tests {
     fn silence_in_the_middle_of_an_answer() {
         let attempt = stalled();
         let case = Case::of_attempt(&attempt);
-        assert_eq!((case.calm(), case.status()), (None, None));
+        assert_eq!((case.benign_end(), case.status()), (None, None));
         expect(&case, "slow-body", Confidence::Likely);
     }
 
@@ -153,6 +154,6 @@ mod tests {
     fn an_ordinary_end_is_no_failure() {
         let mut attempt = stalled();
         attempt.last_recv = Some(attempt.seen - MS);
-        assert_eq!(Case::of_attempt(&attempt).calm(), Some(Calm::Answered));
+        assert_eq!(Case::of_attempt(&attempt).benign_end(), Some(BenignEnd::Answered));
     }
 }

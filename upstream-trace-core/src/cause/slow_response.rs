@@ -1,8 +1,9 @@
 //! The request arrived, the answer did not.
 
-use super::{Cause, Finding, Sight, limit};
-use crate::case::{Case, MS};
-use crate::log::{Doing, Kind};
+use super::{Cause, Finding, Signal, limit};
+use crate::case::Case;
+use crate::errorlog::{Doing, Kind};
+use crate::event::MS;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-response",
@@ -15,7 +16,13 @@ pub(super) const CAUSE: Cause = Cause {
                  seen only if it runs on this host.",
     fix: "Find the slow part in the application (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
           takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
-    rests_on: &[Sight::Requests, Sight::Answers, Sight::Retransmits, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[
+        Signal::Requests,
+        Signal::Answers,
+        Signal::Retransmits,
+        Signal::UnixConnections,
+        Signal::UnixEnds,
+    ],
     judge,
 };
 

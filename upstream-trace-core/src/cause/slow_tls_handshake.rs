@@ -1,8 +1,9 @@
 //! The TLS handshake took too long.
 
-use super::{Cause, Finding, Sight};
-use crate::case::{Case, MS};
-use crate::log::{Doing, Kind};
+use super::{Cause, Finding, Signal};
+use crate::case::Case;
+use crate::errorlog::{Doing, Kind};
+use crate::event::MS;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-tls-handshake",
@@ -15,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  is to blame (`path-lost`); if the connection was never accepted, `not-accepted`.",
     fix: "Try it with `openssl s_client -connect ADDRESS:PORT`. If it hangs as well, the port speaks no TLS (use \
           `http://`) or the service is overloaded; the timeout is `proxy_connect_timeout`.",
-    rests_on: &[Sight::Requests, Sight::Answers],
+    needs: &[Signal::Requests, Signal::Answers],
     judge,
 };
 

@@ -1,6 +1,6 @@
 //! The path of a unix socket does not exist.
 
-use super::{Cause, Finding, Sight, process};
+use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
 use crate::errno::ENOENT;
 use crate::event::UnixTarget;
@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  is `socket-refused`; a file that nginx may not reach is `connect-denied`.",
     fix: "Start the service, or make `proxy_pass unix:` and the service's `listen` name the same path. If the file is \
           there for you but not for nginx, look for PrivateTmp= in the unit of one of them, or for a container.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

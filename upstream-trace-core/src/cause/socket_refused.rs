@@ -1,6 +1,6 @@
 //! A unix socket file exists and nobody listens.
 
-use super::{Cause, Finding, Sight, process};
+use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
 use crate::event::UnixTarget;
@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  (`accept-queue-full`), a missing file ENOENT (`socket-missing`); something that is no socket gives \
                  ECONNREFUSED too and is `misconfigured`.",
     fix: "Restart the service, and look in its log (`journalctl -u SERVICE`) for why it stopped.",
-    rests_on: &[Sight::ConnectErrors],
+    needs: &[Signal::ConnectErrors],
     judge,
 };
 

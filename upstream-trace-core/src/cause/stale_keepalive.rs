@@ -1,7 +1,8 @@
 //! nginx used a pooled connection that the origin had closed.
 
-use super::{Cause, Finding, Sight, limit};
-use crate::case::{Case, MS};
+use super::{Cause, Finding, Signal, limit};
+use crate::case::Case;
+use crate::event::MS;
 use crate::verdict::{Try, TryEnd};
 
 pub(super) const CAUSE: Cause = Cause {
@@ -15,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  If the origin had the request and then closed, it is `premature-close` or `reset-by-backend`.",
     fix: "Let nginx close first: `keepalive_timeout` in upstream{} below the application's idle timeout (Node and \
           uvicorn 5 s, gunicorn 2 s, Puma and Tomcat 20 s by default), or raise the application's.",
-    rests_on: &[Sight::Requests, Sight::Answers, Sight::Resets, Sight::UnixConnections, Sight::UnixEnds],
+    needs: &[Signal::Requests, Signal::Answers, Signal::Resets, Signal::UnixConnections, Signal::UnixEnds],
     judge,
 };
 
@@ -98,7 +99,7 @@ fn burnt(case: &Case<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Calm;
+    use crate::case::BenignEnd;
     use crate::event::{Ended, Step, Upstream};
     use crate::testkit::{config, expect, moment, reused_request, unanswered_request, with_fin, with_reset};
     use crate::verdict::{Confidence, Tries};
@@ -136,12 +137,12 @@ mod tests {
         attempt.answer = attempt.last_send.map(|sent| sent + MS);
         attempt.trail.push(moment(12_000, Step::SendError { errno: 32 }));
         let case = Case::of_attempt(&attempt);
-        assert_eq!((case.calm(), case.status()), (None, Some(502)));
+        assert_eq!((case.benign_end(), case.status()), (None, Some(502)));
         expect(&case, "stale-keepalive", Confidence::Proven);
         attempt.send_blocked = true;
         assert_eq!(
-            Case::of_attempt(&attempt).calm(),
-            Some(Calm::Answered),
+            Case::of_attempt(&attempt).benign_end(),
+            Some(BenignEnd::Answered),
             "answered in the middle of sending"
         );
     }
@@ -179,11 +180,11 @@ mod tests {
         attempt.outstanding = false;
         attempt.answer = Some(attempt.begun);
         attempt.bytes_received = 500;
-        assert_eq!(Case::of_attempt(&attempt).calm(), Some(Calm::Answered));
+        assert_eq!(Case::of_attempt(&attempt).benign_end(), Some(BenignEnd::Answered));
         attempt.error_fetched = true;
         attempt.ended = Ended::Broken;
         let case = Case::of_attempt(&attempt);
-        assert_eq!((case.calm(), case.status()), (None, Some(502)));
+        assert_eq!((case.benign_end(), case.status()), (None, Some(502)));
         expect(&case, "stale-keepalive", Confidence::Proven);
     }
 }

@@ -1,8 +1,8 @@
 //! The TLS handshake was refused.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::{Case, alert_name};
-use crate::log::Kind;
+use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "tls-handshake-failed",
@@ -17,7 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
     fix: "Alert 40 or 112: `proxy_ssl_server_name on; proxy_ssl_name NAME;`. Certificate: \
           `proxy_ssl_trusted_certificate`, and `proxy_ssl_name` for the name in it. Try it with `openssl s_client \
           -connect ADDRESS:PORT -servername NAME`.",
-    rests_on: &[Sight::Answers],
+    needs: &[Signal::Answers],
     judge,
 };
 

@@ -1,8 +1,8 @@
 //! The origin closed in the middle of its answer.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
-use crate::log::{Doing, Kind};
+use crate::errorlog::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "truncated-response",
@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `slow-body`; a close before the header was complete is `premature-close`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'`. \
           Compare Content-Length with what is sent: `curl -v` straight to the origin.",
-    rests_on: &[Sight::Requests, Sight::Answers],
+    needs: &[Signal::Requests, Signal::Answers],
     judge,
 };
 

@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "The summary says which evidence is missing: hooks that this kernel refuses, events that were lost, a \
                  connection that was open before the tool started.",
     fix: "Compare with nginx's error.log at that time. `upstream-trace doctor` says which evidence this host withholds.",
-    rests_on: &[],
+    needs: &[],
     judge,
 };
 

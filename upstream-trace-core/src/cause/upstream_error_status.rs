@@ -1,6 +1,6 @@
 //! The origin answered with an error of its own.
 
-use super::{Cause, Finding, Sight};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  those are in error.log. An answer over TLS, HTTP/2 or gRPC cannot be read.",
     fix: "Look into the log of the origin at that time; if it is a proxy itself, find out what that could not reach. \
           `curl -i` to the address of the origin shows the answer without nginx.",
-    rests_on: &[Sight::Answers, Sight::UnixConnections],
+    needs: &[Signal::Answers, Signal::UnixConnections],
     judge,
 };
 
@@ -53,7 +53,7 @@ mod tests {
         // An origin that closes after its answer changes nothing.
         for attempt in [attempt.clone(), with_fin(attempt, 2_000)] {
             let case = Case::of_attempt(&attempt);
-            assert_eq!(case.calm(), None);
+            assert_eq!(case.benign_end(), None);
             expect(&case, "upstream-error-status", Confidence::Proven);
             assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, Some(502), None));
         }

@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding};
 use crate::case::Case;
-use crate::log::Kind;
+use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "worker-connections",
@@ -13,7 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "nginx says so itself. The limit of open files, which is the system's, is `fd-limit`.",
     fix: "Raise `worker_connections` (a proxied request takes two) and with it `worker_rlimit_nofile`. If \
           connections pile up because the upstream is slow, that comes first.",
-    rests_on: &[],
+    needs: &[],
     judge,
 };
 

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::overflow::Overflow;
-use crate::case::SECOND;
+use crate::engine::stores::overflow::Overflow;
+use crate::event::SECOND;
 use crate::event::{Attempt, LogLine, Lost, Nanos};
 
 /// Stretches of time kept; beyond that the oldest two become one.
@@ -136,7 +136,7 @@ impl Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::SECOND;
+    use crate::event::SECOND;
     use crate::testkit::{BEGUN, line, unanswered_syn};
 
     fn lost(since: Nanos, at: Nanos) -> Lost {

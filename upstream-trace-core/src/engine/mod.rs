@@ -4,56 +4,35 @@
 //! of the same moment have come in; it judges when it lets go. All time comes from events. Whatever it remembers is
 //! bounded; the bound stands beside each store.
 
-mod align;
-mod complaints;
-mod configs;
-mod details;
-mod ejected;
-mod healthy;
-mod lines;
-mod logs;
-mod lookups;
+mod judge;
+mod logjoin;
 mod losses;
-mod matching;
-mod names;
-mod notes;
-mod origins;
-mod overflow;
-mod packets;
 mod percentiles;
-mod queue;
-mod release;
-mod retries;
-mod settle;
-mod shape;
-mod tally;
-mod troubles;
-mod upstreams;
-mod verdicts;
+mod stores;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::case::{Calm, Case, MS, SECOND};
+use crate::case::{BenignEnd, Case};
 use crate::event::{Attempt, AttemptId, Config, ConnectError, Event, Hook, Host, Nanos, ProcessChange};
+use crate::event::{MS, SECOND};
 use crate::verdict::{Note, Output, Resolved, Summary};
 
-use configs::Configs;
-use ejected::Ejected;
-use logs::Logs;
-use lookups::Lookups;
+use judge::ejected::Ejected;
+use judge::notes::Notes;
+use judge::tally::Tally;
+use judge::verdicts::resolved;
+use logjoin::logs::Logs;
 use losses::Losses;
-use names::Names;
-use notes::Notes;
-use origins::Origins;
-use overflow::Overflow;
-use packets::Packets;
-use queue::{Failed, Queue};
-use retries::Retries;
-use shape::Shape;
-use tally::Tally;
-use troubles::Troubles;
-use upstreams::{Outcome, Upstreams};
-use verdicts::resolved;
+use stores::configs::Configs;
+use stores::dns_lookups::DnsLookups;
+use stores::fact_cache::FactCache;
+use stores::origins::Origins;
+use stores::overflow::Overflow;
+use stores::packets::Packets;
+use stores::queue::{Failed, Queue};
+use stores::retries::Retries;
+use stores::troubles::Troubles;
+use stores::upstreams::Upstreams;
 
 pub use percentiles::percentiles;
 
@@ -94,8 +73,8 @@ pub struct Engine {
     retries: Retries,
     packets: Packets,
     origins: Origins,
-    lookups: Lookups,
-    names: Names,
+    facts: FactCache,
+    dns_lookups: DnsLookups,
     upstreams: Upstreams,
     losses: Losses,
     notes: Notes,
@@ -132,7 +111,7 @@ impl Engine {
                 self.logs.process(process);
                 self.configs.process(process);
                 if matches!(process.change, ProcessChange::WorkerExited { .. }) {
-                    self.names.forget(process.pid);
+                    self.dns_lookups.forget(process.pid);
                 }
             }
             Event::Trouble(attempt) => self.on_trouble(attempt, &mut out),
@@ -156,7 +135,7 @@ impl Engine {
             }
             Event::Answered { at, attempt } => self.on_answered(*attempt, *at, &mut out),
             Event::ClientGone { at, attempt } => self.on_client_gone(*attempt, *at, &mut out),
-            Event::Enrichment(found) => self.lookups.keep(found),
+            Event::Enrichment(found) => self.facts.keep(found),
             Event::Upstream(sample) => self.upstreams.sample(sample),
             Event::Lost(lost) => {
                 self.losses.add(lost);
@@ -193,9 +172,9 @@ impl Engine {
             ("retries", false, &mut self.retries.lost),
             ("packets", true, &mut self.packets.lost),
             ("rules", false, &mut self.packets.rules_lost),
-            ("facts", false, &mut self.lookups.lost),
+            ("facts", false, &mut self.facts.lost),
             ("origin-exits", true, &mut self.origins.lost),
-            ("name-lookups", false, &mut self.names.lost),
+            ("name-lookups", false, &mut self.dns_lookups.lost),
             ("log-lines", false, &mut self.logs.lost),
         ];
         for (place, evidence, overflow) in stores {
@@ -298,11 +277,11 @@ impl Engine {
         let mut case = Case::of_attempt(attempt);
         case.slow = self.slow.unwrap_or(case.slow);
         let warned = earlier.is_some_and(|trouble| trouble.said.is_some());
-        if let Some(calm) = case.calm() {
+        if let Some(benign_end) = case.benign_end() {
             self.packets.done(attempt);
             self.logs.ended_well(attempt);
             if warned {
-                out.push(Output::Resolved(resolved(attempt, calm)));
+                out.push(Output::Resolved(resolved(attempt, benign_end)));
             }
             return;
         }
@@ -322,7 +301,7 @@ impl Engine {
             self.retries.link(failed, error.id, error.at);
         }
         self.retries.went(error.id, Some(&error.upstream));
-        self.hold(Failed::AtOnce(Box::new(error.clone())), out);
+        self.hold(Failed::SyncConnectError(Box::new(error.clone())), out);
     }
 
     fn on_answer(&mut self, failed: AttemptId, retry: AttemptId, at: Nanos, out: &mut Vec<Output>) {
@@ -344,7 +323,7 @@ impl Engine {
         let Some(trouble) = self.troubles.remove(attempt) else { return };
         if trouble.said.is_some() {
             let upstream = trouble.attempt.upstream;
-            out.push(Output::Resolved(Resolved { attempt, at, upstream, how: Calm::Answered.name() }));
+            out.push(Output::Resolved(Resolved { attempt, at, upstream, how: BenignEnd::Answered.name() }));
         }
     }
 
@@ -360,7 +339,7 @@ impl Engine {
         self.logs.left(&ended);
         self.packets.done(&ended);
         if self.warned.remove(&attempt) {
-            let (upstream, how) = (ended.upstream, Calm::ClientGone.name());
+            let (upstream, how) = (ended.upstream, BenignEnd::ClientGone.name());
             out.push(Output::Resolved(Resolved { attempt, at, upstream, how }));
         }
     }

@@ -169,8 +169,8 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "is_false")]
     pub tls_handshake: bool,
     /// What came in answer to the TLS handshake and is no TLS: its first bytes, those that do not print as `\\xNN`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub no_tls: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "no_tls")]
+    pub non_tls_prefix: Option<String>,
     /// Packets of it that were dropped on this host.
     pub drops: u32,
     /// Retransmissions since the current request (or the SYN).
@@ -230,7 +230,7 @@ impl Attempt {
             error_status: None,
             tls: false,
             tls_handshake: false,
-            no_tls: None,
+            non_tls_prefix: None,
             drops: 0,
             retransmits: 0,
             retransmits_failed: 0,

@@ -26,7 +26,7 @@ pub struct Lookup {
     /// How it stands.
     pub state: LookupState,
     /// Questions, in order of time.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<Query>,
     /// Questions that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub asked_lost: u32,
@@ -48,7 +48,7 @@ pub enum LookupState {
 
 /// A question, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
+pub struct Query {
     /// When it was sent.
     pub at: Nanos,
     /// Which name server.
@@ -60,12 +60,12 @@ pub struct Asked {
     pub tcp: bool,
     /// What became of it; nothing if `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub got: Option<Got>,
+    pub got: Option<QueryResult>,
 }
 
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Got {
+pub struct QueryResult {
     /// When.
     pub at: Nanos,
     /// What.

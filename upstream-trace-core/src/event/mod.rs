@@ -1,11 +1,16 @@
 //! What the program saw, after decoding. Everything that a verdict rests on is one of these, and nothing else is.
 
 mod attempt;
+mod attempt_error;
 mod config;
-mod context;
+mod counters;
+mod fact;
+mod host;
 mod log;
 mod lookup;
+mod packet;
 mod private;
+mod process;
 mod rules;
 mod step;
 mod upstream;
@@ -13,15 +18,16 @@ mod upstream;
 use serde::{Deserialize, Serialize};
 
 pub use attempt::{Attempt, Ended, IcmpError, Socket};
+pub use attempt_error::ConnectError;
 pub use config::{Config, Group, Pass, Server, Setting, Target};
-pub use context::{
-    ConnectError, Conntrack, Enrichment, Fact, Home, Hook, Host, Listener, Lost, Neighbour, Netfilter,
-    OriginExit, PacketDrop, PacketTuple, Process, ProcessChange, ResetSent, Route, UnixTarget,
-    UpstreamSample,
-};
+pub use counters::UpstreamSample;
+pub use fact::{Conntrack, Enrichment, Fact, Listener, Neighbour, Route, UnixTarget};
+pub use host::{Hook, Host, Lost};
 pub use log::{LogFollowed, LogLine};
-pub use lookup::{Asked, Got, Lookup, LookupState, Outcome};
+pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
+pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
+pub use process::{OriginExit, Process, ProcessChange, Workload};
 pub use rules::{MatchedRule, Rules};
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;
@@ -29,6 +35,11 @@ pub use upstream::{Transport, Upstream};
 
 /// Nanoseconds of the tracing host's `CLOCK_MONOTONIC`.
 pub type Nanos = u64;
+
+/// One millisecond, in nanoseconds.
+pub const MS: Nanos = 1_000_000;
+/// One second, in nanoseconds.
+pub const SECOND: Nanos = 1_000 * MS;
 
 /// Number of an attempt, unique within one run of the program.
 pub type AttemptId = u64;

@@ -139,7 +139,7 @@ fn of_lookup(lookup: &mut Lookup, show: &mut dyn FnMut(Private, &mut String)) {
 
 /// What an origin says in place of TLS may begin with its name.
 fn of_attempt(attempt: &mut Attempt, show: &mut dyn FnMut(Private, &mut String)) {
-    if let Some(bytes) = &mut attempt.no_tls {
+    if let Some(bytes) = &mut attempt.non_tls_prefix {
         show(Private::Text, bytes);
     }
 }

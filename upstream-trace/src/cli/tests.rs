@@ -71,7 +71,7 @@ fn a_cause_is_explained() {
 
 #[test]
 fn a_doctor_looks_at_an_nginx() {
-    let hooks: Choice = "kprobe=off".parse().unwrap();
+    let hooks: HookFilter = "kprobe=off".parse().unwrap();
     let expected = Doctor { pid: vec![Target::Pid(7)], hooks, json: true, color: ColorChoice::Auto };
     let args = ["doctor", "--pid", "7", "--hooks", "kprobe=off", "--json"];
     assert_eq!(parse(&args).unwrap().command, Some(Command::Doctor(expected)));

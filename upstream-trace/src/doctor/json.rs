@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Findings, Nginx};
-use crate::kernel::hooks::{Need, Rung};
+use super::{Findings, NginxFindings};
+use crate::errorlog::LogOutput;
+use crate::host::privileges::{Loss, Right};
+use crate::kernel::hooks::{AttachMethod, Need};
 use crate::kernel::probe::{Probed, Tried};
-use crate::kernel::rights::{Loss, Right};
-use crate::logs::Said;
 
 /// Version of the objects; fields are only ever added to it.
 const SCHEMA: u32 = 1;
@@ -64,7 +64,7 @@ fn right(right: &Right, held: bool) -> Value {
 
 fn hook(probed: &Probed) -> Value {
     let hook = probed.hook;
-    let rungs = probed.rungs.iter().map(|(rung, tried)| {
+    let methods = probed.methods.iter().map(|(rung, tried)| {
         let (works, why) = match tried {
             Tried::Works => (Some(true), None),
             Tried::Fails(why) => (Some(false), Some(why)),
@@ -78,20 +78,20 @@ fn hook(probed: &Probed) -> Value {
     json!({
         "type": "hook",
         "name": hook.name,
-        "kind": chosen.map(Rung::kind),
+        "kind": chosen.map(AttachMethod::kind),
         "works": chosen.is_some(),
         "required": hook.need == Need::Required,
-        "rungs": rungs.collect::<Vec<_>>(),
+        "rungs": methods.collect::<Vec<_>>(),
         "costs": hook.costs,
-        "causes": hook.touches().map_or_else(|| json!("all"), |causes| json!(causes)),
+        "causes": hook.affected_causes().map_or_else(|| json!("all"), |causes| json!(causes)),
     })
 }
 
-fn nginx(nginx: &Nginx) -> Value {
+fn nginx(nginx: &NginxFindings) -> Value {
     let notes: Vec<_> = nginx
         .said
         .iter()
-        .filter_map(|said| if let Said::Note(note) = said { Some(note) } else { None })
+        .filter_map(|said| if let LogOutput::Note(note) = said { Some(note) } else { None })
         .collect();
     json!({
         "type": "nginx",

@@ -4,36 +4,37 @@ use std::fs;
 
 use upstream_trace_common::Offsets;
 
-use super::{Findings, Nginx, Obstacle, System};
-use crate::cli::{BUFFER, ErrorLog, MAX_CONNECTIONS, Target};
+use super::{Findings, NginxFindings, Obstacle, System};
+use crate::cli::{BUFFER, MAX_CONNECTIONS};
+use crate::errorlog::ErrorLog;
+use crate::errorlog::{LogOutput, Logs};
+use crate::firewall;
+use crate::host::{netns, privileges};
 #[cfg(test)]
 use crate::kernel::btf;
 use crate::kernel::btf::Layout;
-use crate::kernel::choice::Choice;
+use crate::kernel::hook_filter::HookFilter;
 use crate::kernel::hooks::Need;
 use crate::kernel::load::{self, Kernel, Sizes};
 use crate::kernel::probe::{self, Tried};
 use crate::kernel::symbols::Symbols;
-use crate::kernel::{rights, tracefs};
-use crate::logs::{Logs, Said};
-use crate::nginx;
-use crate::ruleset;
-use crate::{live, netns};
+use crate::kernel::tracefs;
+use crate::nginx::{self, Target, WatchedNginx};
 
 const AS_ROOT: &str = "run `sudo upstream-trace doctor`, which also tries what is not tried here";
 
 /// Looks at everything; nothing that is found missing ends it.
-pub(super) fn look(targets: &[Target], choice: &Choice) -> Findings {
+pub(super) fn look(targets: &[Target], choice: &HookFilter) -> Findings {
     let mut findings = Findings::default();
     let mut obstacle = |what: String, next: Option<&str>| {
         findings.obstacles.push(Obstacle { what, next: next.map(str::to_owned) });
     };
-    if let Err(error) = rights::check_namespaces() {
+    if let Err(error) = privileges::check_namespaces() {
         obstacle(error.to_string(), None);
     }
-    let lacking = rights::lacking();
+    let lacking = privileges::lacking();
     if !lacking.is_empty() {
-        obstacle(format!("this process does not have {}", rights::names(&lacking)), Some(AS_ROOT));
+        obstacle(format!("this process does not have {}", privileges::names(&lacking)), Some(AS_ROOT));
     }
     tracefs::ensure();
     let mut layout = Layout::read().map_err(|error| obstacle(format!("{error:#}"), None)).ok();
@@ -42,12 +43,12 @@ pub(super) fn look(targets: &[Target], choice: &Choice) -> Findings {
     if let Some(layout) = &mut layout {
         layout.place_drops(Symbols::now);
     }
-    findings.rights = rights::RIGHTS.iter().map(|right| (right, right.held())).collect();
+    findings.rights = privileges::RIGHTS.iter().map(|right| (right, right.held())).collect();
     match layout.filter(|_| lacking.is_empty()) {
         Some(layout) => try_hooks(&layout, choice, &mut findings),
         None => findings.hooks = probe::untried(),
     }
-    findings.programs = ruleset::programs();
+    findings.programs = firewall::programs();
     look_at_nginx(targets, &mut findings);
     findings
 }
@@ -70,7 +71,7 @@ fn lockdown(modes: &str) -> Option<String> {
     rest.split_once(']').map(|(mode, _)| mode.to_owned())
 }
 
-fn try_hooks(layout: &Layout, choice: &Choice, findings: &mut Findings) {
+fn try_hooks(layout: &Layout, choice: &HookFilter, findings: &mut Findings) {
     let sizes = Sizes { connections: MAX_CONNECTIONS, open: 0, buffer: BUFFER };
     let mut kernel = match Kernel::load(load::loader(), layout, &sizes) {
         Ok(kernel) => kernel,
@@ -87,7 +88,7 @@ fn try_hooks(layout: &Layout, choice: &Choice, findings: &mut Findings) {
         if probed.hook.need != Need::Required || probed.chosen().is_some() {
             continue;
         }
-        let why = probed.rungs.iter().find_map(|(_, tried)| match tried {
+        let why = probed.methods.iter().find_map(|(_, tried)| match tried {
             Tried::Fails(why) => Some(why.as_str()),
             _ => None,
         });
@@ -106,7 +107,7 @@ fn refused(system: &System) -> &'static str {
 }
 
 fn look_at_nginx(targets: &[Target], findings: &mut Findings) {
-    let found = match live::Nginx::look_for(targets) {
+    let found = match WatchedNginx::look_for(targets) {
         Ok(found) => found,
         Err(error) => {
             findings.obstacles.push(Obstacle { what: error.to_string(), next: None });
@@ -118,20 +119,20 @@ fn look_at_nginx(targets: &[Target], findings: &mut Findings) {
         findings.obstacles.push(Obstacle { what: error.to_string(), next: None });
     }
     let first = found.masters.iter().chain(found.workers.keys()).next().copied();
-    let mut seen = Nginx {
+    let mut seen = NginxFindings {
         masters: found.masters.iter().copied().collect(),
         workers: found.worker_pids(),
         version: nginx::versions(first.into_iter()).pop(),
         elsewhere: first.and_then(netns::inode_of).is_some_and(|inode| Some(inode) != netns::own_inode()),
-        ..Nginx::default()
+        ..NginxFindings::default()
     };
     // By the clock of events, which is of no matter here.
     if let Ok(mut logs) = Logs::open(&ErrorLog::Auto, &found.watched(), 1) {
-        let mut say = |said: Said| seen.said.push(said);
+        let mut say = |said: LogOutput| seen.said.push(said);
         logs.tick(&found.watched(), 1, &mut say);
         seen.logs = logs.names();
     }
-    seen.said.retain(|said| matches!(said, Said::Note(_)));
+    seen.said.retain(|said| matches!(said, LogOutput::Note(_)));
     findings.nginx = Some(seen);
 }
 

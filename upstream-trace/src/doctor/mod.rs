@@ -11,11 +11,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cli;
-use crate::kernel::choice;
+use crate::errorlog::LogOutput;
+use crate::host::privileges::Right;
+use crate::kernel::hook_filter;
 use crate::kernel::probe::{MapSize, Probed};
-use crate::kernel::rights::Right;
-use crate::logs::Said;
-use crate::output;
+use upstream_trace_read::output;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Findings {
     tried: bool,
     hooks: Vec<Probed>,
     maps: Vec<MapSize>,
-    nginx: Option<Nginx>,
+    nginx: Option<NginxFindings>,
     /// Programs that list rules, and where each is.
     programs: Vec<(&'static str, Option<String>)>,
     /// What is in the way of a trace.
@@ -47,7 +47,7 @@ struct System {
 
 /// nginx, as a trace would find it.
 #[derive(Debug, Default)]
-struct Nginx {
+struct NginxFindings {
     masters: Vec<u32>,
     workers: Vec<u32>,
     version: Option<String>,
@@ -56,7 +56,7 @@ struct Nginx {
     /// Logs that a trace would read.
     logs: Vec<String>,
     /// What else there is to say of them.
-    said: Vec<Said>,
+    said: Vec<LogOutput>,
 }
 
 /// Something in the way, and what to do about it.
@@ -75,7 +75,7 @@ impl Findings {
 /// Looks at everything and says it; status 1 if a trace cannot run.
 pub fn run(args: &cli::Doctor) -> Result<ExitCode> {
     if args.hooks.list {
-        return say(&choice::list()).map(|()| ExitCode::SUCCESS);
+        return say(&hook_filter::list()).map(|()| ExitCode::SUCCESS);
     }
     let findings = look::look(&args.pid, &args.hooks);
     let text =

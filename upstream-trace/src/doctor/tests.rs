@@ -2,13 +2,13 @@ use serde_json::Value;
 
 use super::look::{has_btf, look};
 use super::{Findings, Obstacle, json, text};
-use crate::cli::Target;
-use crate::kernel::choice::Choice;
+use crate::kernel::hook_filter::HookFilter;
 use crate::kernel::hooks::HOOKS;
 use crate::kernel::probe::{Probed, Tried};
-use crate::output::page::Page;
+use crate::nginx::Target;
+use upstream_trace_read::output::layout::TextLayout;
 
-const PAGE: Page = Page { width: 80, colour: false };
+const PAGE: TextLayout = TextLayout { width: 80, colour: false };
 
 fn words(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -17,7 +17,7 @@ fn words(text: &str) -> String {
 fn without(name: &str) -> Findings {
     let hooks = HOOKS.iter().map(|hook| {
         let tried = |_| if hook.name == name { Tried::Fails("no such thing".into()) } else { Tried::Works };
-        Probed { hook, rungs: hook.rungs.iter().map(|rung| (rung, tried(rung))).collect() }
+        Probed { hook, methods: hook.methods.iter().map(|rung| (rung, tried(rung))).collect() }
     });
     Findings { hooks: hooks.collect(), tried: true, ..Findings::default() }
 }
@@ -61,7 +61,7 @@ fn every_object_has_a_type_and_the_last_one_concludes() {
 
 #[test]
 fn without_an_nginx_a_trace_cannot_run() {
-    let findings = look(&[Target::Name("no-such-nginx".into())], &Choice::default());
+    let findings = look(&[Target::Name("no-such-nginx".into())], &HookFilter::default());
     assert!(findings.obstacles.iter().any(|obstacle| obstacle.what.contains("no-such-nginx")));
     assert_eq!(findings.hooks.len(), HOOKS.len());
     assert_eq!(findings.system.fields.is_some(), has_btf());

@@ -1,12 +1,14 @@
 //! The same for people.
 
-use super::{Findings, Nginx, System};
+use std::ops::Deref;
+
+use super::{Findings, NginxFindings, System};
+use crate::errorlog::LogOutput;
+use crate::host::privileges::{Loss, Right};
 use crate::kernel::hooks::Need;
 use crate::kernel::probe::{Probed, Tried};
-use crate::kernel::rights::{Loss, Right};
-use crate::logs::Said;
-use crate::output::escape;
-use crate::output::page::{BOLD, CYAN, DIM, GREEN, Page, RED, YELLOW, tie_commands};
+use upstream_trace_read::output::escape;
+use upstream_trace_read::output::layout::{BOLD, CYAN, DIM, GREEN, RED, TextLayout, YELLOW, nbsp_commands};
 
 /// Causes that are named of one hook; more of them are counted.
 const NAMED: usize = 6;
@@ -19,7 +21,8 @@ enum Mark {
     Untried,
 }
 
-pub(super) fn page(page: Page, findings: &Findings) -> String {
+pub(super) fn page(layout: TextLayout, findings: &Findings) -> String {
+    let page = DoctorText(layout);
     let mut to = String::new();
     let title =
         format!("upstream-trace {} on Linux {}", env!("CARGO_PKG_VERSION"), escape(&findings.system.kernel));
@@ -41,7 +44,19 @@ pub(super) fn page(page: Page, findings: &Findings) -> String {
     to
 }
 
-impl Page {
+/// The text of `doctor`, in the layout of all text.
+#[derive(Clone, Copy)]
+struct DoctorText(TextLayout);
+
+impl Deref for DoctorText {
+    type Target = TextLayout;
+
+    fn deref(&self) -> &TextLayout {
+        &self.0
+    }
+}
+
+impl DoctorText {
     fn section(self, to: &mut String, name: &str) {
         to.push('\n');
         self.wrap(to, "", 2, &self.paint(CYAN, name));
@@ -57,11 +72,11 @@ impl Page {
         };
         let first = format!("  {}{} {name}", self.paint(style, word), " ".repeat(7 - word.len()));
         let first = if text.is_empty() { first } else { format!("{first}  ") };
-        self.wrap(to, &first, 10, &tie_commands(text));
+        self.wrap(to, &first, 10, &nbsp_commands(text));
     }
 
     fn more(self, to: &mut String, text: &str) {
-        self.wrap(to, "          ", 10, &tie_commands(text));
+        self.wrap(to, "          ", 10, &nbsp_commands(text));
     }
 
     fn kernel_state(self, to: &mut String, system: &System) {
@@ -115,11 +130,13 @@ impl Page {
             (None, false, Need::Required) => Mark::Fails,
             (None, false, _) => Mark::Lacks,
         };
-        let rungs: Vec<_> = probed.rungs.iter().map(|(rung, tried)| self::rung(rung.kind(), tried)).collect();
-        self.state(to, mark, hook.name, &rungs.join("; "));
+        let methods: Vec<_> =
+            probed.methods.iter().map(|(rung, tried)| self::rung(rung.kind(), tried)).collect();
+        self.state(to, mark, hook.name, &methods.join("; "));
         if matches!(mark, Mark::Lacks | Mark::Fails) {
             self.more(to, &format!("lost: {}", hook.costs));
-            let touched = hook.touches().map_or_else(|| "every cause".to_owned(), |causes| named(&causes));
+            let touched =
+                hook.affected_causes().map_or_else(|| "every cause".to_owned(), |causes| named(&causes));
             self.more(to, &format!("less sure: {touched}"));
         }
     }
@@ -143,7 +160,7 @@ impl Page {
         }
     }
 
-    fn nginx(self, to: &mut String, nginx: &Nginx) {
+    fn nginx(self, to: &mut String, nginx: &NginxFindings) {
         let version =
             nginx.version.as_ref().map_or_else(|| "version not known".to_owned(), |v| escape(v).into());
         let place = if nginx.elsewhere { ", in another network namespace" } else { "" };
@@ -154,7 +171,7 @@ impl Page {
             self.state(to, Mark::Ok, "error.log", &escape(&nginx.logs.join(", ")));
         }
         for said in &nginx.said {
-            if let Said::Note(note) = said {
+            if let LogOutput::Note(note) = said {
                 self.state(to, Mark::Lacks, "error.log", &escape(note));
             }
         }
@@ -168,9 +185,9 @@ impl Page {
         }
         self.wrap(to, &format!("{} ", self.paint(RED, "Not ready:")), 2, "a trace cannot run yet.");
         for obstacle in &findings.obstacles {
-            self.wrap(to, "  - ", 4, &tie_commands(&escape(&obstacle.what)));
+            self.wrap(to, "  - ", 4, &nbsp_commands(&escape(&obstacle.what)));
             if let Some(next) = &obstacle.next {
-                self.wrap(to, "    = help: ", 12, &tie_commands(next));
+                self.wrap(to, "    = help: ", 12, &nbsp_commands(next));
             }
         }
     }

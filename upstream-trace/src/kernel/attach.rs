@@ -12,8 +12,8 @@ use aya::programs::{Program, ProgramError};
 use upstream_trace_core::event;
 
 use super::btf::Layout;
-use super::choice::Choice;
-use super::hooks::{Attach, HOOKS, Hook, Need, Probe, Rung, When};
+use super::hook_filter::HookFilter;
+use super::hooks::{Attach, AttachMethod, HOOKS, Hook, Need, Probe, When};
 use super::load::Kernel;
 
 /// Programs that are loaded at the same time, at most: nginx needs its processors.
@@ -44,7 +44,7 @@ impl Functions {
 
 impl Kernel {
     /// Attaches every hook that this kernel allows; an error if a required one is refused.
-    pub fn attach(&mut self, layout: &Layout, choice: &Choice) -> Result<()> {
+    pub fn attach(&mut self, layout: &Layout, choice: &HookFilter) -> Result<()> {
         self.load_ahead(layout, choice);
         for hook in HOOKS {
             let state = self.attach_hook(hook, layout, choice);
@@ -59,10 +59,10 @@ impl Kernel {
 
     /// Loads what will most likely be attached, on all processors: the verifier takes most of the time until the tool
     /// is attached. What is refused here is refused again, with its reason, when its turn comes.
-    fn load_ahead(&mut self, layout: &Layout, choice: &Choice) {
+    fn load_ahead(&mut self, layout: &Layout, choice: &HookFilter) {
         let usable = HOOKS.iter().filter(|hook| unusable(hook, layout).is_none());
         let first =
-            usable.filter_map(|hook| hook.rungs.iter().find(|rung| choice.allows(hook, rung).is_ok()));
+            usable.filter_map(|hook| hook.methods.iter().find(|rung| choice.allows(hook, rung).is_ok()));
         let places: HashMap<_, _> = first
             .flat_map(|rung| rung.probes)
             .filter(|probe| probe.when == When::Always)
@@ -115,7 +115,7 @@ impl Kernel {
     /// Takes these hooks away, and says why.
     pub fn shed(&mut self, hooks: &[&str], why: &str) {
         for hook in HOOKS.iter().filter(|hook| hooks.contains(&hook.name)) {
-            for rung in hook.rungs {
+            for rung in hook.methods {
                 self.release_rung(rung);
             }
             for state in self.hooks.iter_mut().filter(|state| state.name == hook.name) {
@@ -125,15 +125,15 @@ impl Kernel {
         }
     }
 
-    pub(super) fn attach_hook(&mut self, hook: &Hook, layout: &Layout, choice: &Choice) -> event::Hook {
+    pub(super) fn attach_hook(&mut self, hook: &Hook, layout: &Layout, choice: &HookFilter) -> event::Hook {
         let mut state = event::Hook {
             name: hook.name.to_owned(),
-            kind: hook.rungs[0].kind().to_owned(),
+            kind: hook.methods[0].kind().to_owned(),
             attached: false,
             why: unusable(hook, layout),
             costs: None,
         };
-        for rung in hook.rungs.iter().filter(|_| state.why.is_none()).collect::<Vec<_>>() {
+        for rung in hook.methods.iter().filter(|_| state.why.is_none()).collect::<Vec<_>>() {
             rung.kind().clone_into(&mut state.kind);
             match choice.allows(hook, rung).and_then(|()| self.attach_rung(rung)) {
                 Ok(()) => {
@@ -154,7 +154,7 @@ impl Kernel {
     }
 
     /// Attaches all programs of a rung, or none.
-    pub(super) fn attach_rung(&mut self, rung: &'static Rung) -> Result<()> {
+    pub(super) fn attach_rung(&mut self, rung: &'static AttachMethod) -> Result<()> {
         for probe in rung.probes {
             let attached = match probe.when {
                 When::Always => self.attach_probe(probe),
@@ -179,7 +179,7 @@ impl Kernel {
     }
 
     /// Detaches all programs of a rung.
-    pub(super) fn release_rung(&mut self, rung: &Rung) {
+    pub(super) fn release_rung(&mut self, rung: &AttachMethod) {
         self.release(rung.probes);
     }
 

@@ -131,7 +131,7 @@ impl Decoder<'_> {
             error_status: None,
             tls: has(flags::TLS),
             tls_handshake: has(flags::TLS_HANDSHAKE),
-            no_tls: foreign(record),
+            non_tls_prefix: foreign(record),
             drops: record.drops,
             retransmits: record.retransmits,
             retransmits_failed: record.retransmits_failed,

@@ -1,7 +1,7 @@
 //! The places where the tool watches the kernel: one line each, with the rungs to try in order and what is lost
 //! without it.
 
-use upstream_trace_core::cause::{CAUSES, Sight};
+use upstream_trace_core::cause::{CAUSES, Signal};
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,12 +72,12 @@ pub struct Probe {
 
 /// One way to get the evidence of a hook: programs that belong together, all of one kind.
 #[derive(Clone, Copy, Debug)]
-pub struct Rung {
+pub struct AttachMethod {
     /// The programs, in the order in which they are attached.
     pub probes: &'static [Probe],
 }
 
-impl Rung {
+impl AttachMethod {
     /// Name of this kind, as in the JSON output and in `--hooks`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -102,11 +102,11 @@ pub struct Hook {
     /// Name in the output.
     pub name: &'static str,
     /// First the cheapest.
-    pub rungs: &'static [Rung],
+    pub methods: &'static [AttachMethod],
     /// When it is attached.
     pub need: Need,
     /// What it lets us see; the causes say what they rest on.
-    pub gives: &'static [Sight],
+    pub provides: &'static [Signal],
     /// What is lost without it, in words.
     pub costs: &'static str,
 }
@@ -114,17 +114,17 @@ pub struct Hook {
 impl Hook {
     /// Names of the programs of all its rungs.
     pub fn programs(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.rungs.iter().flat_map(|rung| rung.probes).map(|probe| probe.program)
+        self.methods.iter().flat_map(|rung| rung.probes).map(|probe| probe.program)
     }
 
     /// Causes that are not found, or less sure, without it; `None` if that goes for all of them.
     #[must_use]
-    pub fn touches(&self) -> Option<Vec<&'static str>> {
-        if self.gives.iter().any(|sight| sight.for_all()) {
+    pub fn affected_causes(&self) -> Option<Vec<&'static str>> {
+        if self.provides.iter().any(|sight| sight.for_all()) {
             return None;
         }
         let touched =
-            CAUSES.iter().filter(|cause| cause.rests_on.iter().any(|sight| self.gives.contains(sight)));
+            CAUSES.iter().filter(|cause| cause.needs.iter().any(|sight| self.provides.contains(sight)));
         Some(touched.map(|cause| cause.id).collect())
     }
 }
@@ -146,7 +146,7 @@ const fn if_there(program: &'static str, attach: Attach) -> Probe {
 }
 
 /// Results of `connect()`, and the end of unix connections, by the functions behind the system calls.
-const CONNECT_BY_FENTRY: Rung = Rung {
+const CONNECT_BY_FENTRY: AttachMethod = AttachMethod {
     probes: &[
         probe("unix_release_fentry", Attach::Fentry("unix_release")),
         probe("inet_stream_connect_fexit", Attach::Fexit("inet_stream_connect")),
@@ -155,7 +155,7 @@ const CONNECT_BY_FENTRY: Rung = Rung {
     ],
 };
 
-const CONNECT_BY_KPROBE: Rung = Rung {
+const CONNECT_BY_KPROBE: AttachMethod = AttachMethod {
     probes: &[
         probe("unix_release_kprobe", Attach::Kprobe("unix_release")),
         probe("inet_stream_connect_kretprobe", Attach::Kretprobe("inet_stream_connect")),
@@ -168,7 +168,7 @@ const CONNECT_BY_KPROBE: Rung = Rung {
 };
 
 /// Slows every system call of the host, by 50 ns on 6.18: only where nothing else tells.
-const CONNECT_BY_SYSCALL: Rung = Rung {
+const CONNECT_BY_SYSCALL: AttachMethod = AttachMethod {
     probes: &[
         syscall("sys_enter_connect", When::OnConnect),
         syscall("sys_exit_connect", When::OnConnect),
@@ -176,7 +176,7 @@ const CONNECT_BY_SYSCALL: Rung = Rung {
     ],
 };
 
-const SEND_BY_FENTRY: Rung = Rung {
+const SEND_BY_FENTRY: AttachMethod = AttachMethod {
     probes: &[
         probe("tcp_sendmsg_fexit", Attach::Fexit("tcp_sendmsg")),
         if_there("tcp_sendpage_fexit", Attach::Fexit("tcp_sendpage")),
@@ -185,7 +185,7 @@ const SEND_BY_FENTRY: Rung = Rung {
     ],
 };
 
-const SEND_BY_KPROBE: Rung = Rung {
+const SEND_BY_KPROBE: AttachMethod = AttachMethod {
     probes: &[
         probe("send_kretprobe", Attach::Kretprobe("tcp_sendmsg")),
         probe("tcp_sendmsg_kprobe", Attach::Kprobe("tcp_sendmsg")),
@@ -198,14 +198,14 @@ const SEND_BY_KPROBE: Rung = Rung {
     ],
 };
 
-const RECEIVE_BY_FENTRY: Rung = Rung {
+const RECEIVE_BY_FENTRY: AttachMethod = AttachMethod {
     probes: &[
         probe("tcp_recvmsg_fexit", Attach::Fexit("tcp_recvmsg")),
         probe("unix_stream_recvmsg_fexit", Attach::Fexit("unix_stream_recvmsg")),
     ],
 };
 
-const RECEIVE_BY_KPROBE: Rung = Rung {
+const RECEIVE_BY_KPROBE: AttachMethod = AttachMethod {
     probes: &[
         probe("receive_kretprobe", Attach::Kretprobe("tcp_recvmsg")),
         probe("tcp_recvmsg_kprobe", Attach::Kprobe("tcp_recvmsg")),
@@ -219,107 +219,111 @@ const RECEIVE_BY_KPROBE: Rung = Rung {
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "tcp_destroy_sock",
-        rungs: &[Rung { probes: &[raw("tcp_destroy_sock")] }],
+        methods: &[AttachMethod { probes: &[raw("tcp_destroy_sock")] }],
         need: Need::Required,
-        gives: &[Sight::Connections],
+        provides: &[Signal::Connections],
         costs: "attempts that an error ended",
     },
     Hook {
         name: "kfree_skb",
-        rungs: &[Rung { probes: &[raw("kfree_skb")] }],
+        methods: &[AttachMethod { probes: &[raw("kfree_skb")] }],
         need: Need::Wanted,
-        gives: &[Sight::Drops],
+        provides: &[Signal::Drops],
         costs: "packets dropped on this host: local firewall verdicts are guesses",
     },
     Hook {
         name: "tcp_receive_reset",
-        rungs: &[Rung { probes: &[raw("tcp_receive_reset")] }],
+        methods: &[AttachMethod { probes: &[raw("tcp_receive_reset")] }],
         need: Need::Wanted,
-        gives: &[Sight::Resets],
+        provides: &[Signal::Resets],
         costs: "resets: a refused port and an ICMP reject look alike",
     },
     Hook {
         name: "tcp_retransmit_skb",
-        rungs: &[Rung { probes: &[raw("tcp_retransmit_skb")] }],
+        methods: &[AttachMethod { probes: &[raw("tcp_retransmit_skb")] }],
         need: Need::Wanted,
-        gives: &[Sight::Retransmits],
+        provides: &[Signal::Retransmits],
         costs: "retransmissions: a stuck connect is reported only when it ends",
     },
     Hook {
         name: "inet_sk_error_report",
-        rungs: &[
-            Rung { probes: &[raw("inet_sk_error_report")] },
-            Rung { probes: &[probe("sock_queue_err_skb_fentry", Attach::Fentry("sock_queue_err_skb"))] },
-            Rung { probes: &[probe("sock_queue_err_skb_kprobe", Attach::Kprobe("sock_queue_err_skb"))] },
+        methods: &[
+            AttachMethod { probes: &[raw("inet_sk_error_report")] },
+            AttachMethod {
+                probes: &[probe("sock_queue_err_skb_fentry", Attach::Fentry("sock_queue_err_skb"))],
+            },
+            AttachMethod {
+                probes: &[probe("sock_queue_err_skb_kprobe", Attach::Kprobe("sock_queue_err_skb"))],
+            },
         ],
         need: Need::Wanted,
-        gives: &[Sight::Icmp],
+        provides: &[Signal::Icmp],
         costs: "ICMP errors: who rejected a connection, and with which code",
     },
     Hook {
         name: "tcp_send_reset",
-        rungs: &[Rung { probes: &[raw("tcp_send_reset")] }],
+        methods: &[AttachMethod { probes: &[raw("tcp_send_reset")] }],
         need: Need::Extra,
-        gives: &[Sight::ResetsSent],
+        provides: &[Signal::ResetsSent],
         costs: "resets sent by origins on this host",
     },
     Hook {
         name: "sock_send_length",
-        rungs: &[Rung { probes: &[raw("sock_send_length")] }, SEND_BY_FENTRY, SEND_BY_KPROBE],
+        methods: &[AttachMethod { probes: &[raw("sock_send_length")] }, SEND_BY_FENTRY, SEND_BY_KPROBE],
         need: Need::Wanted,
-        gives: &[Sight::Requests],
+        provides: &[Signal::Requests],
         costs: "requests: nothing can be said of established connections",
     },
     Hook {
         name: "sock_recv_length",
-        rungs: &[Rung { probes: &[raw("sock_recv_length")] }, RECEIVE_BY_FENTRY, RECEIVE_BY_KPROBE],
+        methods: &[AttachMethod { probes: &[raw("sock_recv_length")] }, RECEIVE_BY_FENTRY, RECEIVE_BY_KPROBE],
         need: Need::Wanted,
-        gives: &[Sight::Answers],
+        provides: &[Signal::Answers],
         costs: "answers: nothing can be said of established connections",
     },
     Hook {
         name: "sched_process_fork",
-        rungs: &[Rung { probes: &[raw("sched_process_fork")] }],
+        methods: &[AttachMethod { probes: &[raw("sched_process_fork")] }],
         need: Need::Wanted,
-        gives: &[Sight::Workers],
+        provides: &[Signal::Workers],
         costs: "new workers: after a reload nothing is seen any more",
     },
     Hook {
         name: "sched_process_exec",
-        rungs: &[Rung { probes: &[raw("sched_process_exec")] }],
+        methods: &[AttachMethod { probes: &[raw("sched_process_exec")] }],
         need: Need::Wanted,
-        gives: &[Sight::Upgrades],
+        provides: &[Signal::Upgrades],
         costs: "binary upgrades",
     },
     Hook {
         name: "sched_process_exit",
-        rungs: &[Rung { probes: &[raw("sched_process_exit")] }],
+        methods: &[AttachMethod { probes: &[raw("sched_process_exit")] }],
         need: Need::Wanted,
-        gives: &[Sight::Exits],
+        provides: &[Signal::Exits],
         costs: "crashes of workers, and of origins on this host",
     },
     Hook {
         name: "connect",
-        rungs: &[CONNECT_BY_FENTRY, CONNECT_BY_KPROBE, CONNECT_BY_SYSCALL],
+        methods: &[CONNECT_BY_FENTRY, CONNECT_BY_KPROBE, CONNECT_BY_SYSCALL],
         need: Need::Wanted,
-        gives: &[Sight::ConnectErrors, Sight::UnixConnections, Sight::UnixEnds],
+        provides: &[Signal::ConnectErrors, Signal::UnixConnections, Signal::UnixEnds],
         costs: "connects that fail at once: no route, no permission, no port, and all unix sockets",
     },
     Hook {
         name: "inet_sock_set_state",
-        rungs: &[Rung { probes: &[raw("inet_sock_set_state")] }],
+        methods: &[AttachMethod { probes: &[raw("inet_sock_set_state")] }],
         need: Need::Required,
-        gives: &[Sight::Connections],
+        provides: &[Signal::Connections],
         costs: "all TCP attempts",
     },
     Hook {
         name: "tcp_connect",
-        rungs: &[
-            Rung { probes: &[probe("tcp_connect_fentry", Attach::Fentry("tcp_connect"))] },
-            Rung { probes: &[probe("tcp_connect_kprobe", Attach::Kprobe("tcp_connect"))] },
+        methods: &[
+            AttachMethod { probes: &[probe("tcp_connect_fentry", Attach::Fentry("tcp_connect"))] },
+            AttachMethod { probes: &[probe("tcp_connect_kprobe", Attach::Kprobe("tcp_connect"))] },
         ],
         need: Need::Extra,
-        gives: &[Sight::LocalPorts],
+        provides: &[Signal::LocalPorts],
         costs: "the local port before the first answer (replies dropped before they reach their socket)",
     },
 ];
@@ -331,8 +335,8 @@ mod tests {
     #[test]
     fn whatever_a_cause_rests_on_is_given_by_a_hook() {
         for cause in CAUSES {
-            for sight in cause.rests_on {
-                let given = HOOKS.iter().any(|hook| hook.gives.contains(sight));
+            for sight in cause.needs {
+                let given = HOOKS.iter().any(|hook| hook.provides.contains(sight));
                 assert!(given, "no hook gives {sight:?}, which {} rests on", cause.id);
                 assert!(!sight.for_all(), "{} need not say that it rests on {sight:?}", cause.id);
             }
@@ -342,9 +346,9 @@ mod tests {
     #[test]
     fn every_hook_is_there_for_a_cause() {
         for hook in HOOKS {
-            assert!(hook.touches().is_none_or(|causes| !causes.is_empty()), "{}", hook.name);
+            assert!(hook.affected_causes().is_none_or(|causes| !causes.is_empty()), "{}", hook.name);
         }
-        let drops = HOOKS.iter().find(|hook| hook.name == "kfree_skb").and_then(Hook::touches);
+        let drops = HOOKS.iter().find(|hook| hook.name == "kfree_skb").and_then(Hook::affected_causes);
         assert!(drops.is_some_and(|causes| causes.contains(&"firewall-drop-local")));
     }
 }

@@ -1,13 +1,13 @@
 //! The eBPF side as user space sees it: what the kernel offers, loading, attaching, reading.
 
+pub mod accounts;
 mod attach;
 pub mod btf;
-pub mod choice;
 pub mod decode;
+pub mod hook_filter;
 pub mod hooks;
 pub mod load;
 pub mod probe;
-pub mod rights;
 pub mod symbols;
 pub mod tables;
 pub mod tracefs;

@@ -10,8 +10,8 @@ use aya::maps::{Map, MapData};
 
 use super::attach::{plain, unusable};
 use super::btf::{self, Layout};
-use super::choice::Choice;
-use super::hooks::{Attach, HOOKS, Hook, Probe, Rung, When};
+use super::hook_filter::HookFilter;
+use super::hooks::{Attach, AttachMethod, HOOKS, Hook, Probe, When};
 use super::load::Kernel;
 
 /// What became of a rung.
@@ -31,21 +31,21 @@ pub struct Probed {
     /// The hook.
     pub hook: &'static Hook,
     /// Its rungs.
-    pub rungs: Vec<(&'static Rung, Tried)>,
+    pub methods: Vec<(&'static AttachMethod, Tried)>,
 }
 
 impl Probed {
     /// The rung that a trace uses.
     #[must_use]
-    pub fn chosen(&self) -> Option<&'static Rung> {
-        self.rungs.iter().find(|(_, tried)| *tried == Tried::Works).map(|(rung, _)| *rung)
+    pub fn chosen(&self) -> Option<&'static AttachMethod> {
+        self.methods.iter().find(|(_, tried)| *tried == Tried::Works).map(|(rung, _)| *rung)
     }
 
     /// A trace can use it, or, untried, probably can.
     #[must_use]
     pub fn is_there(&self) -> bool {
         let there = |tried: &Tried| matches!(tried, Tried::Works | Tried::Untried(None | Some(true)));
-        self.rungs.iter().any(|(_, tried)| there(tried))
+        self.methods.iter().any(|(_, tried)| there(tried))
     }
 }
 
@@ -62,18 +62,18 @@ pub struct MapSize {
 
 impl Kernel {
     /// Tries all rungs of all hooks that the user allows. Each is attached for a moment; nothing is watched meanwhile.
-    pub fn probe(&mut self, layout: &Layout, choice: &Choice) -> Vec<Probed> {
-        HOOKS.iter().map(|hook| Probed { hook, rungs: self.probe_hook(hook, layout, choice) }).collect()
+    pub fn probe(&mut self, layout: &Layout, choice: &HookFilter) -> Vec<Probed> {
+        HOOKS.iter().map(|hook| Probed { hook, methods: self.probe_hook(hook, layout, choice) }).collect()
     }
 
     fn probe_hook(
         &mut self,
         hook: &'static Hook,
         layout: &Layout,
-        choice: &Choice,
-    ) -> Vec<(&'static Rung, Tried)> {
+        choice: &HookFilter,
+    ) -> Vec<(&'static AttachMethod, Tried)> {
         let unusable = unusable(hook, layout);
-        let mut probe = |rung: &'static Rung| {
+        let mut probe = |rung: &'static AttachMethod| {
             let tried = choice.allows(hook, rung).and_then(|()| self.attach_rung(rung));
             self.release_rung(rung);
             match (tried, &unusable) {
@@ -82,7 +82,7 @@ impl Kernel {
                 (Err(error), _) => Tried::Fails(plain(&error)),
             }
         };
-        hook.rungs.iter().map(|rung| (rung, probe(rung))).collect()
+        hook.methods.iter().map(|rung| (rung, probe(rung))).collect()
     }
 
     /// What the maps take, largest first.
@@ -119,18 +119,19 @@ fn number(info: &str, field: &str) -> Option<u64> {
 /// The same without the right to try: what the kernel's BTF says it has.
 #[must_use]
 pub fn untried() -> Vec<Probed> {
-    let all = || HOOKS.iter().flat_map(|hook| hook.rungs).flat_map(|rung| rung.probes);
+    let all = || HOOKS.iter().flat_map(|hook| hook.methods).flat_map(|rung| rung.probes);
     let wanted: HashSet<String> = all().map(|probe| type_of(probe.attach)).collect();
     let known = btf::known(&wanted).ok();
     let there = |probe: &Probe| is_there(probe.attach, known.as_ref());
     // Without one of them a rung does not hold, but for those that may be missing.
-    let needed = |rung: &Rung| rung.probes.iter().filter(|probe| probe.when != When::IfThere).map(there);
-    let state = |rung: &Rung| {
+    let needed =
+        |rung: &AttachMethod| rung.probes.iter().filter(|probe| probe.when != When::IfThere).map(there);
+    let state = |rung: &AttachMethod| {
         Tried::Untried(needed(rung).try_fold(true, |so_far, there| there.map(|there| so_far && there)))
     };
     let probed = |hook: &'static Hook| Probed {
         hook,
-        rungs: hook.rungs.iter().map(|rung| (rung, state(rung))).collect(),
+        methods: hook.methods.iter().map(|rung| (rung, state(rung))).collect(),
     };
     HOOKS.iter().map(probed).collect()
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use upstream_trace_core::event::{Config, Event};
 
-use super::nginx::Nginx;
 use super::{Live, now};
-use crate::nginx::{self, Role};
+use crate::nginx::{self, Role, WatchedNginx};
 
 /// A failure that is there at once has the names, too, if reading takes no longer than this.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -28,7 +27,7 @@ pub struct Configs {
 
 impl Configs {
     /// Begins to read.
-    pub fn begin(nginx: &Nginx) -> Self {
+    pub fn begin(nginx: &WatchedNginx) -> Self {
         let (send, answers) = channel();
         let mut configs = Self { asked: BTreeSet::new(), send, answers, awaited: 0 };
         configs.ask(&nginx.worker_pids());

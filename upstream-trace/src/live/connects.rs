@@ -10,14 +10,14 @@ use std::net::SocketAddr;
 
 use upstream_trace_common::stats;
 use upstream_trace_core::errno::{EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, EPERM};
+use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{AttemptId, ConnectError, Event, LogLine, Nanos, Upstream};
-use upstream_trace_core::log;
 
-use super::stop::undisturbed;
+use super::stop::with_signals_blocked;
 use super::{Live, now};
+use crate::host::netns;
 use crate::kernel::hooks::When;
 use crate::kernel::load::Kernel;
-use crate::netns;
 
 /// Errors of TCP that come before the state changes; of the others the state hook tells.
 const BEFORE_STATE: [i32; 6] = [EPERM, EACCES, EINVAL, ENETDOWN, ENETUNREACH, EHOSTUNREACH];
@@ -79,7 +79,7 @@ impl Live {
         if !self.origins.looked_since(seen) && now.saturating_sub(seen) < ORIGINS_KNOWN {
             return;
         }
-        undisturbed(|| self.kernel.attach_late(When::OnUnix));
+        with_signals_blocked(|| self.kernel.attach_late(When::OnUnix));
         self.connects.unix = Some(now);
         // What ended before it was there.
         self.scan.soon();
@@ -88,7 +88,7 @@ impl Live {
     /// Attaches the hooks on `connect()`.
     fn watch_connects(&mut self) {
         if !self.connects.attached {
-            undisturbed(|| self.kernel.attach_late(When::OnConnect));
+            with_signals_blocked(|| self.kernel.attach_late(When::OnConnect));
             // Until here lines tell, from here on the hooks do.
             self.read_logs();
             self.connects.attached = true;
@@ -110,7 +110,7 @@ impl Live {
     }
 
     /// Keeps the attempt that a line is about, if no hook saw it.
-    pub(super) fn hear_of_connect(&mut self, line: &LogLine) {
+    pub(super) fn on_connect_line(&mut self, line: &LogLine) {
         let (Some(worker), Some(connection)) = (line.worker, line.connection) else { return };
         if line.upstream.is_none() || self.connects.attached {
             return;
@@ -123,13 +123,13 @@ impl Live {
         if self.connects.lines.len() >= WORKERS {
             self.connects.lines.clear();
         }
-        let upstream = target(&line.message).or_else(|| log::upstream_address(line));
+        let upstream = target(&line.message).or_else(|| errorlog::upstream_address(line));
         self.connects.lines.insert(worker, (connection, upstream));
     }
 
     /// Tells of what was kept. What the kernel side said of that time has been heard by now, so that it is known which
     /// attempt failed before for the same client: this one is nginx's next try.
-    pub(super) fn tell_of_connects(&mut self) {
+    pub(super) fn flush_connect_errors(&mut self) {
         for (mut error, before) in std::mem::take(&mut self.connects.waiting) {
             let failed = self.connects.failed.get(&error.worker);
             error.retry_of = failed

@@ -6,7 +6,7 @@ use upstream_trace_core::event::{Event, LogLine, Nanos};
 use upstream_trace_core::verdict::{Note, Output};
 
 use super::{Live, now};
-use crate::logs::Said;
+use crate::errorlog::LogOutput;
 use crate::nginx::{self, SocketKind, SocketRole};
 
 impl Live {
@@ -28,9 +28,9 @@ impl Live {
         logs.finish(&watched, now, &mut |said| self.hear(said, now));
     }
 
-    fn hear(&mut self, said: Said, at: Nanos) {
+    fn hear(&mut self, said: LogOutput, at: Nanos) {
         match said {
-            Said::Event(mut event) => {
+            LogOutput::Event(mut event) => {
                 // What was lost must be known before a line is taken for one without an attempt.
                 self.heard = true;
                 if let Event::Log(line) = &mut *event {
@@ -38,7 +38,7 @@ impl Live {
                     // read is no older than this.
                     line.at = now();
                     name_resolver(line);
-                    self.hear_of_connect(line);
+                    self.on_connect_line(line);
                     if let Some(worker) = line.worker.filter(|_| about_names(&line.message)) {
                         let at = line.at;
                         self.names_of(worker, at);
@@ -46,7 +46,7 @@ impl Live {
                 }
                 self.feed(&event);
             }
-            Said::Note(text) => self.say(&[Output::Note(Note { at, text })]),
+            LogOutput::Note(text) => self.say(&[Output::Note(Note { at, text })]),
         }
     }
 }

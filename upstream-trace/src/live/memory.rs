@@ -2,7 +2,7 @@
 
 /// Gives memory that was freed back to the system. glibc keeps what lies below something that is still in use; the
 /// lists of a hundred thousand sockets are 100 MB.
-pub(super) fn give_back() {
+pub(super) fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes no pointer, and may be called at any time, from any thread.
     unsafe {

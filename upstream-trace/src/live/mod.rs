@@ -1,12 +1,10 @@
 //! Tracing a running nginx: from the hooks to the output.
 
-mod accounts;
 mod config;
 mod connects;
 mod logs;
 mod memory;
 mod names;
-mod nginx;
 mod origins;
 mod overhead;
 mod rules;
@@ -15,8 +13,6 @@ mod scan;
 mod stop;
 mod takeover;
 
-pub use accounts::Accounts;
-pub(crate) use nginx::Nginx;
 pub use run::run;
 
 use std::collections::HashMap;
@@ -28,17 +24,18 @@ use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
 
-use crate::enrich::Enricher;
+use crate::errorlog::Logs;
+use crate::firewall::Rulesets;
 use crate::kernel::btf::Layout;
 use crate::kernel::decode::{self, Decoder, Message};
 use crate::kernel::load::Kernel;
 use crate::kernel::symbols::LateSymbols;
 use crate::kernel::tables::Tables;
-use crate::logs::Logs;
-use crate::output::Sink;
-use crate::output::progress::Progress;
-use crate::recording::Recorder;
-use crate::ruleset::Rulesets;
+use crate::netcontext::Enricher;
+use crate::nginx::WatchedNginx;
+use upstream_trace_read::output::Sink;
+use upstream_trace_read::output::progress::Progress;
+use upstream_trace_read::recording::Recorder;
 
 /// Counters of one upstream are read at most this often because of a failure there.
 const SAMPLE_FRESH: Nanos = 50_000_000;
@@ -62,7 +59,7 @@ struct Live {
     sink: Box<dyn Sink>,
     enricher: Enricher,
     rulesets: Rulesets,
-    nginx: Nginx,
+    nginx: WatchedNginx,
     configs: config::Configs,
     origins: origins::Origins,
     names: Tracker,
@@ -142,7 +139,7 @@ impl Live {
                     self.feed(&event);
                 }
             }
-            Some(Message::Dns(message)) => self.heard_of_names(&message),
+            Some(Message::Dns(message)) => self.on_dns_message(&message),
             None => {
                 log::warn!("a message of {} bytes from the kernel side makes no sense", bytes.len());
                 self.undecoded += 1;

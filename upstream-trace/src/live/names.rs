@@ -9,7 +9,7 @@ use crate::kernel::decode;
 
 impl Live {
     /// Something crossed a socket to a name server.
-    pub(super) fn heard_of_names(&mut self, message: &DnsMessage) {
+    pub(super) fn on_dns_message(&mut self, message: &DnsMessage) {
         let Some(server) = decode::socket_addr(&message.server) else { return };
         let is = |bit: u16| message.how & bit != 0;
         let exchange = Exchange {

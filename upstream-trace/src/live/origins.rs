@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use upstream_trace_common::OriginExit;
-use upstream_trace_core::event::{self, Event, Home, Nanos, Upstream};
+use upstream_trace_core::event::{self, Event, Nanos, Upstream, Workload};
 
 use super::Live;
-use super::nginx::exit;
-use crate::enrich::{self, Holders, Sockets};
+use crate::host::netns;
 use crate::kernel::tables::Tables;
-use crate::netns;
+use crate::netcontext::{self, SocketOwnerScan, Sockets};
+use crate::nginx::exit_status as exit;
 
 /// Upstreams that are looked at.
 const UPSTREAMS: usize = 64;
@@ -41,7 +41,7 @@ struct Watched {
 struct Served {
     upstreams: BTreeSet<Key>,
     command: Option<String>,
-    home: Option<Home>,
+    home: Option<Workload>,
     /// When it, or a child of it, was last there.
     last: Nanos,
 }
@@ -57,7 +57,7 @@ pub struct Origins {
     upstreams: HashMap<Key, Watched>,
     /// By the process that was named to the kernel side.
     processes: HashMap<u32, Served>,
-    search: Option<Holders>,
+    search: Option<SocketOwnerScan>,
     /// Processes for which the table had no room.
     pub lost: u64,
 }
@@ -76,7 +76,7 @@ impl Origins {
         let name = ended.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         let (status, signal) = exit(ended.exit_code);
         // A process that has ended is still in its control group until its parent has asked how.
-        let home = enrich::home(pid).or_else(|| served.home.clone());
+        let home = netcontext::home(pid).or_else(|| served.home.clone());
         let out_of_memory = match ended.oom {
             0 => Some(false),
             1 => Some(true),
@@ -120,7 +120,7 @@ impl Origins {
                 continue;
             }
             if tables.serve(pid) && alive(pid) {
-                let (command, home) = (enrich::command(pid), enrich::home(pid));
+                let (command, home) = (netcontext::command(pid), netcontext::home(pid));
                 self.processes.insert(pid, Served { upstreams, command, home, last: now });
             } else if alive(pid) {
                 self.lost += 1;
@@ -159,7 +159,7 @@ impl Live {
             self.origins.looked = now;
             self.look_at_upstreams(now);
         }
-        let done = self.origins.search.as_mut().and_then(Holders::step);
+        let done = self.origins.search.as_mut().and_then(SocketOwnerScan::step);
         if let Some(holders) = done {
             self.origins.search = None;
             self.origins.searched = now;
@@ -210,7 +210,7 @@ impl Live {
         let old = now.saturating_sub(self.origins.searched) >= SEARCH_AGAIN && self.origins.search.is_none();
         if news || old {
             let wanted = self.origins.wanted();
-            self.origins.search = (!wanted.is_empty()).then(|| Holders::of(wanted));
+            self.origins.search = (!wanted.is_empty()).then(|| SocketOwnerScan::of(wanted));
         }
     }
 }

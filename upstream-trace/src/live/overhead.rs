@@ -17,7 +17,7 @@ use super::Live;
 use super::run::host;
 use crate::kernel::hooks::{HOOKS, Hook};
 use crate::kernel::load::{Kernel, Runs};
-use crate::output::HookCost;
+use upstream_trace_read::output::HookCost;
 
 /// From the start to the first measurement, and between two of them.
 const FIRST: Duration = Duration::from_secs(1);

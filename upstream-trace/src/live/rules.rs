@@ -3,7 +3,7 @@
 use upstream_trace_core::event::{Event, Fact, Nanos, PacketDrop, Route, Upstream};
 
 use super::{Live, now};
-use crate::netns;
+use crate::host::netns;
 
 impl Live {
     /// Looks up the rules that may have dropped this packet.

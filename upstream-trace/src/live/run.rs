@@ -17,25 +17,25 @@ use upstream_trace_core::event::{Event, Host, Nanos};
 
 use super::config::Configs;
 use super::connects::Connects;
-use super::nginx::Nginx;
 use super::overhead::Overhead;
 use super::scan::Scan;
-use super::stop::{Stop, undisturbed};
+use super::stop::{Stop, with_signals_blocked};
 use super::takeover::{Open, Takeover};
-use super::{Accounts, Live, memory, now};
+use super::{Live, memory, now};
 use crate::cli::Cli;
-use crate::enrich::Enricher;
-use crate::kernel::choice;
+use crate::errorlog::Logs;
+use crate::firewall::Rulesets;
+use crate::host::privileges;
+use crate::kernel::hook_filter;
 use crate::kernel::load::{Kernel, Prepared, Sizes};
 use crate::kernel::symbols::{LateSymbols, Symbols};
 use crate::kernel::tables::Tables;
-use crate::kernel::{rights, tracefs};
-use crate::logs::Logs;
-use crate::nginx;
-use crate::output::progress::{self, Progress};
-use crate::output::{self, Cost, Extra};
-use crate::recording::{End, Recorder};
-use crate::ruleset::Rulesets;
+use crate::kernel::{accounts, tracefs};
+use crate::netcontext::Enricher;
+use crate::nginx::{self, WatchedNginx};
+use upstream_trace_read::output::progress::{self, Progress};
+use upstream_trace_read::output::{self, Cost, Extra};
+use upstream_trace_read::recording::{End, Recorder};
 
 /// How often the ring buffer and held results are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -56,13 +56,17 @@ const FAILED: u8 = 3;
 pub fn run(cli: &Cli) -> Result<ExitCode> {
     let begun = Instant::now();
     if cli.hooks.list {
-        print!("{}", choice::list());
+        print!("{}", hook_filter::list());
         return Ok(ExitCode::SUCCESS);
     }
-    rights::check()?;
+    privileges::check()?;
     let prepared = Prepared::begin();
-    let nginx = Nginx::find(&cli.pid)?;
-    let mut recorder = cli.record.as_deref().map(Recorder::create).transpose()?;
+    let nginx = WatchedNginx::find(&cli.pid)?;
+    let mut recorder = cli
+        .record
+        .as_deref()
+        .map(|path| Recorder::create(path, privileges::drop_all_capabilities))
+        .transpose()?;
     if cli.redact {
         recorder = recorder.map(Recorder::redacted);
     }
@@ -86,7 +90,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 fn start(
     cli: &Cli,
     prepared: Prepared,
-    nginx: Nginx,
+    nginx: WatchedNginx,
     recorder: Option<Recorder>,
 ) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
@@ -102,14 +106,14 @@ fn start(
     before.hand_over(&mut tables);
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
-    undisturbed(|| kernel.attach(&layout, &cli.hooks))?;
-    let connects = undisturbed(|| Connects::begin(&mut kernel, logs.tells_of(&nginx.worker_pids())));
+    with_signals_blocked(|| kernel.attach(&layout, &cli.hooks))?;
+    let connects = with_signals_blocked(|| Connects::begin(&mut kernel, logs.tells_of(&nginx.worker_pids())));
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
     let (takeover, stuck) = Takeover::begin(before, &workers, opened, slow, &mut tables)?;
     let symbols = Symbols::open();
     // Threads that are started from here on have no more rights than this one.
-    if let Err(error) = rights::give_back() {
+    if let Err(error) = privileges::drop_capabilities() {
         log::warn!("cannot give back rights that are not needed any more: {error:#}");
     }
     let mut live = Live {
@@ -198,7 +202,7 @@ async fn follow(
                 live.read_logs();
                 // The kernel side wakes us only when much has come in.
                 catch_up(live, events.get_mut());
-                live.tell_of_connects();
+                live.flush_connect_errors();
                 tick(live, count, known);
             }
             () = &mut end => break,
@@ -210,7 +214,7 @@ async fn follow(
     }
     live.read_logs();
     catch_up(live, events.get_mut());
-    live.tell_of_connects();
+    live.flush_connect_errors();
     Ok(if cli.fail_on_failure && live.failures > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
@@ -240,7 +244,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     live.look_for_unix(now);
     live.scan(now);
     if count == SLOW_TICK {
-        memory::give_back();
+        memory::trim_heap();
     }
     if count.is_multiple_of(SLOW_TICK) {
         for event in live.nginx.tick(now, &mut live.tables) {
@@ -279,7 +283,7 @@ fn finish(live: &mut Live, startup: Duration) {
         live.last_scan(now);
     }
     live.finish_logs(now);
-    live.tell_of_connects();
+    live.flush_connect_errors();
     live.sample(now);
     live.report_lost(now);
     live.end();
@@ -293,7 +297,7 @@ fn finish(live: &mut Live, startup: Duration) {
         startup_ms: startup.as_secs_f64() * 1000.0,
         rss_bytes: resident(),
     };
-    let accounts = Accounts::close(&mut live.tables).map_err(|error| log::warn!("{error:#}")).ok();
+    let accounts = accounts::close(&mut live.tables).map_err(|error| log::warn!("{error:#}")).ok();
     let extra = Extra { cost: Some(cost), accounts };
     if let Some(recorder) = live.recorder.take() {
         recorder.finish(End { at: now, attempts: summary.attempts });

@@ -8,10 +8,10 @@ use upstream_trace_common::{End, Record, flags};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
 use super::Live;
+use crate::host::netns;
 use crate::kernel::decode::Decoder;
 use crate::kernel::tables;
 use crate::netlink::diag::Diag;
-use crate::netns;
 use crate::nginx;
 
 /// Between two scans.

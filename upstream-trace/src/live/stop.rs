@@ -46,7 +46,7 @@ fn ignored(number: Number) -> bool {
 }
 
 /// Does something while these signals wait: the kernel's verifier gives up on a program when one is there.
-pub(super) fn undisturbed<T>(work: impl FnOnce() -> T) -> T {
+pub(super) fn with_signals_blocked<T>(work: impl FnOnce() -> T) -> T {
     let waiting: SigSet = [Number::SIGINT, Number::SIGTERM, Number::SIGHUP].into_iter().collect();
     let mut before = SigSet::empty();
     let blocked = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&waiting), Some(&mut before));
@@ -71,7 +71,7 @@ mod tests {
                 .map(|number| now.contains(number))
         };
         assert_eq!(blocked(), [false; 4]);
-        assert_eq!(undisturbed(blocked), [true, true, true, false]);
+        assert_eq!(with_signals_blocked(blocked), [true, true, true, false]);
         assert_eq!(blocked(), [false; 4]);
     }
 }

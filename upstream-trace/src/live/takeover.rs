@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result};
 use upstream_trace_common::{Seed, SeedKey};
 use upstream_trace_core::event::{Attempt, AttemptId, Nanos};
 
+use crate::host::netns;
 use crate::kernel::decode;
 use crate::kernel::tables::Tables;
 use crate::netlink::diag::{Diag, TcpSocket};
-use crate::netns;
 use crate::nginx::{self, OpenSocket, SocketKind, SocketRole};
 
 /// A stuck connection is looked at again after this time.

@@ -1,7 +1,7 @@
 //! Questions to the kernel over netlink: one socket, one request at a time, every reply checked.
 
 pub mod diag;
-#[doc(hidden)]
+#[cfg(feature = "fuzz")]
 pub mod fuzz;
 pub mod route;
 mod tcp_info;

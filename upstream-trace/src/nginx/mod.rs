@@ -4,12 +4,14 @@ mod adopt;
 mod classify;
 pub mod config;
 mod find;
-#[doc(hidden)]
+#[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod process;
 mod reach;
 mod sockets;
+mod target;
 mod version;
+mod watch;
 
 pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};
@@ -19,4 +21,6 @@ pub use process::{Role, parent_of, role_of};
 pub use reach::{Unreachable, reach};
 pub(crate) use sockets::socket_inode;
 pub use sockets::{OpenSocket, SocketKind, SocketRole, listening_ports, open_sockets, open_sockets_of};
+pub use target::Target;
 pub use version::versions;
+pub use watch::{WatchedNginx, WatchedPids, exit_status};

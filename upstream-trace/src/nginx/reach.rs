@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 
-use crate::netns;
+use crate::host::netns;
 
 /// Why they cannot, and what to do about it.
 #[derive(Debug)]

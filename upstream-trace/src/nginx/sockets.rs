@@ -8,9 +8,9 @@ use procfs::process::Process;
 
 use super::classify::Classifier;
 use super::role_of;
+use crate::host::netns;
 use crate::netlink::Error;
 use crate::netlink::diag::{Diag, Family, States, TcpSocket, UnixSocket};
-use crate::netns;
 
 /// What a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Lookups, message by message.
 
 use super::*;
-use crate::case::MS;
 use crate::dns::message::tests::{answer, question};
+use crate::event::MS;
 
 const SERVER: &str = "127.0.0.1:5353";
 const NAME: &str = "app.lab.test";

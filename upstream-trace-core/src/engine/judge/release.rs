@@ -1,0 +1,52 @@
+//! Letting go of what was held: attempts in trouble whose moment has passed, failures whose fate is known.
+
+use crate::case::Case;
+use crate::engine::judge::verdicts::verdict;
+use crate::engine::logjoin::logs::LINE_COMES;
+use crate::engine::{Engine, RETRY_ANSWERS};
+use crate::event::Nanos;
+use crate::verdict::Output;
+
+impl Engine {
+    /// Judges attempts in trouble whose moment has passed.
+    pub(in crate::engine) fn settle(&mut self, until: Nanos, out: &mut Vec<Output>) {
+        while let Some((_, id)) = self.settling.pop_front_if(|(due, _)| *due <= until) {
+            let Some(trouble) = self.troubles.get(id) else { continue };
+            let tries = self.retries.chain(id);
+            let mut case = Case::of_attempt(&trouble.attempt);
+            case.tries = tries.as_ref();
+            self.fill(&mut case);
+            let mut verdict = verdict(&case, false);
+            verdict.details.tries.clone_from(&tries);
+            // That nothing is known is worth a word only once it lasts.
+            let worth = verdict.reason.is_some() || case.overdue();
+            if worth && self.troubles.say(id, verdict.cause, verdict.confidence) {
+                out.push(Output::Pending(verdict));
+            }
+        }
+    }
+
+    /// Lets go of failures whose fate is known, or whose time is up.
+    pub(in crate::engine) fn release(&mut self, until: Nanos, out: &mut Vec<Output>) {
+        while let Some(id) = self.held.due(until) {
+            let ended = self.held.ended(id).unwrap_or(until);
+            if self.awaits_line(id, ended, until) {
+                self.held.postpone(id, ended + LINE_COMES);
+                continue;
+            }
+            let waits =
+                self.retries.retried(id) && !self.retries.recovered(id) && until < ended + RETRY_ANSWERS;
+            if waits {
+                self.held.postpone(id, ended + RETRY_ANSWERS);
+                continue;
+            }
+            // The chain ends here, well or not: what led to it has no more to wait for.
+            if !self.retries.retried(id) {
+                for earlier in self.retries.before(id) {
+                    self.let_go(earlier, out);
+                }
+            }
+            self.let_go(id, out);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Counts of failures by cause and upstream.
+
+use std::collections::HashMap;
+
+use crate::event::{Nanos, Upstream};
+use crate::verdict::{CauseCount, Verdict};
+
+/// Pairs of cause and upstream counted apart; beyond that, by cause alone.
+const KEPT: usize = 4_096;
+
+/// The counts.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Tally {
+    counts: HashMap<(&'static str, Option<Upstream>), CauseCount>,
+    /// Attempts judged failed.
+    pub(in crate::engine) failures: u64,
+    /// Of these, retried with success.
+    pub(in crate::engine) recovered: u64,
+}
+
+impl Tally {
+    pub(in crate::engine) fn add(&mut self, verdict: &Verdict) {
+        self.failures += 1;
+        self.recovered += u64::from(verdict.recovered);
+        let mut key = (verdict.cause, verdict.upstream.clone());
+        if self.counts.len() >= KEPT && !self.counts.contains_key(&key) {
+            key.1 = None;
+        }
+        let upstream = key.1.clone();
+        let count = self.counts.entry(key).or_insert_with(|| CauseCount {
+            cause: verdict.cause,
+            reason: verdict.reason,
+            upstream,
+            group: None,
+            count: 0,
+            first: Nanos::MAX,
+            last: 0,
+        });
+        count.count += 1;
+        count.first = count.first.min(verdict.at);
+        count.last = count.last.max(verdict.at);
+    }
+
+    /// Most frequent first.
+    pub(in crate::engine) fn by_cause(&self) -> Vec<CauseCount> {
+        let mut all: Vec<_> = self.counts.values().cloned().collect();
+        all.sort_by(|a, b| {
+            b.count.cmp(&a.count).then_with(|| (a.cause, &a.upstream).cmp(&(b.cause, &b.upstream)))
+        });
+        all
+    }
+}

@@ -1,0 +1,153 @@
+//! From a failure to what is told of it.
+
+use crate::case::{BenignEnd, Case};
+use crate::cause;
+use crate::engine::judge::details;
+use crate::engine::logjoin::lines::LINE_IDS;
+use crate::engine::stores::queue::Failed;
+use crate::engine::stores::upstreams::Outcome;
+use crate::engine::{Engine, TOLD};
+use crate::event::{Attempt, AttemptId, Nanos};
+use crate::evidence;
+use crate::verdict::{Output, Phase, Resolved, Tries, TryEnd, Verdict};
+
+impl Engine {
+    pub(in crate::engine) fn let_go(&mut self, id: AttemptId, out: &mut Vec<Output>) {
+        let Some(failed) = self.held.remove(id) else { return };
+        let recovered = self.retries.recovered(id);
+        let line = self.logs.take(id);
+        let warned = self.warned.remove(&id);
+        let mut tries = self.tries(id);
+        let mut case = failed.case();
+        (case.log, case.tries) = (line.as_ref(), tries.as_ref());
+        self.fill(&mut case);
+        let outcome = Outcome::of(&case);
+        let late = case.late;
+        let mut verdict = verdict(&case, recovered);
+        drop(case);
+        self.packets.done(&failed.case().attempt);
+        if let Failed::Ended(attempt) = &failed
+            && self.client_left(attempt, &verdict)
+        {
+            self.logs.left(attempt);
+            self.remember(id, attempt.seen, true);
+            if warned {
+                out.push(Output::Resolved(resolved(attempt, BenignEnd::ClientGone)));
+            }
+            return;
+        }
+        if let Failed::Ended(attempt) = &failed
+            && outcome == Outcome::Silent
+        {
+            self.upstreams.unanswered(attempt, late);
+        }
+        self.retries.failed(id, verdict.upstream.as_ref(), verdict.cause);
+        if let Some(tries) = &mut tries {
+            tries.chain[tries.this].end = TryEnd::Failed(verdict.cause);
+        }
+        verdict.details.tries = tries;
+        self.tell(verdict, outcome, out);
+    }
+
+    /// The chain of a failure; those that followed it may be judged by now, as far as they are held.
+    fn tries(&self, id: AttemptId) -> Option<Tries> {
+        let mut tries = self.retries.chain(id)?;
+        for later in tries.chain.iter_mut().skip(tries.this + 1).filter(|one| one.end == TryEnd::Unknown) {
+            let Some(failed) = self.held.get(later.attempt) else { continue };
+            let mut case = failed.case();
+            self.fill(&mut case);
+            later.end = TryEnd::Failed(cause::judge(&case).0.id);
+        }
+        Some(tries)
+    }
+
+    /// Counts a failure and tells of it.
+    pub(in crate::engine) fn tell(&mut self, verdict: Verdict, outcome: Outcome, out: &mut Vec<Output>) {
+        // A name server is no upstream, and without an address there is none to count.
+        if verdict.upstream.is_some() && verdict.phase != Phase::Resolve {
+            self.upstreams.failed(verdict.upstream.as_ref(), verdict.attempt, verdict.at, outcome);
+        }
+        self.logs.counts.joined += u64::from(verdict.log.is_some() && verdict.attempt < LINE_IDS);
+        self.tally.add(&verdict);
+        // An answer that is passed on does not count against its peer.
+        let tried_on =
+            self.retries.retried(verdict.attempt) || !self.retries.before(verdict.attempt).is_empty();
+        if verdict.cause != "upstream-error-status" || tried_on {
+            self.ejected.failed(&verdict);
+        }
+        self.remember(verdict.attempt, verdict.at, verdict.recovered);
+        out.push(Output::Failure(verdict));
+    }
+
+    fn remember(&mut self, id: AttemptId, at: Nanos, recovered: bool) {
+        self.told.insert(id, recovered);
+        self.told_order.push_back((at, id));
+        while self.told_order.len() > TOLD {
+            let Some((since, oldest)) = self.told_order.pop_front() else { break };
+            if self.told.remove(&oldest) == Some(false) {
+                self.retries.forgets(oldest, since, at);
+            }
+        }
+    }
+
+    /// Everything that belongs to a case.
+    pub(in crate::engine) fn fill<'a>(&'a self, case: &mut Case<'a>) {
+        let (id, seen) = (case.attempt.id, case.attempt.seen);
+        self.packets.fill(case);
+        self.origins.fill(case);
+        case.enrichment = self.facts.of(&case.attempt);
+        case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
+        case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
+        case.siblings.later = self.troubles.later_waiting(&case.attempt);
+        case.siblings.uncounted =
+            self.upstreams.uncounted(case.attempt.upstream.as_ref(), self.losses.counters);
+        case.config = self.configs.of(case.attempt.worker);
+        case.hooks = &self.hooks;
+        case.lossy = self.losses.touch(&case.attempt);
+        case.slow = self.slow.unwrap_or(case.slow);
+    }
+}
+
+pub(in crate::engine) fn resolved(attempt: &Attempt, benign_end: BenignEnd) -> Resolved {
+    Resolved {
+        attempt: attempt.id,
+        at: attempt.seen,
+        upstream: attempt.upstream.clone(),
+        how: benign_end.name(),
+    }
+}
+
+pub(in crate::engine) fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
+    let (found, finding) = cause::judge(case);
+    let attempt = &case.attempt;
+    // What is recorded then is about the request before.
+    let dead = case.dead_in_pool();
+    Verdict {
+        attempt: attempt.id,
+        at: attempt.seen,
+        since: case.since(),
+        worker: attempt.worker,
+        upstream: attempt.upstream.clone(),
+        transport: case.transport(),
+        local: attempt.local.map(|local| local.to_string()),
+        phase: case.phase(),
+        cause: found.id,
+        reason: found.reason,
+        category: found.reason.and_then(cause::category),
+        confidence: finding.confidence,
+        alternatives: finding.alternatives,
+        errno: case.errno(),
+        status: case.status(),
+        recovered,
+        reused: attempt.reused || dead,
+        bytes_sent: if dead { 0 } else { attempt.bytes_sent },
+        bytes_received: if dead { 0 } else { attempt.bytes_received },
+        evidence: evidence::of(case),
+        summary: finding.summary,
+        fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
+        log: case.log.cloned(),
+        name: case.unresolved().map(str::to_owned),
+        because: case.because.clone(),
+        details: details::of(case),
+    }
+}

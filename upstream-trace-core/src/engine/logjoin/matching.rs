@@ -1,0 +1,101 @@
+//! Which of the failures and lines that are there belong together.
+
+use crate::engine::logjoin::align::BEFORE;
+use crate::engine::logjoin::logs::{AFTER, ALONE, Key, Logs, Open, Waiting};
+use crate::engine::logjoin::signature::FailureSignature;
+use crate::errorlog::Kind;
+use crate::event::MS;
+use crate::event::{AttemptId, LogLine, Nanos};
+
+/// Mostly a line is read by then.
+const PROMPT: Nanos = 150 * MS;
+
+impl Logs {
+    /// The failure that a line belongs to: the first that it fits best.
+    pub(in crate::engine) fn best(&self, key: &Key, line: &LogLine, kind: Kind) -> Option<AttemptId> {
+        if key.1.is_none() {
+            return self.only(key.0, line, kind);
+        }
+        let fits = |open: &Open| {
+            Some((open.shape.fits(kind, line).filter(|_| near(open.at, line))?, open.at, open.id))
+        };
+        let fitting = self.open.get(key)?.iter().filter_map(fits);
+        fitting.min().map(|(_, _, id)| id)
+    }
+
+    /// Joins lines without an upstream whose moment has passed: the end of the attempt is mostly read after the line.
+    pub(in crate::engine) fn settle_nameless(&mut self, now: Nanos) -> Vec<AttemptId> {
+        let nameless = self.by_key.iter().filter(|((_, upstream), _)| upstream.is_none());
+        let numbers: Vec<u64> = nameless.flat_map(|(_, numbers)| numbers).copied().collect();
+        let mut settled = Vec::new();
+        for number in numbers {
+            let Some(waiting) = self.lines.get(&number).filter(|waiting| waiting.settles <= now) else {
+                continue;
+            };
+            let Some(id) = self.only(waiting.key.0, &waiting.line, waiting.kind) else { continue };
+            if let Some(waiting) = self.remove(number) {
+                self.join(&waiting.key, id, *waiting.line);
+                settled.push(id);
+            }
+        }
+        settled
+    }
+
+    /// The only failure of the worker that a line without an upstream fits.
+    fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
+        let mine = self.open.iter().filter(|((of, _), _)| *of == worker).flat_map(|(_, open)| open);
+        let mut fitting = mine.filter(|open| {
+            near(open.at, line)
+                && line.at <= open.at.saturating_add(PROMPT)
+                && open.shape.fits(kind, line) == Some(0)
+        });
+        let first = fitting.next()?;
+        fitting.next().is_none().then_some(first.id)
+    }
+
+    /// The line that such a failure, which ended then, fits best.
+    pub(in crate::engine) fn best_line(
+        &self,
+        key: &Key,
+        at: Nanos,
+        shape: FailureSignature,
+        names: impl Fn(&LogLine) -> bool,
+    ) -> Option<u64> {
+        let mut best = None;
+        for number in self.by_key.get(key)? {
+            let Some(Waiting { line, kind, .. }) = self.lines.get(number) else { continue };
+            // Lines are numbered as they came, of several files nearly so, and in a storm thousands wait: those that
+            // were written later are not looked at.
+            if at.saturating_add(BEFORE) < earliest(line) {
+                break;
+            }
+            // nginx may not get to run between its line and the close of the socket.
+            let soon = at >= earliest(line) && at <= line.at.saturating_add(ALONE);
+            if !soon || (timeout(*kind) && key.1.is_some()) {
+                continue;
+            }
+            match shape.fits(*kind, line).filter(|_| names(line)) {
+                // None fits better.
+                Some(0) => return Some(*number),
+                Some(badly) if best.is_none_or(|(least, _)| badly < least) => best = Some((badly, *number)),
+                _ => {}
+            }
+        }
+        best.map(|(_, number)| number)
+    }
+}
+
+pub(in crate::engine) fn timeout(kind: Kind) -> bool {
+    matches!(kind, Kind::TimedOut(_))
+}
+
+/// A line may be about a failure that ended at this time.
+pub(in crate::engine) fn near(ended: Nanos, line: &LogLine) -> bool {
+    ended >= earliest(line) && ended <= line.at.saturating_add(BEFORE)
+}
+
+/// No failure that ended before this can be meant: the line was written later. An error of `connect()` is there before
+/// its line; all other ends come after it.
+pub(in crate::engine) fn earliest(line: &LogLine) -> Nanos {
+    if line.after > 0 { line.after.saturating_sub(BEFORE) } else { line.at.saturating_sub(AFTER) }
+}

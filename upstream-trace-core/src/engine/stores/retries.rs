@@ -1,0 +1,211 @@
+//! Which attempt retries which, what became of each, and which of them came to a good end.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::engine::stores::overflow::Overflow;
+use crate::event::SECOND;
+use crate::event::{AttemptId, Nanos, Upstream};
+use crate::verdict::{Tries, Try, TryEnd};
+
+/// Links kept; the oldest make room.
+const KEPT: usize = 65_536;
+/// A retry that began longer ago is not answered any more, or nothing was heard of it.
+const RUNS: Nanos = 60 * SECOND;
+/// Longest chain that is followed; nginx tries each peer once, and pooled connections on top.
+const LONGEST: usize = 64;
+
+/// The links.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Retries {
+    next: HashMap<AttemptId, AttemptId>,
+    previous: HashMap<AttemptId, AttemptId>,
+    answered: HashSet<AttemptId>,
+    /// What is known of attempts that have a link.
+    known: HashMap<AttemptId, Try>,
+    in_order: VecDeque<(Nanos, AttemptId)>,
+    /// Links that made room before it was known what became of the retry.
+    pub(in crate::engine) lost: Overflow,
+}
+
+impl Retries {
+    pub(in crate::engine) fn link(&mut self, failed: AttemptId, retry: AttemptId, at: Nanos) {
+        if failed == retry || self.next.insert(failed, retry).is_some() {
+            return;
+        }
+        self.previous.insert(retry, failed);
+        self.in_order.push_back((at, failed));
+        while self.in_order.len() > KEPT {
+            let Some((since, failed)) = self.in_order.pop_front() else { break };
+            self.forgets(failed, since, at);
+            self.answered.remove(&failed);
+            self.known.remove(&failed);
+            if let Some(retry) = self.next.remove(&failed) {
+                self.previous.remove(&retry);
+                if !self.next.contains_key(&retry) {
+                    self.known.remove(&retry);
+                }
+            }
+        }
+    }
+
+    /// The retry was answered: the attempts that this makes good, first to last.
+    pub(in crate::engine) fn answered(
+        &mut self,
+        failed: AttemptId,
+        retry: AttemptId,
+        at: Nanos,
+    ) -> Vec<AttemptId> {
+        self.link(failed, retry, at);
+        self.known(retry).end = TryEnd::Answered;
+        let mut chain = self.before(failed);
+        chain.push(failed);
+        self.answered.extend(&chain);
+        chain
+    }
+
+    /// Something about an attempt makes room: whether it recovered may not be seen any more.
+    pub(in crate::engine) fn forgets(&mut self, id: AttemptId, since: Nanos, at: Nanos) {
+        let open = |last: &AttemptId| self.known.get(last).is_none_or(|last| last.end == TryEnd::Unknown);
+        let undecided = !self.recovered(id) && along(id, &self.next).last().is_some_and(open);
+        if undecided && since.saturating_add(RUNS) >= at {
+            self.lost.note(since, at);
+        }
+    }
+
+    /// Where the attempt went, if it has a link.
+    pub(in crate::engine) fn went(&mut self, id: AttemptId, upstream: Option<&Upstream>) {
+        if upstream.is_some() && self.linked(id) {
+            self.known(id).upstream = upstream.cloned();
+        }
+    }
+
+    /// Why it failed, if it has a link.
+    pub(in crate::engine) fn failed(
+        &mut self,
+        id: AttemptId,
+        upstream: Option<&Upstream>,
+        cause: &'static str,
+    ) {
+        self.went(id, upstream);
+        if self.linked(id) {
+            self.known(id).end = TryEnd::Failed(cause);
+        }
+    }
+
+    /// A later attempt of its chain was answered.
+    pub(in crate::engine) fn recovered(&self, id: AttemptId) -> bool {
+        self.answered.contains(&id)
+    }
+
+    /// nginx went on to another attempt.
+    pub(in crate::engine) fn retried(&self, id: AttemptId) -> bool {
+        self.next.contains_key(&id)
+    }
+
+    /// The attempts that led to this one, first to last.
+    pub(in crate::engine) fn before(&self, id: AttemptId) -> Vec<AttemptId> {
+        let mut chain = along(id, &self.previous);
+        chain.reverse();
+        chain
+    }
+
+    /// The whole chain of an attempt; `None` if it is the only one.
+    pub(in crate::engine) fn chain(&self, id: AttemptId) -> Option<Tries> {
+        let before = self.before(id);
+        let this = before.len();
+        let all = before.into_iter().chain([id]).chain(along(id, &self.next));
+        let chain: Vec<_> =
+            all.map(|id| self.known.get(&id).cloned().unwrap_or_else(|| nothing_known(id))).collect();
+        (chain.len() > 1).then_some(Tries { chain, this })
+    }
+
+    fn linked(&self, id: AttemptId) -> bool {
+        self.next.contains_key(&id) || self.previous.contains_key(&id)
+    }
+
+    fn known(&mut self, id: AttemptId) -> &mut Try {
+        self.known.entry(id).or_insert_with(|| nothing_known(id))
+    }
+}
+
+fn along(id: AttemptId, links: &HashMap<AttemptId, AttemptId>) -> Vec<AttemptId> {
+    let mut chain = Vec::new();
+    let mut at = id;
+    while let Some(other) = links.get(&at).filter(|_| chain.len() < LONGEST) {
+        chain.push(*other);
+        at = *other;
+    }
+    chain
+}
+
+fn nothing_known(attempt: AttemptId) -> Try {
+    Try { attempt, upstream: None, end: TryEnd::Unknown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{BEGUN, remote};
+
+    #[test]
+    fn an_answer_makes_the_whole_chain_good() {
+        let mut retries = Retries::default();
+        retries.link(1, 2, BEGUN);
+        assert_eq!(retries.answered(2, 3, BEGUN), [1, 2]);
+        assert!(retries.recovered(1) && retries.recovered(2) && !retries.recovered(3));
+    }
+
+    #[test]
+    fn a_chain_tells_what_became_of_each() {
+        let mut retries = Retries::default();
+        let upstream = Upstream::Tcp(remote());
+        retries.failed(9, Some(&upstream), "port-refused");
+        assert!(retries.chain(9).is_none() && retries.known.is_empty(), "the only attempt");
+        retries.link(1, 2, BEGUN);
+        retries.failed(1, Some(&upstream), "port-refused");
+        retries.answered(2, 3, BEGUN);
+        retries.went(3, Some(&upstream));
+        let tries = retries.chain(2).expect("a chain");
+        assert_eq!((tries.this, tries.chain.len()), (1, 3));
+        assert_eq!(tries.chain[0].end, TryEnd::Failed("port-refused"));
+        assert_eq!((tries.chain[1].end, &tries.chain[1].upstream), (TryEnd::Unknown, &None));
+        assert_eq!((tries.chain[2].end, &tries.chain[2].upstream), (TryEnd::Answered, &Some(upstream)));
+    }
+
+    #[test]
+    fn links_are_bounded() {
+        let mut retries = Retries::default();
+        for id in 0..2 * KEPT as u64 {
+            retries.link(2 * id, 2 * id + 1, BEGUN);
+            retries.failed(2 * id, None, "port-refused");
+            retries.failed(2 * id + 1, None, "port-refused");
+        }
+        assert!(retries.next.len() <= KEPT && retries.previous.len() <= KEPT);
+        assert!(retries.known.len() <= 2 * KEPT);
+    }
+
+    #[test]
+    fn a_retry_that_is_forgotten_before_it_was_decided_is_lost() {
+        let mut retries = Retries::default();
+        for id in 0..KEPT as u64 {
+            retries.link(2 * id, 2 * id + 1, BEGUN + id);
+        }
+        retries.failed(3, None, "port-refused");
+        let mut more = |from: u64, at| {
+            for id in from..from + 3 {
+                retries.link(2 * id, 2 * id + 1, at);
+            }
+            retries.lost.take().map(|(count, ..)| count)
+        };
+        assert_eq!(more(KEPT as u64, BEGUN + SECOND), Some(2), "of three one had failed");
+        assert_eq!(more(KEPT as u64 + 3, BEGUN + 2 * RUNS), None, "long ago");
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let mut retries = Retries::default();
+        retries.link(1, 2, BEGUN);
+        retries.link(2, 1, BEGUN);
+        assert!(retries.chain(1).is_some_and(|tries| tries.chain.len() <= 2 * LONGEST + 1));
+    }
+}

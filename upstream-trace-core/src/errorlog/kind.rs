@@ -1,0 +1,291 @@
+//! What a line says went wrong.
+
+use crate::event::LogLine;
+
+/// What nginx was doing for the upstream when its timer ran out or an error came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Connecting.
+    Connecting,
+    /// TLS handshake.
+    Tls,
+    /// Sending the request.
+    Sending,
+    /// Reading the header of the answer.
+    Header,
+    /// Reading the body of the answer.
+    Body,
+    /// Carrying bytes both ways: an upgraded connection, or `stream`.
+    Tunnel,
+}
+
+impl Doing {
+    /// Each of them.
+    pub const ALL: [Self; 6] =
+        [Self::Connecting, Self::Tls, Self::Sending, Self::Header, Self::Body, Self::Tunnel];
+}
+
+/// What went wrong, by nginx's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `connect()` returned an error.
+    SyncConnectError,
+    /// The connection was not made, or was found broken before it was used.
+    Connect,
+    /// A timer ran out.
+    TimedOut(Doing),
+    /// The upstream closed in order.
+    Closed,
+    /// Reading failed.
+    Receive,
+    /// Sending failed.
+    Send,
+    /// The upstream closed or reset during the TLS handshake.
+    TlsClosed,
+    /// The TLS handshake failed.
+    Tls,
+    /// The header of the answer did not fit the buffer.
+    TooBig,
+    /// The answer was not valid.
+    Invalid,
+    /// Every upstream of the group had been ejected.
+    NoLive,
+    /// A name could not be resolved.
+    Name,
+    /// Too many open files.
+    Files,
+    /// Too many connections of the worker.
+    Connections,
+    /// The address to connect from could not be taken.
+    Bind,
+    /// nginx was told something that cannot work.
+    Misconfigured,
+}
+
+/// What a line says went wrong with an upstream; `None` if it tells of no failed attempt: a client that went away, a
+/// hint about buffers, an ejected peer (its failure has a line of its own), words of a program
+/// behind `FastCGI`.
+#[must_use]
+pub fn kind(line: &LogLine) -> Option<Kind> {
+    let words = line.message.as_str();
+    // At a finer level stand the idle tunnels.
+    if !matches!(line.level.as_str(), "error" | "crit" | "alert" | "emerg") {
+        return timed_out(words, line).filter(|_| line.level == "info");
+    }
+    timed_out(words, line).or_else(|| of_answer(words)).or_else(|| of_tls(words, line)).or_else(|| {
+        // Words of a request; nginx resolves names on its own behalf as well.
+        of_call(words, line).or_else(|| of_nginx(words).filter(|_| line.client.is_some()))
+    })
+}
+
+/// What nginx was doing, if it was doing something for an upstream.
+#[must_use]
+pub fn doing(line: &LogLine) -> Option<Doing> {
+    Some(match line.action.as_deref()? {
+        "connecting to upstream" => Doing::Connecting,
+        "SSL handshaking to upstream" => Doing::Tls,
+        "sending request to upstream" => Doing::Sending,
+        "reading response header from upstream" => Doing::Header,
+        "reading upstream" => Doing::Body,
+        "proxying upgraded connection"
+        | "proxying connection"
+        | "proxying and reading from upstream"
+        | "proxying and sending to upstream" => Doing::Tunnel,
+        _ => return None,
+    })
+}
+
+fn timed_out(words: &str, line: &LogLine) -> Option<Kind> {
+    let doing = doing(line);
+    if words.starts_with("upstream timed out (") {
+        // Only lines of a tunnel stand at a finer level than `error`.
+        let worth = line.level != "info" || doing == Some(Doing::Tunnel);
+        return doing.filter(|_| worth).map(Kind::TimedOut);
+    }
+    let idle = words.starts_with("connection timed out (") && line.upstream.is_some();
+    doing.filter(|doing| idle && *doing == Doing::Tunnel).map(Kind::TimedOut)
+}
+
+fn of_answer(words: &str) -> Option<Kind> {
+    let starts = |with: &[&str]| with.iter().any(|with| words.starts_with(with));
+    if starts(&["upstream prematurely closed connection"]) {
+        return Some(Kind::Closed);
+    }
+    if starts(&["upstream sent too big header"]) {
+        return Some(Kind::TooBig);
+    }
+    // Passed on as an answer of HTTP/0.9.
+    if starts(&["upstream sent no valid HTTP/1.0 header"]) {
+        return None;
+    }
+    let invalid = [
+        "upstream sent ",
+        "upstream prematurely sent response",
+        "upstream prematurely closed stream",
+        "upstream prematurely closed FastCGI",
+        "upstream rejected request with error",
+        "unsupported FastCGI protocol version",
+        "invalid FastCGI ",
+        "memcached sent invalid ",
+    ];
+    starts(&invalid).then_some(Kind::Invalid)
+}
+
+fn of_tls(words: &str, line: &LogLine) -> Option<Kind> {
+    if words.starts_with("upstream SSL certificate ") {
+        return Some(Kind::Tls);
+    }
+    // From TLS 1.3 on the origin may refuse the client's certificate after the handshake.
+    let calls = ["SSL_read() failed (SSL:", "SSL_write() failed (SSL:"];
+    if calls.iter().any(|call| words.starts_with(call)) && words.contains(" alert ") {
+        return doing(line).map(|_| Kind::Tls);
+    }
+    if doing(line) != Some(Doing::Tls) {
+        return None;
+    }
+    if words.starts_with("peer closed connection in SSL handshake") {
+        return Some(Kind::TlsClosed);
+    }
+    let failed = words.starts_with("SSL_do_handshake() failed");
+    // What came was not TLS at all.
+    let other = ["wrong version number", "unknown protocol", "packet length too long", "http request"];
+    let foreign = !words.contains("alert") && other.iter().any(|reason| words.contains(reason));
+    failed.then_some(if foreign { Kind::Invalid } else { Kind::Tls })
+}
+
+fn of_call(words: &str, line: &LogLine) -> Option<Kind> {
+    let doing = doing(line)?;
+    let (call, _) = words.split_once(" failed")?;
+    Some(match call {
+        "connect()" => Kind::Connect,
+        "socket()" if matches!(line.errno, Some(23 | 24)) => Kind::Files,
+        "recv()" | "readv()" | "read()" | "SSL_read()" if doing != Doing::Connecting => Kind::Receive,
+        "send()" | "writev()" | "write()" | "sendfile()" | "sendmsg()" | "SSL_write()"
+            if doing != Doing::Connecting =>
+        {
+            Kind::Send
+        }
+        _ if call.starts_with("connect() to ") => Kind::SyncConnectError,
+        _ if call.starts_with("bind(") => Kind::Bind,
+        _ => return None,
+    })
+}
+
+/// What nginx itself lacks, or was told.
+fn of_nginx(words: &str) -> Option<Kind> {
+    if words.starts_with("no live upstreams") {
+        return Some(Kind::NoLive);
+    }
+    if words.contains(" could not be resolved (") {
+        return Some(Kind::Name);
+    }
+    if words.starts_with("the new socket has number") {
+        return Some(Kind::Files);
+    }
+    if words.contains("worker_connections are not enough") && !words.contains("reusing connections") {
+        return Some(Kind::Connections);
+    }
+    let told = [
+        "no resolver defined to resolve ",
+        "no port in upstream \"",
+        "no host in upstream \"",
+        "invalid port in upstream \"",
+        "invalid host in upstream \"",
+        "invalid URL prefix in \"",
+        "zero length URI to proxy",
+        "no upstream configuration",
+        "invalid local address \"",
+    ];
+    told.iter().any(|with| words.starts_with(with)).then_some(Kind::Misconfigured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::errorlog::parse;
+
+    fn of(level: &str, message: &str) -> Option<Kind> {
+        let tail =
+            ", client: ::1, server: lab, request: \"GET / HTTP/1.1\", upstream: \"http://10.0.0.2:80/\"";
+        kind(
+            &parse(format!("2026/11/20 09:12:01 [{level}] 1#1: *5 {message}{tail}").as_bytes())
+                .expect("a line"),
+        )
+    }
+
+    #[test]
+    fn words_of_failed_attempts() {
+        for (message, expected) in [
+            ("connect() to 10.0.0.2:80 failed (99: x) while connecting to upstream", Kind::SyncConnectError),
+            ("connect() failed (111: x) while connecting to upstream", Kind::Connect),
+            ("upstream timed out (110: x) while SSL handshaking to upstream", Kind::TimedOut(Doing::Tls)),
+            ("upstream prematurely closed connection while reading upstream", Kind::Closed),
+            ("readv() failed (104: x) while reading upstream", Kind::Receive),
+            ("writev() failed (32: x) while sending request to upstream", Kind::Send),
+            (
+                "peer closed connection in SSL handshake (104: x) while SSL handshaking to upstream",
+                Kind::TlsClosed,
+            ),
+            (
+                "SSL_do_handshake() failed (SSL: error:1:SSL alert number 40) while SSL handshaking to upstream",
+                Kind::Tls,
+            ),
+            (
+                "SSL_do_handshake() failed (SSL: error:1:wrong version number) while SSL handshaking to upstream",
+                Kind::Invalid,
+            ),
+            (
+                "SSL_read() failed (SSL: error:1:SSL routines::tlsv13 alert certificate required:SSL alert number 116) while reading response header from upstream",
+                Kind::Tls,
+            ),
+            ("upstream SSL certificate verify error: (20:x) while SSL handshaking to upstream", Kind::Tls),
+            ("upstream sent too big header while reading response header from upstream", Kind::TooBig),
+            ("upstream sent invalid chunked response while reading upstream", Kind::Invalid),
+            (
+                "upstream rejected request with error 7 while reading response header from upstream",
+                Kind::Invalid,
+            ),
+            ("no live upstreams while connecting to upstream", Kind::NoLive),
+            ("socket() failed (24: x) while connecting to upstream", Kind::Files),
+            ("768 worker_connections are not enough while connecting to upstream", Kind::Connections),
+            ("bind(10.0.0.9) failed (99: x) while connecting to upstream", Kind::Bind),
+            ("app.test could not be resolved (3: Host not found)", Kind::Name),
+            ("no resolver defined to resolve app.test", Kind::Misconfigured),
+        ] {
+            assert_eq!(of("error", message), Some(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn words_of_no_failed_attempt() {
+        for (level, message) in [
+            (
+                "info",
+                "epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream",
+            ),
+            ("warn", "upstream server temporarily disabled while connecting to upstream"),
+            ("warn", "an upstream response is buffered to a temporary file /x while reading upstream"),
+            (
+                "warn",
+                "upstream sent more data than specified in \"Content-Length\" header while reading upstream",
+            ),
+            ("error", "upstream sent no valid HTTP/1.0 header while reading response header from upstream"),
+            (
+                "error",
+                "FastCGI sent in stderr: \"upstream timed out (110: x)\" while reading response header from upstream",
+            ),
+            ("error", "send() failed (32: Broken pipe) while sending to client"),
+            ("error", "recv() failed (104: x) while proxying and reading from client"),
+            ("error", "SSL_do_handshake() failed (SSL: x) while SSL handshaking"),
+            ("warn", "100 worker_connections are not enough, reusing connections"),
+            ("error", "open() \"/x\" failed (2: No such file or directory)"),
+            ("info", "upstream timed out (110: x) while reading upstream"),
+        ] {
+            assert_eq!(of(level, message), None, "{message}");
+        }
+        assert_eq!(
+            of("info", "upstream timed out (110: x) while proxying upgraded connection"),
+            Some(Kind::TimedOut(Doing::Tunnel))
+        );
+    }
+}

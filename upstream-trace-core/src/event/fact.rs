@@ -1,0 +1,121 @@
+//! What was looked up around a failure: route, neighbour, listener, connection tracking.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Nanos, Upstream, Workload};
+
+/// What the routing table of nginx's namespace says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "route", rename_all = "kebab-case")]
+pub enum Route {
+    /// A way there.
+    Found {
+        /// Interface.
+        interface: Option<String>,
+        /// Next hop, if not on the link.
+        gateway: Option<IpAddr>,
+        /// The destination is an address of this host.
+        local: bool,
+    },
+    /// None, with the errno that the kernel gives: 101 none, 113 unreachable, 22 blackhole, 13 prohibit.
+    Refused {
+        /// errno.
+        errno: i32,
+    },
+}
+
+/// What the neighbour table says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// Whose entry: the destination, or the gateway to it.
+    pub address: IpAddr,
+    /// `reachable`, `stale`, `delay`, `probe`, `failed`, `incomplete`, `permanent`, `noarp`, `none`.
+    pub state: String,
+    /// Interface.
+    pub interface: Option<String>,
+}
+
+/// A listening socket of the upstream's address in nginx's network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Connections that wait to be accepted.
+    pub queue: u32,
+    /// Most that may wait; the queue overflows above it.
+    pub limit: u32,
+    /// Connections refused because the queue was full, in that namespace since it was made (`ListenOverflows`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflows: Option<u64>,
+    /// Process that listens, `name[pid]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// Where that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Workload>,
+}
+
+/// Usage of the connection-tracking table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conntrack {
+    /// Entries in use.
+    pub count: u64,
+    /// Most there may be.
+    pub max: u64,
+}
+
+/// What is at the path of a unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnixTarget {
+    /// Nothing.
+    Missing,
+    /// A socket file.
+    Socket,
+    /// Something that is no socket.
+    NotASocket,
+    /// It cannot be looked at.
+    Unreadable,
+}
+
+/// Something that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fact", rename_all = "kebab-case")]
+pub enum Fact {
+    /// Routing table.
+    Route(Route),
+    /// Neighbour table.
+    Neighbour(Neighbour),
+    /// A listener of that address on this host.
+    Listener(Listener),
+    /// The address belongs to this host and nobody listens on that port.
+    NoListener,
+    /// Somebody listens on that port of another address of this host.
+    ListensElsewhere {
+        /// Which address.
+        address: SocketAddr,
+        /// Process that listens, `name[pid]`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+    },
+    /// Connection tracking.
+    Conntrack(Conntrack),
+    /// What is at the socket path.
+    UnixPath {
+        /// What.
+        target: UnixTarget,
+    },
+}
+
+/// Facts about the way to one upstream, at one time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrichment {
+    /// When it was looked up.
+    pub at: Nanos,
+    /// Seen from this network namespace.
+    pub netns: u32,
+    /// About which upstream.
+    pub upstream: Upstream,
+    /// What was found.
+    pub facts: Vec<Fact>,
+}

@@ -1,0 +1,68 @@
+//! Packets that this kernel dropped or refused.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptId, Nanos};
+
+/// Addresses of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PacketTuple {
+    /// Sender.
+    pub src: SocketAddr,
+    /// Receiver.
+    pub dst: SocketAddr,
+}
+
+/// Which netfilter hook a packet was dropped in, read from the kernel stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netfilter {
+    /// `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    /// `nft`, `iptables`, `conntrack` or `other`.
+    pub by: String,
+    /// `ip`, `ip6`, `inet`, `netdev`, `arp`, `bridge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+}
+
+/// A packet that this host dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketDrop {
+    /// When.
+    pub at: Nanos,
+    /// The attempt whose socket the packet belonged to; `None` if it had no socket (match by `tuple`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<AttemptId>,
+    /// Addresses, if the packet could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuple: Option<PacketTuple>,
+    /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
+    pub tcp_flags: u8,
+    /// The kernel's name of the reason, such as `NETFILTER_DROP`.
+    pub reason: String,
+    /// Network namespace, 0 if not known.
+    pub netns: u32,
+    /// Kernel function that dropped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// For netfilter: where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netfilter: Option<Netfilter>,
+}
+
+/// A RST that this host's kernel sent: the origin shares the kernel with nginx, or an upstream's SYN-ACK came for a
+/// connection that nginx had given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetSent {
+    /// When.
+    pub at: Nanos,
+    /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is.
+    pub tuple: PacketTuple,
+    /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
+    pub reason: String,
+    /// Network namespace, 0 if not known.
+    pub netns: u32,
+}

@@ -1,0 +1,105 @@
+//! Processes of nginx and of origins on this host.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Nanos, Upstream};
+
+/// What became of a process of nginx.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum ProcessChange {
+    /// A worker is there.
+    WorkerStarted,
+    /// A worker is draining after a reload.
+    WorkerDraining,
+    /// A worker ended.
+    WorkerExited {
+        /// Exit status, if it ended by itself.
+        status: Option<i32>,
+        /// Signal that ended it.
+        signal: Option<i32>,
+    },
+    /// A master is there (binary upgrade).
+    MasterStarted,
+    /// A master ended.
+    MasterExited,
+}
+
+/// A process event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// When.
+    pub at: Nanos,
+    /// Who.
+    pub pid: u32,
+    /// What.
+    #[serde(flatten)]
+    pub change: ProcessChange,
+}
+
+/// Where a process runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
+pub enum Workload {
+    /// A unit of systemd.
+    Unit(String),
+    /// A container of Docker: its short number.
+    Docker(String),
+    /// A container of Podman: its short number.
+    Podman(String),
+    /// A container of Kubernetes: its short number.
+    Kubernetes(String),
+    /// A container of LXC or LXD: its name.
+    Lxc(String),
+    /// Another control group: its path.
+    Cgroup(String),
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unit(name) => f.write_str(name),
+            Self::Docker(name) => write!(f, "Docker container {name}"),
+            Self::Podman(name) => write!(f, "Podman container {name}"),
+            Self::Kubernetes(name) => write!(f, "Kubernetes container {name}"),
+            Self::Lxc(name) => write!(f, "LXC container {name}"),
+            Self::Cgroup(path) => write!(f, "control group {path}"),
+        }
+    }
+}
+
+/// The end of a process that serves an upstream on this host: it listens there, or was forked by one that does. Its
+/// connections are closed after this moment, unless it closed them itself before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginExit {
+    /// When.
+    pub at: Nanos,
+    /// Which process.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// What it ran, in short: program and script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Where it ran: a unit of systemd, a container, a control group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Workload>,
+    /// The kernel had chosen it to free memory; `None` if this kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_memory: Option<bool>,
+    /// Network namespace of nginx, 0 if not known.
+    pub netns: u32,
+    /// What it served.
+    pub upstream: Upstream,
+    /// Signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Exit status, if it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    /// No other process serves that upstream: all connections there were this one's.
+    #[serde(default)]
+    pub alone: bool,
+}

@@ -1,0 +1,125 @@
+//! Output for programs: one object a line.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+use upstream_trace_core::event::{Host, Nanos};
+use upstream_trace_core::json::{self, Clock, Numbers};
+use upstream_trace_core::verdict::{Output, Summary};
+
+use super::layout::TextLayout;
+use super::pipe::Pipe;
+use super::{Extra, Look, Sink, host_label};
+
+/// Version of the objects; fields are only ever added to it.
+const SCHEMA: u32 = 1;
+
+/// Writes JSON, one object a line, flushed at once.
+#[derive(Debug)]
+pub struct Json<W, E> {
+    results: Pipe<W>,
+    status: Pipe<E>,
+    page: TextLayout,
+    clock: Clock,
+    numbers: Numbers,
+    /// File of the recording, if it is one of several.
+    part: Option<String>,
+    /// Name of its host.
+    host: Option<String>,
+}
+
+impl<W: Write, E: Write> Json<W, E> {
+    /// Objects go to the first writer, status to the second.
+    pub fn new(results: W, status: E, look: Look) -> Self {
+        let page = TextLayout { width: look.width, colour: look.status_colour };
+        let (results, status) = (Pipe::new(results), Pipe::new(status));
+        Self {
+            results,
+            status,
+            page,
+            clock: Clock::default(),
+            numbers: Numbers::default(),
+            part: None,
+            host: None,
+        }
+    }
+
+    /// Every object names its host, if this is one of several recordings.
+    #[must_use]
+    pub fn part(mut self, file: Option<String>) -> Self {
+        self.part = file;
+        self
+    }
+
+    fn print(&mut self, mut object: Value) {
+        if let Some(host) = &self.host {
+            object["host"] = host.as_str().into();
+        }
+        if let Some(error) = self.results.write(&format!("{object}\n")) {
+            self.status.write(&error);
+        }
+    }
+}
+
+impl<W: Write, E: Write> Sink for Json<W, E> {
+    fn start(&mut self, host: &Host) {
+        self.clock = Clock::new(host);
+        self.status.write(&self.page.watching(host));
+        self.host = self.part.as_ref().map(|file| host_label(host, file));
+        self.print(start(self.clock, host));
+    }
+
+    fn output(&mut self, output: &Output) {
+        let (clock, numbers) = (self.clock, &mut self.numbers);
+        let object = match output {
+            Output::Pending(verdict) => json::pending(verdict, &clock, numbers),
+            Output::Failure(verdict) => json::failure(verdict, &clock, numbers),
+            Output::Resolved(resolved) => json::resolved(resolved, &clock, numbers),
+            Output::Lost(lost) => json::lost(lost, &clock),
+            Output::Note(note) => json::note(note, &clock),
+        };
+        self.print(object);
+    }
+
+    fn tick(&mut self, _now: Nanos) {}
+
+    fn summary(&mut self, numbers: &Summary, extra: &Extra) {
+        let mut object = json::summary(numbers, &self.clock);
+        if let Some(cost) = &extra.cost {
+            object["overhead"] = json!(cost.overhead);
+            object["startup_ms"] = json!(cost.startup_ms);
+            object["rss_bytes"] = json!(cost.rss_bytes);
+        }
+        if let Some(accounts) = &extra.accounts {
+            object["accounts"] = json!(accounts);
+        }
+        self.print(object);
+    }
+
+    fn closed(&self) -> bool {
+        self.results.closed()
+    }
+
+    fn failed(&self) -> bool {
+        self.results.failed()
+    }
+}
+
+fn start(clock: Clock, host: &Host) -> Value {
+    json!({
+        "type": "start",
+        "schema": SCHEMA,
+        "time": clock.iso(host.at),
+        "version": host.version,
+        "hostname": host.hostname,
+        "kernel": host.kernel,
+        "nginx": host.nginx,
+        "hooks": host.hooks,
+        "master": host.masters.first(),
+        "masters": host.masters,
+        "workers": host.workers,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! What the program prints: JSON for programs, blocks of text for people.
+
+pub(crate) mod about;
+mod accounts;
+pub(crate) mod block;
+mod clock;
+mod escape;
+mod json;
+pub mod layout;
+pub mod number;
+mod pipe;
+pub mod progress;
+mod rate_limiter;
+mod status;
+mod summary;
+pub mod table;
+mod terminal;
+
+use std::io::{self, IsTerminal};
+
+use anstream::AutoStream;
+use clap::ColorChoice;
+use serde::Serialize;
+use terminal_size::{Width, terminal_size_of};
+use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::verdict::{Output, Summary};
+
+pub use accounts::Accounts;
+pub use escape::escape;
+pub use json::Json;
+pub use rate_limiter::{RateLimiter, Suppressed};
+pub(crate) use summary::of_lost;
+pub use terminal::{Look, Terminal};
+
+/// Where results go. A reader that goes away ends the output quietly: see [`Sink::closed`].
+pub trait Sink {
+    /// Says what is being watched. Comes first; times are told by the clock of this host.
+    fn start(&mut self, host: &Host);
+
+    /// Of a recording: what the engine is given next.
+    fn event(&mut self, _event: &Event) {}
+
+    /// Says what the engine found.
+    fn output(&mut self, output: &Output);
+
+    /// Says what was held back, if it is time. To be called a few times a second.
+    fn tick(&mut self, now: Nanos);
+
+    /// Says the numbers at the end. Comes last.
+    fn summary(&mut self, summary: &Summary, extra: &Extra);
+
+    /// Nobody reads the results any more: the program may end.
+    fn closed(&self) -> bool;
+
+    /// Results could not be written although somebody may want to read them: on a full disk, say.
+    fn failed(&self) -> bool {
+        false
+    }
+}
+
+/// What the summary says beyond the numbers of the engine.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extra {
+    /// What a live trace cost; a recording does not tell.
+    pub cost: Option<Cost>,
+    /// Where all attempts are; a recording does not tell.
+    pub accounts: Option<Accounts>,
+}
+
+/// What a live trace cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// What each hook cost.
+    pub overhead: Vec<HookCost>,
+    /// From the start of the program until all hooks were attached, milliseconds.
+    pub startup_ms: f64,
+    /// Resident memory at the end.
+    pub rss_bytes: u64,
+}
+
+/// What one hook cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HookCost {
+    /// Name of the hook.
+    pub name: String,
+    /// How often it ran while that was measured: now and then, and all the time with `--verbose`.
+    pub runs: u64,
+    /// How long such a run took on average, nanoseconds, with the 65 to 75 that measuring costs.
+    pub mean_ns: u64,
+    /// How often it ran per second while that was measured.
+    pub per_second: u64,
+}
+
+/// The sink for stdout and stderr that the command line asks for.
+#[must_use]
+pub fn open(json: bool, verbose: bool, colour: ColorChoice) -> Box<dyn Sink> {
+    open_part(json, verbose, colour, None)
+}
+
+/// The same for one of several recordings, from the file of this name: it says of which host everything is.
+#[must_use]
+pub fn open_part(json: bool, verbose: bool, colour: ColorChoice, file: Option<&str>) -> Box<dyn Sink> {
+    let (results, status) = (io::stdout(), io::stderr());
+    let look = Look {
+        width: columns(),
+        colour: wants_colour(&results, colour),
+        status_colour: wants_colour(&status, colour),
+        verbose,
+    };
+    let file = file.map(str::to_owned);
+    if json {
+        Box::new(Json::new(results, status, look).part(file))
+    } else {
+        Box::new(Terminal::new(results, status, look).part(file))
+    }
+}
+
+/// How a host is called among others: by its name, or the file that it was recorded to.
+pub(crate) fn host_label(host: &Host, file: &str) -> String {
+    let name = if host.hostname.is_empty() { file } else { &host.hostname };
+    escape(name).into_owned()
+}
+
+/// The page that stdout is.
+#[must_use]
+pub fn page(colour: ColorChoice) -> layout::TextLayout {
+    layout::TextLayout { width: columns(), colour: wants_colour(&io::stdout(), colour) }
+}
+
+/// 80, or as wide as the terminal within reason.
+fn columns() -> usize {
+    let known = terminal_size_of(io::stdout()).or_else(|| terminal_size_of(io::stderr()));
+    known.map_or(80, |(Width(columns), _)| usize::from(columns).clamp(40, 100))
+}
+
+/// `auto`: on a terminal that knows colours, unless `NO_COLOR` is set.
+fn wants_colour(stream: &(impl anstream::stream::RawStream + IsTerminal), choice: ColorChoice) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => AutoStream::choice(stream) != anstream::ColorChoice::Never,
+    }
+}
+
+/// The name of a reason.
+fn reason(number: u8) -> Option<&'static str> {
+    const NAMES: [&str; 7] =
+        ["proxy", "overload", "service-down", "firewall", "network", "timeout", "application"];
+    NAMES.get(usize::from(number)).copied()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+//! The numbers at the end, for people.
+
+use upstream_trace_core::verdict::{CauseCount, Percentiles, Summary, UpstreamSummary};
+
+use super::about::named;
+use super::block::upstream;
+use super::clock::Clock;
+use super::escape::escape;
+use super::layout::{BOLD, NBSP, TextLayout};
+use super::number::{self, count, plural};
+use super::table::{left, right};
+use super::{Accounts, Cost, Extra, reason};
+
+impl TextLayout {
+    /// Everything that is said at the end; `verbose` adds what the tool itself cost.
+    pub(super) fn summary(self, clock: Clock, summary: &Summary, extra: &Extra, verbose: bool) -> String {
+        let mut text = String::new();
+        self.wrap(&mut text, "", 0, &headline(summary));
+        if !summary.by_cause.is_empty() {
+            text.push('\n');
+            self.causes(&mut text, clock, summary);
+        }
+        if !summary.upstreams.is_empty() {
+            text.push('\n');
+            self.upstreams(&mut text, &summary.upstreams);
+        }
+        let mut remarks = Vec::new();
+        if summary.lost > 0 {
+            let of = |(place, number): (&String, &u64)| format!("{} {}", escape(place), count(*number));
+            let places: Vec<_> = summary.lost_by_place.iter().map(of).collect();
+            let places = if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) };
+            let (lost, were) =
+                (plural(summary.lost, "event"), if summary.lost == 1 { "was" } else { "were" });
+            remarks.push(format!(
+                "{lost} {were} lost{places}: the numbers above may be too low, and verdicts that may lack evidence \
+                 for it are not called proven."
+            ));
+        }
+        let log = summary.log_lines;
+        if log.seen > 0 {
+            let seen = plural(log.seen, "line");
+            remarks.push(format!(
+                "error.log: {seen} about upstreams, {} joined to an attempt{}.",
+                count(log.joined),
+                of_lost(log.lost)
+            ));
+        }
+        remarks.extend(extra.accounts.as_ref().and_then(|accounts| accounts_of(accounts, verbose)));
+        for remark in remarks {
+            text.push('\n');
+            self.wrap(&mut text, "", 0, &remark);
+        }
+        if let Some(cost) = extra.cost.as_ref().filter(|_| verbose) {
+            text.push('\n');
+            self.cost(&mut text, cost);
+        }
+        text
+    }
+
+    fn causes(self, text: &mut String, clock: Clock, summary: &Summary) {
+        let row = |cause: &CauseCount| {
+            [
+                count(cause.count),
+                cause.cause.to_owned(),
+                cause.reason.and_then(reason).unwrap_or("-").to_owned(),
+                clock.short(cause.first, summary.duration),
+                clock.short(cause.last, summary.duration),
+                named(cause.group.as_deref(), cause.upstream.as_ref()).replace(NBSP, " "),
+            ]
+        };
+        let columns = [
+            right("", "count"),
+            left("cause"),
+            left("reason"),
+            left("first UTC"),
+            left("last UTC"),
+            left("upstream"),
+        ];
+        self.table(text, columns, &summary.by_cause.iter().map(row).collect::<Vec<_>>());
+    }
+
+    fn upstreams(self, text: &mut String, upstreams: &[UpstreamSummary]) {
+        let row = |one: &UpstreamSummary| {
+            [
+                count(one.attempts),
+                count(one.established),
+                count(one.requests),
+                count(one.failures),
+                percentiles(one.connect),
+                percentiles(one.first_byte),
+                one.upstream.as_ref().map_or_else(|| "(all others)".to_owned(), |one| upstream(Some(one))),
+            ]
+        };
+        let columns = [
+            right("", "attempts"),
+            right("", "estab."),
+            right("", "requests"),
+            right("", "failed"),
+            right("connect, ms", "p50   p99"),
+            right("first byte, ms", "p50   p99"),
+            left("upstream"),
+        ];
+        self.table(text, columns, &upstreams.iter().map(row).collect::<Vec<_>>());
+    }
+
+    fn cost(self, text: &mut String, cost: &Cost) {
+        let resident = cost.rss_bytes as f64 / f64::from(1 << 20);
+        self.wrap(
+            text,
+            "",
+            0,
+            &format!("Attached in {:.0} ms, {resident:.1} MiB resident.", cost.startup_ms),
+        );
+        if cost.overhead.is_empty() {
+            return;
+        }
+        text.push('\n');
+        let rows: Vec<_> = cost
+            .overhead
+            .iter()
+            .map(|hook| [count(hook.runs), count(hook.mean_ns), self.paint(BOLD, &hook.name).into_owned()])
+            .collect();
+        self.table(text, [right("", "runs"), right("", "mean ns"), left("hook")], &rows);
+    }
+}
+
+fn headline(summary: &Summary) -> String {
+    let time = number::duration(summary.duration);
+    let requests = summary.upstreams.iter().fold(0_u64, |sum, one| sum.saturating_add(one.requests));
+    let (attempts, requests) = (plural(summary.attempts, "attempt"), plural(requests, "request"));
+    let known = summary.upstreams.iter().filter(|one| one.upstream.is_some()).count();
+    let more = if known < summary.upstreams.len() { "more than " } else { "" };
+    let traffic = format!("{attempts}, {requests} to {more}{}", plural(known as u64, "upstream"));
+    match summary.failures {
+        0 if summary.attempts == 0 && summary.upstreams.is_empty() => {
+            format!(
+                "No attempt to reach an upstream seen in {time}: nginx proxied nothing while it was watched."
+            )
+        }
+        0 => format!("No failed attempt seen in {time} ({traffic})."),
+        failures => {
+            let recovered = match summary.recovered {
+                0 => String::new(),
+                recovered => format!(", {} of them recovered by a retry", count(recovered)),
+            };
+            format!("{} in {time}{recovered} ({traffic}).", plural(failures, "failed attempt"))
+        }
+    }
+}
+
+/// Lines about attempts that were lost, or over before the start, for a sentence.
+pub(crate) fn of_lost(lines: u64) -> String {
+    if lines == 0 { String::new() } else { format!(", {} of attempts that were not seen", count(lines)) }
+}
+
+/// `0.13   1.0`: half and 99 of 100.
+fn percentiles(of: Option<Percentiles>) -> String {
+    of.map_or_else(
+        || format!("{:>5} {:>5}", "-", "-"),
+        |of| format!("{:>5} {:>5}", number::ms(of.p50_us), number::ms(of.p99_us)),
+    )
+}
+
+/// Where all attempts are; without `verbose` only that some are nowhere.
+fn accounts_of(accounts: &Accounts, verbose: bool) -> Option<String> {
+    let lost = accounts.lost_buffer + accounts.lost_table;
+    if accounts.missing != 0 {
+        return Some(format!(
+            "{} attempts are not accounted for, which is a fault of this program: please report it. The numbers above \
+             may be wrong by as many.",
+            accounts.missing
+        ));
+    }
+    verbose.then(|| {
+        format!(
+            "Accounted for: {} = {} healthy + {} ended by clients or exits + {} reported + {} lost + {} going on.",
+            plural(accounts.attempts + accounts.adopted, "attempt"),
+            count(accounts.healthy),
+            count(accounts.aborted),
+            count(accounts.reported + accounts.vanished),
+            count(lost),
+            count(accounts.live)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::tests::assert_fits;
+    use upstream_trace_core::verdict::LogLines;
+
+    use super::super::tests::{extra, host, summary};
+    use super::*;
+
+    const PAGE: TextLayout = TextLayout { width: 80, colour: false };
+
+    fn text(summary: &Summary, verbose: bool) -> String {
+        PAGE.summary(Clock::new(&host()), summary, &extra(), verbose)
+    }
+
+    #[test]
+    fn failures_by_cause_and_by_upstream() {
+        let text = text(&summary(), false);
+        assert_eq!(
+            text,
+            "\
+38 failed attempts in 60 s, 30 of them recovered by a retry (1,234 attempts,
+5,678 requests to more than 1 upstream).
+
+count  cause         reason        first UTC  last UTC  upstream
+   37  port-refused  service-down  09:12:01   09:12:59  backend: 10.0.0.2:80
+    1  unknown       -             09:12:02   09:12:02  (unknown)
+
+                                    connect, ms  first byte, ms
+attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
+   1,197   1,160     5,600      37   0.13   1.0        16 1,049  10.0.0.2:80
+      37      37        78       1      -     -         -     -  (all others)
+"
+        );
+    }
+
+    #[test]
+    fn nothing_failed() {
+        let mut quiet = summary();
+        (quiet.failures, quiet.recovered) = (0, 0);
+        quiet.by_cause.clear();
+        quiet.upstreams.truncate(1);
+        let text = text(&quiet, false);
+        let first = "No failed attempt seen in 60 s (1,234 attempts, 5,600 requests to 1 upstream).";
+        assert_eq!(text.lines().next(), Some(first));
+        assert!(
+            PAGE.summary(Clock::default(), &Summary::default(), &Extra::default(), false)
+                .contains("proxied nothing")
+        );
+    }
+
+    #[test]
+    fn losses_and_costs_are_told() {
+        let mut lossy = summary();
+        lossy.lost = 12;
+        lossy.lost_by_place = [("packets".to_owned(), 2), ("ring-buffer".to_owned(), 10)].into();
+        lossy.log_lines = LogLines { seen: 5, joined: 2, lost: 3 };
+        let brief = text(&lossy, false);
+        assert!(brief.contains("12 events were lost (packets 2, ring-buffer 10): the numbers"), "{brief}");
+        let lines =
+            "error.log: 5 lines about upstreams, 2 joined to an attempt, 3 of attempts that were not seen.";
+        assert!(brief.replace('\n', " ").contains(lines), "{brief}");
+        assert!(!brief.contains("mean ns"), "{brief}");
+        let verbose = text(&lossy, true);
+        assert!(verbose.contains("Attached in 85 ms, 12.0 MiB resident."), "{verbose}");
+        assert!(verbose.contains("120,000       73  inet_sock_set_state"), "{verbose}");
+        assert_fits(&verbose, 80);
+    }
+
+    #[test]
+    fn what_is_not_accounted_for_is_always_said() {
+        let mut extra = Extra::default();
+        let mut accounts = Accounts { attempts: 12, healthy: 7, reported: 3, live: 2, ..Accounts::default() };
+        extra.accounts = Some(accounts);
+        let text = |extra: &Extra, verbose| PAGE.summary(Clock::default(), &summary(), extra, verbose);
+        assert!(!text(&extra, false).contains("ccounted for"));
+        assert!(text(&extra, true).contains("Accounted for: 12 attempts = 7 healthy + 0 ended"));
+        accounts.missing = -1;
+        extra.accounts = Some(accounts);
+        assert!(text(&extra, false).contains("-1 attempts are not accounted for"));
+    }
+
+    #[test]
+    fn every_width_holds() {
+        for width in 70..=100 {
+            assert_fits(
+                &TextLayout { width, colour: false }.summary(Clock::default(), &summary(), &extra(), true),
+                width,
+            );
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Output for people: blocks on stdout, status on stderr.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos, Upstream};
+use upstream_trace_core::verdict::{Confidence, Note, Output, Resolved, Summary, Verdict};
+
+use super::block::{Kind, confidence, upstream};
+use super::clock::Clock;
+use super::layout::{DIM, GREEN, TextLayout};
+use super::number;
+use super::pipe::Pipe;
+use super::rate_limiter::{RateLimiter, Suppressed};
+use super::{Extra, Sink, escape, host_label};
+
+/// Of the storms that have something to say at one time, so many get a line; the others share one.
+const LINES: usize = 6;
+/// Pending attempts that are remembered, so that their end is told in short.
+const REMEMBERED: usize = 65_536;
+
+/// How a [`Terminal`] looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Columns.
+    pub width: usize,
+    /// Colours on stdout.
+    pub colour: bool,
+    /// Colours on stderr.
+    pub status_colour: bool,
+    /// With the costs of each hook in the summary.
+    pub verbose: bool,
+}
+
+/// Writes for people.
+#[derive(Debug)]
+pub struct Terminal<W, E> {
+    results: Pipe<W>,
+    status: Pipe<E>,
+    page: TextLayout,
+    status_page: TextLayout,
+    verbose: bool,
+    /// File of the recording, if it is one of several.
+    part: Option<String>,
+    /// What was printed last ended with an empty line.
+    apart: bool,
+    clock: Clock,
+    now: Nanos,
+    storms: RateLimiter<DedupKey>,
+    losses: RateLimiter<String>,
+    pending: HashMap<AttemptId, ReportedPending>,
+}
+
+/// What the members of a storm have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct DedupKey {
+    what: DedupKind,
+    upstream: Option<Upstream>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum DedupKind {
+    Pending(Judged),
+    Failure(Judged),
+    Resolved(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Judged {
+    cause: &'static str,
+    phase: u8,
+    confidence: &'static str,
+}
+
+/// A pending attempt that was reported.
+#[derive(Debug)]
+struct ReportedPending {
+    judged: Judged,
+    alternatives: Vec<&'static str>,
+    /// When, and up to which evidence, if in full.
+    full: Option<(Nanos, f64)>,
+}
+
+impl<W: Write, E: Write> Terminal<W, E> {
+    /// Results go to the first writer, status and warnings to the second.
+    pub fn new(results: W, status: E, look: Look) -> Self {
+        Self {
+            results: Pipe::new(results),
+            status: Pipe::new(status),
+            page: TextLayout { width: look.width, colour: look.colour },
+            status_page: TextLayout { width: look.width, colour: look.status_colour },
+            verbose: look.verbose,
+            part: None,
+            apart: true,
+            clock: Clock::default(),
+            now: 0,
+            storms: RateLimiter::default(),
+            losses: RateLimiter::default(),
+            pending: HashMap::new(),
+        }
+    }
+
+    /// Says first of which host it is, if this is one of several recordings.
+    #[must_use]
+    pub fn part(mut self, file: Option<String>) -> Self {
+        self.part = file;
+        self
+    }
+
+    /// Prints lines, or a block that is set apart from them by an empty line.
+    fn print(&mut self, text: &str, block: bool) {
+        if text.is_empty() {
+            return;
+        }
+        let gap = if block && !self.apart { "\n" } else { "" };
+        self.apart = text.ends_with("\n\n");
+        let text = &format!("{gap}{text}");
+        if let Some(error) = self.results.write(text) {
+            self.status.write(&error);
+        }
+    }
+
+    fn pending(&mut self, verdict: &Verdict) {
+        let judged = Judged::of(verdict);
+        if self.pending.get(&verdict.attempt).is_some_and(|told| told.same(verdict)) {
+            return;
+        }
+        let same = DedupKey { what: DedupKind::Pending(judged), upstream: verdict.upstream.clone() };
+        let first = self.storms.first(same, verdict.at, 1, 0);
+        if first {
+            self.print(&self.page.block(self.clock, verdict, Kind::Pending), true);
+        }
+        if self.pending.len() < REMEMBERED || self.pending.contains_key(&verdict.attempt) {
+            let full = first.then(|| (verdict.at, verdict.evidence.last().map_or(0.0, |e| e.at_ms)));
+            self.pending.insert(
+                verdict.attempt,
+                ReportedPending { judged, alternatives: verdict.alternatives.clone(), full },
+            );
+        }
+    }
+
+    fn failure(&mut self, verdict: &Verdict) {
+        let told = self.pending.remove(&verdict.attempt).filter(|told| told.same(verdict));
+        let same =
+            DedupKey { what: DedupKind::Failure(Judged::of(verdict)), upstream: verdict.upstream.clone() };
+        if !self.storms.first(same, verdict.at, 1, u64::from(verdict.recovered)) {
+            return;
+        }
+        let said = told.and_then(|told| told.full).map(|(at, after_ms)| (self.clock.time(at), after_ms));
+        let kind = match &said {
+            Some((said, after_ms)) => Kind::Confirmed { said, after_ms: *after_ms },
+            None => Kind::Failure,
+        };
+        self.print(&self.page.block(self.clock, verdict, kind), true);
+    }
+
+    fn resolved(&mut self, resolved: &Resolved) {
+        let Some(told) = self.pending.remove(&resolved.attempt) else { return };
+        let same = DedupKey { what: DedupKind::Resolved(resolved.how), upstream: resolved.upstream.clone() };
+        if self.storms.first(same, resolved.at, 1, 0) {
+            let page = self.page;
+            let time = self.clock.time(resolved.at);
+            let mut text = String::new();
+            let what = format!(
+                "{}  {}  that was pending: {}",
+                page.paint(GREEN, how(resolved.how)),
+                upstream(resolved.upstream.as_ref()),
+                told.judged.cause
+            );
+            page.wrap(&mut text, &format!("{}  ", page.paint(DIM, &time)), time.len() + 2, &what);
+            self.print(&text, false);
+        }
+    }
+
+    fn lost(&mut self, lost: &Lost) {
+        if self.losses.first(lost.place.clone(), lost.at, lost.count, 0) {
+            self.status.write(&self.status_page.lost(self.clock, lost));
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        self.status.write(&self.status_page.note(&self.clock.time(note.at), &note.text));
+    }
+
+    fn say(&mut self, storms: &[Suppressed<DedupKey>], losses: Vec<Suppressed<String>>, now: Nanos) {
+        let mut text = String::new();
+        let (lines, others) =
+            storms.split_at(storms.len().min(if storms.len() > LINES { LINES - 1 } else { LINES }));
+        for storm in lines {
+            self.page.wrap(&mut text, "", 2, &storm.line());
+        }
+        if !others.is_empty() {
+            let count = number::count(others.iter().map(|storm| storm.count).sum());
+            let span = number::duration(others.iter().map(|storm| storm.span).max().unwrap_or(0));
+            let what = format!("… {count} more of {} other kinds in the last {span}", others.len());
+            self.page.wrap(&mut text, "", 2, &what);
+        }
+        self.print(&text, false);
+        for Suppressed { key: place, count, span, .. } in losses {
+            let lost = Lost { at: now, count, place, since: now.saturating_sub(span) };
+            self.status.write(&self.status_page.lost(self.clock, &lost));
+        }
+    }
+}
+
+impl<W: Write, E: Write> Sink for Terminal<W, E> {
+    fn start(&mut self, host: &Host) {
+        self.clock = Clock::new(host);
+        self.status.write(&self.status_page.watching(host));
+        if let Some(file) = &self.part {
+            let heading = self.page.heading(&host_label(host, file), &escape(file), &self.clock.iso(host.at));
+            self.print(&heading, true);
+        }
+    }
+
+    fn output(&mut self, output: &Output) {
+        match output {
+            Output::Pending(verdict) => self.pending(verdict),
+            Output::Failure(verdict) => self.failure(verdict),
+            Output::Resolved(resolved) => self.resolved(resolved),
+            Output::Lost(lost) => self.lost(lost),
+            Output::Note(note) => self.note(note),
+        }
+    }
+
+    fn tick(&mut self, now: Nanos) {
+        self.now = now;
+        let (storms, losses) = (self.storms.due(now), self.losses.due(now));
+        self.say(&storms, losses, now);
+    }
+
+    fn summary(&mut self, summary: &Summary, extra: &Extra) {
+        // The summary counts failures, not what is still pending.
+        let mut rest = self.storms.rest(self.now);
+        rest.retain(|storm| matches!(storm.key.what, DedupKind::Pending(_)));
+        self.say(&rest, Vec::new(), self.now);
+        let text = self.page.summary(self.clock, summary, extra, self.verbose);
+        self.print(&text, true);
+    }
+
+    fn closed(&self) -> bool {
+        self.results.closed()
+    }
+
+    fn failed(&self) -> bool {
+        self.results.failed()
+    }
+}
+
+impl Judged {
+    fn of(verdict: &Verdict) -> Self {
+        let confidence = confidence(verdict.confidence);
+        Self { cause: verdict.cause, phase: verdict.phase as u8, confidence }
+    }
+}
+
+impl ReportedPending {
+    fn same(&self, verdict: &Verdict) -> bool {
+        self.judged == Judged::of(verdict) && self.alternatives == verdict.alternatives
+    }
+}
+
+impl Suppressed<DedupKey> {
+    /// `… 37 more port-refused at 10.0.0.2:80 in the last 1.0 s`.
+    fn line(&self) -> String {
+        let (before, judged) = match self.key.what {
+            DedupKind::Pending(judged) => ("pending ", Some(judged)),
+            DedupKind::Failure(judged) => ("", Some(judged)),
+            DedupKind::Resolved(how_it_ended) => (how(how_it_ended), None),
+        };
+        let cause = judged.map_or("", |judged| judged.cause);
+        let sure = match judged {
+            Some(judged) if judged.confidence != confidence(Confidence::Proven) => {
+                format!(" ({})", judged.confidence)
+            }
+            _ => String::new(),
+        };
+        let (count, span) = (number::count(self.count), number::duration(self.span));
+        let at = upstream(self.key.upstream.as_ref());
+        let recovered = match self.recovered {
+            0 => String::new(),
+            recovered => format!(", {} of them recovered", number::count(recovered)),
+        };
+        format!("… {count} more {before}{cause}{sure} at {at} in the last {span}{recovered}")
+    }
+}
+
+/// How an attempt ended that had been pending.
+fn how(how: &'static str) -> &'static str {
+    match how {
+        "client-gone" => "client gone",
+        "worker-exit" => "worker gone",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! Which lines come, of whom, and how often.
+
+use super::*;
+
+/// What most lines end in.
+const REST: &str = "while connecting to upstream, client: 127.0.0.1, server: a, request: \"GET / HTTP/1.1\", \
+    upstream: \"http://127.0.0.1:81/\", host: \"h\"";
+
+#[test]
+fn lines_of_the_worker_and_of_nobody_else() {
+    let worker = Worker::new("lines", ": > before; exec 3>> error.log 4>> access.log");
+    worker.log("error.log", "before");
+    worker.dir.append("access.log", "10.0.0.1 - GET /\n");
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    let said = tick(&mut logs, &watched, 2);
+    assert_eq!(followed(&said), [(true, Some("error".to_owned()))]);
+    assert!(messages(&said).is_empty() && notes(&said).is_empty());
+    worker.log("error.log", "connect() failed (111: Connection refused) while connecting to upstream");
+    worker.dir.append("error.log", &line(1, "of another process"));
+    worker.dir.append("access.log", &worker.line("a request that looks like a line"));
+    worker.dir.append("error.log", "\0\u{fffd} rubbish\n2026/11/20 09:12:01 [error] ");
+    let said = tick(&mut logs, &watched, 3);
+    let lines = lines(&said);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!((lines[0].at, lines[0].worker, lines[0].errno), (3, Some(worker.shell.id()), Some(111)));
+    assert_eq!(lines[0].file, worker.dir.path("error.log").to_string_lossy());
+    assert!(followed(&said).is_empty(), "said once");
+}
+
+#[test]
+fn a_record_in_several_files_is_told_once() {
+    let worker = Worker::new("several", "exec 3>> error.log 4>> all-errors.log 5>> error.log");
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    assert_eq!(logs.files.iter().count(), 2, "the same file twice is one");
+    for file in ["error.log", "all-errors.log"] {
+        worker.log(file, "one");
+        worker.log(file, "twice the same");
+        worker.log(file, "twice the same");
+    }
+    worker.log("all-errors.log", "only here");
+    let mut found = messages(&tick(&mut logs, &watched, SECOND));
+    found.sort();
+    assert_eq!(found, ["one", "only here", "twice the same", "twice the same"]);
+}
+
+#[test]
+fn the_first_line_tells_what_an_empty_file_is() {
+    let worker = Worker::new("undecided", "exec 3>> a.log 4>> b.log");
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    assert_eq!(followed(&tick(&mut logs, &watched, 2)), [(true, None)]);
+    worker.log("a.log", "one");
+    worker.dir.append("b.log", &format!("GET / 502\n{}", worker.line("no")));
+    let said = tick(&mut logs, &watched, 3);
+    assert_eq!((messages(&said), logs.files.iter().count()), (vec!["one".to_owned()], 1));
+    assert_eq!(followed(&tick(&mut logs, &watched, 4)), [(true, Some("error".to_owned()))]);
+    worker.log("b.log", "still no");
+    assert!(messages(&tick(&mut logs, &watched, 20 * SECOND)).is_empty());
+}
+
+#[test]
+fn a_new_worker_and_the_last_words_of_an_old_one() {
+    let old = Worker::new("old", "exec 3>> error.log");
+    let mut logs = old.logs();
+    let new = Worker::new("new", &format!("exec 3>> {}", old.dir.path("error.log").display()));
+    old.log("error.log", "last words");
+    old.dir.append("error.log", &new.line("first words"));
+    let said = tick(&mut logs, &new.watched(), SECOND);
+    assert_eq!(followed(&said), [(true, None)]);
+    let workers: Vec<_> = lines(&said).iter().filter_map(|line| line.worker).collect();
+    assert_eq!(workers, [old.shell.id(), new.shell.id()]);
+}
+
+#[test]
+fn a_worker_that_becomes_known_after_its_first_line() {
+    let worker = Worker::new("stranger", "exec 3>> error.log");
+    let master = Worker::new("its-master", &format!("exec 3>> {}", worker.dir.path("error.log").display()));
+    let before = WatchedPids { masters: vec![master.shell.id()], ..WatchedPids::default() };
+    let mut logs = Logs::open(&ErrorLog::Auto, &before, 1).unwrap();
+    worker.log("error.log", "first words");
+    assert!(messages(&tick(&mut logs, &before, 2)).is_empty());
+    let after = WatchedPids { workers: vec![worker.shell.id()], ..before };
+    assert_eq!(messages(&tick(&mut logs, &after, 3)), ["first words"]);
+    assert!(messages(&tick(&mut logs, &after, 4)).is_empty());
+}
+
+#[test]
+fn masters_are_not_heard_but_where_they_are_workers() {
+    let worker = Worker::new("master", "exec 3>> error.log");
+    let master = WatchedPids { masters: vec![worker.shell.id()], ..WatchedPids::default() };
+    let mut logs = Logs::open(&ErrorLog::Auto, &master, 1).unwrap();
+    worker.log("error.log", "one");
+    assert!(tick(&mut logs, &master, 2).is_empty());
+    let both = WatchedPids { workers: master.masters.clone(), ..master };
+    worker.log("error.log", "two");
+    assert_eq!(messages(&tick(&mut logs, &both, 3)), ["two"]);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_once() {
+    let worker = Worker::new("pipe", "mkfifo p; exec 3<> p; exec 2>> p");
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    let said = tick(&mut logs, &watched, 2);
+    assert_eq!(followed(&said), [(false, None)]);
+    assert!(notes(&said)[0].contains("No file is open as error.log of worker"), "{said:?}");
+    assert!(tick(&mut logs, &watched, 20 * SECOND).is_empty());
+}
+
+#[test]
+fn nothing_is_read_if_nothing_is_asked_for() {
+    let worker = Worker::new("nothing", "exec 3>> error.log");
+    let mut logs = Logs::open(&ErrorLog::None, &worker.watched(), 1).unwrap();
+    worker.log("error.log", "one");
+    assert!(tick(&mut logs, &worker.watched(), 2).is_empty());
+}
+
+#[test]
+fn many_lines_are_all_read() {
+    let worker = Worker::new("many", "exec 3>> error.log");
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    let mut count = 0;
+    let mut add = |said| {
+        count += u32::from(matches!(said, LogOutput::Event(event) if matches!(*event, Event::Log(_))));
+    };
+    for turn in 0..100 {
+        let lines: Vec<_> = (0..2000).map(|number| worker.line(&format!("{turn} {number} {REST}"))).collect();
+        worker.dir.append("error.log", &lines.concat());
+        logs.tick(&watched, turn, &mut add);
+    }
+    logs.finish(&watched, 100, &mut add);
+    assert_eq!(count, 200_000);
+}

@@ -1,0 +1,4 @@
+//! The host: namespaces, and what this process may do.
+
+pub mod netns;
+pub mod privileges;
