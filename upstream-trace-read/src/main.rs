@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use upstream_trace_read::args::{Explain, Redact, Report};
-use upstream_trace_read::{explain, output, report};
+use upstream_trace_read::{commands, explain, output};
 
 /// Reads recordings of upstream-trace: why an nginx answered 502 or 504.
 #[derive(Debug, Parser)]
@@ -26,8 +26,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Report(args) => report::run(&args),
-        Command::Redact(args) => report::redact(&args),
+        Command::Report(args) => commands::report(&args),
+        Command::Redact(args) => commands::redact(&args),
         Command::Explain(args) => explain::run(&args),
     };
     result.unwrap_or_else(|error| {

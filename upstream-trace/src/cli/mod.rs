@@ -7,6 +7,7 @@ use clap::{Args, ColorChoice, Parser, Subcommand};
 use jiff::SignedDuration;
 
 use upstream_trace_read::args::{Explain, Redact, Report};
+use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
@@ -102,6 +103,15 @@ pub struct Cli {
     /// Use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+}
+
+impl Cli {
+    /// What results of a trace are written as.
+    #[must_use]
+    pub fn sinks(&self) -> Options {
+        let format = if self.json { Format::Json } else { Format::Text };
+        Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
+    }
 }
 
 /// Something else than tracing.
