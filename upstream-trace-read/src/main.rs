@@ -16,11 +16,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the verdicts from a recording
+    /// Print verdicts and reports from recordings
     Report(Report),
-    /// Write a copy of a recording to share, without who asked for what
+    /// Copy a recording without client addresses, request paths and host names
     Redact(Redact),
-    /// Say what a cause means, how it is told apart and what to do
+    /// Explain a cause: what it means, its evidence, the fix
     Explain(Explain),
 }
 
