@@ -4,7 +4,7 @@ use upstream_trace_core::Engine;
 use upstream_trace_core::event::Event;
 use upstream_trace_core::verdict::Output;
 
-use crate::output::{Extra, Sink};
+use crate::output::{Extra, Sink, SinkState};
 use crate::recording::{Ending, Reader};
 
 /// Gives the events to a new engine, and what it says to the sink.
@@ -27,7 +27,7 @@ pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
         // What was said before belongs to the time before.
         sink.tick(event.at());
         say(sink, engine.on(&event));
-        if sink.closed() {
+        if sink.state() != SinkState::Open {
             return;
         }
     }

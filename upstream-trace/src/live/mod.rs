@@ -33,8 +33,8 @@ use crate::kernel::symbols::LateSymbols;
 use crate::kernel::tables::Tables;
 use crate::netcontext::Enricher;
 use crate::nginx::WatchedNginx;
-use upstream_trace_read::output::Sink;
 use upstream_trace_read::output::progress::Progress;
+use upstream_trace_read::output::{Sink, Sinks};
 use upstream_trace_read::recording::Recorder;
 
 /// Counters of one upstream are read at most this often because of a failure there.
@@ -56,7 +56,7 @@ struct Live {
     recorder: Option<Recorder>,
     /// Shown while recording, on a terminal.
     progress: Option<Progress>,
-    sink: Box<dyn Sink>,
+    sink: Sinks,
     enricher: Enricher,
     rulesets: Rulesets,
     nginx: WatchedNginx,

@@ -34,8 +34,9 @@ use crate::kernel::{accounts, tracefs};
 use crate::netcontext::Enricher;
 use crate::nginx::{self, WatchedNginx};
 use upstream_trace_read::output::progress::{self, Progress};
-use upstream_trace_read::output::{self, Cost, Extra};
+use upstream_trace_read::output::{Cost, Extra, Sink, SinkState};
 use upstream_trace_read::recording::{End, Recorder};
+use upstream_trace_read::sinks;
 
 /// How often the ring buffer and held results are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -79,8 +80,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         let (mut live, events) = start(cli, prepared, nginx, recorder)?;
         let startup = begun.elapsed();
         let code = follow(&mut live, events, cli, stop).await?;
-        finish(&mut live, startup);
-        Ok(if live.sink.failed() { ExitCode::FAILURE } else { code })
+        finish(&mut live, startup)?;
+        Ok(if live.sink.state() == SinkState::Failed { ExitCode::FAILURE } else { code })
     });
     drop(statistics);
     code
@@ -124,7 +125,7 @@ fn start(
         engine: Engine::new(),
         progress: recorder.as_ref().and_then(|_| Progress::on_terminal(opened)),
         recorder,
-        sink: output::open(cli.json, cli.verbose, cli.color),
+        sink: sinks::open(&cli.sinks()),
         enricher: Enricher::new(),
         rulesets: Rulesets::new(),
         nginx,
@@ -208,7 +209,7 @@ async fn follow(
             () = &mut end => break,
             () = stop.asked() => break,
         }
-        if live.sink.closed() {
+        if live.sink.state() != SinkState::Open {
             break;
         }
     }
@@ -275,7 +276,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     }
 }
 
-fn finish(live: &mut Live, startup: Duration) {
+fn finish(live: &mut Live, startup: Duration) -> Result<()> {
     let now = now();
     progress::end();
     if live.tables.has_unix() {
@@ -303,6 +304,7 @@ fn finish(live: &mut Live, startup: Duration) {
         recorder.finish(End { at: now, attempts: summary.attempts });
     }
     live.sink.summary(&summary, &extra);
+    live.sink.finish()
 }
 
 /// Resident memory of this process, bytes; 0 if it cannot be read.

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use serde_json::{Value, json};
-use upstream_trace_core::event::{Host, Nanos};
+use upstream_trace_core::event::Host;
 use upstream_trace_core::json::{self, Clock, Numbers};
 use upstream_trace_core::verdict::{Output, Summary};
 
 use super::layout::TextLayout;
 use super::pipe::Pipe;
-use super::{Extra, Look, Sink, host_label};
+use super::{Extra, Look, Sink, SinkState, host_label};
 
 /// Version of the objects; fields are only ever added to it.
 const SCHEMA: u32 = 1;
@@ -22,8 +22,10 @@ pub struct Json<W, E> {
     page: TextLayout,
     clock: Clock,
     numbers: Numbers,
-    /// File of the recording, if it is one of several.
-    part: Option<String>,
+    /// Every object names its host.
+    several: bool,
+    /// File of the recording, if there is one.
+    file: String,
     /// Name of its host.
     host: Option<String>,
 }
@@ -39,15 +41,16 @@ impl<W: Write, E: Write> Json<W, E> {
             page,
             clock: Clock::default(),
             numbers: Numbers::default(),
-            part: None,
+            several: false,
+            file: String::new(),
             host: None,
         }
     }
 
-    /// Every object names its host, if this is one of several recordings.
+    /// Every object names its host, if there are several recordings.
     #[must_use]
-    pub fn part(mut self, file: Option<String>) -> Self {
-        self.part = file;
+    pub fn several(mut self, several: bool) -> Self {
+        self.several = several;
         self
     }
 
@@ -62,10 +65,15 @@ impl<W: Write, E: Write> Json<W, E> {
 }
 
 impl<W: Write, E: Write> Sink for Json<W, E> {
+    fn begin_recording(&mut self, file: &str) {
+        file.clone_into(&mut self.file);
+        self.numbers = Numbers::default();
+    }
+
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.status.write(&self.page.watching(host));
-        self.host = self.part.as_ref().map(|file| host_label(host, file));
+        self.host = self.several.then(|| host_label(host, &self.file));
         self.print(start(self.clock, host));
     }
 
@@ -81,8 +89,6 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
         self.print(object);
     }
 
-    fn tick(&mut self, _now: Nanos) {}
-
     fn summary(&mut self, numbers: &Summary, extra: &Extra) {
         let mut object = json::summary(numbers, &self.clock);
         if let Some(cost) = &extra.cost {
@@ -96,12 +102,8 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
         self.print(object);
     }
 
-    fn closed(&self) -> bool {
-        self.results.closed()
-    }
-
-    fn failed(&self) -> bool {
-        self.results.failed()
+    fn state(&self) -> SinkState {
+        self.results.state()
     }
 }
 

@@ -120,7 +120,7 @@ fn a_closed_pipe_ends_the_output_quietly() {
     sink.start(&host());
     sink.output(&Output::Failure(verdict()));
     sink.summary(&summary(), &extra());
-    assert!(sink.closed());
+    assert_eq!(sink.state(), SinkState::Closed);
     assert_eq!(results.writes, 1);
     assert!(!String::from_utf8(status).unwrap().contains("cannot write"));
 }

@@ -12,7 +12,7 @@ use super::layout::{DIM, GREEN, TextLayout};
 use super::number;
 use super::pipe::Pipe;
 use super::rate_limiter::{RateLimiter, Suppressed};
-use super::{Extra, Sink, escape, host_label};
+use super::{Extra, Sink, SinkState, escape, host_label};
 
 /// Of the storms that have something to say at one time, so many get a line; the others share one.
 const LINES: usize = 6;
@@ -40,8 +40,10 @@ pub struct Terminal<W, E> {
     page: TextLayout,
     status_page: TextLayout,
     verbose: bool,
-    /// File of the recording, if it is one of several.
-    part: Option<String>,
+    /// Says first of which host it is.
+    several: bool,
+    /// File of the recording, if there is one.
+    file: String,
     /// What was printed last ended with an empty line.
     apart: bool,
     clock: Clock,
@@ -90,7 +92,8 @@ impl<W: Write, E: Write> Terminal<W, E> {
             page: TextLayout { width: look.width, colour: look.colour },
             status_page: TextLayout { width: look.width, colour: look.status_colour },
             verbose: look.verbose,
-            part: None,
+            several: false,
+            file: String::new(),
             apart: true,
             clock: Clock::default(),
             now: 0,
@@ -100,10 +103,10 @@ impl<W: Write, E: Write> Terminal<W, E> {
         }
     }
 
-    /// Says first of which host it is, if this is one of several recordings.
+    /// Says first of which host it is, if there are several recordings.
     #[must_use]
-    pub fn part(mut self, file: Option<String>) -> Self {
-        self.part = file;
+    pub fn several(mut self, several: bool) -> Self {
+        self.several = several;
         self
     }
 
@@ -204,11 +207,19 @@ impl<W: Write, E: Write> Terminal<W, E> {
 }
 
 impl<W: Write, E: Write> Sink for Terminal<W, E> {
+    fn begin_recording(&mut self, file: &str) {
+        file.clone_into(&mut self.file);
+        (self.apart, self.now) = (true, 0);
+        (self.storms, self.losses) = (RateLimiter::default(), RateLimiter::default());
+        self.pending.clear();
+    }
+
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.status.write(&self.status_page.watching(host));
-        if let Some(file) = &self.part {
-            let heading = self.page.heading(&host_label(host, file), &escape(file), &self.clock.iso(host.at));
+        if self.several {
+            let (label, since) = (host_label(host, &self.file), self.clock.iso(host.at));
+            let heading = self.page.heading(&label, &escape(&self.file), &since);
             self.print(&heading, true);
         }
     }
@@ -238,12 +249,8 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
         self.print(&text, true);
     }
 
-    fn closed(&self) -> bool {
-        self.results.closed()
-    }
-
-    fn failed(&self) -> bool {
-        self.results.failed()
+    fn state(&self) -> SinkState {
+        self.results.state()
     }
 }
 

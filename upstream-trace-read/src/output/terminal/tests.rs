@@ -130,7 +130,7 @@ fn a_closed_pipe_ends_the_results_quietly() {
     let mut terminal = Terminal::new(&mut results, &mut status, LOOK);
     terminal.start(&host());
     for i in 0..3 {
-        assert_eq!(terminal.closed(), i == 2);
+        assert_eq!(terminal.state() == SinkState::Closed, i == 2);
         let upstream = Some(Upstream::Unix(i.to_string()));
         terminal.output(&Output::Failure(Verdict { upstream, ..nth(i, BEGIN + SECOND) }));
     }

@@ -1,14 +1,17 @@
 //! Listens to replays and keeps what makes the story.
 
 use std::collections::HashMap;
+use std::mem::take;
 
-use upstream_trace_core::event::{AttemptId, Event, Host, Nanos, Upstream};
+use anyhow::Result;
+use upstream_trace_core::event::{AttemptId, Event, Host, Upstream};
 use upstream_trace_core::json::Clock;
 use upstream_trace_core::verdict::{Output, Summary, Verdict};
 
 use super::sampler::Sampler;
 use super::{Micros, Problems, RecordingSummary, ReportModel, Timeline, Traffic};
 use crate::output::{Extra, Sink, escape, host_label};
+use crate::report::Exporter;
 
 /// How all upstreams beyond what is kept are called.
 pub(super) const OTHERS: &str = "(all others)";
@@ -27,11 +30,12 @@ struct Troubled {
     verdict: Option<Box<Verdict>>,
 }
 
-/// Makes a [`ReportModel`] of all that is replayed to it.
-#[derive(Debug, Default)]
+/// Makes a [`ReportModel`] of all that is replayed to it, and has it exported.
+#[derive(Default)]
 pub struct Collector {
     /// There are several recordings: names that mean something else on each host are told apart.
     several: bool,
+    exporters: Vec<Box<dyn Exporter>>,
     clock: Clock,
     part: RecordingSummary,
     parts: Vec<RecordingSummary>,
@@ -44,45 +48,20 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// For one recording, or for several.
+    /// For one recording, or for several; these write the reports in the end.
     #[must_use]
-    pub fn new(several: bool) -> Self {
-        Self { several, ..Self::default() }
+    pub fn new(several: bool, exporters: Vec<Box<dyn Exporter>>) -> Self {
+        Self { several, exporters, ..Self::default() }
     }
 
-    /// What follows is replayed from this file.
-    pub fn begin(&mut self, file: &str) {
-        self.part =
-            RecordingSummary { file: file.to_owned(), label: file.to_owned(), ..RecordingSummary::default() };
-        self.traffic.begin();
-    }
-
-    /// The recording is over; what is wrong with it.
-    pub fn end(&mut self, warnings: Vec<String>) {
-        self.part.warnings = warnings;
-        let host = self.part.label.clone();
-        let mut troubled: Vec<_> = self.troubled.drain().collect();
-        troubled.sort_unstable_by_key(|(attempt, troubled)| (troubled.since, *attempt));
-        for (_, troubled) in troubled {
-            self.problems.pending(&host, troubled.problem, troubled.since, self.part.end);
-            if let Some(verdict) = troubled.verdict {
-                let upstream = self.upstream(&verdict);
-                self.kept.keep(&host, &upstream, &verdict, troubled.at, true);
-            }
-        }
-        self.in_full = 0;
-        self.parts.push(std::mem::take(&mut self.part));
-    }
-
-    /// All that was heard.
-    #[must_use]
-    pub fn model(self) -> ReportModel {
+    /// All that was heard; it is forgotten.
+    pub(super) fn model(&mut self) -> ReportModel {
         ReportModel {
-            parts: self.parts,
-            problems: self.problems.ranked(),
-            timeline: self.timeline,
-            traffic: self.traffic,
-            shown: self.kept.in_order(),
+            parts: take(&mut self.parts),
+            problems: take(&mut self.problems).ranked(),
+            timeline: take(&mut self.timeline),
+            traffic: take(&mut self.traffic),
+            shown: take(&mut self.kept).in_order(),
         }
     }
 
@@ -139,6 +118,12 @@ impl Collector {
 }
 
 impl Sink for Collector {
+    fn begin_recording(&mut self, file: &str) {
+        self.part =
+            RecordingSummary { file: file.to_owned(), label: file.to_owned(), ..RecordingSummary::default() };
+        self.traffic.begin();
+    }
+
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.part.label = host_label(host, &self.part.file);
@@ -166,8 +151,6 @@ impl Sink for Collector {
         }
     }
 
-    fn tick(&mut self, _now: Nanos) {}
-
     fn summary(&mut self, summary: &Summary, _extra: &Extra) {
         let duration = Micros::try_from(summary.duration / 1_000).unwrap_or(Micros::MAX);
         self.part.end = self.part.begin.saturating_add(duration);
@@ -178,7 +161,24 @@ impl Sink for Collector {
         self.part.log_lines = summary.log_lines;
     }
 
-    fn closed(&self) -> bool {
-        false
+    fn end_recording(&mut self, warnings: &[String]) {
+        self.part.warnings = warnings.to_vec();
+        let host = self.part.label.clone();
+        let mut troubled: Vec<_> = self.troubled.drain().collect();
+        troubled.sort_unstable_by_key(|(attempt, troubled)| (troubled.since, *attempt));
+        for (_, troubled) in troubled {
+            self.problems.pending(&host, troubled.problem, troubled.since, self.part.end);
+            if let Some(verdict) = troubled.verdict {
+                let upstream = self.upstream(&verdict);
+                self.kept.keep(&host, &upstream, &verdict, troubled.at, true);
+            }
+        }
+        self.in_full = 0;
+        self.parts.push(take(&mut self.part));
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let model = self.model();
+        self.exporters.iter().try_for_each(|exporter| exporter.export(&model))
     }
 }

@@ -6,6 +6,7 @@ use upstream_trace_core::event::{
 
 use super::super::replay::{replay, warnings};
 use super::*;
+use crate::output::Sink;
 use crate::recording::{End, Reader, Recorder};
 use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
@@ -101,7 +102,7 @@ pub(in crate::report) fn many_causes() -> Vec<Vec<Event>> {
 
 /// What recordings of these events tell.
 pub(in crate::report) fn story_of(recordings: &[Vec<Event>]) -> ReportModel {
-    let mut collector = Collector::new(recordings.len() > 1);
+    let mut collector = Collector::new(recordings.len() > 1, Vec::new());
     for (index, events) in recordings.iter().enumerate() {
         let memory = Memory::default();
         let mut recorder = Recorder::to(memory.clone(), "test".into(), || {}).unwrap();
@@ -114,9 +115,9 @@ pub(in crate::report) fn story_of(recordings: &[Vec<Event>]) -> ReportModel {
         recorder.finish(End { at, attempts: attempts as u64 });
         let bytes = memory.0.lock().unwrap().clone();
         let mut reader = Reader::new(Cursor::new(bytes)).unwrap();
-        collector.begin(&format!("{index}.zst"));
+        collector.begin_recording(&format!("{index}.zst"));
         replay(&mut reader, &mut collector);
-        collector.end(warnings(&reader));
+        collector.end_recording(&warnings(&reader));
     }
     collector.model()
 }
