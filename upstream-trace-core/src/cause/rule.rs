@@ -1,7 +1,9 @@
 //! The rule that dropped a packet, in sentences and commands.
 
+use super::shell;
 use crate::case::Case;
 use crate::event::{MatchedRule, PacketDrop};
+use crate::text::sentence;
 
 /// Rules that a sentence names; the evidence has all.
 const NAMED: usize = 3;
@@ -24,10 +26,11 @@ pub(super) fn who(case: &Case<'_>, packet: &PacketDrop) -> String {
 
 fn name(rule: &MatchedRule) -> String {
     let place = rule.place();
+    let place = sentence(&place);
     match &rule.text {
         _ if rule.policy => format!("the drop policy of chain {place}"),
-        // What is in a comment must not look like a command of ours.
-        Some(text) => format!("the rule `{}` of chain {place}", text.replace('`', "'")),
+        // Not between backquotes, which mark commands: a comment may hold anything.
+        Some(text) => format!("the rule [{}] of chain {place}", sentence(text)),
         None => rule.handle.map_or_else(
             || format!("a rule of chain {place}"),
             |handle| format!("rule {handle} of chain {place}"),
@@ -44,7 +47,7 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
         shown.dedup();
         shown.truncate(NAMED);
         return Some(format!(
-            "{} shows the rules that may have done it; let packets of {} port {} pass there.",
+            "Candidates: {}. Allow {} port {} in the matching chain.",
             shown.join(", "),
             case.host(),
             case.port()
@@ -55,29 +58,30 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
 
 /// The command that shows the chain.
 fn show(rule: &MatchedRule) -> String {
-    let (table, chain) = (word(&rule.table), word(&rule.chain));
+    let (table, chain) = names(rule);
     if rule.legacy {
         format!("`{} -t {table} -nvL {chain} --line-numbers`", program(rule))
     } else {
-        format!("`nft -a list chain {} {table} {chain}`", rule.family)
+        format!("`nft -a list chain {} {table} {chain}`", family(rule))
     }
 }
 
 fn change(case: &Case<'_>, rule: &MatchedRule) -> String {
-    let (table, chain) = (word(&rule.table), word(&rule.chain));
+    let (table, chain) = names(rule);
     let (host, port) = (case.host(), case.port());
     if rule.policy {
-        return format!("No rule of that chain accepts the packet: add one for {host} port {port}.");
+        return format!("No rule of that chain accepts the packet: add one that accepts {host} port {port}.");
     }
     let chain = match rule.handle {
         Some(handle) if !rule.legacy => {
-            let place = format!("{} {table} {chain} handle {handle}", rule.family);
+            let place = format!("{} {table} {chain} handle {handle}", family(rule));
             format!("`nft replace rule {place} ...`, or remove it with `nft delete rule {place}`")
         }
         _ => format!("`{} -t {table} -R {chain} NUMBER ...`, or remove it with -D", program(rule)),
     };
     format!(
-        "If the rule is not meant for {host} port {port}, change it with {chain}; what firewalld, ufw or the like made, change there."
+        "If the rule is not meant for {host} port {port}, change it with {chain}. If firewalld or ufw manages this rule, \
+         change it there."
     )
 }
 
@@ -85,10 +89,13 @@ fn program(rule: &MatchedRule) -> &'static str {
     if rule.family == "ip6" { "ip6tables" } else { "iptables" }
 }
 
-/// A name, fit for a command that someone may paste into a shell.
-fn word(name: &str) -> &str {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
-    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) { name } else { "NAME" }
+/// Table and chain, for commands.
+fn names(rule: &MatchedRule) -> (String, String) {
+    (shell::word(&rule.table, "TABLE"), shell::word(&rule.chain, "CHAIN"))
+}
+
+fn family(rule: &MatchedRule) -> String {
+    shell::word(&rule.family, "FAMILY")
 }
 
 #[cfg(test)]
