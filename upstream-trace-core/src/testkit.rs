@@ -303,9 +303,10 @@ pub(crate) fn verdict(case: &Case<'_>) -> (&'static str, Confidence, Vec<&'stati
     for id in own {
         assert!(found.rivals.contains(&id), "{}: the alternative {id} is not among its rivals", found.id);
     }
-    let first = finding.summary.chars().next();
-    let lower = first.is_some_and(char::is_lowercase) && !finding.summary.starts_with("nginx");
-    assert!(!lower || finding.summary.starts_with("app"), "begins in lower case: {:?}", finding.summary);
+    // A name may come first.
+    let first = finding.summary.split(' ').next().unwrap_or_default();
+    let lower = first != "nginx" && first.chars().all(|c| c.is_ascii_lowercase());
+    assert!(!lower, "begins in lower case: {:?}", finding.summary);
     for id in &finding.alternatives {
         assert!(cause::CONTRACT.iter().any(|(known, _)| known == id), "{id} is not in the contract");
     }

@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn what_to_do_depends_on_how_it_ended() {
         let oom = OriginExit { out_of_memory: Some(true), ..origin_killed(1) };
-        assert!(fix(&oom).starts_with("Give it more memory"));
+        assert!(fix(&oom).starts_with("Raise its memory limit"));
         assert!(fix(&origin_killed(1)).contains("supervisor"));
         let untold = OriginExit { out_of_memory: None, ..origin_killed(1) };
         assert!(fix(&untold).contains("OOM killer"));

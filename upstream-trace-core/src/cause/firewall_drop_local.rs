@@ -154,7 +154,7 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
         expect(&case, "firewall-drop-local", Confidence::Proven);
-        assert!(judge(&case).expect("found").summary.contains("the answer of"));
+        assert!(judge(&case).expect("found").summary.contains("the response of"));
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn finding(case: &Case<'_>, reason: &str, what: &str, one_bad_sum: bool) -> Opti
     let summary = format!("This kernel dropped {what}: {why} ({reason}).");
     // A single damaged packet is retransmitted.
     let finding =
-        if one_bad_sum { Finding::possible(summary).or(&["path-lost"]) } else { Finding::proven(summary) };
+        if one_bad_sum { Finding::likely(summary).or(&["path-lost"]) } else { Finding::proven(summary) };
     Some(finding.fix(fix))
 }
 
@@ -101,7 +101,7 @@ fn finding(case: &Case<'_>, reason: &str, what: &str, one_bad_sum: bool) -> Opti
 mod tests {
     use super::*;
     use crate::testkit::{expect, netfilter_drop, unanswered_syn, verdict};
-    use crate::verdict::Confidence::{Possible, Proven};
+    use crate::verdict::Confidence::{Likely, Proven};
 
     fn dropped(reason: &str) -> PacketDrop {
         PacketDrop { reason: reason.to_owned(), netfilter: None, ..netfilter_drop("input", "other") }
@@ -125,7 +125,7 @@ mod tests {
         let (attempt, packet) = (unanswered_syn(), dropped("TCP_CSUM"));
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
-        assert_eq!((verdict(&case).0, verdict(&case).1), ("kernel-drop-local", Possible));
+        assert_eq!((verdict(&case).0, verdict(&case).1), ("kernel-drop-local", Likely));
         case.drops.push(&packet);
         expect(&case, "kernel-drop-local", Proven);
     }

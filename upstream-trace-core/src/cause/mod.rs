@@ -164,24 +164,4 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_cause_is_in_the_contract_with_its_reason_and_explains_itself() {
-        for cause in CAUSES {
-            assert!(CONTRACT.contains(&(cause.id, cause.reason)), "{} is not in the contract", cause.id);
-            assert!(!cause.title.is_empty() && cause.title.len() < 100, "{}: title", cause.id);
-            for text in [cause.means, cause.told_apart, cause.fix] {
-                assert!(text.len() > 40 && text.ends_with('.'), "{}: {text:?}", cause.id);
-            }
-        }
-    }
-
-    #[test]
-    fn no_cause_is_listed_twice() {
-        for (index, cause) in CAUSES.iter().enumerate() {
-            assert!(CAUSES[..index].iter().all(|other| other.id != cause.id), "{}", cause.id);
-        }
-    }
-}
+mod tests;

@@ -94,7 +94,7 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
         case.rules.push(&none);
-        expect(&case, "firewall-drop-local", Likely);
+        expect(&case, "conntrack-full", Likely);
         case.enrichment = Some(&roomy);
         expect(&case, "nat-failed", Likely);
         case.enrichment = Some(&full);

@@ -140,9 +140,7 @@ mod tests {
         case.enrichment = Some(&found);
         let summary = judge(&case).expect("found").summary;
         assert!(
-            summary.ends_with(
-                "without answering: it closed the connection with data that it had not read (app[7])."
-            ),
+            summary.ends_with("without answering: it closed the connection with unread data (app[7])."),
             "{summary}"
         );
     }

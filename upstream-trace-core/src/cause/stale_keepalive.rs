@@ -168,7 +168,7 @@ mod tests {
         (case.tries, case.config) = (Some(&tries), Some(&read));
         let found = judge(&case).expect("found");
         assert!(
-            found.summary.ends_with("one of 2 pooled connections that this request found dead."),
+            found.summary.ends_with("This request hit 2 dead pooled connections in a row."),
             "{}",
             found.summary
         );
