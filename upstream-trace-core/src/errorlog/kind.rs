@@ -80,6 +80,20 @@ pub fn kind(line: &LogLine) -> Option<Kind> {
     })
 }
 
+/// The line is a worker's complaint about a name server.
+#[must_use]
+pub fn is_resolver_error(line: &LogLine) -> bool {
+    let responses =
+        ["DNS error (", "unexpected DNS response", "wrong ident", "invalid UDP DNS", "no A or CNAME"];
+    line.action.as_deref() == Some("resolving") || responses.iter().any(|with| line.message.starts_with(with))
+}
+
+/// Verdicts use the line: it is about an upstream that failed, or about a name server.
+#[must_use]
+pub fn is_used(line: &LogLine) -> bool {
+    kind(line).is_some() || is_resolver_error(line)
+}
+
 /// What nginx was doing, if it was doing something for an upstream.
 #[must_use]
 pub fn doing(line: &LogLine) -> Option<Doing> {
