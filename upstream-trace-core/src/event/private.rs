@@ -227,6 +227,7 @@ fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut Stri
             | Fact::NoListener
             | Fact::ListensElsewhere { .. }
             | Fact::Conntrack(_)
+            | Fact::Nat { .. }
             | Fact::UnixPath { .. } => {}
         }
     }
