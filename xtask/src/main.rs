@@ -56,8 +56,8 @@ enum Command {
     Vm(vm::Vm),
     /// Give hostile input to whatever reads input, for as long as you like
     Fuzz(fuzz::Options),
-    /// Check form, lints, licences and documentation
-    Lint,
+    /// Check form, lints, rooms, licences, advisories and documentation
+    Lint(lint::Options),
     /// The upstreams of the demo
     #[command(hide = true)]
     Backend {
@@ -106,7 +106,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup { check: true } => setup::check(),
-        Command::Setup { check: false } => setup::all().map(|_| say::say("Ready", "nothing is missing")),
+        Command::Setup { check: false } => {
+            setup::everything().map(|()| say::say("Ready", "nothing is missing"))
+        }
         Command::Build(options) => build::build(options).map(drop),
         Command::Run { args } => run::run(&args),
         Command::Demo(options) => demo::demo(&options),
@@ -114,7 +116,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(selection) => test::test(&selection),
         Command::Vm(options) => vm::vm(&options),
         Command::Fuzz(options) => fuzz::fuzz(&options),
-        Command::Lint => lint::lint(),
+        Command::Lint(options) => lint::lint(&options),
         Command::Backend { side } => demo::backend::serve(side),
         Command::Floor { hooks } => bench::floor::hold(&hooks),
         Command::Hold { host } => bench::hold::accept(host),
