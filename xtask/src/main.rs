@@ -8,9 +8,11 @@ mod lint;
 mod paths;
 mod process;
 mod run;
+mod sandbox;
 mod say;
 mod setup;
-mod stage;
+mod site;
+mod soak;
 mod test;
 mod vm;
 
@@ -47,7 +49,7 @@ enum Command {
     /// Trace a private nginx with broken upstreams
     Demo(demo::Demo),
     /// Trace mixed traffic with reloads for long, and see whether anything grows
-    Soak(demo::soak::Soak),
+    Soak(soak::Soak),
     /// Measure what tracing costs a busy nginx, beside its peers
     Bench(bench::Options),
     /// Run unit tests and the fault lab
@@ -62,7 +64,7 @@ enum Command {
     #[command(hide = true)]
     Backend {
         /// Whose
-        side: demo::backend::Side,
+        side: site::backend::Side,
     },
     /// Empty programs on kernel tracepoints, for the benchmark
     #[command(hide = true)]
@@ -117,17 +119,17 @@ fn run(command: Command) -> Result<()> {
         Command::Vm(options) => vm::vm(&options),
         Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Lint(options) => lint::lint(&options),
-        Command::Backend { side } => demo::backend::serve(side),
+        Command::Backend { side } => site::backend::serve(side),
         Command::Floor { hooks } => bench::floor::hold(&hooks),
         Command::Hold { host } => bench::hold::accept(host),
         Command::Wait { clients } => bench::hold::ask(clients),
-        Command::Soak(options) => demo::soak::soak(&options),
+        Command::Soak(options) => soak::soak(&options),
         Command::Client { rounds, mixed: true } => {
-            demo::client::mix(Duration::from_secs(rounds as u64));
+            site::client::mix(Duration::from_secs(rounds as u64));
             Ok(())
         }
         Command::Client { rounds, mixed: false } => {
-            demo::client::ask(rounds);
+            site::client::ask(rounds);
             Ok(())
         }
     }

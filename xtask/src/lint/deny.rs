@@ -17,7 +17,7 @@ pub(super) fn licences() -> Result<Outcome> {
     Ok(Outcome::Clean)
 }
 
-/// RustSec's database lies on a public forge, which machines that reach package registries alone cannot ask.
+/// The database of `RustSec` lies on a public forge, which machines that reach package registries alone cannot ask.
 pub(super) fn advisories() -> Result<Outcome> {
     let deny = setup::cargo_deny()?;
     let mut fetch = Command::new(&deny);

@@ -113,7 +113,7 @@ fn room(line: usize, text: &str) -> Result<(String, Allowed)> {
 /// The rooms of a crate as lines of the block.
 pub(super) fn print(crate_name: &str, rooms: &Rooms) -> String {
     const WIDTH: usize = 110;
-    let mut text = format!("{crate_name}\n");
+    let mut lines = vec![crate_name.to_owned()];
     for (room, allowed) in rooms {
         let mut line = format!("  {room}");
         for (index, name) in allowed.rooms.iter().enumerate() {
@@ -121,13 +121,13 @@ pub(super) fn print(crate_name: &str, rooms: &Rooms) -> String {
             if line.len() + next.len() < WIDTH {
                 line += &next;
             } else {
-                text += &format!("{line},\n");
+                lines.push(line + ",");
                 line = format!("      {name}");
             }
         }
-        text += &format!("{line}\n");
+        lines.push(line);
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

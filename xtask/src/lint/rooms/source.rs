@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::{Context as _, Result};
 
@@ -77,7 +78,7 @@ impl Source {
             let place = place.with_context(|| {
                 format!("{}:{}: the module {} has no file", file.display(), child.line, child.name)
             })?;
-            let path = [child.module.as_slice(), &[child.name.clone()]].concat();
+            let path = [child.module.as_slice(), slice::from_ref(&child.name)].concat();
             self.file(read, &path, place, &child.dir.join(&child.name))?;
         }
         Ok(())

@@ -11,10 +11,10 @@ use super::source::Source;
 fn arrows(files: &[(&str, &str)], rooms: &[&str]) -> Vec<String> {
     let files: BTreeMap<&Path, &str> = files.iter().map(|&(file, text)| (Path::new(file), text)).collect();
     let file = |name: &str| files.contains_key(Path::new(name)).then(|| name.into());
-    let roots = roots(file("lib.rs"), file("main.rs"));
-    let source = Source::read(&roots, &|file| files.get(file).map(|&text| text.to_owned())).unwrap();
+    let tops = roots(file("lib.rs"), file("main.rs"));
+    let source = Source::read(&tops, &|file| files.get(file).map(|&text| text.to_owned())).unwrap();
     let rooms: BTreeSet<String> = rooms.iter().map(|&room| room.to_owned()).collect();
-    let one = Crate { source: &source, roots: &roots, name: "one", rooms: &rooms };
+    let one = Crate { source: &source, roots: &tops, name: "one", rooms: &rooms };
     let arrows = one.arrows();
     let shown = arrows.iter().flat_map(|(arrow, places)| {
         places.iter().map(move |place| {

@@ -97,7 +97,7 @@ impl<'a> Visitor<'a> {
                 }
                 TokenTree::Group(group) => self.add_tokens(group.stream(), with_strings),
                 TokenTree::Literal(literal) if with_strings => {
-                    self.add_string(&literal.to_string(), literal.span())
+                    self.add_string(&literal.to_string(), literal.span());
                 }
                 _ => {}
             }
@@ -216,7 +216,9 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         let outer = std::mem::replace(&mut self.dir, dir);
         self.module.push(name);
         self.source.modules.insert(self.module.clone());
-        items.iter().for_each(|item| self.visit_item(item));
+        for item in items {
+            self.visit_item(item);
+        }
         self.module.pop();
         self.dir = outer;
     }

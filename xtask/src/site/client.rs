@@ -1,4 +1,4 @@
-//! The client of the demo: a bounded number of requests, hidden command `client`.
+//! The client: a bounded number of requests, hidden command `client`.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use super::fault::{LISTEN, TIMEOUT, UPSTREAMS};
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How many rounds fit into this many seconds.
-pub(super) fn rounds_in(seconds: u64) -> usize {
+pub(crate) fn rounds_in(seconds: u64) -> usize {
     let round = Duration::from_secs(TIMEOUT) + PAUSE;
     (Duration::from_secs(seconds).as_millis() / round.as_millis()).max(1) as usize
 }

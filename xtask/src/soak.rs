@@ -12,11 +12,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{network, nginx, start_upstreams};
 use crate::build::{self, Options};
+use crate::sandbox::{Namespace, Nginx, Running, interrupt};
 use crate::say::say;
-use crate::stage::{Namespace, Nginx, Running, interrupt};
-use crate::{process, setup};
+use crate::{process, setup, site};
 
 /// Between two looks at the tracer.
 const LOOK: Duration = Duration::from_secs(10);
@@ -58,11 +57,11 @@ pub(crate) fn soak(options: &Soak) -> Result<()> {
         build::build(Options::default())?
     };
     interrupt::catch()?;
-    let (inside, outside) = network::pair()?;
-    network::add_firewall(&inside)?;
-    let _far = start_upstreams(&outside, "far")?;
-    let _near = start_upstreams(&inside, "near")?;
-    let nginx = Nginx::start(&inside, "ut-soak", nginx::configuration)?;
+    let (inside, outside) = site::network()?;
+    site::add_firewall(&inside)?;
+    let _far = site::start_upstreams(&outside, "far")?;
+    let _near = site::start_upstreams(&inside, "near")?;
+    let nginx = Nginx::start(&inside, "ut-soak", site::configuration)?;
     let mut tracer = start_tracer(&program, nginx.master.pid())?;
     let said = listen(tracer.child.stdout.take().context("the tracer's output")?);
     let client = start_client(&inside, options.minutes)?;

@@ -1,4 +1,4 @@
-//! The upstreams of the demo: one process on each side, hidden command `backend`.
+//! The upstreams: one process on each side, hidden command `backend`.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

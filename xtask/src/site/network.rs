@@ -1,13 +1,13 @@
-//! The network of the demo: nginx on one side, most of its upstreams on the other.
+//! Its network: nginx on one side, most of its upstreams on the other.
 
 use anyhow::Result;
 
 use super::fault::{FIREWALL_PORT, NGINX_ADDRESS, UPSTREAM_ADDRESS};
 use crate::process;
-use crate::stage::{Namespace, ip};
+use crate::sandbox::{Namespace, ip};
 
 /// Two namespaces with a cable between them: nginx's, and that of the upstreams.
-pub(super) fn pair() -> Result<(Namespace, Namespace)> {
+pub(crate) fn pair() -> Result<(Namespace, Namespace)> {
     let (nginx, upstreams) = (Namespace::new("ut-demo-ng")?, Namespace::new("ut-demo-up")?);
     let (near, far) = (nginx.name.as_str(), upstreams.name.as_str());
     ip(&[
@@ -25,7 +25,7 @@ fn plug(namespace: &Namespace, address: &str) -> Result<()> {
 }
 
 /// A rule that drops what goes to one of the upstreams.
-pub(super) fn add_firewall(inside: &Namespace) -> Result<()> {
+pub(crate) fn add_firewall(inside: &Namespace) -> Result<()> {
     let rules = format!(
         "add table inet demo; \
          add chain inet demo output {{ type filter hook output priority 0; }}; \

@@ -1,4 +1,4 @@
-//! The configuration of the demo's nginx.
+//! The configuration of its nginx.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::fault::{LISTEN, TIMEOUT, UPSTREAMS};
 
 /// With a location for every upstream.
-pub(super) fn configuration(dir: &Path) -> String {
+pub(crate) fn configuration(dir: &Path) -> String {
     let dir = dir.display();
     let mut locations = String::new();
     for upstream in &UPSTREAMS {

@@ -1,4 +1,4 @@
-//! What demo and benchmark play on: processes and network namespaces that do not outlive them.
+//! What demo, soak test and benchmark run in: processes and network namespaces that do not outlive them.
 
 mod child;
 pub(crate) mod interrupt;

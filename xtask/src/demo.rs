@@ -1,13 +1,6 @@
 //! `cargo xtask demo`: a private nginx with broken upstreams, traced live by the real program.
 
-pub(crate) mod backend;
-pub(crate) mod client;
-mod fault;
-mod network;
-mod nginx;
-pub(crate) mod soak;
-
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,10 +11,10 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::build::{self, Options};
+use crate::sandbox::{Namespace, Nginx, Running, interrupt};
 use crate::say::say;
-use crate::stage::{Namespace, Nginx, Running, interrupt};
+use crate::site::{self, LISTEN, UPSTREAMS, client};
 use crate::{paths, process, setup};
-use fault::{LISTEN, UPSTREAMS};
 
 /// From the start of the tracer to the first request.
 const HEAD_START: Duration = Duration::from_secs(1);
@@ -59,18 +52,18 @@ fn become_root(demo: &Demo, program: &Path) -> Result<()> {
 
 fn show(demo: &Demo, program: &Path) -> Result<()> {
     interrupt::catch()?;
-    stage(demo, program)?;
+    play(demo, program)?;
     say("Cleaned up", "nginx, its upstreams, firewall and namespaces are gone");
     Ok(())
 }
 
-fn stage(demo: &Demo, program: &Path) -> Result<()> {
+fn play(demo: &Demo, program: &Path) -> Result<()> {
     // Dropped in the other order: first nginx, then the upstreams, then the namespaces.
-    let (inside, outside) = network::pair()?;
-    network::add_firewall(&inside)?;
-    let _far = start_upstreams(&outside, "far")?;
-    let _near = start_upstreams(&inside, "near")?;
-    let nginx = Nginx::start(&inside, "ut-demo", nginx::configuration)?;
+    let (inside, outside) = site::network()?;
+    site::add_firewall(&inside)?;
+    let _far = site::start_upstreams(&outside, "far")?;
+    let _near = site::start_upstreams(&inside, "near")?;
+    let nginx = Nginx::start(&inside, "ut-demo", site::configuration)?;
     say("Started", format!("nginx, pid {}, in the network namespace {}", nginx.master.pid(), inside.name));
     for upstream in &UPSTREAMS {
         let verb = if upstream.is_healthy { "Healthy" } else { "Broken" };
@@ -81,20 +74,6 @@ fn stage(demo: &Demo, program: &Path) -> Result<()> {
         keep(program, nginx.master.pid(), &inside);
     }
     Ok(())
-}
-
-fn start_upstreams(namespace: &Namespace, side: &str) -> Result<Running> {
-    let mut command = namespace.command(std::env::current_exe().context("cannot find xtask itself")?);
-    command.args(["backend", side]).process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut upstreams = Running::start(&mut command)?;
-    let mut line = String::new();
-    if let Some(stdout) = &mut upstreams.child.stdout {
-        BufReader::new(stdout).read_line(&mut line).context("cannot hear the upstreams")?;
-    }
-    if line.trim() != backend::READY {
-        bail!("the upstreams of the demo did not start");
-    }
-    Ok(upstreams)
 }
 
 /// Traces while a client asks, then tells what the client saw.
