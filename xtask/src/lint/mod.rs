@@ -105,7 +105,8 @@ fn kernel_side() -> Result<Outcome> {
     let toolchain = setup::toolchain()?;
     let clippy = setup::clippy(&toolchain)?;
     let mut cargo = build::bpf_cargo(&toolchain)?;
-    cargo.args(["check", "--release", "--target-dir"]).arg(paths::target().join("bpf-lint"));
+    // Beside the build, which has compiled all that runs on the host.
+    cargo.args(["check", "--release", "--target-dir"]).arg(paths::target().join("bpf"));
     // What `cargo clippy` does, with a clippy that cargo would not find.
     cargo.env("RUSTC_WORKSPACE_WRAPPER", clippy).env("CLIPPY_ARGS", "-D__CLIPPY_HACKERY__warnings");
     process::run(&mut cargo)?;

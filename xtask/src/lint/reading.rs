@@ -82,7 +82,7 @@ pub(super) fn other_systems() -> Result<Outcome> {
         say("For", target);
         let mut cargo = build::source_cargo(&toolchain);
         cargo.args(["check", "--quiet", "--package", CRATE, "--target", target, "--target-dir"]).arg(&dir);
-        cargo.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort");
+        cargo.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort").env("CARGO_PROFILE_DEV_DEBUG", "0");
         let name = target.replace('-', "_");
         cargo.env(format!("CC_{name}"), "true").env(format!("AR_{name}"), &ar);
         process::run(&mut cargo).with_context(|| format!("{CRATE} does not compile for {target}"))?;
