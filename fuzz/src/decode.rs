@@ -40,7 +40,7 @@ fn run(bytes: &[u8]) {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    (0..16).filter_map(EventKind::from_u32).map(|kind| [seed(kind), seed(EventKind::End)].concat()).collect()
+    EventKind::ALL.iter().map(|kind| [seed(*kind), seed(EventKind::End)].concat()).collect()
 }
 
 /// A message of this kind, with its length before it.

@@ -12,26 +12,35 @@
     reason = "passed by value, keys and values would be copied to a stack of 512 bytes"
 )]
 
+mod adopt;
 mod birth;
-mod classify;
+mod client;
 mod config;
 mod connect;
+mod counters;
 mod dns;
 mod emit;
 mod errors;
+mod fentry;
 mod finish;
-mod functions;
-mod functions_by_kprobe;
-mod io;
 mod kernel;
+mod kprobe;
 mod maps;
 mod packets;
 mod payload;
 mod process;
 mod record;
+mod request;
+mod response;
+mod retry;
+mod sendrecv;
 mod state;
+mod syscalls;
 mod tls;
+mod trail;
 mod unix;
+mod unix_path;
+mod worker;
 
 #[cfg(not(test))]
 #[panic_handler]

@@ -9,10 +9,10 @@ use upstream_trace_common::{
 };
 
 use crate::config::{self, offset};
-use crate::emit;
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
 use crate::maps::{EVENTS, PACKETS_SEEN, RECORDS, UPSTREAMS};
-use crate::record::{self, note};
+use crate::trail::note;
+use crate::{emit, record};
 
 const IPPROTO_TCP: u8 = 6;
 

@@ -1,11 +1,11 @@
-//! From the bytes of the ring buffer to events. Everything is checked: a kernel side of another version must not make
-//! the program panic or tell nonsense.
+//! From the bytes of the ring buffer to events. Everything is checked: a broken or foreign kernel side must neither
+//! make the program panic nor produce garbage events.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use upstream_trace_common::{
-    Addr, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent,
-    Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
+    Addr, AttemptEvent, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent,
+    ProcessEvent, Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags, tls,
 };
 use upstream_trace_core::event::{
     Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
@@ -70,12 +70,10 @@ impl Decoder<'_> {
                 Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
             }
             EventKind::Answered => {
-                let answered: RetryEvent = read(bytes)?;
-                Event::Answered { at: header.now_ns, attempt: answered.failed }
+                Event::Answered { at: header.now_ns, attempt: read::<AttemptEvent>(bytes)?.id }
             }
             EventKind::ClientGone => {
-                let gone: RetryEvent = read(bytes)?;
-                Event::ClientGone { at: header.now_ns, attempt: gone.failed }
+                Event::ClientGone { at: header.now_ns, attempt: read::<AttemptEvent>(bytes)?.id }
             }
             EventKind::OriginExit => return Some(Message::OriginExit(read(bytes)?)),
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
@@ -149,7 +147,7 @@ impl Decoder<'_> {
             .filter_map(|step| {
                 Some(Moment {
                     at: step.at_ns,
-                    step: self.step(StepKind::from_u8(step.kind), step.arg)?,
+                    step: self.step(StepKind::from_u8(step.kind)?, step.arg),
                     count: step.count,
                     span_ms: step.span_ms,
                 })
@@ -157,9 +155,8 @@ impl Decoder<'_> {
             .collect()
     }
 
-    fn step(&self, kind: StepKind, arg: i32) -> Option<Step> {
-        Some(match kind {
-            StepKind::None => return None,
+    fn step(&self, kind: StepKind, arg: i32) -> Step {
+        match kind {
             StepKind::SynSent => Step::SynSent,
             StepKind::Retransmit => Step::Retransmit { errno: arg.saturating_abs() },
             StepKind::Established => Step::Established,
@@ -184,7 +181,7 @@ impl Decoder<'_> {
             StepKind::TlsAlert => Step::TlsAlert { alert: u8::try_from(arg).ok() },
             StepKind::TlsRefused => Step::TlsRefused { alert: u8::try_from(arg).ok() },
             StepKind::TlsDone => Step::TlsDone,
-        })
+        }
     }
 
     fn drop_reason(&self, number: u32) -> String {
@@ -312,11 +309,11 @@ fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
 }
 
 fn ended(record: &Record) -> Ended {
-    match record.end {
-        end if end == End::Open as u8 => Ended::Open,
-        end if end == End::Closed as u8 => Ended::ClosedByNginx,
-        end if end == End::Destroyed as u8 => Ended::Broken,
-        _ => Ended::Vanished,
+    match End::from_u8(record.end) {
+        Some(End::Open) => Ended::Open,
+        Some(End::Closed) => Ended::ClosedByNginx,
+        Some(End::Destroyed) => Ended::Broken,
+        Some(End::Reborn | End::Vanished) | None => Ended::Vanished,
     }
 }
 
@@ -342,8 +339,7 @@ fn socket(record: &Record) -> Socket {
     Socket {
         unacked: tcp.write_seq.wrapping_sub(tcp.snd_una),
         unsent: tcp.write_seq.wrapping_sub(tcp.snd_nxt),
-        // The peer's FIN takes a sequence number, and is never read.
-        unread: tcp.rcv_nxt.wrapping_sub(tcp.copied_seq).saturating_sub(u32::from(fin != 0)),
+        unread: tcp.unread(fin != 0),
         received: tcp.bytes_received.saturating_sub(fin),
         acked: tcp.bytes_acked.saturating_sub(syn),
         peer_window: tcp.snd_wnd,
@@ -358,10 +354,9 @@ fn socket(record: &Record) -> Socket {
 
 /// What came in answer to a TLS handshake and is no TLS.
 fn foreign(record: &Record) -> Option<String> {
-    const ALERT: u8 = 0x15;
     let handshake = record.flags & flags::TLS_HANDSHAKE != 0;
     let len = record.head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let foreign = handshake && len > 0 && record.head[0] != ALERT;
+    let foreign = handshake && len > 0 && record.head[0] != tls::ALERT;
     foreign.then(|| record.head[..len].escape_ascii().to_string())
 }
 
