@@ -8,6 +8,7 @@
 #![no_std]
 #![allow(clippy::inline_always, reason = "a BPF program has 512 bytes of stack and few arguments for calls")]
 
+mod abi;
 mod ending;
 mod event;
 pub mod flags;
@@ -24,6 +25,7 @@ pub mod tls;
 #[cfg(feature = "user")]
 mod user;
 
+pub use abi::ABI;
 pub use ending::{Disposition, EVENT_LOOP_NS, EndFacts, client_spoke};
 pub use event::{
     Addr, AttemptEvent, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, OriginExit,
@@ -39,10 +41,6 @@ pub use tables::{
     AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, RetryCandidate, UpstreamCounters,
     Worker,
 };
-
-/// Changes whenever a structure of this crate changes. The kernel side carries it as the symbol `ABI`; the build of the
-/// program compares it when it embeds the object.
-pub const ABI_VERSION: u32 = 6;
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
 pub const UPSTREAMS: u32 = 1024;

@@ -12,6 +12,7 @@ use crate::maps::RECORDS;
 use crate::trail::note;
 use crate::{counters, dns, emit, finish, kernel, retry, worker};
 
+/// What a new record is copied from.
 static EMPTY: Record = Record::ZERO;
 
 /// int tcp_connect(struct sock *sk): same name and argument from 4.x to 7.2, never inlined (called across files).

@@ -1,7 +1,7 @@
 //! What user space sets before load. The map that holds these is frozen, so the verifier folds them into constants
 //! and removes the code that they switch off.
 
-use upstream_trace_common::{ABI_VERSION, DROP_PLACES, DropPlace, Offsets, RING_BYTES};
+use upstream_trace_common::{DROP_PLACES, DropPlace, Offsets, RING_BYTES};
 
 /// Offsets of the running kernel.
 #[unsafe(no_mangle)]
@@ -51,11 +51,12 @@ static RECVMSG_NONBLOCK: u8 = 0;
 #[unsafe(no_mangle)]
 static WAKEUP_BYTES: u64 = RING_BYTES as u64 / 4;
 
-/// Version of the structures that this object was built with; the build of the program compares it with its own.
+/// Fingerprint of the declarations that this object was built with; the build of the program compares it with its own.
 #[unsafe(no_mangle)]
 #[used]
-static ABI: u32 = ABI_VERSION;
+static ABI: u64 = upstream_trace_common::ABI;
 
+/// A function that reads one of the statics above.
 macro_rules! global {
     ($name:ident, $of:ident, $t:ty) => {
         #[doc = concat!("The value of [`", stringify!($of), "`].")]

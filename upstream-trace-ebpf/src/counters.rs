@@ -9,6 +9,7 @@ use crate::maps::UPSTREAMS;
 /// `BPF_NOEXIST`.
 const NO_EXIST: u64 = 1;
 
+/// What new counters are copied from.
 static NO_COUNTS: UpstreamCounters = UpstreamCounters::ZERO;
 
 /// Counters of an upstream, if it has some.
@@ -46,6 +47,6 @@ pub fn add_latency(histogram: *mut [u32; LATENCY_BUCKETS], ns: u64) {
     unsafe { asm!("{0} &= 31", inout(reg) bucket) };
     // SAFETY: as in `add`; `bucket` is below LATENCY_BUCKETS.
     unsafe {
-        asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) histogram.cast::<u32>().add(bucket), in(reg) 1u64)
+        asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) histogram.cast::<u32>().add(bucket), in(reg) 1u64);
     }
 }

@@ -16,10 +16,15 @@ const ORIGIN_ICMP: [u8; 2] = [2, 3];
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct ExtendedError {
+    /// `ee_errno`.
     errno: u32,
+    /// `ee_origin`.
     origin: u8,
+    /// `ee_type`.
     kind: u8,
+    /// `ee_code`.
     code: u8,
+    /// `ee_pad`.
     pad: u8,
 }
 
@@ -95,6 +100,7 @@ fn newest_error(sk: u64) -> Option<u64> {
     (last != queue).then_some(last)
 }
 
+/// Notes the ICMP error that the last packet on the error queue holds.
 #[inline(always)]
 fn icmp(last: u64, record: *mut Record) -> Option<()> {
     // struct sock_exterr_skb lies in skb->cb; its `ee` is at offset 24 there in every version read (5.4 to 7.2).

@@ -23,6 +23,7 @@ pub fn unix_stream_connect_fexit(ctx: FExitContext) -> i32 {
     connected(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg::<u64>(4) as i32)
 }
 
+/// A function that connects returned.
 #[inline(always)]
 fn connected(socket: u64, address: u64, len: u64, result: i32) -> i32 {
     let tgid = kernel::current_tgid();
@@ -107,6 +108,7 @@ pub fn unix_stream_recvmsg_fexit(ctx: FExitContext) -> i32 {
     0
 }
 
+/// A function that sends over TCP returned.
 #[inline(always)]
 fn sent(sk: u64, result: u64) -> i32 {
     let tgid = kernel::current_tgid();
@@ -116,6 +118,7 @@ fn sent(sk: u64, result: u64) -> i32 {
     0
 }
 
+/// A function that sends over a unix socket returned.
 #[inline(always)]
 fn unix_sent(socket: u64, result: u64) -> i32 {
     let tgid = kernel::current_tgid();

@@ -22,6 +22,7 @@ pub fn security_socket_connect_kprobe(ctx: ProbeContext) -> u32 {
     connecting(&ctx)
 }
 
+/// A function that connects was called.
 #[inline(always)]
 fn connecting(ctx: &ProbeContext) -> u32 {
     let tgid = kernel::current_tgid();
@@ -54,6 +55,7 @@ pub fn security_socket_connect_kretprobe(ctx: RetProbeContext) -> u32 {
     if result < 0 { connected(result) } else { 0 }
 }
 
+/// A function that connects returned.
 #[inline(always)]
 fn connected(result: i32) -> u32 {
     let tgid = kernel::current_tgid();
@@ -103,11 +105,13 @@ pub fn unix_stream_recvmsg_kprobe(ctx: ProbeContext) -> u32 {
     calling(InflightIo { sk: kernel::socket_sk(ctx.arg(0).unwrap_or(0)), flags, fifth: flags })
 }
 
+/// A function that sends was called.
 #[inline(always)]
 fn sending(sk: u64) -> u32 {
     calling(InflightIo { sk, flags: 0, fifth: 0 })
 }
 
+/// Keeps the arguments of a call until it returns.
 #[inline(always)]
 fn calling(call: InflightIo) -> u32 {
     let tgid = kernel::current_tgid();

@@ -74,6 +74,7 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// Sends an event of a watched process.
 #[inline(always)]
 fn send(kind: EventKind, tgid: u32, child: u32, exit_code: u32) {
     emit::event::<ProcessEvent>(kind, tgid, emit::now(), |event| {

@@ -20,35 +20,49 @@ pub fn received(sk: u64, record: *mut Record, tgid: u32, ret: i32, how: u32) {
             }
             return;
         }
-        if ret > 0 {
-            let mut error = false;
-            if (*record).flags & flags::TLS_HANDSHAKE != 0 {
-                tls::received(record, now, ret);
-                retry::retract_trouble(record, now);
-            } else if (*record).first_recv_ns == 0 {
-                if (*record).flags & flags::TLS != 0 && is_no_response(record, now, ret) {
-                    return;
-                }
-                error = response_begins(record, tgid, now, ret);
-            } else if (*record).flags & flags::TLS != 0
-                && (*record).requests == 1
-                && (*record).app_received == ret as u64
-                && tls::tickets(record, now, ret)
-            {
+        match ret {
+            1.. => arrived(sk, record, tgid, now, ret),
+            0 => {
+                (*record).flags |= flags::READ_EOF;
+                note(record, StepKind::Eof, now, 0);
+            }
+            _ => {
+                (*record).flags |= flags::RECV_ERROR;
+                note(record, StepKind::RecvError, now, -ret);
+            }
+        }
+    }
+}
+
+/// nginx received bytes.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn arrived(sk: u64, record: *mut Record, tgid: u32, now: u64, bytes: i32) {
+    // SAFETY: by contract.
+    unsafe {
+        let mut error = false;
+        if (*record).flags & flags::TLS_HANDSHAKE != 0 {
+            tls::received(record, now, bytes);
+            retry::retract_trouble(record, now);
+        } else if (*record).first_recv_ns == 0 {
+            if (*record).flags & flags::TLS != 0 && is_no_response(record, now, bytes) {
                 return;
             }
-            (*record).flags &= !flags::OUTSTANDING;
-            (*record).app_received += ret as u64;
-            (*record).last_recv_ns = now;
-            if error {
-                error_status(sk, record, tgid, now);
-            }
-        } else if ret == 0 {
-            (*record).flags |= flags::READ_EOF;
-            note(record, StepKind::Eof, now, 0);
-        } else {
-            (*record).flags |= flags::RECV_ERROR;
-            note(record, StepKind::RecvError, now, -ret);
+            error = response_begins(record, tgid, now, bytes);
+        } else if (*record).flags & flags::TLS != 0
+            && (*record).requests == 1
+            && (*record).app_received == bytes as u64
+            && tls::tickets(record, now, bytes)
+        {
+            return;
+        }
+        (*record).flags &= !flags::OUTSTANDING;
+        (*record).app_received += bytes as u64;
+        (*record).last_recv_ns = now;
+        if error {
+            error_status(sk, record, tgid, now);
         }
     }
 }

@@ -38,7 +38,6 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
     match side(sk, &head) {
         Side::Upstream(record) if !unix::is_replaced(sk, record) => request::sent(&head, record, tgid, ret),
         Side::Client if ret > 0 => client::was_sent_to(tgid),
-        Side::Client => {}
         Side::Other | Side::Upstream(_) if head.family == AF_UNIX => {
             // The peer may have closed before anything was sent.
             if (ret > 0 || ret == EPIPE)
@@ -47,7 +46,7 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
                 request::sent(&head, record, tgid, ret);
             }
         }
-        Side::Upstream(_) => {}
+        Side::Client | Side::Upstream(_) => {}
         Side::Other => drop(dns::exchanged(sk, tgid, ret, 1)),
     }
 }

@@ -52,6 +52,7 @@ fn never_connected(sk: u64) {
     }
 }
 
+/// A socket goes to `SYN_SENT`.
 #[inline(always)]
 fn begins(sk: u64) {
     let tgid = kernel::current_tgid();
@@ -73,6 +74,7 @@ fn listens(sk: u64) {
     }
 }
 
+/// A connecting or connected socket changes its state.
 #[inline(always)]
 fn changes(sk: u64, old: u8, new: u8) {
     let Some(record) = adopt::find(sk) else {
@@ -96,6 +98,7 @@ fn changes(sk: u64, old: u8, new: u8) {
     }
 }
 
+/// The TCP handshake finished.
 #[inline(always)]
 fn established(sk: u64, record: *mut Record, now: u64) {
     // SAFETY: a map value.
@@ -113,6 +116,7 @@ fn established(sk: u64, record: *mut Record, now: u64) {
     }
 }
 
+/// The origin's FIN arrived.
 #[inline(always)]
 fn fin(sk: u64, record: *mut Record, now: u64) {
     let unacked = kernel::unacked(sk);
@@ -127,6 +131,7 @@ fn fin(sk: u64, record: *mut Record, now: u64) {
     }
 }
 
+/// A socket leaves the states in which it carries data, or the handshake failed.
 #[inline(always)]
 fn closes(sk: u64, record: *mut Record, old: u8, new: u8, now: u64) {
     if kernel::shutdown(sk) == SHUTDOWN_BOTH {

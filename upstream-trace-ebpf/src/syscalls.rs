@@ -10,6 +10,7 @@ use crate::{connect, emit, kernel, unix, worker};
 /// Offsets in the record of a `sys_enter_*` / `sys_exit_*` tracepoint: 8 bytes of header, the number of the call,
 /// then the arguments (or the result), 8 bytes each. The same on every 64-bit architecture since 2.6.
 const ARGUMENT_0: usize = 16;
+/// See [`ARGUMENT_0`].
 const RESULT: usize = 16;
 
 /// `connect(fd, address, len)`.

@@ -1,5 +1,7 @@
 //! The eBPF side as user space sees it: what the kernel offers, loading, attaching, reading.
 
+#[cfg(test)]
+mod abi;
 mod attach;
 pub mod btf;
 pub mod choice;
