@@ -77,6 +77,7 @@ mod tests {
             (b"Status: 404", Some(404)),
             (b"\x01\x06\0\x01\0\x50\0\0Status: 500 Inte", Some(500)),
             (b"HTTP/1.1 50", None),
+            (b"HTTP/1.1-502", None),
             (b"HTTP/1.1502 ", None),
             (b"HTTP/1.1 5x0", None),
             (b"HTTP/1.1 :00", None),

@@ -138,7 +138,7 @@ fn checked(worker: Option<NonNull<Worker>>) -> Option<*mut Worker> {
 unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, now: u64) {
     // SAFETY: by contract.
     unsafe {
-        // One that nginx took from its pool and found dead carries no request that would have told what it retries.
+        // On a pooled connection that nginx found dead no request began: what it retries was not noted then.
         if is(record, Disposition::Report)
             && EndFacts::of(&*record, now).found_dead()
             && let Some(worker) = checked(worker)

@@ -40,7 +40,7 @@ pub fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
     }
 }
 
-/// The first bytes since the last answer: a request begins.
+/// The first bytes since the last response: a request begins.
 ///
 /// # Safety
 /// `record` is a map value.

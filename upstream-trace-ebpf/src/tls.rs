@@ -1,5 +1,5 @@
-//! The TLS handshake with an upstream, told from the kinds of the records: what nginx sends and reads before its first
-//! application data is no request and no answer.
+//! The TLS handshake with an upstream, recognised by the content types of its records: what nginx sends and receives
+//! before its first application data is no request and no response.
 
 use upstream_trace_common::tls::{self, HandshakeReceived, HandshakeSent};
 use upstream_trace_common::{HEAD, Record, StepKind, flags};
@@ -39,8 +39,8 @@ pub unsafe fn sent(record: *mut Record, now: u64, bytes: i32) -> bool {
 }
 
 /// A TLS 1.3 server sends session tickets when it has the client's last handshake message, mostly two of one size, in
-/// one read or in two: they come before the answer, and are none. Whether these bytes are the last of them; what the
-/// first was taken for is taken back.
+/// one read or in two: they come before the response and are no part of it. Whether these bytes are the last of them;
+/// if the first was noted as the start of a response, that is undone.
 ///
 /// # Safety
 /// `record` is a map value.

@@ -373,3 +373,41 @@ fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     // alignment.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::symbols::Symbols;
+    use super::*;
+
+    /// The event that these words, in the order of the structure, are decoded to.
+    fn decode(kind: EventKind, words: &[u64]) -> Option<Event> {
+        let header = [7, u64::from(kind as u32)];
+        let bytes: Vec<u8> = header.iter().chain(words).flat_map(|word| word.to_ne_bytes()).collect();
+        let (layout, symbols) = (Layout::default(), LateSymbols::from(Symbols::default()));
+        match (Decoder { layout: &layout, symbols: &symbols }).message(&bytes, |_| None)? {
+            Message::Event(event) => Some(*event),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn events_that_need_only_the_number_of_an_attempt() {
+        assert_eq!(decode(EventKind::Answered, &[5]), Some(Event::Answered { at: 7, attempt: 5 }));
+        assert_eq!(decode(EventKind::ClientGone, &[5]), Some(Event::ClientGone { at: 7, attempt: 5 }));
+        assert_eq!(decode(EventKind::ClientGone, &[]), None);
+    }
+
+    #[test]
+    fn how_a_record_ended() {
+        for (end, expected) in [
+            (End::Open as u8, Ended::Open),
+            (End::Closed as u8, Ended::ClosedByNginx),
+            (End::Destroyed as u8, Ended::Broken),
+            (End::Reborn as u8, Ended::Vanished),
+            (End::Vanished as u8, Ended::Vanished),
+            (u8::MAX, Ended::Vanished),
+        ] {
+            assert_eq!(ended(&Record { end, ..Record::ZERO }), expected, "{end}");
+        }
+    }
+}
