@@ -14,7 +14,10 @@ pub(crate) fn check(object: &[u8], expected: u64) -> Result<(), String> {
             "it was built from other declarations than this program ({found:#x}, not {expected:#x}); build both sides \
              again with `cargo xtask build`"
         )),
-        None => Err(format!("it has no symbol {SYMBOL}: it is no kernel side of this program")),
+        None => Err(format!(
+            "it has no symbol {SYMBOL} of 8 bytes: it is no kernel side of this program, or one of an earlier version; \
+             build both sides with `cargo xtask build`"
+        )),
     }
 }
 
