@@ -123,7 +123,7 @@ pub struct Record {
     pub retransmits: u32,
     /// Of these, those that this host refused to send (local drop, neighbour not resolved).
     pub retransmits_failed: u32,
-    /// An [`End`].
+    /// An [`crate::End`].
     pub end: u8,
     /// Entries of `trail` in use.
     pub trail_len: u8,
