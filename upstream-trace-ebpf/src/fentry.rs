@@ -1,4 +1,4 @@
-//! Functions of the kernel, watched through fentry and fexit: better rungs than tracepoints of system calls, and the
+//! Functions of the kernel, watched through fentry and fexit: better hooks than tracepoints of system calls, and the
 //! only ones where a kernel has no tracepoint. Each is called through a pointer or from another file, so that no
 //! compiler can have put it into its caller, where it would not be seen.
 
@@ -7,10 +7,9 @@ use core::arch::asm;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use upstream_trace_common::{Connecting, End};
+use upstream_trace_common::InflightConnect;
 
-use crate::maps::RECORDS;
-use crate::{config, connect, emit, errors, finish, io, kernel, record};
+use crate::{config, connect, emit, errors, kernel, sendrecv, unix, worker};
 
 /// int inet_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags), 3.x to 7.2.
 #[fexit(function = "inet_stream_connect")]
@@ -24,11 +23,12 @@ pub fn unix_stream_connect_fexit(ctx: FExitContext) -> i32 {
     connected(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg::<u64>(4) as i32)
 }
 
+/// A function that connects returned.
 #[inline(always)]
 fn connected(socket: u64, address: u64, len: u64, result: i32) -> i32 {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid) && record::serving(tgid).is_some() {
-        let call = Connecting { at_ns: emit::now(), address, len: len as u32, fd: -1, socket };
+    if worker::may_be_watched(tgid) && worker::serving(tgid).is_some() {
+        let call = InflightConnect { at_ns: emit::now(), address, len: len as u32, fd: -1, socket };
         connect::returned(tgid, &call, i64::from(result));
     }
     0
@@ -45,20 +45,8 @@ pub fn security_socket_connect_fexit(ctx: FExitContext) -> i32 {
 /// int unix_release(struct socket *sock), 3.x to 7.2: the end of a unix connection.
 #[fentry(function = "unix_release")]
 pub fn unix_release_fentry(ctx: FEntryContext) -> i32 {
-    unix_released(ctx.arg(0));
+    unix::released(ctx.arg(0));
     0
-}
-
-/// A process closed this socket, which may be a connection of nginx's.
-#[inline(always)]
-pub fn unix_released(socket: u64) {
-    if !record::may_be_watched(kernel::current_tgid()) {
-        return;
-    }
-    let sk = kernel::socket_sk(socket);
-    if let Some(record) = RECORDS.get_ptr_mut(sk) {
-        finish::finish(sk, record, End::Closed as u32, emit::now());
-    }
 }
 
 /// int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size), 4.1 to 7.2.
@@ -90,7 +78,7 @@ pub fn unix_stream_sendpage_fexit(ctx: FExitContext) -> i32 {
 #[fexit(function = "tcp_recvmsg")]
 pub fn tcp_recvmsg_fexit(ctx: FExitContext) -> i32 {
     let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) {
+    if !worker::may_be_watched(tgid) {
         return 0;
     }
     let (flags, result): (u64, u64);
@@ -105,7 +93,7 @@ pub fn tcp_recvmsg_fexit(ctx: FExitContext) -> i32 {
             asm!("{0} = *(u64 *)({1} + 48)", out(reg) result, in(reg) ctx.as_ptr());
         }
     }
-    io::receive_returned(ctx.arg(0), tgid, result as i32, flags as u32);
+    sendrecv::receive_returned(ctx.arg(0), tgid, result as i32, flags as u32);
     0
 }
 
@@ -113,27 +101,29 @@ pub fn tcp_recvmsg_fexit(ctx: FExitContext) -> i32 {
 #[fexit(function = "unix_stream_recvmsg")]
 pub fn unix_stream_recvmsg_fexit(ctx: FExitContext) -> i32 {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid) {
+    if worker::may_be_watched(tgid) {
         let (flags, result): (u64, u64) = (ctx.arg(3), ctx.arg(4));
-        io::receive_returned(kernel::socket_sk(ctx.arg(0)), tgid, result as i32, flags as u32);
+        sendrecv::receive_returned(kernel::socket_sk(ctx.arg(0)), tgid, result as i32, flags as u32);
     }
     0
 }
 
+/// A function that sends over TCP returned.
 #[inline(always)]
 fn sent(sk: u64, result: u64) -> i32 {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid) {
-        io::send_returned(sk, tgid, result as i32);
+    if worker::may_be_watched(tgid) {
+        sendrecv::send_returned(sk, tgid, result as i32);
     }
     0
 }
 
+/// A function that sends over a unix socket returned.
 #[inline(always)]
 fn unix_sent(socket: u64, result: u64) -> i32 {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid) {
-        io::send_returned(kernel::socket_sk(socket), tgid, result as i32);
+    if worker::may_be_watched(tgid) {
+        sendrecv::send_returned(kernel::socket_sk(socket), tgid, result as i32);
     }
     0
 }
