@@ -16,16 +16,16 @@ use std::net::IpAddr;
 
 use crate::errorlog::Kind;
 use crate::event::{
-    Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
+    Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream,
 };
 
 use crate::verdict::Tries;
+pub use crate::event::BenignEnd;
 pub use config::Limit;
 
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
-pub use outcome::BenignEnd;
 pub use packets::{Direction, IcmpSeen};
 pub use tls::alert_name;
 
@@ -91,7 +91,13 @@ impl<'a> Case<'a> {
     /// A case of an error of `connect()`, with nothing else known.
     #[must_use]
     pub fn of_connect_error(error: &'a ConnectError) -> Self {
-        Self::new(Cow::Owned(attempt_of(error)), Some(error))
+        Self::new(Cow::Owned(Attempt::of_connect_error(error)), Some(error))
+    }
+
+    /// The same, of an attempt that was made of the error before.
+    #[must_use]
+    pub fn of_failed(attempt: &'a Attempt, connect: Option<&'a ConnectError>) -> Self {
+        Self::new(Cow::Borrowed(attempt), connect)
     }
 
     fn new(attempt: Cow<'a, Attempt>, connect: Option<&'a ConnectError>) -> Self {
@@ -234,16 +240,6 @@ impl<'a> Case<'a> {
     /// Time of the first step that fits.
     #[must_use]
     pub fn step(&self, fits: impl Fn(&Step) -> bool) -> Option<Nanos> {
-        self.attempt.trail.iter().find(|moment| fits(&moment.step)).map(|moment| moment.at)
-    }
-}
-
-fn attempt_of(error: &ConnectError) -> Attempt {
-    Attempt {
-        retry_of: error.retry_of,
-        netns: error.netns,
-        ended: Ended::Broken,
-        begun: error.at.saturating_sub(error.took),
-        ..Attempt::blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
+        self.attempt.step(fits)
     }
 }

@@ -121,7 +121,7 @@ mod tests {
             [("reading upstream", None), ("reading response header from upstream", Some(504))]
         {
             let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
-            let mut case = Case::of_line(&line, 1);
+            let mut case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "slow-body", Confidence::Likely);
             assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, status, None));
             // An attempt that was lost may as well have got no byte of an answer.
@@ -142,10 +142,10 @@ mod tests {
             why: None,
             costs: None,
         }];
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         case.hooks = &hooks;
         assert!(judge(&case).is_none());
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         case.early = true;
         assert!(judge(&case).is_none());
     }

@@ -1,4 +1,4 @@
-//! The host, the run, and what was lost.
+//! The host and the run.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,17 +46,4 @@ pub struct Host {
     pub workers: Vec<u32>,
     /// `--slow`, nanoseconds.
     pub slow: Nanos,
-}
-
-/// Events that did not arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// When it was noticed.
-    pub at: Nanos,
-    /// How many since `since`.
-    pub count: u64,
-    /// `ring-buffer`, `connection-map`, `events`, `upstream-table`, `origin-table`.
-    pub place: String,
-    /// Since when.
-    pub since: Nanos,
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Nanos;
+use super::bounds::{optional_text, text};
 
 /// A line of nginx's error.log, taken apart. Whoever reads the file fills in `at`, `worker` and `file`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,44 +20,47 @@ pub struct LogLine {
     /// Process id as printed: in the numbering of the worker's own pid namespace.
     pub pid: u32,
     /// Time as printed, `2026/11/20 09:12:01`: local, in whole seconds, that of the turn of the event loop.
+    #[serde(deserialize_with = "text")]
     pub time: String,
     /// `error`, `crit` ...
+    #[serde(deserialize_with = "text")]
     pub level: String,
     /// Number of the client's connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<u64>,
     /// nginx's own words, with errno and `while ...`, without what follows (`, client: ...`). Control characters are
     /// written `\xNN`.
+    #[serde(deserialize_with = "text")]
     pub message: String,
     /// Number of the error, if one ends the message. Not the answer code of a name server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
     /// What nginx was doing: `connecting to upstream`, `reading response header from upstream` ...
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub action: Option<String>,
     /// Address of the client.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub client: Option<String>,
     /// Name of the server block; for `stream`, its address.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub server: Option<String>,
     /// The request line.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub request: Option<String>,
     /// Path of the subrequest.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub subrequest: Option<String>,
     /// The upstream as printed: scheme, address and path.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub upstream: Option<String>,
     /// The `Host` of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub host: Option<String>,
     /// Address of the name server, for what went wrong with that.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub resolver: Option<String>,
     /// The file it was read from.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "text")]
     pub file: String,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{steps, text};
 use super::{AttemptId, Nanos};
 
 /// A lookup in trouble, as far as it is known.
@@ -20,12 +21,14 @@ pub struct Lookup {
     /// Network namespace, 0 if not known.
     pub netns: u32,
     /// The name. Bytes that do not print are escaped.
+    #[serde(deserialize_with = "text")]
     pub name: String,
     /// A client had just spoken when nginx asked: it waits for the answer.
     pub for_client: bool,
     /// How it stands.
     pub state: LookupState,
     /// Questions, in order of time.
+    #[serde(deserialize_with = "steps")]
     pub asked: Vec<Query>,
     /// Questions that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -54,6 +57,7 @@ pub struct Query {
     /// Which name server.
     pub server: SocketAddr,
     /// `A`, `AAAA` ...
+    #[serde(deserialize_with = "text")]
     pub kind: String,
     /// Over TCP.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -84,7 +88,7 @@ pub enum Outcome {
         records: u16,
     },
     /// An answer that nginx dropped, and why.
-    Ignored(String),
+    Ignored(#[serde(deserialize_with = "text")] String),
     /// This host did not send it.
     NotSent {
         /// errno.

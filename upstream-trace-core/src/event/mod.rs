@@ -2,10 +2,13 @@
 
 mod attempt;
 mod attempt_error;
+mod attempt_id;
+mod bounds;
 mod config;
 mod counters;
 mod fact;
 mod host;
+mod loss;
 mod log;
 mod lookup;
 mod packet;
@@ -17,12 +20,16 @@ mod upstream;
 
 use serde::{Deserialize, Serialize};
 
-pub use attempt::{Attempt, Ended, IcmpError, Socket};
+pub use attempt::{Attempt, BenignEnd, Ended, IcmpError, Socket};
 pub use attempt_error::ConnectError;
+pub use attempt_id::AttemptId;
+pub use bounds::MAX_TEXT;
+pub(crate) use bounds::{Weigh, weigh_rare};
 pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
 pub use fact::{Conntrack, Enrichment, Fact, Listener, Neighbour, Route, UnixTarget};
-pub use host::{Hook, Host, Lost};
+pub use host::{Hook, Host};
+pub use loss::{LossPlace, Lost, Takes};
 pub use log::{LogFollowed, LogLine};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
@@ -40,9 +47,6 @@ pub type Nanos = u64;
 pub const MS: Nanos = 1_000_000;
 /// One second, in nanoseconds.
 pub const SECOND: Nanos = 1_000 * MS;
-
-/// Number of an attempt, unique within one run of the program.
-pub type AttemptId = u64;
 
 /// One thing that happened, or that was found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{optional_text, text};
 use super::{AttemptId, Nanos};
 
 /// Addresses of a packet.
@@ -19,12 +20,13 @@ pub struct PacketTuple {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Netfilter {
     /// `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub hook: Option<String>,
     /// `nft`, `iptables`, `conntrack` or `other`.
+    #[serde(deserialize_with = "text")]
     pub by: String,
     /// `ip`, `ip6`, `inet`, `netdev`, `arp`, `bridge`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub family: Option<String>,
 }
 
@@ -42,11 +44,12 @@ pub struct PacketDrop {
     /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
     pub tcp_flags: u8,
     /// The kernel's name of the reason, such as `NETFILTER_DROP`.
+    #[serde(deserialize_with = "text")]
     pub reason: String,
     /// Network namespace, 0 if not known.
     pub netns: u32,
     /// Kernel function that dropped it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub function: Option<String>,
     /// For netfilter: where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +65,7 @@ pub struct ResetSent {
     /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is.
     pub tuple: PacketTuple,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
+    #[serde(deserialize_with = "text")]
     pub reason: String,
     /// Network namespace, 0 if not known.
     pub netns: u32,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{optional_text, text};
 use super::{Nanos, Upstream};
 
 /// What became of a process of nginx.
@@ -44,17 +45,17 @@ pub struct Process {
 #[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
 pub enum Workload {
     /// A unit of systemd.
-    Unit(String),
+    Unit(#[serde(deserialize_with = "text")] String),
     /// A container of Docker: its short number.
-    Docker(String),
+    Docker(#[serde(deserialize_with = "text")] String),
     /// A container of Podman: its short number.
-    Podman(String),
+    Podman(#[serde(deserialize_with = "text")] String),
     /// A container of Kubernetes: its short number.
-    Kubernetes(String),
+    Kubernetes(#[serde(deserialize_with = "text")] String),
     /// A container of LXC or LXD: its name.
-    Lxc(String),
+    Lxc(#[serde(deserialize_with = "text")] String),
     /// Another control group: its path.
-    Cgroup(String),
+    Cgroup(#[serde(deserialize_with = "text")] String),
 }
 
 impl fmt::Display for Workload {
@@ -79,9 +80,10 @@ pub struct OriginExit {
     /// Which process.
     pub pid: u32,
     /// Its name.
+    #[serde(deserialize_with = "text")]
     pub name: String,
     /// What it ran, in short: program and script.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub command: Option<String>,
     /// Where it ran: a unit of systemd, a container, a control group.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Nanos;
+use super::bounds::text;
 
 /// What happened to an attempt, with the time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,7 @@ pub enum Step {
     /// This host dropped a packet of the connection.
     Dropped {
         /// The kernel's name of the reason, such as `NETFILTER_DROP`.
+        #[serde(deserialize_with = "text")]
         reason: String,
     },
     /// An ICMP error came back.

@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_failure_has_the_fields_of_the_contract() {
         let mut engine = Engine::new();
-        engine.on(&Event::End(refused()));
+        engine.on(Event::End(refused()));
         let Some(Output::Failure(verdict)) = engine.finish().pop() else { panic!("no failure") };
         let clock = Clock { at: verdict.at, unix_us: 0 };
         let mut numbers = Numbers::default();

@@ -1,11 +1,16 @@
 //! One attempt of nginx to get an answer from an upstream: a connection, or a request on a pooled one.
 
+mod outcome;
+
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{optional_text, steps};
 use super::step::is_zero;
-use super::{AttemptId, Moment, Nanos, Upstream};
+use super::{AttemptId, ConnectError, Moment, Nanos, Upstream};
+
+pub use outcome::BenignEnd;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +174,12 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "is_false")]
     pub tls_handshake: bool,
     /// What came in answer to the TLS handshake and is no TLS: its first bytes, those that do not print as `\\xNN`.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "no_tls")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "no_tls",
+        deserialize_with = "optional_text"
+    )]
     pub non_tls_prefix: Option<String>,
     /// Packets of it that were dropped on this host.
     pub drops: u32,
@@ -183,6 +193,7 @@ pub struct Attempt {
     /// What the socket knew.
     pub socket: Socket,
     /// What happened, in order of time.
+    #[serde(deserialize_with = "steps")]
     pub trail: Vec<Moment>,
     /// Steps that did not fit into the trail.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -238,6 +249,18 @@ impl Attempt {
             socket: Socket::default(),
             trail: Vec::new(),
             trail_lost: 0,
+        }
+    }
+
+    /// An attempt made of what an error of `connect()` tells.
+    #[must_use]
+    pub fn of_connect_error(error: &ConnectError) -> Self {
+        Self {
+            retry_of: error.retry_of,
+            netns: error.netns,
+            ended: Ended::Broken,
+            begun: error.at.saturating_sub(error.took),
+            ..Self::blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
         }
     }
 
