@@ -49,14 +49,7 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
     /// An empty map with room for so many entries.
     #[must_use]
     pub fn new(max_entries: usize) -> Self {
-        Self {
-            entries: HashMap::new(),
-            order: BTreeMap::new(),
-            next: 0,
-            max_entries,
-            bytes: 0,
-            budget: None,
-        }
+        Self { entries: HashMap::new(), order: BTreeMap::new(), next: 0, max_entries, bytes: 0, budget: None }
     }
 
     /// The same, bounded by bytes as well. `weigh` says how many bytes a value takes, itself included; it is asked when

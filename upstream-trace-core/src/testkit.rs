@@ -6,9 +6,9 @@ use crate::case::Case;
 use crate::cause;
 use crate::errorlog;
 use crate::event::{
-    Attempt, AttemptId, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup, LookupState,
-    MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass, Query,
-    QueryResult, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
+    Attempt, AttemptId, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup,
+    LookupState, MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass,
+    Query, QueryResult, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
 };
 use crate::event::{MS, SECOND};
 use crate::verdict::Confidence;

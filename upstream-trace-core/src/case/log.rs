@@ -33,13 +33,17 @@ impl<'a> Case<'a> {
     /// What nginx's line says.
     #[must_use]
     pub fn said(&self) -> Option<Kind> {
-        self.log.and_then(errorlog::kind)
+        self.what_log_says().0
     }
 
     /// What nginx was doing, by its line.
     #[must_use]
     pub fn said_doing(&self) -> Option<Doing> {
-        self.log.and_then(errorlog::doing)
+        self.what_log_says().1
+    }
+
+    fn what_log_says(&self) -> (Option<Kind>, Option<Doing>) {
+        *self.said.get_or_init(|| (self.log.and_then(errorlog::kind), self.log.and_then(errorlog::doing)))
     }
 
     /// What nginx's line says, if that is what decides: no sign of the failure was seen otherwise.

@@ -12,16 +12,18 @@ mod packets;
 mod tls;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
-use crate::errorlog::Kind;
+use crate::errorlog::{Doing, Kind};
+use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream,
 };
 
-use crate::verdict::Tries;
 pub use crate::event::BenignEnd;
+use crate::verdict::Tries;
 pub use config::Limit;
 
 pub(crate) use config::servers;
@@ -65,8 +67,10 @@ pub struct Case<'a> {
     pub lossy: bool,
     /// `--slow`.
     pub slow: Nanos,
-    /// nginx's line about it.
+    /// nginx's line about it; not to be changed once [`Case::said`] was asked.
     pub log: Option<&'a LogLine>,
+    /// What that says, once somebody has asked: nearly every cause does.
+    said: OnceCell<(Option<Kind>, Option<Doing>)>,
     /// What the kernel saw of it looked healthy, or it saw nothing: nginx's line decides.
     pub by_log: bool,
     /// Nothing is known but nginx's line.
@@ -119,6 +123,7 @@ impl<'a> Case<'a> {
             lossy: false,
             slow: SECOND,
             log: None,
+            said: OnceCell::new(),
             by_log: false,
             line_only: false,
             early: false,
@@ -230,11 +235,18 @@ impl<'a> Case<'a> {
         self.attempt.seen.saturating_sub(self.since())
     }
 
-    /// A hook of this name exists on the list and none of that name is attached.
+    /// The hooks are known, and none that is attached gives this signal. A hook that this release does not know gives
+    /// none.
     #[must_use]
-    pub fn lacks(&self, name: &str) -> bool {
-        let mut named = self.hooks.iter().filter(|hook| hook.name == name).peekable();
-        named.peek().is_some() && !named.any(|hook| hook.attached)
+    pub fn lacks(&self, signal: Signal) -> bool {
+        let gives = |hook: &Hook| hook.attached && Signal::of_hook(&hook.name).contains(&signal);
+        !self.hooks.is_empty() && !self.hooks.iter().any(gives)
+    }
+
+    /// Hooks that are on the list and not attached, nor is another of that name.
+    pub fn missing_hooks(&self) -> impl Iterator<Item = &Hook> {
+        let attached = |name: &str| self.hooks.iter().any(|hook| hook.attached && hook.name == name);
+        self.hooks.iter().filter(move |hook| !attached(&hook.name))
     }
 
     /// Time of the first step that fits.

@@ -36,7 +36,6 @@ mod process;
 mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
-mod signal;
 mod slow_body;
 mod slow_response;
 mod slow_tls_handshake;
@@ -52,8 +51,8 @@ mod worker_connections;
 use crate::case::Case;
 use crate::verdict::Confidence;
 
+pub use crate::event::Signal;
 pub use contract::{CONTRACT, category};
-pub use signal::Signal;
 
 /// A cause: what it means, and how it is recognised.
 #[derive(Debug)]

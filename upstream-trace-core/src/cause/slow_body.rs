@@ -69,7 +69,7 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
     let seen = case.attempt.bytes_received > 0;
     // One without eyes for requests and answers, or not there yet, would not have, and it may be among what was lost: then
     // nothing follows from that silence.
-    let no_eyes = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook));
+    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers);
     let is_blind = no_eyes || case.early || case.lossy;
     if is_blind && doing == Doing::Header && !seen {
         return None;

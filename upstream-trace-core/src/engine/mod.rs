@@ -13,7 +13,9 @@ mod stores;
 use std::collections::{HashSet, VecDeque};
 
 use crate::bounded::Bounded;
-use crate::event::{AttemptId, Config, Event, Hook, Host, LossPlace, MS, Nanos, Process, ProcessChange, SECOND};
+use crate::event::{
+    AttemptId, Config, Event, Hook, Host, LossPlace, MS, Nanos, Process, ProcessChange, SECOND,
+};
 use crate::verdict::{Note, Output, Summary};
 
 use judge::ejected::Ejected;
@@ -32,7 +34,7 @@ use stores::retries::Retries;
 use stores::troubles::Troubles;
 use stores::upstreams::Upstreams;
 
-pub use percentiles::percentiles;
+pub use percentiles::{percentiles, to_powers_of_two};
 
 /// How long a failed attempt is held to see whether nginx goes on to another.
 const RETRY_STARTS: Nanos = 20 * MS;

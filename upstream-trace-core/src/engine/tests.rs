@@ -49,6 +49,7 @@ fn sample(at: Nanos, established: Nanos, answer: Nanos) -> Event {
         answers: 5,
         last_established: established,
         last_answer: answer,
+        sub_bits: 0,
         connect: vec![0, 5],
         first_byte: vec![0, 0, 5],
     })
@@ -121,11 +122,26 @@ fn a_retry_that_is_answered_makes_its_whole_chain_good() {
     let (first, second) = (numbered(refused(), 1), numbered(refused(), 2));
     let at = first.seen;
     engine.on(Event::End(first));
-    engine.on(Event::RetryStarted { at: at + MS, failed: AttemptId::from_kernel(1), retry: AttemptId::from_kernel(2), upstream: None });
+    engine.on(Event::RetryStarted {
+        at: at + MS,
+        failed: AttemptId::from_kernel(1),
+        retry: AttemptId::from_kernel(2),
+        upstream: None,
+    });
     engine.on(Event::End(Attempt { seen: at + 2 * MS, ..second }));
-    engine.on(Event::RetryStarted { at: at + 3 * MS, failed: AttemptId::from_kernel(2), retry: AttemptId::from_kernel(3), upstream: None });
+    engine.on(Event::RetryStarted {
+        at: at + 3 * MS,
+        failed: AttemptId::from_kernel(2),
+        retry: AttemptId::from_kernel(3),
+        upstream: None,
+    });
     assert_eq!(engine.on(tick(at + 100 * MS)), []);
-    let out = engine.on(Event::RetryAnswered { at: at + 200 * MS, failed: AttemptId::from_kernel(2), retry: AttemptId::from_kernel(3), upstream: None });
+    let out = engine.on(Event::RetryAnswered {
+        at: at + 200 * MS,
+        failed: AttemptId::from_kernel(2),
+        retry: AttemptId::from_kernel(3),
+        upstream: None,
+    });
     assert_eq!(failures(&out), [(1, "port-refused", true), (2, "port-refused", true)]);
     assert_eq!(engine.summary(0).recovered, 2);
 }
@@ -136,7 +152,8 @@ fn a_chain_that_ends_in_failure_is_told_at_once_in_order() {
     let at = refused().seen;
     engine.on(Event::End(numbered(refused(), 1)));
     let mut error = connect_error(101);
-    (error.id, error.at, error.retry_of) = (AttemptId::from_kernel(2), at + MS, Some(AttemptId::from_kernel(1)));
+    (error.id, error.at, error.retry_of) =
+        (AttemptId::from_kernel(2), at + MS, Some(AttemptId::from_kernel(1)));
     engine.on(Event::ConnectError(error));
     let out = engine.on(tick(at + MS + RETRY_STARTS));
     assert_eq!(failures(&out), [(1, "port-refused", false), (2, "no-route", false)]);
@@ -147,12 +164,22 @@ fn a_late_answer_corrects_the_summary_only() {
     let mut engine = Engine::new();
     let at = refused().seen;
     engine.on(Event::End(refused()));
-    engine.on(Event::RetryStarted { at: at + MS, failed: AttemptId::from_kernel(1), retry: AttemptId::from_kernel(2), upstream: None });
+    engine.on(Event::RetryStarted {
+        at: at + MS,
+        failed: AttemptId::from_kernel(1),
+        retry: AttemptId::from_kernel(2),
+        upstream: None,
+    });
     assert_eq!(engine.on(tick(at + RETRY_ANSWERS - 1)), []);
     assert_eq!(failures(&engine.on(tick(at + RETRY_ANSWERS))), [(1, "port-refused", false)]);
     for _ in 0..2 {
         assert_eq!(
-            engine.on(Event::RetryAnswered { at: at + 3 * SECOND, failed: AttemptId::from_kernel(1), retry: AttemptId::from_kernel(2), upstream: None }),
+            engine.on(Event::RetryAnswered {
+                at: at + 3 * SECOND,
+                failed: AttemptId::from_kernel(1),
+                retry: AttemptId::from_kernel(2),
+                upstream: None
+            }),
             []
         );
     }

@@ -34,10 +34,10 @@ const LOG_LINES: u64 = 1 << 63;
 pub struct AttemptId(u64);
 
 impl AttemptId {
-    /// The least of all numbers: no attempt has it.
-    pub(crate) const MIN: Self = Self(0);
+    /// The number of no attempt, and the least of all: what the kernel side has in place of one.
+    pub const NONE: Self = Self(0);
 
-    /// The number that the kernel side gave a connection at its birth; 0 stands for none there.
+    /// The number that the kernel side gave a connection at its birth.
     #[must_use]
     pub const fn from_kernel(id: u64) -> Self {
         Self(id)
@@ -104,7 +104,9 @@ mod tests {
         ];
         let different: std::collections::BTreeSet<_> = all.into_iter().collect();
         assert_eq!(different.len(), all.len());
-        assert!(all[..5].iter().all(|id| id.0 < LOOKUPS) && AttemptId::lookup(u64::from(u32::MAX)).0 < LOG_LINES);
+        assert!(
+            all[..5].iter().all(|id| id.0 < LOOKUPS) && AttemptId::lookup(u64::from(u32::MAX)).0 < LOG_LINES
+        );
         assert!(all.iter().filter(|id| id.is_log_line()).eq([&AttemptId::log_line(1)]));
     }
 

@@ -183,7 +183,10 @@ mod tests {
     #[test]
     fn the_documentation_of_the_field_names_every_place() {
         let source = include_str!("loss.rs");
-        let docs = source.split("/// Id of the [`LossPlace`]").nth(1).and_then(|rest| rest.split("pub place").next());
+        let docs = source
+            .split("/// Id of the [`LossPlace`]")
+            .nth(1)
+            .and_then(|rest| rest.split("pub place").next());
         for place in LossPlace::ALL {
             assert!(docs.is_some_and(|docs| docs.contains(&format!("`{}`", place.id()))), "{place:?}");
         }

@@ -107,7 +107,10 @@ mod tests {
                 origin_idle: None,
             }),
             tries: Some(Tries {
-                chain: vec![one(crate::testkit::id(1), TryEnd::Failed("port-refused")), one(crate::testkit::id(2), TryEnd::Answered)],
+                chain: vec![
+                    one(crate::testkit::id(1), TryEnd::Failed("port-refused")),
+                    one(crate::testkit::id(2), TryEnd::Answered),
+                ],
                 this: 0,
             }),
             ejected: vec![Ejection { upstream: None, cause: "port-refused", count: 2, last: 0 }],

@@ -41,7 +41,10 @@ mod tests {
     #[test]
     fn the_same_attempt_has_the_same_number() {
         let mut numbers = Numbers::default();
-        assert_eq!([1 << 63, 7, 1 << 63, u64::MAX, 7].map(|id| numbers.of(AttemptId::from_kernel(id))), [1, 2, 1, 3, 2]);
+        assert_eq!(
+            [1 << 63, 7, 1 << 63, u64::MAX, 7].map(|id| numbers.of(AttemptId::from_kernel(id))),
+            [1, 2, 1, 3, 2]
+        );
     }
 
     #[test]

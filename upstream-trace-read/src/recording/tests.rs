@@ -4,7 +4,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use upstream_trace_core::event::{ConnectError, Event, Lost, Nanos, Process, ProcessChange, Upstream};
+use upstream_trace_core::event::{
+    AttemptId, ConnectError, Event, Lost, Nanos, Process, ProcessChange, Upstream,
+};
 
 use super::*;
 
@@ -46,9 +48,10 @@ fn events() -> Vec<Event> {
     let upstream = Upstream::Unix("/run/\u{fffd}\n\".sock".into());
     let refused = |at, id| {
         let (upstream, took) = (upstream.clone(), 3);
-        let (retry_of, worker, netns, errno, had_syn_sent) = (Some(u64::MAX), 9, 0, 111, false);
+        let (retry_of, worker, netns, errno, had_syn_sent) =
+            (Some(AttemptId::from_kernel(u64::MAX)), 9, 0, 111, false);
         Event::ConnectError(ConnectError {
-            id,
+            id: AttemptId::from_kernel(id),
             at,
             retry_of,
             worker,
@@ -107,7 +110,7 @@ fn what_was_recorded_is_read() {
 #[test]
 fn each_event_of_an_older_recording_is_a_tick() {
     let all = "{\"event\":\"client-gone\",\"at\":5,\"attempt\":1}\n{\"event\":\"tick\",\"at\":6}\n";
-    let gone = Event::ClientGone { at: 5, attempt: 1 };
+    let gone = Event::ClientGone { at: 5, attempt: AttemptId::from_kernel(1) };
     let ticks = [Event::Tick { at: 5 }, Event::Tick { at: 6 }];
     assert_eq!(read(&header_and(all)).unwrap().0, [gone.clone(), ticks[0].clone(), ticks[1].clone()]);
     let newer = format!("{{\"recording\":\"upstream-trace\",\"version\":1,\"ticks\":true}}\n{all}");

@@ -44,7 +44,7 @@ impl Live {
                         self.names_of(worker, at);
                     }
                 }
-                self.feed(&event);
+                self.feed(*event);
             }
             LogOutput::Note(text) => self.say(&[Output::Note(Note { at, text })]),
         }

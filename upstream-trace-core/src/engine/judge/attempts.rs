@@ -1,9 +1,9 @@
 //! What happens to attempts: they get into trouble, end, are retried, get their answer after all.
 
-use crate::event::{Attempt, AttemptId, BenignEnd, ConnectError, LossPlace, Nanos, SECOND};
 use crate::engine::judge::verdicts::resolved;
 use crate::engine::stores::queue::{Failed, MAX_HELD};
 use crate::engine::{Engine, RETRY_STARTS, TROUBLE_SETTLES};
+use crate::event::{Attempt, AttemptId, BenignEnd, ConnectError, LossPlace, Nanos, SECOND};
 use crate::verdict::{Output, Resolved};
 
 impl Engine {

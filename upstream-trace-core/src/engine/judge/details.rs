@@ -15,7 +15,8 @@ pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
         None => case.servers().into_iter().take(MAX_NAMED).map(name).collect(),
     };
     let passes = if names.is_empty() { case.passes() } else { Vec::new() };
-    let passes = passes.into_iter().take(MAX_NAMED).map(|pass| format!("{} in {}", pass.directive, place(pass)));
+    let passes =
+        passes.into_iter().take(MAX_NAMED).map(|pass| format!("{} in {}", pass.directive, place(pass)));
     Details {
         names,
         passes: passes.collect(),

@@ -2,9 +2,9 @@
 
 use crate::case::{BenignEnd, Case};
 use crate::cause;
+use crate::engine::Engine;
 use crate::engine::judge::details;
 use crate::engine::stores::upstreams::Outcome;
-use crate::engine::Engine;
 use crate::event::{Attempt, AttemptId, Nanos};
 use crate::evidence;
 use crate::verdict::{Output, Phase, Resolved, Tries, TryEnd, Verdict};

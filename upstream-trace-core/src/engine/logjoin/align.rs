@@ -67,7 +67,9 @@ pub(in crate::engine) fn align(
     failures: &[Silence],
     late: bool,
 ) -> Vec<(usize, usize)> {
-    let (Some(first), lines) = (lines.first(), &lines[..lines.len().min(MAX_LINES)]) else { return Vec::new() };
+    let (Some(first), lines) = (lines.first(), &lines[..lines.len().min(MAX_LINES)]) else {
+        return Vec::new();
+    };
     let possible = |at: &usize| lines.iter().any(|line| pair(line, &failures[*at], late).is_some());
     let chosen: Vec<usize> = (0..failures.len()).filter(possible).take(MAX_FAILURES).collect();
     // All that nginx wrote until then has been read; a later failure may have a line that has not.

@@ -50,7 +50,8 @@ impl Healthy {
             kept.push_back((attempt, until));
             crowded_out = if kept.len() > MAX_PER_KEY { kept.pop_front() } else { None };
         });
-        let latest = evicted.into_iter().filter_map(|mut evicted| Some((evicted.key, evicted.value.pop_back()?)));
+        let latest =
+            evicted.into_iter().filter_map(|mut evicted| Some((evicted.key, evicted.value.pop_back()?)));
         for (key, (oldest, until)) in latest.chain(crowded_out.map(|oldest| (key, oldest))) {
             if until >= at {
                 self.forgotten.insert(key, oldest.seen, at);

@@ -37,7 +37,10 @@ impl OpenFailures {
         let open = self.by_key.entry(key).or_default();
         open.push_back(failure);
         if open.len() > MAX_PER_KEY || is_full {
-            return open.pop_front().map(|oldest| oldest.at).filter(|oldest| oldest.saturating_add(AFTER) >= at);
+            return open
+                .pop_front()
+                .map(|oldest| oldest.at)
+                .filter(|oldest| oldest.saturating_add(AFTER) >= at);
         }
         self.count += 1;
         None
@@ -100,7 +103,11 @@ mod tests {
             assert_eq!(failures.push((1, None), open(number, BEGUN + number)), None);
         }
         assert_eq!(failures.push((1, None), open(room, BEGUN + room)), Some(BEGUN));
-        assert_eq!(failures.push((1, None), open(room + 1, BEGUN + 2 * AFTER)), None, "no line of it can come");
+        assert_eq!(
+            failures.push((1, None), open(room + 1, BEGUN + 2 * AFTER)),
+            None,
+            "no line of it can come"
+        );
         for worker in 2..2 * (MAX_FAILURES as u32) {
             failures.push((worker, None), open(9, BEGUN));
         }

@@ -7,7 +7,8 @@ use crate::bounded::Bounded;
 use crate::case::{Case, Direction};
 use crate::engine::stores::overflow::Overflow;
 use crate::event::{
-    Attempt, AttemptId, MS, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, SECOND, Upstream, Weigh, weigh_rare,
+    Attempt, AttemptId, MS, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, SECOND, Upstream, Weigh,
+    weigh_rare,
 };
 
 /// Attempts and tuples of which packets are kept; the oldest make room.
@@ -262,7 +263,8 @@ mod tests {
         packets.ruled(&rules(vec![matched("output", "drop", true)]));
         let later =
             PacketTuple { src: "10.0.0.1:50000".parse().expect("an address"), ..rules(Vec::new()).tuple };
-        let alike = PacketDrop { attempt: Some(id(2)), tuple: Some(later), ..netfilter_drop("output", "nft") };
+        let alike =
+            PacketDrop { attempt: Some(id(2)), tuple: Some(later), ..netfilter_drop("output", "nft") };
         let other_hook = PacketDrop { attempt: Some(id(2)), ..netfilter_drop("input", "nft") };
         let other_flags = PacketDrop { tcp_flags: 0x18, ..alike.clone() };
         for packet in [&alike, &other_hook, &other_flags] {
@@ -299,7 +301,11 @@ mod tests {
         let mut packets = Packets::default();
         for number in 0..MAX_KEYS as u64 {
             let reason = "x".repeat(crate::event::MAX_TEXT);
-            packets.dropped(PacketDrop { attempt: Some(id(number)), reason, ..netfilter_drop("output", "nft") });
+            packets.dropped(PacketDrop {
+                attempt: Some(id(number)),
+                reason,
+                ..netfilter_drop("output", "nft")
+            });
         }
         assert!(packets.by_key.bytes() <= MAX_BYTES && packets.by_key.len() > 1_000);
         assert!(packets.lost.take().is_some());

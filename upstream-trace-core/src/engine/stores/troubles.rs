@@ -104,7 +104,7 @@ impl Troubles {
 
     fn others(&self, attempt: &Attempt) -> impl Iterator<Item = AttemptId> {
         let waiting = attempt.upstream.as_ref().and_then(|upstream| self.waiting.get(upstream));
-        let from = (attempt.seen.saturating_sub(WINDOW), AttemptId::MIN);
+        let from = (attempt.seen.saturating_sub(WINDOW), AttemptId::NONE);
         let lately = waiting.into_iter().flat_map(move |waiting| waiting.range(from..));
         lately.map(|(_, id)| *id).filter(|id| *id != attempt.id).take(MANY)
     }
@@ -131,7 +131,12 @@ mod tests {
         let first = Attempt { id: id(9), established: Some(BEGUN), ..unanswered_request() };
         assert_eq!((troubles.later_waiting(&first), troubles.later_waiting(&unanswered_request())), (3, 0));
         troubles.remove(id(1));
-        troubles.keep(Box::new(Attempt { id: id(2), answer: Some(1), outstanding: false, ..unanswered_request() }));
+        troubles.keep(Box::new(Attempt {
+            id: id(2),
+            answer: Some(1),
+            outstanding: false,
+            ..unanswered_request()
+        }));
         assert_eq!(troubles.others_waiting(&Attempt { id: id(9), ..unanswered_syn() }), 1);
     }
 

@@ -204,8 +204,8 @@ impl UpstreamStats {
             established: count(|sample| sample.established),
             failures: self.failures,
             requests: count(|sample| sample.requests),
-            connect: sample.and_then(|sample| percentiles(&sample.connect)),
-            first_byte: sample.and_then(|sample| percentiles(&sample.first_byte)),
+            connect: sample.and_then(|sample| percentiles(&sample.connect, sample.sub_bits)),
+            first_byte: sample.and_then(|sample| percentiles(&sample.first_byte, sample.sub_bits)),
         }
     }
 }

@@ -272,8 +272,13 @@ mod tests {
     #[test]
     fn a_stalled_answer_is_a_failure_only_if_the_client_was_cut_off() {
         let begun = Some(BEGUN + 100 * MS);
-        let stalled =
-            Attempt { outstanding: false, bytes_received: 9, answer: begun, last_recv: begun, ..unanswered_request() };
+        let stalled = Attempt {
+            outstanding: false,
+            bytes_received: 9,
+            answer: begun,
+            last_recv: begun,
+            ..unanswered_request()
+        };
         assert!(stalled.stalled(SECOND) && stalled.stalled(Nanos::MAX));
         assert_eq!(stalled.benign_end(SECOND), Some(BenignEnd::Answered));
         assert_eq!(Attempt { client_cut: true, ..stalled.clone() }.benign_end(SECOND), None);
@@ -289,12 +294,15 @@ mod tests {
         let reset = with_reset(unanswered_request(), 500);
         assert_eq!((reset.gave_up(), reset.reset_at()), (false, Some(BEGUN + 500 * MS)));
         let mut left = with_reset(unanswered_request(), 500);
-        left.trail.insert(0, crate::event::Moment {
-            at: BEGUN + 400 * MS,
-            step: Step::TlsRefused { alert: None },
-            count: 1,
-            span_ms: 0,
-        });
+        left.trail.insert(
+            0,
+            crate::event::Moment {
+                at: BEGUN + 400 * MS,
+                step: Step::TlsRefused { alert: None },
+                count: 1,
+                span_ms: 0,
+            },
+        );
         assert!(left.left_first() && left.reset_at().is_none(), "the reset answers nginx's goodbye");
     }
 

@@ -104,7 +104,9 @@ fn shifted(mut attempt: Attempt, id: u64, at: Nanos) -> Attempt {
 /// Attempt, cause and connection in the joined line of each failure.
 fn told(out: &[Output]) -> Vec<(u64, &'static str, Option<u64>)> {
     failures(out)
-        .map(|found| (found.attempt.to_kernel(), found.cause, found.log.as_ref().and_then(|line| line.connection)))
+        .map(|found| {
+            (found.attempt.to_kernel(), found.cause, found.log.as_ref().and_then(|line| line.connection))
+        })
         .collect()
 }
 
@@ -217,7 +219,12 @@ fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
     assert_eq!(told(&out), [(1, "slow-response", Some(5))]);
     // What nginx went on from was no client that left; nor is silence while connecting.
     engine.on(end(left(), 2, AT + 10 * SECOND));
-    engine.on(Event::RetryStarted { at: AT + 10 * SECOND, failed: AttemptId::from_kernel(2), retry: AttemptId::from_kernel(3), upstream: None });
+    engine.on(Event::RetryStarted {
+        at: AT + 10 * SECOND,
+        failed: AttemptId::from_kernel(2),
+        retry: AttemptId::from_kernel(3),
+        upstream: None,
+    });
     engine.on(end(unanswered_syn(), 4, AT + 10 * SECOND));
     let mut out = told(&engine.on(tick(AT + 12 * SECOND)));
     out.sort_unstable();
@@ -319,7 +326,11 @@ fn lines_that_name_no_upstream() {
     cut.at = AT + 5 * SECOND + MS;
     engine.on(Event::Log(cut));
     engine.on(tick(AT + 5 * SECOND + 500 * MS));
-    assert!(told(&engine.finish()).iter().all(|(id, _, line)| line.is_none() && *id < AttemptId::log_line(0).to_kernel()));
+    assert!(
+        told(&engine.finish())
+            .iter()
+            .all(|(id, _, line)| line.is_none() && *id < AttemptId::log_line(0).to_kernel())
+    );
 }
 
 #[test]

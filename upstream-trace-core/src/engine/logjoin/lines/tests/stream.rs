@@ -60,7 +60,8 @@ fn a_busy_stream_is_joined_without_a_wrong_one() {
     out.extend(engine.on(tick(at + 3 * SECOND)));
     out.extend(engine.finish());
     let told = told(&out);
-    let (own, of_kernel): (Vec<_>, Vec<_>) = told.iter().partition(|(id, ..)| *id >= AttemptId::log_line(0).to_kernel());
+    let (own, of_kernel): (Vec<_>, Vec<_>) =
+        told.iter().partition(|(id, ..)| *id >= AttemptId::log_line(0).to_kernel());
     let wrong = of_kernel.iter().filter(|(id, _, line)| line.is_some_and(|line| line != *id)).count();
     let joined = of_kernel.iter().filter(|(id, _, line)| *line == Some(*id)).count() as u64;
     let expected = 2_000 - alone - left;
