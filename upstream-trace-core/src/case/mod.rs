@@ -12,10 +12,10 @@ mod packets;
 mod tls;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::net::IpAddr;
 
-use crate::errorlog::{Doing, Kind};
+use crate::errorlog::Kind;
 use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
@@ -67,10 +67,10 @@ pub struct Case<'a> {
     pub lossy: bool,
     /// `--slow`.
     pub slow: Nanos,
-    /// nginx's line about it; not to be changed once [`Case::said`] was asked.
+    /// nginx's line about it.
     pub log: Option<&'a LogLine>,
     /// What that says, once somebody has asked: nearly every cause does.
-    said: OnceCell<(Option<Kind>, Option<Doing>)>,
+    said: Cell<Option<log::Said>>,
     /// What the kernel saw of it looked healthy, or it saw nothing: nginx's line decides.
     pub by_log: bool,
     /// Nothing is known but nginx's line.
@@ -123,7 +123,7 @@ impl<'a> Case<'a> {
             lossy: false,
             slow: SECOND,
             log: None,
-            said: OnceCell::new(),
+            said: Cell::new(None),
             by_log: false,
             line_only: false,
             early: false,
