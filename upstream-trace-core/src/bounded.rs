@@ -153,11 +153,13 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
     }
 
     /// All entries, oldest first.
+    #[must_use]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.order.values().filter_map(|key| self.entries.get(key).map(|entry| (key, &entry.value)))
     }
 
     /// All values, oldest first.
+    #[must_use]
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }

@@ -9,9 +9,9 @@ use super::bounds::{optional_text, text};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogLine {
-    /// When the line was read.
+    /// When the line was read, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// It was not there yet at this time: the file had been read to its end before. 0 if that is not known.
+    /// It was not there yet at this time, same clock: the file had been read to its end before. 0 if that is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub after: Nanos,
     /// The worker that wrote it, in the tracing host's numbering.
@@ -74,7 +74,7 @@ fn is_zero(time: &Nanos) -> bool {
 /// Whether the lines of a worker's error.log are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFollowed {
-    /// Since when.
+    /// Since when that holds, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// The worker, in the tracing host's numbering.
     pub worker: u32,

@@ -72,40 +72,40 @@ pub enum Event {
     OriginExit(OriginExit),
     /// nginx went on to another attempt straight after a failed one.
     RetryStarted {
-        /// When.
+        /// When the retry began, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
         /// The attempt that failed.
         failed: AttemptId,
         /// The attempt that followed.
         retry: AttemptId,
-        /// Where that one goes.
+        /// Address or path that the retry goes to; absent if it has none in the table.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         upstream: Option<Upstream>,
     },
     /// That other attempt got an answer.
     RetryAnswered {
-        /// When.
+        /// When its answer began, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
         /// The attempt that failed.
         failed: AttemptId,
         /// The attempt that was answered.
         retry: AttemptId,
-        /// Where that one went.
+        /// Address or path that the retry went to; absent if it has none in the table.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         upstream: Option<Upstream>,
     },
     /// The answer to an attempt in trouble has begun.
     Answered {
-        /// When.
+        /// When it began, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
-        /// Which attempt.
+        /// The attempt that is answered.
         attempt: AttemptId,
     },
     /// nginx closed a client that had gone away straight after it gave this attempt up: not a failure.
     ClientGone {
-        /// When.
+        /// When nginx closed the client, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
-        /// Which attempt.
+        /// The attempt that nginx gave up.
         attempt: AttemptId,
     },
     /// Something looked up on the host because an attempt is in trouble. Comes before the `Trouble` or `End` that it is for.
@@ -126,7 +126,7 @@ pub enum Event {
     Lost(Lost),
     /// All that happened until this time has been told: what waited for it can be decided.
     Tick {
-        /// That time.
+        /// That time, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
     },
 }

@@ -10,9 +10,9 @@ use super::{AttemptId, Nanos};
 /// Addresses of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PacketTuple {
-    /// Sender.
+    /// Address and port of the sender, as they stood in the packet.
     pub src: SocketAddr,
-    /// Receiver.
+    /// Address and port of the receiver, likewise.
     pub dst: SocketAddr,
 }
 
@@ -33,7 +33,7 @@ pub struct Netfilter {
 /// A packet that this host dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketDrop {
-    /// When.
+    /// When it was dropped, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// The attempt whose socket the packet belonged to; `None` if it had no socket (match by `tuple`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub struct PacketDrop {
     /// The kernel's name of the reason, such as `NETFILTER_DROP`.
     #[serde(deserialize_with = "text")]
     pub reason: String,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
     /// Kernel function that dropped it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
@@ -60,13 +60,13 @@ pub struct PacketDrop {
 /// connection that nginx had given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetSent {
-    /// When.
+    /// When it was sent, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is.
     pub tuple: PacketTuple,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
     #[serde(deserialize_with = "text")]
     pub reason: String,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
 }

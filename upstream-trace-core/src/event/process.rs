@@ -31,11 +31,11 @@ pub enum ProcessChange {
 /// A process event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// When.
+    /// When, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// Who.
+    /// Its process id, in the tracing host's numbering.
     pub pid: u32,
-    /// What.
+    /// What became of it.
     #[serde(flatten)]
     pub change: ProcessChange,
 }
@@ -75,11 +75,11 @@ impl fmt::Display for Workload {
 /// connections are closed after this moment, unless it closed them itself before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginExit {
-    /// When.
+    /// When it ended, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// Which process.
+    /// Its process id, in the tracing host's numbering.
     pub pid: u32,
-    /// Its name.
+    /// Its name (`comm`), at most 15 bytes.
     #[serde(deserialize_with = "text")]
     pub name: String,
     /// What it ran, in short: program and script.
@@ -93,7 +93,7 @@ pub struct OriginExit {
     pub out_of_memory: Option<bool>,
     /// Network namespace of nginx, 0 if not known.
     pub netns: u32,
-    /// What it served.
+    /// Address or path of the upstream that it served.
     pub upstream: Upstream,
     /// Signal that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,11 +29,11 @@ pub enum Ended {
 /// An ICMP error that was queued on the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IcmpError {
-    /// Type.
+    /// ICMP or `ICMPv6` type, by the family of the connection.
     pub kind: u8,
-    /// Code.
+    /// Code of that type.
     pub code: u8,
-    /// Who sent it.
+    /// Address of the host that sent it.
     pub from: IpAddr,
     /// errno that the kernel made of it.
     pub errno: i32,
@@ -77,31 +77,31 @@ pub struct Socket {
 pub struct Attempt {
     /// Number of the attempt.
     pub id: AttemptId,
-    /// When it was looked at: its end, or the sign of trouble.
+    /// When it was looked at: its end, or the sign of trouble; nanoseconds of `CLOCK_MONOTONIC`, as all times here.
     pub seen: Nanos,
     /// The attempt that it retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<AttemptId>,
     /// Process id of the worker, in the tracing host's numbering.
     pub worker: u32,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
-    /// Where to; `None` if the table of addresses was full.
+    /// Address or path it went to; `null` if the table of addresses was full.
     pub upstream: Option<Upstream>,
-    /// nginx's side.
+    /// Address and port of nginx's side; absent for unix sockets, and if not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
     /// How it ended.
     pub ended: Ended,
     /// `connect()`; for adopted connections as far as it could be found out.
     pub begun: Nanos,
-    /// End of the handshake.
+    /// When the handshake finished; absent if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub established: Option<Nanos>,
     /// First byte of the current request handed to the kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Nanos>,
-    /// Last successful send.
+    /// When nginx last sent something; absent if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_send: Option<Nanos>,
     /// First byte of the current answer read by nginx.
@@ -110,10 +110,10 @@ pub struct Attempt {
     /// Last byte read by nginx, of this or an earlier answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_recv: Option<Nanos>,
-    /// Arrival of the origin's FIN.
+    /// When the origin's FIN arrived; absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fin: Option<Nanos>,
-    /// Arrival of a RST.
+    /// When a RST arrived; absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<Nanos>,
     /// Bytes of the current request that nginx handed to the kernel.

@@ -69,12 +69,12 @@ impl Attempt {
         self.trail.iter().find(|moment| fits(&moment.step)).map(|moment| moment.at)
     }
 
-    /// When nginx sent its close_notify. What the other side did from then on is an answer to that.
+    /// When nginx sent its `close_notify`. What the other side did from then on is an answer to that.
     fn close_notify(&self) -> Option<Nanos> {
         self.step(|step| matches!(step, Step::TlsRefused { .. }))
     }
 
-    /// nginx sent its close_notify before the other side had ended anything.
+    /// nginx sent its `close_notify` before the other side had ended anything.
     #[must_use]
     pub fn left_first(&self) -> bool {
         self.close_notify().is_some() && self.ended_by_origin().is_none()
