@@ -7,6 +7,7 @@ use upstream_trace_core::event::Host;
 use upstream_trace_core::json::{self, Clock, Numbers};
 use upstream_trace_core::verdict::{Output, Summary};
 
+use super::escape::escape_json;
 use super::layout::TextLayout;
 use super::pipe::Pipe;
 use super::{Extra, Look, Sink, SinkState, host_label};
@@ -58,7 +59,7 @@ impl<W: Write, E: Write> Json<W, E> {
         if let Some(host) = &self.host {
             object["host"] = host.as_str().into();
         }
-        if let Some(error) = self.results.write(&format!("{object}\n")) {
+        if let Some(error) = self.results.write(&format!("{}\n", escape_json(&object.to_string()))) {
             self.status.write(&error);
         }
     }

@@ -8,6 +8,10 @@ use super::{Micros, SECOND};
 
 /// Upstreams that are followed over time.
 const FOLLOWED: usize = 512;
+/// Upstreams whose last sample is remembered.
+const REMEMBERED: usize = 4_096;
+/// Buckets of a sample that are read; it has 24.
+const BUCKETS: usize = 64;
 /// Spans of time kept of each; beyond that, time is told more coarsely.
 const SPANS: usize = 240;
 
@@ -88,7 +92,17 @@ impl Traffic {
 
     /// Takes a sample in.
     pub(super) fn sample(&mut self, upstream: &str, sample: &UpstreamSample, at: Micros) {
-        let before = self.last.insert(sample.upstream.clone(), sample.clone());
+        if self.last.len() >= REMEMBERED && !self.last.contains_key(&sample.upstream) {
+            self.more = true;
+            return;
+        }
+        let mut kept = sample.clone();
+        for buckets in [&mut kept.connect, &mut kept.first_byte] {
+            buckets.truncate(BUCKETS);
+            buckets.shrink_to_fit();
+        }
+        let sample = &kept;
+        let before = self.last.insert(kept.upstream.clone(), kept.clone());
         let before = before.as_ref();
         let gain = |pick: fn(&UpstreamSample) -> u64| pick(sample).saturating_sub(before.map_or(0, pick));
         let gains = |pick: fn(&UpstreamSample) -> &Vec<u64>| {
