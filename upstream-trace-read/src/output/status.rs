@@ -48,36 +48,32 @@ impl TextLayout {
     /// One line on events that were lost.
     pub(super) fn lost(self, clock: Clock, lost: &Lost) -> String {
         let place = match lost.place.as_str() {
-            "ring-buffer" | "events" => {
-                "the buffer between the kernel and this program was full; --buffer makes it larger"
-            }
-            "connection-map" => "the table of connections was full; --max-connections makes it larger",
-            "upstream-table" => "the table of upstreams was full; attempts to others are not in its numbers",
-            "open-connections" => "the table of connections that were open at the start was full",
-            "process-table" => "the table of nginx's processes was full: new workers are not watched",
-            "undecoded" => "messages of the kernel side made no sense",
-            "error-log" => "error.log could not be read, or grows faster than it can be",
-            "origin-table" => "the table of the origins' processes was full",
-            "failures-held" => "too many failures at a time: some were judged before all about them had come",
-            "packets" => "too many dropped packets at a time to remember them all",
-            "origin-exits" => "too many processes of origins ended at a time to remember them all",
+            "ring-buffer" | "events" => "the ring buffer was full; enlarge it with --ring-buffer-size",
+            "connection-map" => "the connection table was full; enlarge it with --max-connections",
+            "upstream-table" => "the upstream table was full: the numbers of further upstreams are missing",
+            "open-connections" => "too many connections were open at the start",
+            "process-table" => "the process table was full: new workers are not traced",
+            "undecoded" => "malformed messages from the kernel programs",
+            "error-log" => "error.log could not be read, or grows faster than it can be read",
+            "origin-table" => "the table of origin processes was full",
+            "failures-held" => "too many failures at once: some were judged before all evidence had arrived",
+            "packets" => "too many dropped packets at once to keep them all",
+            "origin-exits" => "too many origin processes ended at once to keep them all",
             "pending" => {
-                "too many attempts were stuck at a time: some are told of twice, or their end is not"
+                "too many attempts were pending at once: some are reported twice, or their end is not reported"
             }
-            "retries" => "too many retries at a time: some that were answered are not called recovered",
-            "rules" => "too many kinds of dropped packets at a time: not all rules of the firewall are named",
-            "facts" => "too many upstreams in trouble at a time to keep what was looked up about each",
-            "name-lookups" => "too many names were looked up at a time to follow them all",
-            "log-lines" => {
-                "too many failures or lines of error.log at a time: some are told of without the other"
-            }
-            "workers" => "too many workers to remember the log and the configuration of each",
+            "retries" => "too many retries at once: some recovered attempts are not marked as such",
+            "rules" => "too many kinds of dropped packets at once: not all firewall rules are named",
+            "facts" => "too many upstreams failed at once to keep the route, neighbour and listener of each",
+            "name-lookups" => "too many DNS lookups at once to follow them all",
+            "log-lines" => "too many failures or error.log lines at once: some are not matched",
+            "workers" => "too many workers to keep the log and the configuration of each",
             other => other,
         };
         let rests = match lost.place.as_str() {
             "upstream-table" | "pending" | "retries" | "rules" | "facts" | "name-lookups" | "log-lines"
             | "workers" => "",
-            _ => " Verdicts on that time are not called proven.",
+            _ => " Verdicts on that time are not proven.",
         };
         let text = format!(
             "{} lost since {}: {}.{rests}",

@@ -132,7 +132,7 @@ fn a_cut_anywhere_leaves_what_stands_before_it() {
                 Err(error) => {
                     let text = error.to_string();
                     assert!(
-                        text.contains("cut off before anything") || text.contains("empty") || cut < 4,
+                        text.contains("cut off before the first event") || text.contains("empty") || cut < 4,
                         "{text}"
                     );
                 }
@@ -186,13 +186,13 @@ fn what_is_no_recording_is_refused() {
         b"\xff\xfe\xfd",
         b"{\"event\":\"tick\",\"at\":1}\n",
     ] {
-        assert!(refusal(garbage).contains("it is no recording"), "{garbage:?}: {}", refusal(garbage));
+        assert!(refusal(garbage).contains("not a recording"), "{garbage:?}: {}", refusal(garbage));
     }
     assert!(refusal(b"").contains("empty"));
     let deep = "[".repeat(100_000);
-    assert!(refusal(deep.as_bytes()).contains("no recording"));
+    assert!(refusal(deep.as_bytes()).contains("not a recording"));
     let zstd = zstd::encode_all(&b"no recording\n"[..], 3).unwrap();
-    assert!(refusal(&zstd).contains("no recording"));
+    assert!(refusal(&zstd).contains("not a recording"));
     let newer = refusal(b"{\"recording\":\"upstream-trace\",\"version\":2,\"by\":\"7.1.0\",\"new\":0}\n");
     assert!(newer.contains("7.1.0") && newer.contains("version 2") && newer.contains("later"), "{newer}");
     assert!(Reader::open(&PathBuf::from("/")).is_err_and(|error| format!("{error:#}").contains("directory")));
@@ -206,7 +206,7 @@ fn damage_is_told_with_its_line() {
         ("{\"event\":\"tick\",\"at\":18446744073709551615}\n", "time"),
         ("{\"recording\":\"upstream-trace\",\"version\":1}\n", "another recording"),
         ("{\"recording\":\"end\"}\n", "missing field"),
-        ("7\n", "no event"),
+        ("7\n", "not an event"),
     ] {
         let (events, ending) = read(&header_and(&format!("{good}{bad}{good}"))).unwrap();
         let Ending::Damaged { line: 3, why: told } = ending else { panic!("{bad}: {ending:?}") };

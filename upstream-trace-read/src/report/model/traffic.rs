@@ -10,8 +10,6 @@ use super::{Micros, SECOND};
 const FOLLOWED: usize = 512;
 /// Upstreams whose last sample is remembered.
 const REMEMBERED: usize = 4_096;
-/// Buckets of a sample that are read; it has 24.
-const BUCKETS: usize = 64;
 /// Spans of time kept of each; beyond that, time is told more coarsely.
 const SPANS: usize = 240;
 
@@ -33,9 +31,9 @@ pub struct Point {
 impl Point {
     /// Adds what happened within another span.
     pub fn add(&mut self, other: &Self) {
-        self.attempts += other.attempts;
-        self.requests += other.requests;
-        self.failures += other.failures;
+        self.attempts = self.attempts.saturating_add(other.attempts);
+        self.requests = self.requests.saturating_add(other.requests);
+        self.failures = self.failures.saturating_add(other.failures);
         add(&mut self.connect, &other.connect);
         add(&mut self.first_byte, &other.first_byte);
     }
@@ -96,13 +94,7 @@ impl Traffic {
             self.more = true;
             return;
         }
-        let mut kept = sample.clone();
-        for buckets in [&mut kept.connect, &mut kept.first_byte] {
-            buckets.truncate(BUCKETS);
-            buckets.shrink_to_fit();
-        }
-        let sample = &kept;
-        let before = self.last.insert(kept.upstream.clone(), kept.clone());
+        let before = self.last.insert(sample.upstream.clone(), sample.clone());
         let before = before.as_ref();
         let gain = |pick: fn(&UpstreamSample) -> u64| pick(sample).saturating_sub(before.map_or(0, pick));
         let gains = |pick: fn(&UpstreamSample) -> &Vec<u64>| {
