@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::fs;
 
 use super::process::{Role, Seen};
+use crate::host;
 
 /// The processes to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,10 +129,7 @@ impl fmt::Display for Master {
 /// # Errors
 /// With what is wrong and what to do about it.
 pub fn find(selector: &str) -> Result<Found, FindError> {
-    let all: Vec<Seen> = procfs::process::all_processes().map_or_else(
-        |_| Vec::new(),
-        |processes| processes.flatten().filter_map(|p| Seen::read(u32::try_from(p.pid()).ok()?)).collect(),
-    );
+    let all: Vec<Seen> = host::pids().into_iter().filter_map(Seen::read).collect();
     match selector.parse() {
         Ok(pid) => by_pid(pid, &all),
         Err(_) => by_name(selector, &all),
@@ -147,7 +144,7 @@ fn by_name(name: &str, all: &[Seen]) -> Result<Found, FindError> {
         .iter()
         .copied()
         .filter(|seen| {
-            matches!(seen.role(), Some(Role::Master | Role::Single)) && !pids.contains(&seen.parent)
+            matches!(seen.role(), Some(Role::Master | Role::Single)) && !pids.contains(&seen.stat.parent)
         })
         .collect();
     match masters.as_slice() {
@@ -173,7 +170,7 @@ fn by_pid(pid: u32, all: &[Seen]) -> Result<Found, FindError> {
     match seen.role() {
         None => Err(FindError::NotNginx { pid, what: seen.describe() }),
         Some(Role::Worker | Role::Draining) => Ok(found(None, &[seen])),
-        Some(Role::Helper) => Err(FindError::Helper { pid, what: seen.describe(), master: seen.parent }),
+        Some(Role::Helper) => Err(FindError::Helper { pid, what: seen.describe(), master: seen.stat.parent }),
         Some(Role::Master | Role::Single) => {
             let set = family(seen, all);
             Ok(found(Some(seen), &set))
@@ -183,7 +180,7 @@ fn by_pid(pid: u32, all: &[Seen]) -> Result<Found, FindError> {
 
 /// A master and all that descends from it.
 fn family<'a>(master: &'a Seen, all: &'a [Seen]) -> Vec<&'a Seen> {
-    let parents: HashMap<u32, u32> = all.iter().map(|seen| (seen.pid, seen.parent)).collect();
+    let parents: HashMap<u32, u32> = all.iter().map(|seen| (seen.pid, seen.stat.parent)).collect();
     let descends = |seen: &Seen| {
         let mut pid = seen.pid;
         // As deep as upgrades of upgrades go.
@@ -216,10 +213,7 @@ fn found(master: Option<&Seen>, set: &[&Seen]) -> Found {
 }
 
 fn describe_master(seen: &Seen) -> Master {
-    let uptime = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let uptime: f64 = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0.0);
-    let started = seen.started as f64 / procfs::ticks_per_second() as f64;
-    let age = std::time::Duration::try_from_secs_f64((uptime - started).max(0.0)).unwrap_or_default();
+    let age = host::age(seen.stat.started).unwrap_or_default();
     Master { pid: seen.pid, age_s: age.as_secs(), config: seen.config() }
 }
 

@@ -6,26 +6,28 @@ use anyhow::{Result, anyhow};
 use upstream_trace_common::{EventKind, ProcessEvent};
 use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
 
-use crate::kernel::tables::Tables;
+use crate::host::WatchedPids;
 use crate::nginx::{self, Role, Target};
 
-/// The processes of one or several nginx, by their part.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WatchedPids {
-    /// Masters: they have the logs open as well, but write nothing about upstreams.
-    pub masters: Vec<u32>,
-    /// Workers.
-    pub workers: Vec<u32>,
-    /// Processes whose part is not known yet.
-    pub others: Vec<u32>,
-}
+/// Where the kernel side is told which processes to watch.
+pub trait WatchTable {
+    /// Watches this process; of a master only its children. One that is watched already stays as it is.
+    ///
+    /// # Errors
+    /// If there is no room.
+    fn watch(&mut self, pid: u32, master: bool) -> Result<()>;
 
-impl WatchedPids {
-    /// All of them, whatever their part.
-    #[must_use]
-    pub fn all(&self) -> Vec<u32> {
-        [&self.masters[..], &self.workers, &self.others].concat()
-    }
+    /// This process turned out to serve requests itself (`master_process off`).
+    fn serves(&mut self, pid: u32);
+
+    /// Stops watching this process.
+    fn forget(&mut self, pid: u32);
+
+    /// Connections on this local port are those of clients.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    fn listening(&mut self, port: u16) -> Result<()>;
 }
 
 /// The watched processes.
@@ -94,7 +96,7 @@ impl WatchedNginx {
     }
 
     /// Tells the kernel side which processes to watch and on which ports clients come in.
-    pub fn watch(&self, tables: &mut Tables) -> Result<()> {
+    pub fn watch(&self, tables: &mut impl WatchTable) -> Result<()> {
         let all: Vec<u32> = self.all().collect();
         for pid in &all {
             // With `master_process off` the master is the worker, too.
@@ -108,7 +110,12 @@ impl WatchedNginx {
     }
 
     /// A watched process forked, called exec or ended.
-    pub fn changed(&mut self, kind: EventKind, event: &ProcessEvent, tables: &mut Tables) -> Vec<Event> {
+    pub fn changed(
+        &mut self,
+        kind: EventKind,
+        event: &ProcessEvent,
+        tables: &mut impl WatchTable,
+    ) -> Vec<Event> {
         let (pid, at) = (event.header.tgid, event.header.now_ns);
         match kind {
             EventKind::Fork => {
@@ -121,7 +128,7 @@ impl WatchedNginx {
         }
     }
 
-    fn ended(&mut self, pid: u32, at: Nanos, code: u32, tables: &mut Tables) -> Vec<Event> {
+    fn ended(&mut self, pid: u32, at: Nanos, code: u32, tables: &mut impl WatchTable) -> Vec<Event> {
         tables.forget(pid);
         self.others.remove(&pid);
         let (status, signal) = exit_status(code);
@@ -137,7 +144,7 @@ impl WatchedNginx {
 
     /// Looks at processes whose part may have become clear, about once a second. nginx that was restarted under
     /// another master is found again by its name.
-    pub fn tick(&mut self, at: Nanos, tables: &mut Tables) -> Vec<Event> {
+    pub fn tick(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
         let mut events = Vec::new();
         let mut say = |pid, change| events.push(Event::Process(Process { at, pid, change }));
         for pid in self.others.clone() {

@@ -10,12 +10,11 @@ mod start;
 mod syntax;
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use procfs::Current;
-use procfs::process::Process;
 use upstream_trace_core::event::{Config, Nanos};
 
+use crate::host::started_at;
 use files::Files;
 
 /// Start times of processes are known to a tick, and files may have been written in the second before a reload.
@@ -42,7 +41,7 @@ fn facts(
     workers: &[u32],
     at: Nanos,
 ) -> Config {
-    let unchanged = |worker: &u32| match (files.changed, started(*worker)) {
+    let unchanged = |worker: &u32| match (files.changed, started_at(*worker)) {
         (Some(changed), Some(started)) => changed <= started + SLACK,
         _ => false,
     };
@@ -59,21 +58,13 @@ fn facts(
     }
 }
 
-/// When a process began.
-fn started(pid: u32) -> Option<SystemTime> {
-    let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
-    let uptime = procfs::Uptime::current().ok()?.uptime;
-    let began = stat.starttime as f64 / procfs::ticks_per_second() as f64;
-    let age = Duration::try_from_secs_f64((uptime - began).max(0.0)).ok()?;
-    SystemTime::now().checked_sub(age)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
+    use std::time::SystemTime;
 
     struct Folder(PathBuf);
 

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Longest command line that is looked at.
-const CMDLINE: u64 = 8_192;
+use crate::host::CommandLine;
+
 /// Bytes of the program that are looked through.
 const PROGRAM: u64 = 256 << 20;
 /// Read at a time.
@@ -15,10 +15,8 @@ const LONGEST: usize = 4_096;
 
 /// Path of the main file, absolute in nginx's own root.
 pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
-    let mut cmdline = Vec::new();
-    File::open(format!("/proc/{pid}/cmdline")).ok()?.take(CMDLINE).read_to_end(&mut cmdline).ok()?;
-    let words = words(&cmdline);
-    let (prefix, file) = (option(&words, 'p'), option(&words, 'c'));
+    let cmdline = CommandLine::read(pid)?;
+    let (prefix, file) = (cmdline.option('p'), cmdline.option('c'));
     let built = if prefix.is_some() && file.is_some() { Built::default() } else { Built::of(pid) };
     let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
     Some(resolve(&cwd, prefix.as_deref(), file.as_deref(), &built))
@@ -27,43 +25,6 @@ pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
 fn resolve(cwd: &Path, prefix: Option<&str>, file: Option<&str>, built: &Built) -> PathBuf {
     let prefix = cwd.join(prefix.or(built.prefix.as_deref()).unwrap_or("/usr/local/nginx"));
     prefix.join(file.or(built.file.as_deref()).unwrap_or("conf/nginx.conf"))
-}
-
-/// The words of a command line; nginx's title has all of them in one.
-fn words(cmdline: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(cmdline);
-    let title = text.split('\0').next().unwrap_or_default();
-    if title.contains(": ") {
-        return title.split_whitespace().map(str::to_owned).collect();
-    }
-    text.split('\0').map(str::to_owned).collect()
-}
-
-/// The value of an option: `-cFILE` or `-c FILE`.
-fn option(words: &[String], letter: char) -> Option<String> {
-    let mut words = words.iter().skip_while(|word| !word.starts_with('-'));
-    while let Some(word) = words.next() {
-        let Some(rest) = word.strip_prefix('-') else { continue };
-        // Of options the letters may stand together, and the last one may have a value: `-qc FILE`.
-        for (at, c) in rest.char_indices() {
-            let attached = &rest[at + c.len_utf8()..];
-            if c == letter {
-                let value = if attached.is_empty() { words.next()?.as_str() } else { attached };
-                return Some(value.to_owned());
-            }
-            if matches!(c, 'p' | 'c' | 'e' | 'g' | 's') {
-                // That of another option; directives of `-g` have words of their own in a title.
-                if attached.is_empty() {
-                    words.next();
-                }
-                break;
-            }
-            if !c.is_ascii_alphanumeric() && c != '?' {
-                break;
-            }
-        }
-    }
-    None
 }
 
 /// What `configure` was told.
@@ -108,24 +69,6 @@ fn told(bytes: &[u8], option: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(cmdline: &str) -> Option<String> {
-        option(&words(cmdline.replace('|', "\0").as_bytes()), 'c')
-    }
-
-    #[test]
-    fn options_of_the_command_line() {
-        let title = "nginx: master process /usr/sbin/nginx -p /lab -c nginx.conf -e error.log -g daemon off;";
-        assert_eq!(file(title).as_deref(), Some("nginx.conf"));
-        assert_eq!(option(&words(title.as_bytes()), 'p').as_deref(), Some("/lab"));
-        assert_eq!(file("nginx|-c|/etc/a b.conf|-g|daemon off;").as_deref(), Some("/etc/a b.conf"));
-        assert_eq!(file("nginx|-c/etc/b.conf").as_deref(), Some("/etc/b.conf"));
-        assert_eq!(file("nginx|-qc|/etc/c.conf").as_deref(), Some("/etc/c.conf"));
-        assert_eq!(file("nginx|-e|-c|-g|x"), None, "the value of another option");
-        assert_eq!(file("nginx: master process nginx"), None);
-        assert_eq!(file(""), None);
-        assert_eq!(file("nginx|-c"), None);
-    }
 
     #[test]
     fn paths_are_relative_to_the_prefix() {
