@@ -1,6 +1,7 @@
 //! nginx as the host sees it: its processes and the sockets that they hold.
 
 mod adopt;
+mod binary;
 mod classify;
 pub mod config;
 mod find;

@@ -1,17 +1,10 @@
 //! Which configuration a master was started with: its command line, else what was built into its program.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::host::CommandLine;
-
-/// Bytes of the program that are looked through.
-const PROGRAM: u64 = 256 << 20;
-/// Read at a time.
-const CHUNK: usize = 1 << 20;
-/// Longest path that is looked for there.
-const LONGEST: usize = 4_096;
+use crate::host::{CommandLine, regular_file};
+use crate::nginx::binary::{after, look_through};
 
 /// Path of the main file, absolute in nginx's own root.
 pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
@@ -37,32 +30,21 @@ struct Built {
 impl Built {
     /// The program carries it as text, for `nginx -V`.
     fn of(pid: u32) -> Self {
-        let Ok(program) = File::open(format!("/proc/{pid}/exe")) else { return Self::default() };
-        let mut program = program.take(PROGRAM);
         let mut built = Self::default();
-        let mut buffer = Vec::with_capacity(CHUNK + LONGEST);
-        while built.prefix.is_none() || built.file.is_none() {
-            let begin = buffer.len();
-            buffer.resize(begin + CHUNK, 0);
-            let Ok(count) = program.read(&mut buffer[begin..]) else { break };
-            buffer.truncate(begin + count);
-            built.prefix = built.prefix.or_else(|| told(&buffer, b" --prefix="));
-            built.file = built.file.or_else(|| told(&buffer, b" --conf-path="));
-            if count == 0 {
-                break;
-            }
-            buffer.drain(..buffer.len().saturating_sub(LONGEST));
-        }
+        let Ok((program, _)) = regular_file(Path::new(&format!("/proc/{pid}/exe"))) else { return built };
+        look_through(program, |piece| {
+            built.prefix = built.prefix.take().or_else(|| configured(piece, b" --prefix="));
+            built.file = built.file.take().or_else(|| configured(piece, b" --conf-path="));
+            built.prefix.is_some() && built.file.is_some()
+        });
         built
     }
 }
 
 /// The path after an option of `configure`, if it is there to its end.
-fn told(bytes: &[u8], option: &[u8]) -> Option<String> {
-    let at = bytes.windows(option.len()).position(|window| window == option)? + option.len();
-    let rest = &bytes[at..];
-    let end = rest.iter().position(|byte| matches!(byte, 0 | b' ' | b'\''))?;
-    let path = std::str::from_utf8(&rest[..end]).ok()?;
+fn configured(bytes: &[u8], option: &[u8]) -> Option<String> {
+    let path = after(bytes, option, |byte| matches!(byte, 0 | b' ' | b'\''))?;
+    let path = std::str::from_utf8(path).ok()?;
     path.starts_with('/').then(|| path.to_owned())
 }
 
@@ -89,8 +71,8 @@ mod tests {
     #[test]
     fn what_was_built_in() {
         let program = b"\0x --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --with-x\0";
-        assert_eq!(told(program, b" --conf-path=").as_deref(), Some("/etc/nginx/nginx.conf"));
-        assert_eq!(told(b" --prefix=relative ", b" --prefix="), None);
-        assert_eq!(told(b" --prefix=/cut", b" --prefix="), None);
+        assert_eq!(configured(program, b" --conf-path=").as_deref(), Some("/etc/nginx/nginx.conf"));
+        assert_eq!(configured(b" --prefix=relative ", b" --prefix="), None);
+        assert_eq!(configured(b" --prefix=/cut", b" --prefix="), None);
     }
 }
