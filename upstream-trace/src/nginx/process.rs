@@ -40,7 +40,28 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn read(pid: u32) -> Option<Self> {
         let (stat, cmdline) = (host::stat(pid)?, CommandLine::read(pid)?);
-        Some(Self { pid, stat, uid: host::real_uid(pid), executable: host::executable(pid), cmdline })
+        Some(Self { pid, stat, uid: None, executable: host::executable(pid), cmdline })
+    }
+
+    /// With the user who started it.
+    pub(super) fn with_uid(self) -> Self {
+        Self { uid: host::real_uid(self.pid), ..self }
+    }
+
+    /// Its program is an nginx, or that of its master.
+    pub(super) fn belongs_to(&self, master: &Self) -> bool {
+        let named_alike = !master.program().is_empty() && self.program() == master.program();
+        let unknown = self.executable.is_none() && master.executable.is_none();
+        self.runs_nginx() || self.runs_same(master) || named_alike || unknown
+    }
+
+    /// It was forked by `parent` and has not become anything of its own yet: same program, same title, and the stack
+    /// that `execve` would have chosen anew.
+    pub(super) fn is_fork_of(&self, parent: &Self) -> bool {
+        self.stat.parent == parent.pid
+            && self.runs_same(parent)
+            && self.cmdline == parent.cmdline
+            && self.stat.stack == parent.stat.stack
     }
 
     /// A process that says this of itself and runs this program.
