@@ -10,7 +10,7 @@ use crate::host::{Descriptor, descriptor_path, descriptors};
 const STDERR: RawFd = 2;
 
 /// Files of one process that are looked at.
-const MOST: usize = 4096;
+const MAX_FILES: usize = 4096;
 
 /// A regular file that a process appends to, or has as its stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(super) enum Elsewhere {
 pub(super) struct Scan {
     pub(super) files: Vec<Open>,
     pub(super) elsewhere: Elsewhere,
+    /// There are more files than were looked at.
+    pub(super) too_many: bool,
 }
 
 /// Looks through the descriptors of a process.
@@ -57,8 +59,11 @@ pub(super) fn scan(pid: u32) -> io::Result<Scan> {
                 scan.elsewhere = other;
             }
         }
-        if (file || link.starts_with("/dev/shm/")) && scan.files.len() < MOST && is_log(pid, fd) {
-            scan.files.extend(regular(pid, fd, &link));
+        if (file || link.starts_with("/dev/shm/")) && is_log(pid, fd) {
+            scan.too_many |= scan.files.len() >= MAX_FILES;
+            if !scan.too_many {
+                scan.files.extend(regular(pid, fd, &link));
+            }
         }
     }
     scan.files.sort_by_key(|open| open.fd);

@@ -14,6 +14,7 @@ mod judge;
 mod merge;
 mod pids;
 mod processes;
+mod record;
 mod same;
 mod tail;
 mod tell;
@@ -42,8 +43,10 @@ use tell::{Notes, Why};
 /// Most that is read at the end, bytes.
 const LAST: usize = 16 << 20;
 
-/// Lines of processes that are not known yet; beyond that they are dropped, as those of other programs are.
-const STRANGERS: usize = 1_024;
+/// Lines whose process is not known yet; beyond that they are dropped, as those of other programs are.
+const MAX_STRANGERS: usize = 1_024;
+/// A line of a known process waits so long at most until the process is found to have the file open.
+const PATIENCE: Nanos = 1_000_000_000;
 
 /// What reading the logs brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +70,8 @@ pub struct Logs {
     notes: Notes,
     masters: Vec<u32>,
     strangers: Vec<Stranger>,
+    /// Something is to be told of whose logs are read, perhaps.
+    changed: bool,
 }
 
 impl Default for Logs {
@@ -88,6 +93,7 @@ impl Logs {
             notes: Notes::default(),
             masters: Vec::new(),
             strangers: Vec::new(),
+            changed: true,
         }
     }
 
@@ -150,7 +156,8 @@ impl Logs {
         // With `master_process off` one process is both.
         let is_only_master = |pid: &&u32| !watched.workers.contains(pid);
         self.masters = watched.masters.iter().filter(is_only_master).copied().collect();
-        let (new, gone) = self.processes.update(&watched.all());
+        let (new, gone) = self.processes.update(&watched.all(), now);
+        self.changed |= !new.is_empty() || !gone.is_empty();
         for pid in new {
             self.pids.add(pid);
         }
@@ -176,7 +183,7 @@ impl Logs {
 
     fn look_through(&mut self, now: Nanos, all: bool) {
         let Self { processes, files, unreadable, .. } = self;
-        processes.scan(all, &mut |pid, open| {
+        let any = processes.scan(all, &mut |pid, open| {
             if files.knows(open.id, &open.name) {
                 return;
             }
@@ -186,6 +193,7 @@ impl Logs {
                 unreadable.insert(open.name.clone(), error.to_string());
             }
         });
+        self.changed |= any;
     }
 
     /// The file of that name may be another one by now. It may be missing for a while; then another one will come.
@@ -203,8 +211,10 @@ impl Logs {
 
     /// Says whose logs are read, where that is new.
     fn tell(&mut self, workers: &[u32], now: Nanos, say: &mut dyn FnMut(LogOutput)) {
+        // With thousands of workers this takes a while.
+        let changed = mem::take(&mut self.changed) | mem::take(&mut self.files.changed);
         let mut without = Vec::new();
-        for worker in workers {
+        for worker in workers.iter().filter(|_| changed) {
             let Some(state) = self.state(*worker) else { continue };
             if self.told.insert(*worker, state) == Some(state) {
                 continue;
@@ -239,7 +249,8 @@ impl Logs {
             _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
         };
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
-        Some((!tails.is_empty(), level))
+        let complete = !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
+        Some((!tails.is_empty() && complete, level))
     }
 
     fn why(&self, worker: u32) -> Option<Why> {
@@ -263,10 +274,12 @@ impl Logs {
     }
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> usize {
+        // The file that the user names may be a copy of what the workers write elsewhere.
+        let named = matches!(self.source, ErrorLog::File(_));
         let Self { files, pids, processes, masters, strangers, .. } = self;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
-            let worker = pids.find(line.header.pid, |pid| processes.holds(pid, line.file));
+            let worker = pids.find(line.header.pid, |pid| named || processes.holds(pid, line.file));
             let Some(worker) = worker else { return false };
             if !masters.contains(&worker)
                 && let Some(mut parsed) = parse(line.text)
@@ -279,14 +292,26 @@ impl Logs {
             }
             true
         };
+        let mut unknown = Vec::new();
         for stranger in mem::take(strangers) {
-            give(stranger.line());
+            if !give(stranger.line()) {
+                unknown.push(stranger);
+            }
         }
         let read = files.read(now, &mut |line: Line<'_>| {
-            if !give(line) && strangers.len() < STRANGERS {
-                strangers.push(Stranger::of(line));
+            if !give(line) && unknown.len() < MAX_STRANGERS {
+                unknown.push(Stranger::of(line, now));
             }
         });
+        // Of a process that is known it may turn out that it has the file open; another one is waited for once.
+        for stranger in unknown {
+            let known: Vec<u32> = pids.with(stranger.header.pid).collect();
+            let waits = now.saturating_sub(stranger.since) < PATIENCE && !known.is_empty();
+            known.into_iter().for_each(|pid| processes.request(pid));
+            if waits || stranger.since == now {
+                strangers.push(stranger);
+            }
+        }
         for line in merge::by_time(lines) {
             say(LogOutput::Event(Box::new(Event::Log(line))));
         }
@@ -303,16 +328,19 @@ struct Stranger {
     file: FileId,
     name: Arc<str>,
     after: Nanos,
+    /// When it was read.
+    since: Nanos,
 }
 
 impl Stranger {
-    fn of(line: Line<'_>) -> Self {
+    fn of(line: Line<'_>, since: Nanos) -> Self {
         Self {
             header: line.header,
             text: line.text.into(),
             file: line.file,
             name: line.name.into(),
             after: line.after,
+            since,
         }
     }
 

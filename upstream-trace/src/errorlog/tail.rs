@@ -9,6 +9,7 @@ use upstream_trace_core::event::Nanos;
 
 use super::file::FileId;
 use super::judge::{Judged, Kind, Level};
+use super::record::Record;
 
 /// Longest line; nginx's own end at half of it.
 const LINE: usize = 4096;
@@ -34,6 +35,8 @@ pub(super) struct Tail {
     pub(super) whole: Nanos,
     /// Bytes that were left out because it grows faster than it can be read.
     pub(super) left_out: u64,
+    /// Whether the last record goes on.
+    pub(super) record: Record,
     /// It could not be read the last time.
     pub(super) fails: bool,
     file: File,
@@ -54,6 +57,7 @@ impl Tail {
             busy: 0,
             whole: 0,
             left_out: 0,
+            record: Record::default(),
             fails: false,
             file,
             offset,
