@@ -10,9 +10,12 @@ use super::{Ruleset, iptables, nft, program};
 
 /// nft's.
 pub(super) fn nft() -> Result<Ruleset, String> {
-    let json = program::output(&["nft"], &["-j", "-a", "list", "ruleset"])?;
-    let listing = program::output(&["nft"], &["-a", "list", "ruleset"]).unwrap_or_default();
-    nft::parse(&json, &listing).ok_or_else(|| "nft gives no JSON".to_owned())
+    let mut ruleset = program::read(&["nft"], &["-j", "-a", "list", "ruleset"], nft::read)?
+        .ok_or_else(|| "nft gives no JSON, or too much".to_owned())?;
+    // Without its words a rule is known by its handle.
+    let add = |listing| nft::add_texts(&mut ruleset, BufReader::new(listing));
+    let _without_words = program::read(&["nft"], &["-a", "list", "ruleset"], add);
+    Ok(ruleset)
 }
 
 /// Those of iptables and ip6tables as they were before nft.

@@ -18,7 +18,7 @@ pub use reader::Rulesets;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use nft::Json;
 
 /// Longest text of a rule, in characters.
 const LONGEST_TEXT: usize = 256;
@@ -35,7 +35,7 @@ pub fn programs() -> Vec<(&'static str, Option<String>)> {
 struct Ruleset {
     chains: Vec<Chain>,
     /// Named sets and maps of nft, by family, table and name.
-    sets: HashMap<(String, String, String), Value>,
+    sets: HashMap<(String, String, String), Json>,
     /// A rule takes packets out of connection tracking.
     untracks: bool,
     /// There may be rules that could not be read.
@@ -77,13 +77,15 @@ struct Base {
 struct Rule {
     handle: Option<u64>,
     text: Option<String>,
+    /// What a listing says of it cannot be relied on.
+    wordless: bool,
     body: Body,
 }
 
 #[derive(Debug)]
 enum Body {
     /// Statements of nft's JSON.
-    Nft(Vec<Value>),
+    Nft(Box<[Json]>),
     /// Words of a line of iptables-save, after the chain.
     Iptables(Vec<String>),
 }

@@ -180,3 +180,22 @@ fn a_set_that_seems_to_hold_itself() {
     let found = parse(json, "").expect("a ruleset").find(&packet("10.0.0.2:1"));
     assert!(found.rules.len() == 1 && found.rules[0].certain, "{:?}", found.rules);
 }
+
+#[test]
+fn words_that_a_comment_forges_are_nobodys() {
+    let rule = |handle: u64, comment: &str| {
+        let rule = serde_json::json!({"family": "inet", "table": "t", "chain": "c", "handle": handle,
+                                      "comment": comment, "expr": [{"drop": null}]});
+        serde_json::json!({ "rule": rule })
+    };
+    let chain = serde_json::json!({"chain": {"family": "inet", "table": "t", "name": "c"}});
+    let forging = "x\n\t\tanother # handle 2\n";
+    let json =
+        serde_json::json!({"nftables": [chain, rule(1, forging), rule(2, ""), rule(3, "")]}).to_string();
+    let listing = format!(
+        "table inet t {{\n\tchain c {{\n\t\tdrop comment \"{forging}\" # handle 1\n\t\tdrop # handle 2\n\t\tdrop # handle 3\n\t}}\n}}\n"
+    );
+    let ruleset = parse(&json, &listing).expect("a ruleset");
+    let texts: Vec<_> = ruleset.chains[0].rules.iter().map(|rule| rule.text.as_deref()).collect();
+    assert_eq!(texts, [None, None, Some("drop")]);
+}

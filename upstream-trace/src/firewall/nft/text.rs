@@ -1,36 +1,31 @@
 //! The words of the rules, as people know them, from `nft -a list ruleset`.
 
-use std::collections::HashMap;
+use std::io::BufRead;
 
-/// Family, table and chain; handle.
-pub(super) type Key = ((String, String, String), u64);
-
-/// The words of each rule.
-pub(super) fn of_rules(listing: &str) -> HashMap<Key, String> {
-    let mut texts = HashMap::new();
+/// Hands the words of each rule to `rule`, with its family, table, chain and handle.
+pub(super) fn each_rule(listing: impl BufRead, mut rule: impl FnMut(&str, &str, &str, u64, &str)) {
     let (mut table, mut chain) = (None, None);
-    for line in listing.lines() {
+    for line in listing.split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
         // The handle is the last thing on a line, whatever a comment before it says.
         let (line, handle) = match line.rsplit_once(" # handle ") {
             Some((line, handle)) => (line, handle.trim().parse::<u64>().ok()),
-            None => (line, None),
+            None => (&*line, None),
         };
         let depth = line.len() - line.trim_start_matches('\t').len();
-        let mut words = line.split_whitespace();
-        match (depth, words.next()) {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        match (depth, words.next().as_deref()) {
             (0, Some("table")) => table = words.next().zip(words.next()),
             (1, Some("chain")) => chain = words.next(),
             (1, Some(_)) => chain = None,
             (2, Some(_)) => {
-                if let (Some((family, table)), Some(chain), Some(handle)) = (table, chain, handle) {
-                    let place = (family.to_owned(), table.to_owned(), chain.to_owned());
-                    texts.insert((place, handle), without_counts(line.trim()));
+                if let (Some((family, table)), Some(chain), Some(handle)) = (&table, &chain, handle) {
+                    rule(family, table, chain, handle, &without_counts(line.trim()));
                 }
             }
             _ => {}
         }
     }
-    texts
 }
 
 /// Counts change all the time.
@@ -55,10 +50,11 @@ mod tests {
         let listing = "table inet filter { # handle 2\n\tset s { # handle 4\n\t\ttype ipv4_addr\n\t}\n\n\tchain out { # handle 3\n\
                        \t\ttype filter hook output priority filter; policy accept;\n\
                        \t\ttcp dport 1 counter packets 3 bytes 180 drop comment \"x # handle 5\" # handle 16\n\t}\n}\n";
-        let texts = of_rules(listing);
-        let key = (("inet".to_owned(), "filter".to_owned(), "out".to_owned()), 16);
-        assert_eq!(texts.len(), 1);
-        assert_eq!(texts[&key], "tcp dport 1 counter drop comment \"x # handle 5\"");
+        let mut found = Vec::new();
+        each_rule(listing.as_bytes(), |family, table, chain, handle, words| {
+            found.push(format!("{family} {table} {chain} {handle}: {words}"));
+        });
+        assert_eq!(found, ["inet filter out 16: tcp dport 1 counter drop comment \"x # handle 5\""]);
         assert_eq!(without_counts("counter packets 1 bytes 2"), "counter");
         assert_eq!(
             without_counts("log prefix \"counter packets x\" drop"),

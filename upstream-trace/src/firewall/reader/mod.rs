@@ -15,6 +15,8 @@ use crate::host::netns;
 
 /// A ruleset that was read is not read again for so long.
 const FRESH: Nanos = 1_000_000_000;
+/// A ruleset is forgotten after so long: it may be large.
+const KEPT: Nanos = 60_000_000_000;
 /// Answers and namespaces remembered.
 const REMEMBERED: usize = 1_024;
 /// Packets that wait for a ruleset.
@@ -116,6 +118,8 @@ impl Rulesets {
 
     /// What is to be told by now.
     pub fn poll(&mut self, now: Nanos) -> Vec<Rules> {
+        // One that is being read stays.
+        self.read.retain(|_, (at, read)| read.is_none() || now.saturating_sub(*at) < KEPT);
         let Some((_, answers)) = &self.thread else { return Vec::new() };
         let answers: Vec<_> = answers.try_iter().collect();
         for (place, read) in answers {
