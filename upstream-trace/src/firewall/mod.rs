@@ -40,6 +40,8 @@ struct Ruleset {
     untracks: bool,
     /// There may be rules that could not be read.
     partial: bool,
+    /// A listing cannot be relied on for the words of the rules.
+    wordless: bool,
 }
 
 #[derive(Debug)]
@@ -77,8 +79,6 @@ struct Base {
 struct Rule {
     handle: Option<u64>,
     text: Option<String>,
-    /// What a listing says of it cannot be relied on.
-    wordless: bool,
     body: Body,
 }
 

@@ -31,7 +31,7 @@ pub(super) fn parse(save: &str, family: &str) -> Ruleset {
             });
         } else if let Some((name, rule)) = line.strip_prefix("-A ").and_then(|rule| rule.split_once(' ')) {
             let body = Body::Iptables(words(rule));
-            let rule = Rule { handle: None, wordless: false, text: Some(bounded(line)), body };
+            let rule = Rule { handle: None, text: Some(bounded(line)), body };
             if let Some(chain) = ruleset.chains[first..].iter_mut().find(|chain| chain.name == name) {
                 chain.rules.push(rule);
             }

@@ -1,6 +1,7 @@
 //! JSON as rules and sets need it, in little memory: a host may have 25,000 rules, and a tree of `serde_json` takes forty
 //! times the text.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Index;
 
@@ -11,14 +12,65 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 pub(in crate::firewall) enum Json {
     Null,
     Number(u64),
-    String(Box<str>),
+    String(Cow<'static, str>),
     Array(Box<[Json]>),
     Object(Object),
 }
 
+/// Words that most rules are made of; they are not kept again for each.
+const WORDS: [&str; 40] = [
+    "match",
+    "op",
+    "left",
+    "right",
+    "payload",
+    "protocol",
+    "field",
+    "counter",
+    "accept",
+    "drop",
+    "reject",
+    "return",
+    "jump",
+    "goto",
+    "target",
+    "meta",
+    "key",
+    "ct",
+    "state",
+    "set",
+    "elem",
+    "val",
+    "prefix",
+    "addr",
+    "len",
+    "range",
+    "concat",
+    "ip",
+    "ip6",
+    "tcp",
+    "udp",
+    "saddr",
+    "daddr",
+    "sport",
+    "dport",
+    "==",
+    "!=",
+    "in",
+    "new",
+    "established",
+];
+
+fn word(text: &str) -> Cow<'static, str> {
+    match WORDS.iter().find(|word| **word == text) {
+        Some(word) => Cow::Borrowed(word),
+        None => Cow::Owned(text.to_owned()),
+    }
+}
+
 /// The members of an object in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::firewall) struct Object(Box<[(Box<str>, Json)]>);
+pub(in crate::firewall) struct Object(Box<[(Cow<'static, str>, Json)]>);
 
 impl Object {
     pub(super) fn get(&self, name: &str) -> Option<&Json> {
@@ -107,7 +159,7 @@ impl<'de> Visitor<'de> for Builder {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::String(text.into()))
+        Ok(Json::String(word(text)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Json, A::Error> {
@@ -120,7 +172,7 @@ impl<'de> Visitor<'de> for Builder {
 
     fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> Result<Json, A::Error> {
         let mut members = Vec::with_capacity(1);
-        while let Some(name) = all.next_key::<Box<str>>()? {
+        while let Some(Name(name)) = all.next_key()? {
             // Counts are of no use, and change all the time.
             let value = if &*name == "counter" {
                 all.next_value::<IgnoredAny>()?;
@@ -131,6 +183,27 @@ impl<'de> Visitor<'de> for Builder {
             members.push((name, value));
         }
         Ok(Json::Object(Object(members.into())))
+    }
+}
+
+/// The name of a member.
+struct Name(Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfName;
+        impl Visitor<'_> for OfName {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+                Ok(Name(word(text)))
+            }
+        }
+        deserializer.deserialize_str(OfName)
     }
 }
 

@@ -11,9 +11,11 @@ pub(super) use statement::{ACCEPTING, PASSING};
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::packet::Packet;
 use super::{Base, Body, Chain, Rule, Ruleset, bounded};
@@ -45,7 +47,16 @@ pub(super) const MOST_COMPARED: usize = 2_000_000;
 /// What `nft -j` prints.
 #[derive(Deserialize)]
 struct Document {
-    nftables: Vec<Entry>,
+    nftables: Collector,
+}
+
+/// Takes its objects one by one.
+#[derive(Default)]
+struct Collector {
+    ruleset: Ruleset,
+    chains: HashMap<Name, usize>,
+    /// Rules that came before their chain.
+    early: Vec<RuleEntry>,
 }
 
 /// One of its objects; those of other kinds have none of these.
@@ -83,8 +94,6 @@ struct RuleEntry {
     handle: Option<u64>,
     #[serde(default)]
     expr: Vec<Json>,
-    #[serde(default)]
-    comment: String,
 }
 
 #[derive(Deserialize)]
@@ -99,35 +108,74 @@ struct SetEntry {
 }
 
 /// Family, table and name.
-type Name = (String, String, String);
+pub(super) type Name = (String, String, String);
+
+impl<'de> Deserialize<'de> for Collector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Self::default())
+    }
+}
+
+impl<'de> Visitor<'de> for Collector {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut all: A) -> Result<Self, A::Error> {
+        while let Some(entry) = all.next_element()? {
+            self.add(entry);
+        }
+        for rule in std::mem::take(&mut self.early) {
+            self.rule(rule);
+        }
+        self.early.clear();
+        Ok(self)
+    }
+}
+
+impl Collector {
+    fn add(&mut self, entry: Entry) {
+        if let Some(ChainEntry { family, table, name, hook, prio, policy }) = entry.chain {
+            self.chains.insert((family.clone(), table.clone(), name.clone()), self.ruleset.chains.len());
+            let drops = policy.as_deref() == Some("drop");
+            let base = hook.map(|hook| Base { hook, priority: prio, drops });
+            self.ruleset.chains.push(Chain { family, table, name, legacy: false, base, rules: Vec::new() });
+        }
+        if let Some(rule) = entry.rule {
+            self.rule(rule);
+        }
+        for set in entry.set.into_iter().chain(entry.map) {
+            let elements = set.elem.unwrap_or_else(|| Json::Array([].into()));
+            self.ruleset.sets.insert((set.family, set.table, set.name), elements);
+        }
+    }
+
+    fn rule(&mut self, mut rule: RuleEntry) {
+        let name = (rule.family, rule.table, rule.chain);
+        let Some(index) = self.chains.get(&name) else {
+            (rule.family, rule.table, rule.chain) = name;
+            self.early.push(rule);
+            return;
+        };
+        // It does nothing with the packet, and nearly every rule has one.
+        rule.expr.retain(|statement| statement.get("counter").is_none());
+        self.ruleset.untracks |= rule.expr.iter().any(|statement| statement.get("notrack").is_some());
+        let body = Body::Nft(rule.expr.into());
+        self.ruleset.chains[*index].rules.push(Rule { handle: rule.handle, text: None, body });
+    }
+}
 
 /// Reads a ruleset, as it comes.
 pub(super) fn read(json: impl Read) -> Option<Ruleset> {
-    let document: Document = serde_json::from_reader(BufReader::new(json)).ok()?;
-    let mut ruleset = Ruleset::default();
-    let mut chains: HashMap<Name, usize> = HashMap::new();
-    let mut rules = Vec::new();
-    for entry in document.nftables {
-        if let Some(ChainEntry { family, table, name, hook, prio, policy }) = entry.chain {
-            chains.insert((family.clone(), table.clone(), name.clone()), ruleset.chains.len());
-            let drops = policy.as_deref() == Some("drop");
-            let base = hook.map(|hook| Base { hook, priority: prio, drops });
-            ruleset.chains.push(Chain { family, table, name, legacy: false, base, rules: Vec::new() });
-        }
-        rules.extend(entry.rule);
-        for set in entry.set.into_iter().chain(entry.map) {
-            let elements = set.elem.unwrap_or_else(|| Json::Array([].into()));
-            ruleset.sets.insert((set.family, set.table, set.name), elements);
-        }
+    let mut json = text::Checked::of(json);
+    let document: Document = serde_json::from_reader(BufReader::new(&mut json)).ok()?;
+    let mut ruleset = document.nftables.ruleset;
+    for chain in &mut ruleset.chains {
+        chain.rules.shrink_to_fit();
     }
-    for RuleEntry { family, table, chain, handle, expr, comment } in rules {
-        let Some(index) = chains.get(&(family, table, chain)) else { continue };
-        ruleset.untracks |= expr.iter().any(|statement| statement.get("notrack").is_some());
-        let body = Body::Nft(expr.into());
-        // A comment of several lines could speak for other rules in a listing.
-        let wordless = comment.contains(char::is_control);
-        ruleset.chains[*index].rules.push(Rule { handle, text: None, wordless, body });
-    }
+    ruleset.wordless = json.has_escapes();
     Some(ruleset)
 }
 
@@ -141,22 +189,21 @@ pub(super) fn parse(json: &str, listing: &str) -> Option<Ruleset> {
 
 /// Adds the words of the rules from what `nft -a list ruleset` prints, as it comes.
 pub(super) fn add_texts(ruleset: &mut Ruleset, listing: impl BufRead) {
-    let mut places: HashMap<(Name, u64), (usize, usize)> = HashMap::new();
-    for (index, chain) in ruleset.chains.iter().enumerate() {
-        for (number, rule) in chain.rules.iter().enumerate().filter(|(_, rule)| !rule.wordless) {
-            let name = (chain.family.clone(), chain.table.clone(), chain.name.clone());
-            places.extend(rule.handle.map(|handle| ((name, handle), (index, number))));
-        }
+    // Text of several lines could speak for other rules.
+    if ruleset.wordless {
+        return;
     }
-    text::each_rule(listing, |family, table, chain, handle, words| {
-        let key = ((family.to_owned(), table.to_owned(), chain.to_owned()), handle);
-        let Some((index, number)) = places.get(&key) else { return };
-        let rule = &mut ruleset.chains[*index].rules[*number];
-        // Whose words come twice has them of somebody else once.
-        rule.wordless = rule.text.replace(bounded(words)).is_some();
-        if rule.wordless {
-            rule.text = None;
-            places.remove(&key);
+    let mut chains: HashMap<Name, (usize, HashMap<u64, usize>)> = HashMap::new();
+    for (index, chain) in ruleset.chains.iter().enumerate() {
+        let name = (chain.family.clone(), chain.table.clone(), chain.name.clone());
+        let rules = chain.rules.iter().enumerate();
+        let rules = rules.filter_map(|(number, rule)| Some((rule.handle?, number)));
+        chains.insert(name, (index, rules.collect()));
+    }
+    text::each_rule(listing, |chain, handle, words| {
+        let Some((index, rules)) = chains.get(chain) else { return };
+        if let Some(number) = rules.get(&handle) {
+            ruleset.chains[*index].rules[*number].text = Some(bounded(words));
         }
     });
 }

@@ -112,8 +112,7 @@ fn jumps_in_a_circle_end() {
     let chain = |name: &str| {
         let jump = serde_json::json!({"jump": {"target": "b"}}).to_string();
         let jump: nft::Json = serde_json::from_str(&jump).expect("JSON");
-        let rule =
-            || Rule { handle: None, text: None, wordless: false, body: Body::Nft([jump.clone()].into()) };
+        let rule = || Rule { handle: None, text: None, body: Body::Nft([jump.clone()].into()) };
         let rules = vec![rule(), rule()];
         let base = (name == "a").then(|| Base { hook: "output".to_owned(), priority: 0, drops: false });
         Chain {
