@@ -307,7 +307,9 @@ impl Logs {
         for stranger in unknown {
             let known: Vec<u32> = pids.with(stranger.header.pid).collect();
             let waits = now.saturating_sub(stranger.since) < PATIENCE && !known.is_empty();
-            known.into_iter().for_each(|pid| processes.request(pid));
+            for pid in known {
+                processes.request(pid);
+            }
             if waits || stranger.since == now {
                 strangers.push(stranger);
             }

@@ -59,13 +59,11 @@ impl Pids {
     pub(super) fn find(&self, printed: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
         let holding: Vec<Known> =
             self.printed.get(&printed)?.iter().copied().filter(|known| holds(known.pid)).collect();
-        match holding[..] {
-            [only] => Some(only.pid),
-            _ => {
-                let mut alive = holding.iter().filter(|known| known.gone.is_none());
-                alive.next().filter(|_| alive.next().is_none()).map(|known| known.pid)
-            }
+        if let [only] = holding[..] {
+            return Some(only.pid);
         }
+        let mut alive = holding.iter().filter(|known| known.gone.is_none());
+        alive.next().filter(|_| alive.next().is_none()).map(|known| known.pid)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Records of several lines. What a FastCGI program wrote to its stderr is logged as it came, line ends included, so
+//! Records of several lines. What a program behind `FastCGI` wrote to its stderr is logged as it came, line ends included, so
 //! that whoever feeds that program may put a line there that looks like one of nginx's.
 
 /// Longest record that nginx writes, its end of line included: `NGX_MAX_ERROR_STR`. Longer ones are cut there.

@@ -133,6 +133,6 @@ pub(super) fn flags(value: &Json) -> Option<u8> {
         Json::Number(bits) => u8::try_from(*bits).ok(),
         Json::Array(all) => all.iter().try_fold(0, |bits, value| Some(bits | flags(value)?)),
         Json::Object(object) => object.get("|").and_then(flags),
-        _ => None,
+        Json::Null => None,
     }
 }
