@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use upstream_trace_core::event::Nanos;
 
+use super::classify::{self, Header, Kind, Level};
+use super::dedup::Dedup;
 use super::file::FileId;
-use super::judge::{self, Header, Kind, Level};
-use super::same::Same;
 use super::tail::Tail;
 use crate::host::regular_file;
 
@@ -59,7 +59,7 @@ pub(super) struct Files {
     /// What is known of the files has changed.
     pub(super) changed: bool,
     left: VecDeque<(FileId, u64)>,
-    same: Same,
+    dedup: Dedup,
     /// Files that are there already are read from their end on.
     started: SystemTime,
     running: bool,
@@ -77,7 +77,7 @@ impl Files {
             beyond: HashSet::new(),
             changed: false,
             left: VecDeque::new(),
-            same: Same::default(),
+            dedup: Dedup::default(),
             started: SystemTime::now() - COARSE,
             running: false,
             turn: 0,
@@ -120,8 +120,8 @@ impl Files {
         if self.knows(id, name) {
             return Ok(());
         }
-        let mut judged = judge::judge(&file, metadata.len(), name, certain)?;
-        if judged.kind == Kind::Other {
+        let mut classified = classify::classify(&file, metadata.len(), name, certain)?;
+        if classified.kind == Kind::Other {
             self.others.insert((id, name.into()));
             return Ok(());
         }
@@ -135,10 +135,10 @@ impl Files {
         }
         self.beyond.remove(&id);
         if certain {
-            judged.kind = Kind::Error;
+            classified.kind = Kind::Error;
         }
         let offset = self.first_offset(id, name, metadata.len());
-        let mut tail = Tail::new(file, id, name, judged, offset);
+        let mut tail = Tail::new(file, id, name, classified, offset);
         tail.busy = now;
         self.tails.push(tail);
         Ok(())
@@ -172,7 +172,7 @@ impl Files {
     fn read_one(&mut self, index: usize, share: usize, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
         let several = self.tails.len() > 1;
         let tail = &mut self.tails[index];
-        let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
+        let (file, name, dedup) = (tail.id, Arc::clone(&tail.name), &mut self.dedup);
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
         let mut record = tail.record;
         let before = tail.left_out;
@@ -186,7 +186,7 @@ impl Files {
             }
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
-            if header.level != Level::DEBUG && (!several || same.is_new(text, file, now)) {
+            if header.level != Level::DEBUG && (!several || dedup.is_new(text, file, now)) {
                 give(Line { header, text, file, name: &name, after });
             }
         });

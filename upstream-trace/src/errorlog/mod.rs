@@ -7,17 +7,19 @@
 //! are read; what goes to a pipe, a terminal or syslog stays unread, which is said once.
 
 mod choice;
+mod classify;
+mod dedup;
 mod file;
 mod files;
 mod find;
-mod judge;
 mod merge;
+mod notes;
 mod pids;
 mod processes;
 mod record;
-mod same;
+mod report;
+mod stranger;
 mod tail;
-mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -25,23 +27,23 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::mem;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use upstream_trace_core::errorlog::parse;
-use upstream_trace_core::event::{Event, LogFollowed, Nanos};
+use upstream_trace_core::event::{Event, Nanos};
 
 use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
+use classify::Level;
 use file::FileId;
 use files::{Files, Line};
-use judge::{Header, Level};
+use notes::Notes;
 use pids::Pids;
 use processes::Processes;
-use tell::{Notes, Why};
+use stranger::Stranger;
 
 /// Most that is read at the end, bytes.
-const LAST: usize = 16 << 20;
+const MAX_LAST: usize = 16 << 20;
 
 /// Lines whose process is not known yet; beyond that they are dropped, as those of other programs are.
 const MAX_STRANGERS: usize = 1_024;
@@ -64,8 +66,8 @@ pub struct Logs {
     files: Files,
     processes: Processes,
     pids: Pids,
-    /// What was last said of each worker.
-    told: BTreeMap<u32, (bool, Option<Level>)>,
+    /// What was last reported of each worker.
+    reported: BTreeMap<u32, (bool, Option<Level>)>,
     unreadable: BTreeMap<String, String>,
     notes: Notes,
     masters: Vec<u32>,
@@ -88,7 +90,7 @@ impl Logs {
             files: Files::new(),
             processes: Processes::default(),
             pids: Pids::default(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             notes: Notes::default(),
             masters: Vec::new(),
@@ -132,7 +134,7 @@ impl Logs {
             return;
         }
         let checked = self.look(watched, now, false);
-        self.tell(&watched.workers, now, say);
+        self.report(&watched.workers, now, say);
         self.read(now, say);
         if checked {
             self.close_unused(now);
@@ -143,7 +145,7 @@ impl Logs {
     pub fn finish(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) {
         self.tick(watched, now, say);
         let mut total = 0;
-        while total < LAST {
+        while total < MAX_LAST {
             match self.read(now, say) {
                 0 => break,
                 read => total += read,
@@ -163,7 +165,7 @@ impl Logs {
         }
         for pid in gone {
             self.pids.end(pid, now);
-            self.told.remove(&pid);
+            self.reported.remove(&pid);
         }
         let checked = self.processes.check(now);
         match self.source.clone() {
@@ -209,30 +211,6 @@ impl Logs {
         fs::metadata(path).ok().map(|metadata| FileId::of(&metadata))
     }
 
-    /// Says whose logs are read, where that is new.
-    fn tell(&mut self, workers: &[u32], now: Nanos, say: &mut dyn FnMut(LogOutput)) {
-        // With thousands of workers this takes a while.
-        let changed = mem::take(&mut self.changed) | mem::take(&mut self.files.changed);
-        let mut without = Vec::new();
-        for worker in workers.iter().filter(|_| changed) {
-            let Some(state) = self.state(*worker) else { continue };
-            if self.told.insert(*worker, state) == Some(state) {
-                continue;
-            }
-            let (followed, level) = state;
-            let level = level.map(|level| level.name().to_owned());
-            let event = LogFollowed { at: now, worker: *worker, followed, level };
-            say(LogOutput::Event(Box::new(Event::LogFollowed(event))));
-            if !followed {
-                without.extend(self.why(*worker).map(|why| (*worker, why)));
-            }
-        }
-        for note in self.notes.without_log(without) {
-            say(LogOutput::Note(note));
-        }
-        self.tell_of_files(say);
-    }
-
     /// Whether a log of each of these workers is read, as far as is known.
     #[must_use]
     pub fn tells_of(&self, workers: &[u32]) -> bool {
@@ -251,26 +229,6 @@ impl Logs {
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
         let complete = !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
         Some((!tails.is_empty() && complete, level))
-    }
-
-    fn why(&self, worker: u32) -> Option<Why> {
-        let held = self.processes.get(worker).filter(|held| held.known)?;
-        let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&open.name));
-        Some(Why::of(held, unreadable.map(|(file, error)| (file.as_str(), error.as_str()))))
-    }
-
-    fn tell_of_files(&mut self, say: &mut dyn FnMut(LogOutput)) {
-        let asked_for = matches!(self.source, ErrorLog::File(_));
-        for tail in self.files.iter() {
-            let name = &tail.name;
-            if tail.left_out > 0 && self.notes.is_new(format!("left out {name}")) {
-                say(LogOutput::Note(format!("{name} grows faster than it can be read: lines are left out.")));
-            }
-            let strange = asked_for && tail.level.is_none() && tail.position() > 0;
-            if strange && self.notes.is_new(format!("strange {name}")) {
-                say(LogOutput::Note(format!("{name} does not look like an error.log of nginx.")));
-            }
-        }
     }
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> usize {
@@ -318,35 +276,5 @@ impl Logs {
             say(LogOutput::Event(Box::new(Event::Log(line))));
         }
         read
-    }
-}
-
-/// A line of a process that was not known when it was read: a worker that has just begun, perhaps. It is looked at once
-/// more.
-#[derive(Debug)]
-struct Stranger {
-    header: Header,
-    text: Box<[u8]>,
-    file: FileId,
-    name: Arc<str>,
-    after: Nanos,
-    /// When it was read.
-    since: Nanos,
-}
-
-impl Stranger {
-    fn of(line: Line<'_>, since: Nanos) -> Self {
-        Self {
-            header: line.header,
-            text: line.text.into(),
-            file: line.file,
-            name: line.name.into(),
-            after: line.after,
-            since,
-        }
-    }
-
-    fn line(&self) -> Line<'_> {
-        Line { header: self.header, text: &self.text, file: self.file, name: &self.name, after: self.after }
     }
 }

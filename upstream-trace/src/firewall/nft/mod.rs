@@ -36,13 +36,13 @@ impl About<'_> {
     /// Whether there is time to look at these as well; else nothing is known of them.
     fn affords(&self, elements: &[Json]) -> bool {
         self.compared.set(self.compared.get().saturating_add(elements.len()));
-        self.compared.get() <= MOST_COMPARED
+        self.compared.get() <= MAX_COMPARED
     }
 }
 
 /// Most elements looked at for one packet: rules may name the largest of sets, each of them, and loop. A few tenths of a
 /// second.
-pub(super) const MOST_COMPARED: usize = 2_000_000;
+pub(super) const MAX_COMPARED: usize = 2_000_000;
 
 /// What `nft -j` prints.
 #[derive(Deserialize)]

@@ -166,7 +166,7 @@ fn sets_that_take_too_long_leave_everything_open() {
     };
     let few = of(10);
     assert!(few.complete && few.rules.is_empty());
-    let many = of(MOST_COMPARED / 1_000 + 1);
+    let many = of(MAX_COMPARED / 1_000 + 1);
     assert!(!many.complete && many.rules.len() == 1 && !many.rules[0].certain);
 }
 

@@ -103,8 +103,8 @@ fn a_namespace_that_cannot_be_entered_is_said() {
 #[test]
 fn a_ruleset_is_forgotten() {
     let mut rulesets = with(Source::Nft, SECOND, chains());
-    rulesets.poll(KEPT);
+    rulesets.poll(MAX_AGE);
     assert_eq!(rulesets.read.len(), 1);
-    rulesets.poll(SECOND + KEPT);
+    rulesets.poll(SECOND + MAX_AGE);
     assert!(rulesets.read.is_empty());
 }
