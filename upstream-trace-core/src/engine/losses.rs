@@ -70,8 +70,8 @@ impl Losses {
         match lost.place.as_str() {
             // Its attempts are seen as all others are; see `Siblings::uncounted`.
             "upstream-table" => self.counters = true,
-            // Of names only; no attempt rests on them.
-            "name-lookups" => {}
+            // Of names only, or of what was judged already; no attempt rests on them.
+            "name-lookups" | "output" => {}
             place => {
                 self.evidence.add(lost.since, lost.at);
                 if matches!(place, "ring-buffer" | "connection-map" | "undecoded") {

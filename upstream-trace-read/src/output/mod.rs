@@ -10,8 +10,10 @@ pub mod layout;
 pub mod number;
 mod pipe;
 pub mod progress;
+mod queue;
 mod rate_limiter;
 mod status;
+pub mod stream;
 mod summary;
 pub mod table;
 mod terminal;
@@ -108,6 +110,7 @@ pub fn open_part(json: bool, verbose: bool, colour: ColorChoice, file: Option<&s
         verbose,
     };
     let file = file.map(str::to_owned);
+    let (results, status) = (stream::stdout(), stream::stderr());
     if json {
         Box::new(Json::new(results, status, look).part(file))
     } else {

@@ -71,11 +71,12 @@ impl TextLayout {
             "log-lines" => {
                 "too many failures or lines of error.log at a time: some are told of without the other"
             }
+            "output" => "whoever reads the output has paused: what did not fit is left out",
             "workers" => "too many workers to remember the log and the configuration of each",
             other => other,
         };
         let rests = match lost.place.as_str() {
-            "upstream-table" | "pending" | "retries" | "rules" | "facts" | "name-lookups" | "log-lines"
+            "output" | "upstream-table" | "pending" | "retries" | "rules" | "facts" | "name-lookups" | "log-lines"
             | "workers" => "",
             _ => " Verdicts on that time are not called proven.",
         };

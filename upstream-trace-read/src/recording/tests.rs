@@ -320,3 +320,25 @@ fn files_that_have_something_in_them_stay() {
         assert_eq!(Reader::open(&at(name)).unwrap().count(), 1);
     }
 }
+
+/// A disk that never answers.
+struct Hanging;
+
+impl Write for Hanging {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_that_hangs_does_not_hold_up_the_end() {
+    let mut recorder = Recorder::to(Hanging, "hanging".to_owned(), || {}).unwrap();
+    events().iter().for_each(|event| recorder.record(event, true));
+    recorder.finish(THE_END);
+}

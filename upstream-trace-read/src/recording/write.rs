@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -19,13 +20,19 @@ use zstd::stream::write::Encoder;
 use super::redact::Redactor;
 use super::{END, End, EndLine, Header, NAME, VERSION};
 use crate::new_file;
-use crate::output::{escape, progress};
+use crate::output::{escape, progress, stream};
 
 /// What was recorded is on its way to the disk after this time.
 const FLUSH: Nanos = 1_000_000_000;
 
 /// So often a recording says that time goes by, though nothing else does.
 const IDLE: Nanos = 10_000_000_000;
+
+/// A disk that took nothing for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two looks at whether all is written.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Lines handed over at a time, bytes.
 const CHUNK: usize = 32 * 1024;
@@ -134,11 +141,32 @@ impl Recorder {
         }
     }
 
-    /// Records the end of the run, and waits until all is written.
+    /// Records the end of the run, and waits until all is written. A disk that takes nothing for a second is not
+    /// waited for: the recording ends there.
     pub fn finish(mut self, end: End) {
         self.last_tick();
         self.line(&EndLine { recording: END.to_owned(), end });
         self.hand_over(true);
+        self.close();
+    }
+
+    /// Waits until what was handed over is written, unless the disk hangs.
+    fn close(&mut self) {
+        self.to = None;
+        let Some(writer) = self.writer.take() else { return };
+        let (mut taken, mut since) = (self.written.load(Ordering::Relaxed), Instant::now());
+        while !writer.is_finished() {
+            if since.elapsed() >= PATIENCE {
+                warn(&self.name, "the disk does not answer");
+                return;
+            }
+            thread::sleep(LOOK);
+            let now = self.written.load(Ordering::Relaxed);
+            if now != taken {
+                (taken, since) = (now, Instant::now());
+            }
+        }
+        let _panicked = writer.join();
     }
 
     fn last_tick(&mut self) {
@@ -204,10 +232,7 @@ impl Drop for Recorder {
         if self.flushed.is_some() {
             self.hand_over(true);
         }
-        self.to = None;
-        if let Some(writer) = self.writer.take() {
-            let _panicked = writer.join();
-        }
+        self.close();
     }
 }
 
@@ -233,5 +258,5 @@ fn warn(name: &str, why: &str) {
     let text = format!("the recording {name} ends here: {why}; tracing goes on");
     progress::clear();
     // Nobody may be reading; the trace goes on all the same.
-    let _closed = writeln!(io::stderr(), "warning: {}", escape(&text));
+    let _closed = writeln!(stream::stderr(), "warning: {}", escape(&text));
 }
