@@ -76,8 +76,8 @@ impl TextLayout {
             other => other,
         };
         let rests = match lost.place.as_str() {
-            "output" | "upstream-table" | "pending" | "retries" | "rules" | "facts" | "name-lookups" | "log-lines"
-            | "workers" => "",
+            "output" | "upstream-table" | "pending" | "retries" | "rules" | "facts" | "name-lookups"
+            | "log-lines" | "workers" => "",
             _ => " Verdicts on that time are not called proven.",
         };
         let text = format!(

@@ -339,6 +339,8 @@ impl Write for Hanging {
 #[test]
 fn a_disk_that_hangs_does_not_hold_up_the_end() {
     let mut recorder = Recorder::to(Hanging, "hanging".to_owned(), || {}).unwrap();
-    events().iter().for_each(|event| recorder.record(event, true));
+    for event in &events() {
+        recorder.record(event, true);
+    }
     recorder.finish(THE_END);
 }

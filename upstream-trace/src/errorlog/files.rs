@@ -12,12 +12,10 @@ use super::file::{self, FileId};
 use super::judge::{self, Header, Kind, Level};
 use super::same::Same;
 use super::tail::Tail;
+use super::watchdog::{Mount, Watchdog};
 
 /// Files that are read at the same time.
 const MOST: usize = 512;
-
-/// Of these, in one turn.
-const ONE_TURN: usize = 128;
 
 /// Bytes of one turn, of all files together.
 const BUDGET: usize = 1 << 20;
@@ -45,6 +43,23 @@ pub(super) struct Line<'a> {
     pub(super) after: Nanos,
 }
 
+/// A file that was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a Arc<str>,
+    /// It is an error.log, whatever is in it.
+    pub(super) certain: bool,
+    pub(super) mount: Mount,
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) bytes: usize,
+    /// Every file to its end.
+    pub(super) all: bool,
+}
+
 /// The files that are read, and those that are known to be something else.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -57,12 +72,13 @@ pub(super) struct Files {
     running: bool,
     turn: usize,
     buffer: Vec<u8>,
+    watchdog: Watchdog,
     /// How often something could not be read.
     pub(super) gaps: u64,
 }
 
 impl Files {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(watchdog: Watchdog) -> Self {
         Self {
             tails: Vec::new(),
             others: HashSet::new(),
@@ -72,6 +88,7 @@ impl Files {
             running: false,
             turn: 0,
             buffer: vec![0; SHARE],
+            watchdog,
             gaps: 0,
         }
     }
@@ -95,15 +112,24 @@ impl Files {
     }
 
     /// Follows the file behind `path` if it is an error.log or may become one; of one that is `certain` that is known.
-    pub(super) fn add(&mut self, path: &Path, name: &str, certain: bool, now: Nanos) -> io::Result<()> {
-        let (file, metadata) = file::open(path)?;
-        let id = FileId::of(&metadata);
-        if self.knows(id, name) || self.tails.len() >= MOST {
-            return Ok(());
+    pub(super) fn add(&mut self, path: &Path, found: &Found<'_>, now: Nanos) -> io::Result<()> {
+        let Found { name, certain, mount } = *found;
+        if self.watchdog.hangs(mount) {
+            return Err(io::Error::other("its file system does not answer"));
         }
-        let mut judged = judge::judge(&file, metadata.len(), name, certain)?;
+        let watchdog = self.watchdog.clone();
+        let open = || {
+            let (file, metadata) = file::open(path)?;
+            let id = FileId::of(&metadata);
+            if self.knows(id, name) || self.tails.len() >= MOST {
+                return Ok(None);
+            }
+            let judged = judge::judge(&file, metadata.len(), name, certain)?;
+            Ok::<_, io::Error>(Some((file, metadata, id, judged)))
+        };
+        let Some((file, metadata, id, mut judged)) = watchdog.step(name, mount, open)? else { return Ok(()) };
         if judged.kind == Kind::Other {
-            self.others.insert((id, name.into()));
+            self.others.insert((id, Arc::clone(name)));
             return Ok(());
         }
         if certain {
@@ -111,7 +137,7 @@ impl Files {
         }
         let offset = self.first_offset(id, name, metadata.len());
         let mut tail = Tail::new(file, id, name, judged, offset);
-        tail.busy = now;
+        (tail.busy, tail.mount) = (now, mount);
         self.tails.push(tail);
         Ok(())
     }
@@ -120,25 +146,36 @@ impl Files {
         if let Some((_, position)) = self.left.iter().rev().find(|(left, _)| *left == id) {
             return *position;
         }
+        if let Some(position) = self.watchdog.position(id) {
+            return position;
+        }
         let known_name = || self.tails.iter().any(|tail| &*tail.name == name);
         let young = id.born().map_or_else(known_name, |born| born >= self.started);
         if self.running && young { 0 } else { size }
     }
 
-    /// Hands out the lines that came since the last time, each once, up to a bound. Returns how many bytes were read.
-    pub(super) fn read(&mut self, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
+    /// Hands out the lines that came since the last time, each once, up to a bound.
+    pub(super) fn read(&mut self, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> Amount {
         let count = self.tails.len();
         let share = (BUDGET / count.max(1)).max(SHARE);
-        let (mut total, first) = (0, self.turn);
-        for step in 0..count.min(ONE_TURN) {
-            if total >= BUDGET {
+        let (mut amount, first) = (Amount { bytes: 0, all: true }, self.turn);
+        for step in 0..count {
+            if amount.bytes >= BUDGET {
+                amount.all = false;
                 break;
             }
-            total += self.read_one((first + step) % count, share, now, give);
+            let read = self.read_one((first + step) % count, share, now, give);
+            amount.bytes += read;
+            amount.all &= read < share;
             self.turn = (first + step + 1) % count;
         }
         self.forget_others();
-        total
+        amount
+    }
+
+    /// What was handed out is known elsewhere by now: another thread may go on from here.
+    pub(super) fn remember_positions(&self) {
+        self.watchdog.remember(self.tails.iter().map(|tail| (tail.id, tail.position())));
     }
 
     fn read_one(&mut self, index: usize, share: usize, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
@@ -147,7 +184,11 @@ impl Files {
         let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
         let before = tail.left_out;
-        let result = tail.read(&mut self.buffer, share, &mut |text| {
+        if self.watchdog.hangs(tail.mount) {
+            return 0;
+        }
+        let (watchdog, mount, buffer) = (&self.watchdog, tail.mount, &mut self.buffer);
+        let mut line = |text: &[u8]| {
             let header = Header::read(text);
             if kind == Kind::Undecided {
                 kind = if header.is_some() { Kind::Error } else { Kind::Other };
@@ -157,7 +198,8 @@ impl Files {
             if header.level != Level::DEBUG && (!several || same.is_new(text, file, now)) {
                 give(Line { header, text, file, name: &name, after });
             }
-        });
+        };
+        let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut line));
         (tail.kind, tail.level) = (kind, level);
         // A file that cannot be read stays as it is; another one may come.
         if result.as_ref().is_ok_and(|read| *read < share) {
@@ -188,7 +230,7 @@ impl Files {
 
     /// Closes files that nobody has open any more and that are quiet.
     pub(super) fn close_unused(&mut self, now: Nanos, held: impl Fn(FileId) -> bool) {
-        let left = &mut self.left;
+        let (left, watchdog) = (&mut self.left, &self.watchdog);
         self.tails.retain_mut(|tail| {
             if held(tail.id) {
                 tail.busy = now;
@@ -196,6 +238,7 @@ impl Files {
             let keep = now.saturating_sub(tail.busy) < QUIET;
             if !keep {
                 left.push_back((tail.id, tail.position()));
+                watchdog.step(&Arc::clone(&tail.name), tail.mount, || tail.close());
             }
             keep
         });

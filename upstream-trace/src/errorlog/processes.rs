@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use upstream_trace_core::event::Nanos;
 
 use super::file::FileId;
 use super::find::{self, Elsewhere, Open, Scan};
+use super::watchdog::Watchdog;
 
 /// Between two looks at whether files were opened again.
 const CHECK: Nanos = 250_000_000;
@@ -34,6 +36,8 @@ pub(super) struct Held {
     pub(super) known: bool,
     /// Why they could not be.
     pub(super) refused: Option<io::ErrorKind>,
+    /// A file on a file system that does not answer.
+    pub(super) hanging: Option<Arc<str>>,
 }
 
 /// The processes and what they have open.
@@ -47,9 +51,14 @@ pub(super) struct Processes {
     next_turn: Nanos,
     /// How long it took to look through the descriptors of one process.
     took: Duration,
+    watchdog: Watchdog,
 }
 
 impl Processes {
+    pub(super) fn new(watchdog: Watchdog) -> Self {
+        Self { watchdog, ..Self::default() }
+    }
+
     pub(super) fn get(&self, pid: u32) -> Option<&Held> {
         self.held.get(&pid)
     }
@@ -82,11 +91,11 @@ impl Processes {
             return false;
         }
         let begun = Instant::now();
-        let Self { held, due, .. } = self;
+        let Self { held, due, watchdog, .. } = self;
         for (pid, held) in held {
             // nginx opens all of its logs again or none; stderr, the first, may be none of them.
             let ends = held.files.first().into_iter().chain(held.files.last());
-            if ends.into_iter().any(|open| !find::is_still(*pid, open)) && !due.contains(pid) {
+            if ends.into_iter().any(|open| !find::is_still(*pid, open, watchdog)) && !due.contains(pid) {
                 due.push_back(*pid);
             }
         }
@@ -113,9 +122,9 @@ impl Processes {
         while let Some(pid) = self.due.pop_front() {
             let Some(held) = self.held.get_mut(&pid) else { continue };
             let one = Instant::now();
-            match find::scan(pid) {
-                Ok(Scan { files, elsewhere }) => {
-                    *held = Held { files, elsewhere, known: true, refused: None };
+            match find::scan(pid, &self.watchdog) {
+                Ok(Scan { files, elsewhere, hanging }) => {
+                    *held = Held { files, elsewhere, known: true, refused: None, hanging };
                     held.files.iter().for_each(|open| found(pid, open));
                 }
                 // It has just ended.

@@ -136,13 +136,11 @@ impl Write for Queue {
                 break;
             }
             let until = state.patient_until.unwrap_or_else(Instant::now);
-            match self.shared.progress(state, PAUSE, until) {
-                Some(next) => state = next,
-                None => {
-                    self.shared.state().lost += 1;
-                    break;
-                }
-            }
+            let Some(next) = self.shared.progress(state, PAUSE, until) else {
+                self.shared.state().lost += 1;
+                break;
+            };
+            state = next;
         }
         Ok(text.len())
     }
@@ -175,8 +173,7 @@ impl Shared {
     fn next(&self, to: &impl Stream) -> Result<Vec<u8>, ErrorKind> {
         let mut state = self.state();
         while state.waiting.is_empty() {
-            let (next, timeout) =
-                self.came.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner);
+            let (next, timeout) = self.came.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner);
             state = next;
             if timeout.timed_out() && to.is_gone() {
                 return Err(ErrorKind::BrokenPipe);

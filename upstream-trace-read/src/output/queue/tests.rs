@@ -33,7 +33,7 @@ fn queue(room: usize, gone: bool) -> (Queue, Sender<()>, Receiver<Vec<u8>>) {
 }
 
 fn far() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_paused_reader_holds_nobody_up_and_what_does_not_fit_is_counted() {
     assert_eq!((queue.lost(), queue.has_room(), queue.is_closed()), (1, false, false));
     // It goes on: whole texts, in their order.
     (0..4).for_each(|_| go.send(()).unwrap());
-    assert!(queue.drain(Duration::from_secs(60), far()));
+    assert!(queue.drain(Duration::from_mins(1), far()));
     assert_eq!(taken.try_iter().collect::<Vec<_>>().concat(), b"123456789");
     assert!(queue.has_room());
 }
@@ -55,7 +55,7 @@ fn the_end_does_not_wait_for_a_paused_reader() {
     let (mut queue, _go, _taken) = queue(10, false);
     queue.write_all(b"1234").unwrap();
     assert!(!queue.drain(Duration::from_millis(1), far()));
-    assert!(!queue.drain(Duration::from_secs(60), Instant::now()));
+    assert!(!queue.drain(Duration::from_mins(1), Instant::now()));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_is_left_at_the_end_waits_for_a_reader_that_reads() {
     for _ in 0..100 {
         queue.write_all(b"1234").unwrap();
     }
-    assert!(queue.drain(Duration::from_secs(60), far()));
+    assert!(queue.drain(Duration::from_mins(1), far()));
     reader.join().unwrap();
     assert_eq!((queue.lost(), taken.try_iter().flatten().count()), (0, 400));
 }
@@ -76,7 +76,7 @@ fn a_reader_that_left_is_noticed_at_once_or_without_any_text() {
     let (mut first, go, _taken) = queue(10, false);
     drop(go);
     first.write_all(b"1").unwrap();
-    assert!(!first.drain(Duration::from_secs(60), far()));
+    assert!(!first.drain(Duration::from_mins(1), far()));
     assert!(first.is_closed());
     assert_eq!(first.write(b"2").unwrap_err().kind(), ErrorKind::BrokenPipe);
 
@@ -91,6 +91,6 @@ fn one_text_larger_than_the_queue_passes() {
     let (mut queue, go, _taken) = queue(4, false);
     go.send(()).unwrap();
     queue.write_all(b"123456789").unwrap();
-    assert!(queue.drain(Duration::from_secs(60), far()));
+    assert!(queue.drain(Duration::from_mins(1), far()));
     assert_eq!(queue.lost(), 0);
 }
