@@ -101,15 +101,15 @@ mod tests {
     #[test]
     fn a_step_that_hangs_is_given_up_until_it_comes_back() {
         let watchdog = Watchdog::default();
-        let (of_thread, (release, wait), (begin, begun)) = (watchdog.clone(), channel::<()>(), channel());
+        let (of_thread, (release, wait), (start, started)) = (watchdog.clone(), channel::<()>(), channel());
         let thread = thread::spawn(move || {
             of_thread.step(&"error.log".into(), 7, || {
-                begin.send(()).unwrap();
+                start.send(()).unwrap();
                 wait.recv().unwrap();
             });
         });
-        begun.recv().unwrap();
-        assert_eq!(watchdog.give_up(Duration::from_secs(60)), None, "it may still come back");
+        started.recv().unwrap();
+        assert_eq!(watchdog.give_up(Duration::from_mins(1)), None, "it may still come back");
         assert_eq!(watchdog.give_up(Duration::ZERO).as_deref(), Some("error.log"));
         let next = watchdog.successor();
         assert!(next.hangs(7) && !next.hangs(8));

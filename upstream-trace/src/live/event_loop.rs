@@ -126,13 +126,13 @@ impl EventLoop {
     fn go_on(&mut self, live: &mut Live) {
         let Some(turn) = &mut self.turn else { return };
         let waits = turn.waits(live.answered());
-        if waits == Waits::ForLines && live.sources.logs.is_done() {
+        if waits == Waits::Lines && live.sources.logs.is_done() {
             live.sources.connects.lines_are_read(turn.known);
             self.ring.catch_up(live);
             live.flush_connects(now());
             turn.lines_are_read(live.asked());
         }
-        if turn.waits(live.answered()) == Waits::ForNothing {
+        if turn.waits(live.answered()) == Waits::Nothing {
             let known = turn.known;
             self.turn = None;
             self.end_turn(live, known);

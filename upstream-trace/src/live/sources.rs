@@ -72,7 +72,7 @@ impl Live {
         if each_second {
             // 3. Processes, and whose logs and configuration follow from them.
             for event in self.context.nginx.tick(now, &mut self.context.tables) {
-                self.feed(event, now);
+                self.feed(&event, now);
             }
             self.sources.configs.ask(&self.context.nginx);
             poll!(takeover, now, &mut self.context);
@@ -145,7 +145,7 @@ impl Live {
         match self.context.message(bytes) {
             Some(Message::Event(event)) => {
                 if !self.sources.connects.is_told(&event) {
-                    self.feed(*event, now);
+                    self.feed(&event, now);
                 }
             }
             Some(Message::Process(kind, process)) => {
@@ -184,7 +184,7 @@ impl Live {
     }
 
     pub(super) fn feed_batch(&mut self, batch: Batch, now: Nanos) {
-        for event in batch.events {
+        for event in &batch.events {
             self.feed(event, now);
         }
         for note in batch.notes {
@@ -193,15 +193,15 @@ impl Live {
     }
 
     /// An event; what has to be looked up because of it is asked for.
-    pub(super) fn feed(&mut self, event: Event, now: Nanos) {
+    pub(super) fn feed(&mut self, event: &Event, now: Nanos) {
         let mut before = Batch::default();
-        self.sources.counters.notice(&event, &self.context, now, &mut before);
+        self.sources.counters.notice(event, &self.context, now, &mut before);
         for sample in &before.events {
             self.pipeline.feed(sample);
         }
-        self.sources.connects.notice(&event);
-        self.pipeline.feed(&event);
-        self.sources.surroundings.notice(&event, now);
-        self.sources.rules.notice(&event, &self.context, now);
+        self.sources.connects.notice(event);
+        self.pipeline.feed(event);
+        self.sources.surroundings.notice(event, now);
+        self.sources.rules.notice(event, &self.context, now);
     }
 }

@@ -54,7 +54,9 @@ impl Surroundings {
                     enricher.facts(worker, netns, &upstream, now)
                 }
                 Question::Owners(owners) => {
-                    owners.into_iter().for_each(|(inode, pid, fd)| enricher.learn(inode, pid, fd));
+                    for (inode, pid, descriptor) in owners {
+                        enricher.learn(inode, pid, descriptor);
+                    }
                     None
                 }
             };

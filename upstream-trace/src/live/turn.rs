@@ -23,11 +23,11 @@ pub(super) struct Turn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     /// Lines that were written before it began.
-    ForLines,
+    Lines,
     /// Answers to what was asked for because of a failure.
-    ForAnswers,
+    Answers,
     /// Nothing any more.
-    ForNothing,
+    Nothing,
 }
 
 impl Turn {
@@ -43,10 +43,10 @@ impl Turn {
     /// What it waits for; so many questions are answered by now.
     pub(super) fn waits(&self, answered: Counts) -> Waits {
         match &self.asked {
-            None => Waits::ForLines,
+            None => Waits::Lines,
             Some((asked, since)) => {
                 let all = asked.iter().zip(&answered).all(|(asked, answered)| answered >= asked);
-                if all || since.elapsed() >= PATIENCE { Waits::ForNothing } else { Waits::ForAnswers }
+                if all || since.elapsed() >= PATIENCE { Waits::Nothing } else { Waits::Answers }
             }
         }
     }
@@ -59,20 +59,20 @@ mod tests {
     #[test]
     fn lines_come_first_then_answers_to_what_was_asked_until_then() {
         let mut turn = Turn::begin(5);
-        assert_eq!(turn.waits([0, 0]), Waits::ForLines);
+        assert_eq!(turn.waits([0, 0]), Waits::Lines);
         turn.lines_are_read([3, 1]);
-        assert_eq!(turn.waits([2, 1]), Waits::ForAnswers);
-        assert_eq!(turn.waits([3, 1]), Waits::ForNothing);
-        assert_eq!(turn.waits([9, 9]), Waits::ForNothing);
+        assert_eq!(turn.waits([2, 1]), Waits::Answers);
+        assert_eq!(turn.waits([3, 1]), Waits::Nothing);
+        assert_eq!(turn.waits([9, 9]), Waits::Nothing);
     }
 
     #[test]
     fn answers_that_do_not_come_are_not_waited_for() {
         let mut turn = Turn::begin(5);
         turn.lines_are_read([1, 0]);
-        while turn.waits([0, 0]) == Waits::ForAnswers {
+        while turn.waits([0, 0]) == Waits::Answers {
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(turn.waits([0, 0]), Waits::ForNothing);
+        assert_eq!(turn.waits([0, 0]), Waits::Nothing);
     }
 }

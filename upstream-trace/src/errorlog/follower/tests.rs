@@ -30,7 +30,10 @@ impl Source for Fake {
     fn read(&mut self, _watched: &WatchedPids, _now: Nanos, to: &mut Vec<LogOutput>) -> bool {
         let next = {
             let mut script = self.script.lock().unwrap();
-            if script.is_empty() { return true } else { script.remove(0) }
+            if script.is_empty() {
+                return true;
+            }
+            script.remove(0)
         };
         match next {
             Does::Reads(worker) => to.push(event(worker)),
@@ -77,7 +80,7 @@ fn workers(said: &[LogOutput]) -> Vec<u32> {
 }
 
 fn far() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn in_the_end_all_logs_are_given_up_and_nobody_waits() {
     let mut follower = follower((0..20).map(|_| Does::Hangs).collect());
     follower.ask(2, &WatchedPids::default());
     let (mut notes, begun) = (Vec::new(), Instant::now());
-    while !follower.is_done() && begun.elapsed() < Duration::from_secs(60) {
+    while !follower.is_done() && begun.elapsed() < Duration::from_mins(1) {
         notes.extend(follower.look_after(Duration::ZERO));
         notes.extend(follower.take().into_iter().map(|_| String::new()));
     }
