@@ -10,12 +10,14 @@ mod choice;
 mod file;
 mod files;
 mod find;
+mod followed;
 mod follower;
 mod judge;
 mod merge;
 mod pids;
 mod processes;
 mod same;
+mod strangers;
 mod tail;
 mod tell;
 #[cfg(test)]
@@ -27,21 +29,21 @@ use std::fs;
 use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use upstream_trace_core::errorlog::parse;
-use upstream_trace_core::event::{Event, LogFollowed, Nanos};
+use upstream_trace_core::event::{Event, Nanos};
 
 use crate::nginx::WatchedPids;
 pub use choice::ErrorLog;
 use file::FileId;
 use files::{Amount, Files, Found, Line};
 pub use follower::{Follower, Ready};
-use judge::{Header, Level};
+use judge::Level;
 use pids::Pids;
 use processes::Processes;
-use tell::{Notes, Why};
+use strangers::Stranger;
+use tell::Notes;
 use watchdog::Watchdog;
 
 /// Most that is read at the end, bytes.
@@ -223,69 +225,6 @@ impl Logs {
         Some(FileId::of(&metadata))
     }
 
-    /// Says whose logs are read, where that is new.
-    fn tell(&mut self, workers: &[u32], now: Nanos, say: &mut dyn FnMut(LogOutput)) {
-        let mut without = Vec::new();
-        for worker in workers {
-            let Some(state) = self.state(*worker) else { continue };
-            if self.told.insert(*worker, state) == Some(state) {
-                continue;
-            }
-            let (followed, level) = state;
-            let level = level.map(|level| level.name().to_owned());
-            let event = LogFollowed { at: now, worker: *worker, followed, level };
-            say(LogOutput::Event(Box::new(Event::LogFollowed(event))));
-            if !followed {
-                without.extend(self.why(*worker).map(|why| (*worker, why)));
-            }
-        }
-        for note in self.notes.without_log(without) {
-            say(LogOutput::Note(note));
-        }
-        self.tell_of_files(say);
-    }
-
-    /// Whether a log of each of these workers is read, as far as is known.
-    #[must_use]
-    pub fn tells_of(&self, workers: &[u32]) -> bool {
-        self.source != ErrorLog::None
-            && workers.iter().all(|worker| self.state(*worker).is_none_or(|(followed, _)| followed))
-    }
-
-    /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
-    fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
-        let held = self.processes.get(worker)?;
-        let tails: Vec<_> = match self.source {
-            ErrorLog::File(_) => self.files.iter().collect(),
-            _ if !held.known => return None,
-            _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
-        };
-        // A line that is missing says nothing if it may be in a file that cannot be read now.
-        let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
-        let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
-        Some((!tails.is_empty() && !hangs, level))
-    }
-
-    fn why(&self, worker: u32) -> Option<Why> {
-        let held = self.processes.get(worker).filter(|held| held.known)?;
-        let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&*open.name));
-        Some(Why::of(held, unreadable.map(|(file, error)| (file.as_str(), error.as_str()))))
-    }
-
-    fn tell_of_files(&mut self, say: &mut dyn FnMut(LogOutput)) {
-        let asked_for = matches!(self.source, ErrorLog::File(_));
-        for tail in self.files.iter() {
-            let name = &tail.name;
-            if tail.left_out > 0 && self.notes.is_new(format!("left out {name}")) {
-                say(LogOutput::Note(format!("{name} grows faster than it can be read: lines are left out.")));
-            }
-            let strange = asked_for && tail.level.is_none() && tail.position() > 0;
-            if strange && self.notes.is_new(format!("strange {name}")) {
-                say(LogOutput::Note(format!("{name} does not look like an error.log of nginx.")));
-            }
-        }
-    }
-
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
         let Self { files, pids, processes, masters, strangers, .. } = self;
         let mut lines = Vec::new();
@@ -315,32 +254,5 @@ impl Logs {
             say(LogOutput::Event(Box::new(Event::Log(line))));
         }
         read
-    }
-}
-
-/// A line of a process that was not known when it was read: a worker that has just begun, perhaps. It is looked at once
-/// more.
-#[derive(Debug)]
-struct Stranger {
-    header: Header,
-    text: Box<[u8]>,
-    file: FileId,
-    name: Arc<str>,
-    after: Nanos,
-}
-
-impl Stranger {
-    fn of(line: Line<'_>) -> Self {
-        Self {
-            header: line.header,
-            text: line.text.into(),
-            file: line.file,
-            name: line.name.into(),
-            after: line.after,
-        }
-    }
-
-    fn line(&self) -> Line<'_> {
-        Line { header: self.header, text: &self.text, file: self.file, name: &self.name, after: self.after }
     }
 }
