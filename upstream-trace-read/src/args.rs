@@ -7,8 +7,8 @@ use clap::{Args, ColorChoice};
 /// What to report.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Report {
-    /// What `--record` wrote, as it is or as plain lines of JSON; of several
-    /// hosts, one file each
+    /// Recordings that `--record` has written, compressed or as JSON lines;
+    /// one or more per host
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -16,19 +16,19 @@ pub struct Report {
     #[arg(long)]
     pub json: bool,
 
-    /// Print a short summary to paste into a chat or a ticket
+    /// Print a short Markdown summary for a chat or a ticket
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
 
-    /// Write a report with charts: one file that opens in any browser, offline
+    /// Write a report with charts: one HTML file that works offline
     #[arg(long, value_name = "OUT")]
     pub html: Option<PathBuf>,
 
-    /// Leave out who asked for what, as `--record --redact` does
+    /// Replace client addresses, request paths and host names
     #[arg(long)]
     pub redact: bool,
 
-    /// Use colours
+    /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
 }
@@ -36,20 +36,20 @@ pub struct Report {
 /// What to copy.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Redact {
-    /// What `--record` wrote
+    /// A recording
     pub file: PathBuf,
 
-    /// A new file
+    /// The copy: a new file
     pub copy: PathBuf,
 }
 
 /// What to explain.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Explain {
-    /// Id of a cause, as in the output; all of them are listed without one
+    /// Id of a cause, as in the output; without one, all are listed
     pub cause: Option<String>,
 
-    /// Use colours
+    /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
 }

@@ -4,8 +4,10 @@
 //! `cargo xtask lint` checks the dependency tree.
 
 pub mod args;
+pub mod commands;
 pub mod explain;
 mod new_file;
 pub mod output;
 pub mod recording;
 pub mod report;
+pub mod sinks;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use upstream_trace_read::args::{Explain, Redact, Report};
-use upstream_trace_read::{explain, output, report};
+use upstream_trace_read::{commands, explain, output};
 
 /// Reads recordings of upstream-trace: why an nginx answered 502 or 504.
 #[derive(Debug, Parser)]
@@ -16,18 +16,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the verdicts from a recording
+    /// Print verdicts and reports from recordings
     Report(Report),
-    /// Write a copy of a recording to share, without who asked for what
+    /// Copy a recording without client addresses, request paths and host names
     Redact(Redact),
-    /// Say what a cause means, how it is told apart and what to do
+    /// Explain a cause: what it means, its evidence, the fix
     Explain(Explain),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Report(args) => report::run(&args),
-        Command::Redact(args) => report::redact(&args),
+        Command::Report(args) => commands::report(&args),
+        Command::Redact(args) => commands::redact(&args),
         Command::Explain(args) => explain::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::event::{Event, Host};
 use upstream_trace_core::verdict::{Output, Summary};
 use upstream_trace_read::output::{Extra, Sink};
 use upstream_trace_read::recording::{Ending, Reader};
@@ -61,14 +61,8 @@ impl Sink for Heard {
         }
     }
 
-    fn tick(&mut self, _now: Nanos) {}
-
     fn summary(&mut self, _summary: &Summary, _extra: &Extra) {
         self.summed = true;
-    }
-
-    fn closed(&self) -> bool {
-        false
     }
 }
 

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use upstream_trace_core::event::{Host, Nanos, Upstream};
+use upstream_trace_core::event::{Host, Upstream};
 use upstream_trace_core::verdict::{Output, Summary, Verdict};
 use upstream_trace_read::output::{Extra, Sink};
 use upstream_trace_read::recording::{Ending, Reader};
@@ -49,14 +49,8 @@ impl Sink for Said {
         self.objects.push(object(output));
     }
 
-    fn tick(&mut self, _now: Nanos) {}
-
     fn summary(&mut self, summary: &Summary, _extra: &Extra) {
         self.summed = Some(summary.failures);
-    }
-
-    fn closed(&self) -> bool {
-        false
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Parser;
 use upstream_trace::cli::{Cli, Command};
 use upstream_trace::{doctor, live};
 use upstream_trace_read::output::stream;
-use upstream_trace_read::{explain, output, report};
+use upstream_trace_read::{commands, explain, output};
 
 /// For an error, if whoever reads standard error has paused.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -18,8 +18,8 @@ fn main() -> ExitCode {
     remarks_to_stderr(cli.verbose);
     let result = match &cli.command {
         None => live::run(&cli),
-        Some(Command::Report(args)) => report::run(args),
-        Some(Command::Redact(args)) => report::redact(args),
+        Some(Command::Report(args)) => commands::report(args),
+        Some(Command::Redact(args)) => commands::redact(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
     };

@@ -42,7 +42,7 @@ impl<'a> Case<'a> {
             begun: lookup.begun,
             netns: lookup.netns,
             ended,
-            // What no attempt to connect is known of must not be taken for one.
+            // A lookup must not be classified as a connect failure.
             established: Some(lookup.begun),
             ..Attempt::blank(lookup.id, seen, lookup.worker, lookup.server().map(Upstream::Tcp))
         };
@@ -53,7 +53,7 @@ impl<'a> Case<'a> {
 
     /// The name that could not be resolved.
     #[must_use]
-    pub fn unresolved(&self) -> Option<&str> {
+    pub fn unresolved_name(&self) -> Option<&str> {
         let said = self.log.and_then(|line| line.message.split_once(" could not be resolved ("));
         said.map(|(name, _)| name).or(self.lookup.map(|lookup| lookup.name.as_str()))
     }

@@ -1,36 +1,38 @@
 //! The name server did not answer.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, PeerFailure};
 use crate::case::Case;
 use crate::errno;
 use crate::errorlog::Kind;
 use crate::event::MS;
 use crate::event::{Lookup, LookupState};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-timeout",
     reason: Some(4),
     title: "the name server did not answer",
-    means: "nginx asked the name server given by `resolver` for the name of the upstream and got no answer within \
-            `resolver_timeout` (30 s unless told otherwise).",
-    told_apart: "Questions are seen to leave and nothing to come back; nginx says that its timer ran out, and complains of \
-                 nothing that it received. An answer that is an \
-                 error, or a refusal, is `dns-failure`.",
-    fix: "Ask that server yourself: `dig @RESOLVER NAME`. Let UDP and TCP port 53 pass, name a second server in \
-          `resolver`, and lower `resolver_timeout` so that requests fail sooner.",
-    needs: &[],
+    means: "nginx asked the name server set by `resolver` for the upstream's name and got no response within \
+            `resolver_timeout` (30 s by default).",
+    told_apart: "Queries were seen to leave and nothing came back; nginx logs a timeout and no other resolver \
+                 error. An error response, or a refusal, is `dns-failure`.",
+    fix: "Ask that server: `dig @RESOLVER NAME`. Allow UDP and TCP port 53, add a second server to `resolver`, \
+          and lower `resolver_timeout` so that requests fail sooner.",
+    rivals: &["dns-failure"],
+    counts_against_peer: PeerFailure::No,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(lookup) = case.lookup {
         return not_answered(case, lookup);
     }
-    let silent = case.said()? == Kind::Name && case.unresolved_code() == Some(errno::ETIMEDOUT);
+    let silent = case.log_kind()? == Kind::Name && case.resolve_error() == Some(errno::ETIMEDOUT);
     if !silent || case.complaint.is_some() {
         return None;
     }
-    let name = case.unresolved()?;
+    let name = sentence(case.unresolved_name()?);
     let server = case.attempt.upstream.as_ref().map(|address| format!(" {address}")).unwrap_or_default();
     Some(Finding::likely(format!(
         "{name} could not be resolved: the name server{server} did not answer in time."
@@ -39,15 +41,15 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 /// The questions were seen, and nothing came back.
 fn not_answered(case: &Case<'_>, lookup: &Lookup) -> Option<Finding> {
-    let told = case.said().is_some() && case.unresolved_code() == Some(errno::ETIMEDOUT);
+    let told = case.log_kind().is_some() && case.resolve_error() == Some(errno::ETIMEDOUT);
     let silent = told || matches!(lookup.state, LookupState::Open | LookupState::GivenUp);
-    if !silent || (case.said().is_some() && !told) || lookup.silent().next().is_none() {
+    if !silent || (case.log_kind().is_some() && !told) || lookup.silent().next().is_none() {
         return None;
     }
     let mut servers: Vec<_> = lookup.silent().map(|asked| asked.server.to_string()).collect();
     servers.sort_unstable();
     servers.dedup();
-    let (name, servers, ms) = (case.unresolved()?, servers.join(", "), case.duration() / MS);
+    let (name, servers, ms) = (sentence(case.unresolved_name()?), servers.join(", "), case.duration() / MS);
     if case.pending() {
         return Some(Finding::likely(format!(
             "{name}: the name server {servers} has not answered for {ms} ms so far."
@@ -82,7 +84,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("app.test could not be resolved (110: Operation timed out)");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-timeout", Confidence::Likely);
         assert_eq!((case.phase(), case.status()), (Phase::Resolve, Some(502)));
     }

@@ -1,6 +1,6 @@
 //! The answer began and stalled.
 
-use super::{Cause, Finding, Signal, limit};
+use super::{Cause, Finding, NginxTimer, Signal, limit};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
@@ -9,26 +9,29 @@ use crate::verdict::Confidence;
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-body",
     reason: Some(5),
-    title: "the answer began and then stalled",
-    means: "The origin sent part of its answer and then nothing until nginx's read timeout ran out. nginx cut the \
+    title: "the response started and then stalled",
+    means: "The origin sent part of its response and then nothing until nginx's read timeout. nginx cut the \
             client off: it has a status and a truncated body.",
-    told_apart: "nginx had read everything that arrived, closed first after a silence, and cut the client off. An \
-                 ordinary end follows straight on the last bytes; a client that reads too slowly leaves unread bytes \
-                 on the connection. Without any byte of an answer it is `slow-response`; an answer that is cut by the \
-                 origin is `truncated-response` or `reset-by-backend`.",
-    fix: "Look in the application for what stops in the middle of an answer (streaming, a slow query). \
-          `proxy_read_timeout` counts between two reads: raise it only if such pauses are meant to be.",
+    told_apart: "nginx had read everything that arrived, closed first after a silence, and cut the client off. \
+                 A normal end follows right after the last bytes; a client that reads too slowly leaves unread \
+                 bytes on the connection (`slow-client`). Without any byte of a response it is `slow-response`; \
+                 a response cut by the origin is `truncated-response` or `reset-by-backend`.",
+    fix: "Find what pauses in the middle of a response in the application (streaming, a slow query). \
+          `proxy_read_timeout` applies between two reads: raise it only if such pauses are intended.",
+    rivals: &["slow-client", "slow-response", "truncated-response", "reset-by-backend"],
     needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
+    by_nginx_timer: NginxTimer::Unsure,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.said_alone() {
+    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.log_kind_alone() {
         return by_words(case, doing);
     }
-    let no_header = case.said() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
-    if case.handshaking()
+    let no_header = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
+    if case.in_tls_handshake()
         || no_header
         || !attempt.client_cut
         || attempt.bytes_received == 0
@@ -39,13 +42,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let last = attempt.last_recv.or(attempt.answer)?;
     let fix = format!(
-        "Look in the application{} for what stops in the middle of an answer (streaming, a slow query). {} counts between \
-         two reads: raise it only if such pauses are meant to be.",
+        "Find what pauses in the middle of a response in the application{} (streaming, a slow query). {} applies between \
+         two reads: raise it only if such pauses are intended.",
         case.served_by(),
         limit::timeout(case, "`proxy_read_timeout`"),
     );
     let finding = Finding::likely(format!(
-        "{} sent {} bytes of its answer and then nothing for {} ms; nginx cut the client off.",
+        "{} sent {} bytes of its response and then nothing for {} ms; nginx cut the client off.",
         case.target(),
         attempt.bytes_received,
         attempt.seen.saturating_sub(last) / MS
@@ -60,16 +63,16 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 /// nginx says that its timer ran out, and the kernel side saw nothing wrong: bytes of an answer came.
 fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
-    let what = if doing == Doing::Body { "answer" } else { "header" };
+    let what = if doing == Doing::Body { "response" } else { "header" };
     let summary = format!(
-        "{} began its {what} and then sent nothing more; nginx's read timeout ran out.",
+        "{} started its {what} and then sent nothing more until nginx's read timeout.",
         case.target()
     );
     // Without a byte of an answer the kernel side would have reported it, had it seen it.
     let seen = case.attempt.bytes_received > 0;
     // One without eyes for requests and answers, or not there yet, would not have, and it may be among what was lost: then
     // nothing follows from that silence.
-    let no_eyes = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook));
+    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers);
     let is_blind = no_eyes || case.early || case.lossy;
     if is_blind && doing == Doing::Header && !seen {
         return None;
@@ -121,7 +124,7 @@ mod tests {
             [("reading upstream", None), ("reading response header from upstream", Some(504))]
         {
             let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
-            let mut case = Case::of_line(&line, 1);
+            let mut case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "slow-body", Confidence::Likely);
             assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, status, None));
             // An attempt that was lost may as well have got no byte of an answer.
@@ -142,10 +145,10 @@ mod tests {
             why: None,
             costs: None,
         }];
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         case.hooks = &hooks;
         assert!(judge(&case).is_none());
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         case.early = true;
         assert!(judge(&case).is_none());
     }

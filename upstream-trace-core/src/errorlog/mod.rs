@@ -10,5 +10,5 @@ mod text;
 
 pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
-pub use kind::{Doing, Kind, doing, kind};
+pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind};
 pub use parse::parse;

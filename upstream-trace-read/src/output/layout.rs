@@ -32,11 +32,13 @@ pub struct TextLayout {
 
 impl TextLayout {
     /// The text in that style, if colours are wanted.
+    #[must_use]
     pub fn paint(self, style: Style, text: &str) -> Cow<'_, str> {
         if self.colour { format!("{style}{text}{style:#}").into() } else { text.to_owned().into() }
     }
 
     /// What stands above all that is of one host.
+    #[must_use]
     pub fn heading(self, host: &str, file: &str, since: &str) -> String {
         let mut text = String::new();
         let first = format!("{} ", self.paint(CYAN, &format!("== {}", nbsp(host))));
@@ -68,6 +70,7 @@ impl TextLayout {
 }
 
 /// Ties the words of everything in backquotes together: a command that is broken over lines cannot be copied.
+#[must_use]
 pub fn nbsp_commands(text: &str) -> String {
     let mut parts = text.split('`').peekable();
     let mut tied = String::with_capacity(text.len() + 16);

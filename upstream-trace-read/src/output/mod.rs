@@ -12,6 +12,7 @@ mod pipe;
 pub mod progress;
 mod queue;
 mod rate_limiter;
+mod sink;
 mod status;
 pub mod stream;
 mod summary;
@@ -24,41 +25,15 @@ use anstream::AutoStream;
 use clap::ColorChoice;
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
-use upstream_trace_core::event::{Event, Host, Nanos};
-use upstream_trace_core::verdict::{Output, Summary};
+use upstream_trace_core::event::Host;
 
 pub use accounts::Accounts;
 pub use escape::escape;
 pub use json::Json;
 pub use rate_limiter::{RateLimiter, Suppressed};
+pub use sink::{Sink, SinkState, Sinks};
 pub(crate) use summary::of_lost;
 pub use terminal::{Look, Terminal};
-
-/// Where results go. A reader that goes away ends the output quietly: see [`Sink::closed`].
-pub trait Sink {
-    /// Says what is being watched. Comes first; times are told by the clock of this host.
-    fn start(&mut self, host: &Host);
-
-    /// Of a recording: what the engine is given next.
-    fn event(&mut self, _event: &Event) {}
-
-    /// Says what the engine found.
-    fn output(&mut self, output: &Output);
-
-    /// Says what was held back, if it is time. To be called a few times a second.
-    fn tick(&mut self, now: Nanos);
-
-    /// Says the numbers at the end. Comes last.
-    fn summary(&mut self, summary: &Summary, extra: &Extra);
-
-    /// Nobody reads the results any more: the program may end.
-    fn closed(&self) -> bool;
-
-    /// Results could not be written although somebody may want to read them: on a full disk, say.
-    fn failed(&self) -> bool {
-        false
-    }
-}
 
 /// What the summary says beyond the numbers of the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -93,28 +68,13 @@ pub struct HookCost {
     pub per_second: u64,
 }
 
-/// The sink for stdout and stderr that the command line asks for.
-#[must_use]
-pub fn open(json: bool, verbose: bool, colour: ColorChoice) -> Box<dyn Sink> {
-    open_part(json, verbose, colour, None)
-}
-
-/// The same for one of several recordings, from the file of this name: it says of which host everything is.
-#[must_use]
-pub fn open_part(json: bool, verbose: bool, colour: ColorChoice, file: Option<&str>) -> Box<dyn Sink> {
-    let (results, status) = (io::stdout(), io::stderr());
-    let look = Look {
+/// How text for stdout and stderr looks.
+pub(crate) fn look(colour: ColorChoice, verbose: bool) -> Look {
+    Look {
         width: columns(),
-        colour: wants_colour(&results, colour),
-        status_colour: wants_colour(&status, colour),
+        colour: wants_colour(&io::stdout(), colour),
+        status_colour: wants_colour(&io::stderr(), colour),
         verbose,
-    };
-    let file = file.map(str::to_owned);
-    let (results, status) = (stream::stdout(), stream::stderr());
-    if json {
-        Box::new(Json::new(results, status, look).part(file))
-    } else {
-        Box::new(Terminal::new(results, status, look).part(file))
     }
 }
 
@@ -153,4 +113,4 @@ fn reason(number: u8) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

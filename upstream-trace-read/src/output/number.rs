@@ -3,6 +3,7 @@
 use upstream_trace_core::event::Nanos;
 
 /// `1,234,567`.
+#[must_use]
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
@@ -16,11 +17,13 @@ pub fn count(number: u64) -> String {
 }
 
 /// `1 attempt`, `1,234 attempts`.
+#[must_use]
 pub fn plural(number: u64, one: &str) -> String {
     format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// `0.3 ms`, `850 ms`, `1.2 s`, `60 s`, `12 min 5 s`, `3 h 7 min`.
+#[must_use]
 pub fn duration(time: Nanos) -> String {
     let ms = time / 1_000_000;
     let s = ms / 1000;
@@ -35,13 +38,14 @@ pub fn duration(time: Nanos) -> String {
 }
 
 /// Microseconds as milliseconds, two digits or more: `0.13`, `1.0`, `66`, `1,049`.
+#[must_use]
 pub fn ms(us: u64) -> String {
     let ms = us as f64 / 1000.0;
     match us {
         0..100 => format!("{ms:.3}"),
         100..1_000 => format!("{ms:.2}"),
         1_000..10_000 => format!("{ms:.1}"),
-        _ => count((us + 500) / 1000),
+        _ => count(us.saturating_add(500) / 1000),
     }
 }
 

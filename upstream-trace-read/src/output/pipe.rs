@@ -2,41 +2,40 @@
 
 use std::io::{ErrorKind, Write};
 
-use super::progress;
+use super::{SinkState, progress};
 
 /// Writes whole texts and flushes them. After the first error nothing more is written: nobody reads it.
 #[derive(Debug)]
 pub(super) struct Pipe<W> {
     to: W,
-    closed: bool,
-    failed: bool,
+    state: SinkState,
 }
 
 impl<W: Write> Pipe<W> {
     pub(super) fn new(to: W) -> Self {
-        Self { to, closed: false, failed: false }
+        Self { to, state: SinkState::Open }
     }
 
-    /// Whether the reader has gone (or the disk is full).
-    pub(super) fn closed(&self) -> bool {
-        self.closed
-    }
-
-    /// Whether something could not be written although somebody may want to read it.
-    pub(super) fn failed(&self) -> bool {
-        self.failed
+    /// Whether the reader is still there.
+    pub(super) fn state(&self) -> SinkState {
+        self.state
     }
 
     /// Writes and flushes. Returns what went wrong, once, unless it is just that the reader has gone.
     pub(super) fn write(&mut self, text: &str) -> Option<String> {
-        if self.closed || text.is_empty() {
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// The same for text that is UTF-8 by its making.
+    pub(super) fn write_bytes(&mut self, text: &[u8]) -> Option<String> {
+        if self.state != SinkState::Open || text.is_empty() {
             return None;
         }
         progress::clear();
-        let error = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).err()?;
-        self.closed = true;
-        self.failed = error.kind() != ErrorKind::BrokenPipe;
-        self.failed.then(|| format!("upstream-trace: cannot write the output: {error}\n"))
+        let error = self.to.write_all(text).and_then(|()| self.to.flush()).err()?;
+        let gone = error.kind() == ErrorKind::BrokenPipe;
+        self.state = if gone { SinkState::Closed } else { SinkState::Failed };
+        (!gone).then(|| format!("upstream-trace: cannot write the output: {error}\n"))
     }
 }
 
@@ -71,7 +70,7 @@ pub(super) mod tests {
         for _ in 0..5 {
             assert_eq!(pipe.write("text\n"), None);
         }
-        assert!(pipe.closed() && !pipe.failed());
+        assert_eq!(pipe.state(), SinkState::Closed);
         assert_eq!(to.writes, 2);
     }
 
@@ -81,6 +80,6 @@ pub(super) mod tests {
         let mut pipe = Pipe::new(&mut to);
         assert!(pipe.write("text\n").is_some_and(|error| error.contains(": cannot write the output: ")));
         assert_eq!(pipe.write("text\n"), None);
-        assert!(pipe.failed());
+        assert_eq!(pipe.state(), SinkState::Failed);
     }
 }

@@ -14,11 +14,13 @@ pub struct Column {
 }
 
 /// A column of numbers.
+#[must_use]
 pub const fn right(top: &'static str, bottom: &'static str) -> Column {
     Column { header: [top, bottom], right: true }
 }
 
 /// A column of words.
+#[must_use]
 pub const fn left(header: &'static str) -> Column {
     Column { header: ["", header], right: false }
 }

@@ -1,12 +1,14 @@
 //! The command line.
 
+mod size;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
-use jiff::SignedDuration;
 
 use upstream_trace_read::args::{Explain, Redact, Report};
+use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
@@ -21,19 +23,19 @@ Examples:
   sudo upstream-trace doctor
 
 Exit status:
-  0  it ran, to the end of --duration or until Ctrl-C
-  1  it could not run; the message says what to do
+  0  the trace ran until --duration or Ctrl-C
+  1  the trace could not run; the message says what to do
   2  wrong usage
-  3  a failed attempt was seen, with --fail-on-failure";
+  3  an attempt failed, with --fail-on-failure";
 
 /// Open upstream connections that the kernel's table has room for, unless told otherwise.
 pub const MAX_CONNECTIONS: u32 = 32768;
 
-/// Bytes of the buffer between the kernel and this program, unless told otherwise.
+/// Bytes of the ring buffer, unless told otherwise.
 pub const BUFFER: u32 = 2 << 20;
 
-/// Says why an nginx answers 502 or 504, from what the kernel did with its
-/// upstream connections.
+/// Explains why nginx answers 502 or 504, by tracing its upstream connections
+/// in the kernel.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(version, max_term_width = 80, after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -42,131 +44,119 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// nginx to watch: pid of a master or a worker, or a name; may be repeated
+    /// nginx to watch: pid of a master or a worker, or a process name; repeatable
     #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
     pub pid: Vec<Target>,
 
     /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = size::duration)]
     pub duration: Option<Duration>,
 
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 
-    /// Also write what was seen to a new file, for `upstream-trace report`
+    /// Also record all events to a new file, for `upstream-trace report`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
-    /// Leave out of the recording who asked for what: client addresses, paths
-    /// of requests and names of hosts become names that stand for them
-    #[arg(long, requires = "record")]
+    /// Stop recording at this file size (1M to 1T); tracing goes on. It also
+    /// stops before the disk is full
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size::record_limit)]
+    pub record_limit: u64,
+
+    /// Replace client addresses, request paths and host names, in the output
+    /// and in the recording
+    #[arg(long)]
     pub redact: bool,
 
-    /// nginx's error.log: `auto` finds it, `none` does without, or a file
+    /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
     pub error_log: ErrorLog,
 
-    /// Report an attempt that has no answer for this long, before it ends
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    /// Report an attempt as pending after this time without a response
+    #[arg(long = "pending-after", alias = "slow", value_name = "TIME", default_value = "1s",
+          value_parser = size::duration)]
     pub slow: Duration,
 
-    /// Exit with status 3 if a failed attempt was seen
+    /// Exit with status 3 if any attempt failed
     #[arg(long)]
     pub fail_on_failure: bool,
 
-    /// Size of the kernel's table of open upstream connections
+    /// Open upstream connections that can be traced at a time, 64 to 1048576
     #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS,
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
-    /// Which hooks may be used: `list` shows them; HOOK=off, HOOK=KIND and
-    /// KIND=off, joined by commas, leave only that
+    /// Restrict hooks: comma-separated HOOK=off, HOOK=KIND, KIND=off;
+    /// `doctor --list-hooks` lists them
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub hooks: HookFilter,
 
-    /// Give hooks up that cost more than this part of the host's processor
-    /// time, and say so: less is told then
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    /// Detach the costliest optional hooks above this share of the host's CPU
+    /// time, in percent: more than 0, at most 100
+    #[arg(long, value_name = "PERCENT", value_parser = size::percent)]
     pub max_overhead: Option<f64>,
 
-    /// Size of the buffer between the kernel and this program (64K, 4M); a power
-    /// of two
-    #[arg(long, value_name = "SIZE", default_value = "2M", value_parser = buffer)]
+    /// Size of the buffer for events from the kernel: a power of two, 64K to
+    /// 256M
+    #[arg(long = "ring-buffer-size", alias = "buffer", value_name = "SIZE", default_value = "2M",
+          value_parser = size::ring_buffer)]
     pub buffer: u32,
 
-    /// Also print how much each hook cost
+    /// Also print the cost of each hook, and more messages
     #[arg(long, short)]
     pub verbose: bool,
 
-    /// Use colours
+    /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+}
+
+impl Cli {
+    /// What results of a trace are written as.
+    #[must_use]
+    pub fn sinks(&self) -> Options {
+        let format = if self.json { Format::Json } else { Format::Text };
+        Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
+    }
 }
 
 /// Something else than tracing.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Print the verdicts from a recording; needs no root
+    /// Print verdicts and reports from recordings; needs no root
     Report(Report),
-    /// Write a copy of a recording to share, without who asked for what
+    /// Copy a recording without client addresses, request paths and host names
     Redact(Redact),
-    /// Say what a cause means, how it is told apart and what to do
+    /// Explain a cause: what it means, its evidence, the fix
     Explain(Explain),
-    /// Say what this kernel and these rights allow, and what is lost without
+    /// Check what this kernel and these privileges allow
     Doctor(Doctor),
 }
 
-/// What to look at.
+/// What to check.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Doctor {
-    /// nginx to look for: pid of a master or a worker, or a name
+    /// nginx to look for: pid of a master or a worker, or a process name
     #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
     pub pid: Vec<Target>,
 
-    /// Which hooks a trace may use: as `--hooks` of a trace
+    /// Restrict hooks, as `--hooks` of a trace does
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub hooks: HookFilter,
+
+    /// Only list the hooks: name, ways to attach, what is lost without it
+    #[arg(long)]
+    pub list_hooks: bool,
 
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 
-    /// Use colours
+    /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
-}
-
-/// Reads a percentage, with or without its sign.
-fn percent(text: &str) -> Result<f64, String> {
-    let number = text.trim_end_matches('%').parse::<f64>().ok();
-    number
-        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
-        .ok_or_else(|| "write a percentage such as 0.5, more than 0 and at most 100".to_owned())
-}
-
-/// Reads `64K`, `4M`; a ring buffer is a power of two, and whole pages.
-fn buffer(text: &str) -> Result<u32, String> {
-    let (digits, unit) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 1 << 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 1 << 20),
-        _ => (text, 1),
-    };
-    let bytes = digits.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
-    bytes
-        .filter(|bytes| bytes.is_power_of_two() && (64 << 10..=256 << 20).contains(bytes))
-        .ok_or_else(|| "write a power of two from 64K to 256M".to_owned())
-}
-
-/// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let spelled = if plain { format!("{text}s") } else { text.to_owned() };
-    let parsed = spelled.parse::<SignedDuration>().ok();
-    parsed
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "write a time such as 500ms, 60s, 2m or 1h, more than 0".to_owned())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use super::size::{duration, record_limit, ring_buffer};
 use super::*;
 
 fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
@@ -72,7 +73,8 @@ fn a_cause_is_explained() {
 #[test]
 fn a_doctor_looks_at_an_nginx() {
     let hooks: HookFilter = "kprobe=off".parse().unwrap();
-    let expected = Doctor { pid: vec![Target::Pid(7)], hooks, json: true, color: ColorChoice::Auto };
+    let expected =
+        Doctor { pid: vec![Target::Pid(7)], hooks, list_hooks: false, json: true, color: ColorChoice::Auto };
     let args = ["doctor", "--pid", "7", "--hooks", "kprobe=off", "--json"];
     assert_eq!(parse(&args).unwrap().command, Some(Command::Doctor(expected)));
     let Some(Command::Doctor(doctor)) = parse(&["doctor"]).unwrap().command else { panic!("no doctor") };
@@ -103,28 +105,58 @@ fn sizes_of_the_buffer() {
     for (text, bytes) in
         [("64K", 64 << 10), ("2M", BUFFER), ("2m", BUFFER), ("4M", 4 << 20), ("65536", 65536)]
     {
-        assert_eq!(buffer(text), Ok(bytes), "{text}");
+        assert_eq!(ring_buffer(text), Ok(bytes), "{text}");
     }
     for wrong in ["", "K", "0", "3M", "32K", "512M", "4G", "-4M", "9999999999M", "ä"] {
-        assert!(buffer(wrong).unwrap_err().contains("64K"), "{wrong:?}");
+        assert!(ring_buffer(wrong).unwrap_err().contains("64K"), "{wrong:?}");
     }
     assert_eq!(parse(&[]).unwrap().buffer, BUFFER);
+}
+
+#[test]
+fn sizes_of_a_recording() {
+    for (text, bytes) in [("1M", 1 << 20), ("500m", 500 << 20), ("2G", 2 << 30), ("1T", 1 << 40)] {
+        assert_eq!(record_limit(text), Ok(bytes), "{text}");
+    }
+    for wrong in ["", "G", "0", "1023K", "2T", "99999999999999999999G", "-1G", "much"] {
+        assert!(record_limit(wrong).unwrap_err().contains("500M"), "{wrong:?}");
+    }
+    assert_eq!(parse(&[]).unwrap().record_limit, 1 << 30);
+}
+
+/// Scripts that use them go on working.
+#[test]
+fn earlier_names_of_options() {
+    for [new, old] in [["--pending-after=3s", "--slow=3s"], ["--ring-buffer-size=4M", "--buffer=4M"]] {
+        assert_eq!(parse(&[new]).unwrap(), parse(&[old]).unwrap());
+    }
+    let Some(Command::Doctor(doctor)) = parse(&["doctor", "--list-hooks"]).unwrap().command else {
+        panic!("no doctor")
+    };
+    assert!(doctor.list_hooks && parse(&["--hooks", "list"]).unwrap().hooks.list);
+}
+
+#[test]
+fn redaction_needs_no_recording() {
+    assert!(parse(&["--redact", "--json"]).unwrap().redact);
 }
 
 #[test]
 fn wrong_usage_exits_with_2() {
     for args in [
         &["--duration", "soon"][..],
+        &["--pending-after", "0"],
         &["--slow", "0"],
+        &["--record-limit", "1K"],
         &["--max-connections", "63"],
         &["--hooks", "kfree_skb"],
         &["--max-connections", "1048577"],
+        &["--ring-buffer-size", "1000"],
         &["--buffer", "1000"],
         &["--color", "pink"],
         &["--record"],
         &["report"],
         &["report", "one", "--html"],
-        &["--redact"],
         &["redact", "one"],
         &["report", "one", "--json", "--markdown"],
         &["--json", "report", "file"],

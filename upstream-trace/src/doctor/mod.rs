@@ -74,7 +74,7 @@ impl Findings {
 
 /// Looks at everything and says it; status 1 if a trace cannot run.
 pub fn run(args: &cli::Doctor) -> Result<ExitCode> {
-    if args.hooks.list {
+    if args.list_hooks || args.hooks.list {
         return say(&hook_filter::list()).map(|()| ExitCode::SUCCESS);
     }
     let findings = look::look(&args.pid, &args.hooks);

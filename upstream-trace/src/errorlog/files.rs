@@ -8,14 +8,18 @@ use std::time::{Duration, SystemTime};
 
 use upstream_trace_core::event::Nanos;
 
-use super::file::{self, FileId};
-use super::judge::{self, Header, Kind, Level};
-use super::same::Same;
+use super::classify::{self, Header, Kind, Level};
+use super::dedup::Dedup;
+use super::file::FileId;
 use super::tail::Tail;
 use super::watchdog::{Mount, Watchdog};
+use crate::host::regular_file;
 
 /// Files that are read at the same time.
-const MOST: usize = 512;
+const MAX_FILES: usize = 512;
+
+/// Files beyond that whose number is remembered.
+const MAX_BEYOND: usize = 16_384;
 
 /// Bytes of one turn, of all files together.
 const BUDGET: usize = 1 << 20;
@@ -65,8 +69,12 @@ pub(super) struct Amount {
 pub(super) struct Files {
     tails: Vec<Tail>,
     others: HashSet<(FileId, Arc<str>)>,
+    /// Error logs that are not read because there are too many.
+    beyond: HashSet<FileId>,
+    /// What is known of the files has changed.
+    pub(super) changed: bool,
     left: VecDeque<(FileId, u64)>,
-    same: Same,
+    dedup: Dedup,
     /// Files that are there already are read from their end on.
     started: SystemTime,
     running: bool,
@@ -82,8 +90,10 @@ impl Files {
         Self {
             tails: Vec::new(),
             others: HashSet::new(),
+            beyond: HashSet::new(),
+            changed: false,
             left: VecDeque::new(),
-            same: Same::default(),
+            dedup: Dedup::default(),
             started: SystemTime::now() - COARSE,
             running: false,
             turn: 0,
@@ -108,10 +118,19 @@ impl Files {
 
     /// It was looked at before.
     pub(super) fn knows(&self, id: FileId, name: &str) -> bool {
-        self.get(id).is_some() || self.others.contains(&(id, name.into()))
+        let full = self.tails.len() >= MAX_FILES;
+        self.get(id).is_some() || self.others.contains(&(id, name.into())) || full && self.is_beyond(id)
+    }
+
+    /// It is an error log that is not read because there are too many.
+    pub(super) fn is_beyond(&self, id: FileId) -> bool {
+        self.beyond.contains(&id)
     }
 
     /// Follows the file behind `path` if it is an error.log or may become one; of one that is `certain` that is known.
+    ///
+    /// # Errors
+    /// If it cannot be read, or there are too many.
     pub(super) fn add(&mut self, path: &Path, found: &Found<'_>, now: Nanos) -> io::Result<()> {
         let Found { name, certain, mount } = *found;
         if self.watchdog.hangs(mount) {
@@ -119,24 +138,34 @@ impl Files {
         }
         let watchdog = self.watchdog.clone();
         let open = || {
-            let (file, metadata) = file::open(path)?;
+            let (file, metadata) = regular_file(path)?;
             let id = FileId::of(&metadata);
-            if self.knows(id, name) || self.tails.len() >= MOST {
+            if self.knows(id, name) {
                 return Ok(None);
             }
-            let judged = judge::judge(&file, metadata.len(), name, certain)?;
-            Ok::<_, io::Error>(Some((file, metadata, id, judged)))
+            let classified = classify::classify(&file, metadata.len(), name, certain)?;
+            Ok::<_, io::Error>(Some((file, metadata, id, classified)))
         };
-        let Some((file, metadata, id, mut judged)) = watchdog.step(name, mount, open)? else { return Ok(()) };
-        if judged.kind == Kind::Other {
+        let opened = watchdog.step(name, mount, open)?;
+        let Some((file, metadata, id, mut classified)) = opened else { return Ok(()) };
+        if classified.kind == Kind::Other {
             self.others.insert((id, Arc::clone(name)));
             return Ok(());
         }
+        self.changed = true;
+        if self.tails.len() >= MAX_FILES {
+            self.gaps += 1;
+            if self.beyond.len() < MAX_BEYOND {
+                self.beyond.insert(id);
+            }
+            return Err(io::Error::other(format!("more than {MAX_FILES} error logs are open")));
+        }
+        self.beyond.remove(&id);
         if certain {
-            judged.kind = Kind::Error;
+            classified.kind = Kind::Error;
         }
         let offset = self.first_offset(id, name, metadata.len());
-        let mut tail = Tail::new(file, id, name, judged, offset);
+        let mut tail = Tail::new(file, id, name, classified, offset);
         (tail.busy, tail.mount) = (now, mount);
         self.tails.push(tail);
         Ok(())
@@ -181,26 +210,31 @@ impl Files {
     fn read_one(&mut self, index: usize, share: usize, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
         let several = self.tails.len() > 1;
         let tail = &mut self.tails[index];
-        let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
+        let (file, name, dedup) = (tail.id, Arc::clone(&tail.name), &mut self.dedup);
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
+        let mut record = tail.record;
         let before = tail.left_out;
         if self.watchdog.hangs(tail.mount) {
             return 0;
         }
         let (watchdog, mount, buffer) = (&self.watchdog, tail.mount, &mut self.buffer);
         let mut line = |text: &[u8]| {
+            if record.continues(text) {
+                return;
+            }
             let header = Header::read(text);
             if kind == Kind::Undecided {
                 kind = if header.is_some() { Kind::Error } else { Kind::Other };
             }
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
-            if header.level != Level::DEBUG && (!several || same.is_new(text, file, now)) {
+            if header.level != Level::DEBUG && (!several || dedup.is_new(text, file, now)) {
                 give(Line { header, text, file, name: &name, after });
             }
         };
         let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut line));
-        (tail.kind, tail.level) = (kind, level);
+        self.changed |= (tail.kind, tail.level) != (kind, level);
+        (tail.kind, tail.level, tail.record) = (kind, level, record);
         // A file that cannot be read stays as it is; another one may come.
         if result.as_ref().is_ok_and(|read| *read < share) {
             tail.whole = now;
@@ -218,10 +252,11 @@ impl Files {
     }
 
     fn forget_others(&mut self) {
-        let others = &mut self.others;
+        let (others, changed) = (&mut self.others, &mut self.changed);
         self.tails.retain(|tail| {
             let keep = tail.kind != Kind::Other;
             if !keep {
+                *changed = true;
                 others.insert((tail.id, Arc::clone(&tail.name)));
             }
             keep
@@ -230,13 +265,14 @@ impl Files {
 
     /// Closes files that nobody has open any more and that are quiet.
     pub(super) fn close_unused(&mut self, now: Nanos, held: impl Fn(FileId) -> bool) {
-        let (left, watchdog) = (&mut self.left, &self.watchdog);
+        let (left, changed, watchdog) = (&mut self.left, &mut self.changed, &self.watchdog);
         self.tails.retain_mut(|tail| {
             if held(tail.id) {
                 tail.busy = now;
             }
             let keep = now.saturating_sub(tail.busy) < QUIET;
             if !keep {
+                *changed = true;
                 left.push_back((tail.id, tail.position()));
                 watchdog.step(&Arc::clone(&tail.name), tail.mount, || tail.close());
             }
@@ -246,5 +282,6 @@ impl Files {
             left.pop_front();
         }
         self.others.retain(|(id, _)| held(*id));
+        self.beyond.retain(|id| held(*id));
     }
 }

@@ -3,16 +3,16 @@
 use std::fs;
 use std::io;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::file::FileId;
 use super::watchdog::{Mount, Watchdog};
+use crate::host::{Descriptor, descriptor_path, descriptors};
 
 const STDERR: RawFd = 2;
 
 /// Files of one process that are looked at.
-const MOST: usize = 4096;
+const MAX_FILES: usize = 4096;
 
 /// A regular file that a process appends to, or has as its stderr.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) enum Elsewhere {
 pub(super) struct Scan {
     pub(super) files: Vec<Open>,
     pub(super) elsewhere: Elsewhere,
+    /// There are more files than were looked at.
+    pub(super) too_many: bool,
     /// One on a file system that does not answer; it may be an error.log.
     pub(super) hanging: Option<Arc<str>>,
 }
@@ -54,10 +56,7 @@ pub(super) struct Scan {
 /// Looks through the descriptors of a process.
 pub(super) fn scan(pid: u32, watchdog: &Watchdog) -> io::Result<Scan> {
     let mut scan = Scan::default();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
-        let Some(fd) = entry.file_name().to_str().and_then(|fd| fd.parse::<RawFd>().ok()) else { continue };
-        let Ok(link) = fs::read_link(entry.path()) else { continue };
-        let link = link.to_string_lossy();
+    for Descriptor { fd, link } in descriptors(pid)? {
         let file = link.starts_with('/') && !link.starts_with("/dev/");
         if !file {
             let other = elsewhere(&link);
@@ -68,13 +67,13 @@ pub(super) fn scan(pid: u32, watchdog: &Watchdog) -> io::Result<Scan> {
             }
         }
         if (file || link.starts_with("/dev/shm/"))
-            && scan.files.len() < MOST
             && let Some(mount) = log(pid, fd)
         {
             let name: Arc<str> = link.strip_suffix(" (deleted)").unwrap_or(&link).into();
+            scan.too_many |= scan.files.len() >= MAX_FILES;
             if watchdog.hangs(mount) {
                 scan.hanging = Some(name);
-            } else {
+            } else if !scan.too_many {
                 scan.files.extend(watchdog.step(&name, mount, || regular(pid, fd, &name, mount)));
             }
         }
@@ -85,18 +84,14 @@ pub(super) fn scan(pid: u32, watchdog: &Watchdog) -> io::Result<Scan> {
 
 /// Which file this is, if it is a regular one.
 fn regular(pid: u32, fd: RawFd, name: &Arc<str>, mount: Mount) -> Option<Open> {
-    let metadata = fs::metadata(path(pid, fd)).ok().filter(fs::Metadata::is_file)?;
+    let metadata = fs::metadata(descriptor_path(pid, fd)).ok().filter(fs::Metadata::is_file)?;
     Some(Open { fd, id: FileId::of(&metadata), name: Arc::clone(name), stderr: fd == STDERR, mount })
-}
-
-/// Through this path a file can be opened again, whatever its name is in whichever mount namespace.
-pub(super) fn path(pid: u32, fd: RawFd) -> PathBuf {
-    format!("/proc/{pid}/fd/{fd}").into()
 }
 
 /// The descriptor still is that file; also if that cannot be told because its file system does not answer.
 pub(super) fn is_still(pid: u32, open: &Open, watchdog: &Watchdog) -> bool {
-    let same = || fs::metadata(path(pid, open.fd)).is_ok_and(|metadata| FileId::of(&metadata) == open.id);
+    let path = descriptor_path(pid, open.fd);
+    let same = || fs::metadata(path).is_ok_and(|metadata| FileId::of(&metadata) == open.id);
     watchdog.hangs(open.mount) || watchdog.step(&open.name, open.mount, same)
 }
 

@@ -7,19 +7,20 @@
 //! are read; what goes to a pipe, a terminal or syslog stays unread, which is said once.
 
 mod choice;
+mod classify;
+mod dedup;
 mod file;
 mod files;
 mod find;
-mod followed;
 mod follower;
-mod judge;
 mod merge;
+mod notes;
 mod pids;
 mod processes;
-mod same;
-mod strangers;
+mod record;
+mod report;
+mod stranger;
 mod tail;
-mod tell;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -34,23 +35,25 @@ use anyhow::{Context, Result};
 use upstream_trace_core::errorlog::parse;
 use upstream_trace_core::event::{Event, Nanos};
 
-use crate::nginx::WatchedPids;
+use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
+use classify::Level;
 use file::FileId;
 use files::{Amount, Files, Found, Line};
 pub use follower::{Follower, Ready};
-use judge::Level;
+use notes::Notes;
 use pids::Pids;
 use processes::Processes;
-use strangers::Stranger;
-use tell::Notes;
+use stranger::Stranger;
 use watchdog::Watchdog;
 
 /// Most that is read at the end, bytes.
-const LAST: usize = 16 << 20;
+const MAX_LAST: usize = 16 << 20;
 
-/// Lines of processes that are not known yet; beyond that they are dropped, as those of other programs are.
-const STRANGERS: usize = 1_024;
+/// Lines whose process is not known yet; beyond that they are dropped, as those of other programs are.
+const MAX_STRANGERS: usize = 1_024;
+/// A line of a known process waits so long at most until the process is found to have the file open.
+const PATIENCE: Nanos = 1_000_000_000;
 
 /// What reading the logs brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,12 +71,14 @@ pub struct Logs {
     files: Files,
     processes: Processes,
     pids: Pids,
-    /// What was last said of each worker.
-    told: BTreeMap<u32, (bool, Option<Level>)>,
+    /// What was last reported of each worker.
+    reported: BTreeMap<u32, (bool, Option<Level>)>,
     unreadable: BTreeMap<String, String>,
     notes: Notes,
     masters: Vec<u32>,
     strangers: Vec<Stranger>,
+    /// Something is to be told of whose logs are read, perhaps.
+    changed: bool,
     watchdog: Watchdog,
 }
 
@@ -84,11 +89,12 @@ impl Logs {
             files: Files::new(watchdog.clone()),
             processes: Processes::new(watchdog.clone()),
             pids: Pids::default(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             notes: Notes::default(),
             masters: Vec::new(),
             strangers: Vec::new(),
+            changed: true,
             watchdog,
         }
     }
@@ -137,7 +143,7 @@ impl Logs {
             return true;
         }
         let checked = self.look(watched, now, false);
-        self.tell(&watched.workers, now, say);
+        self.report(&watched.workers, now, say);
         let read = self.read(now, say);
         if checked {
             self.close_unused(now);
@@ -149,7 +155,7 @@ impl Logs {
     pub fn finish(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) {
         self.tick(watched, now, say);
         let mut total = 0;
-        while total < LAST {
+        while total < MAX_LAST {
             match self.read(now, say).bytes {
                 0 => break,
                 read => total += read,
@@ -162,13 +168,14 @@ impl Logs {
         // With `master_process off` one process is both.
         let is_only_master = |pid: &&u32| !watched.workers.contains(pid);
         self.masters = watched.masters.iter().filter(is_only_master).copied().collect();
-        let (new, gone) = self.processes.update(&watched.all());
+        let (new, gone) = self.processes.update(&watched.all(), now);
+        self.changed |= !new.is_empty() || !gone.is_empty();
         for pid in new {
             self.pids.add(pid);
         }
         for pid in gone {
             self.pids.end(pid, now);
-            self.told.remove(&pid);
+            self.reported.remove(&pid);
         }
         let checked = self.processes.check(now);
         match self.source.clone() {
@@ -188,17 +195,18 @@ impl Logs {
 
     fn look_through(&mut self, now: Nanos, all: bool) {
         let Self { processes, files, unreadable, .. } = self;
-        processes.scan(all, &mut |pid, open| {
+        let any = processes.scan(all, &mut |pid, open| {
             if files.knows(open.id, &open.name) {
                 return;
             }
             let found = Found { name: &open.name, certain: open.stderr, mount: open.mount };
-            if let Err(error) = files.add(&find::path(pid, open.fd), &found, now)
+            if let Err(error) = files.add(&descriptor_path(pid, open.fd), &found, now)
                 && unreadable.len() < 64
             {
                 unreadable.insert(open.name.to_string(), error.to_string());
             }
         });
+        self.changed |= any;
     }
 
     /// The file of that name may be another one by now. It may be missing for a while; then another one will come.
@@ -225,11 +233,35 @@ impl Logs {
         Some(FileId::of(&metadata))
     }
 
+    /// Whether a log of each of these workers is read, as far as is known.
+    #[must_use]
+    pub fn tells_of(&self, workers: &[u32]) -> bool {
+        self.source != ErrorLog::None
+            && workers.iter().all(|worker| self.state(*worker).is_none_or(|(followed, _)| followed))
+    }
+
+    /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
+    fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
+        let held = self.processes.get(worker)?;
+        let tails: Vec<_> = match self.source {
+            ErrorLog::File(_) => self.files.iter().collect(),
+            _ if !held.known => return None,
+            _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
+        };
+        // A line that is missing says nothing if it may be in a file that cannot be read now.
+        let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
+        let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
+        let complete = !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
+        Some((!tails.is_empty() && complete && !hangs, level))
+    }
+
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
+        // The file that the user names may be a copy of what the workers write elsewhere.
+        let named = matches!(self.source, ErrorLog::File(_));
         let Self { files, pids, processes, masters, strangers, .. } = self;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
-            let worker = pids.find(line.header.pid, |pid| processes.holds(pid, line.file));
+            let worker = pids.find(line.header.pid, |pid| named || processes.holds(pid, line.file));
             let Some(worker) = worker else { return false };
             if !masters.contains(&worker)
                 && let Some(mut parsed) = parse(line.text)
@@ -242,14 +274,28 @@ impl Logs {
             }
             true
         };
+        let mut unknown = Vec::new();
         for stranger in mem::take(strangers) {
-            give(stranger.line());
+            if !give(stranger.line()) {
+                unknown.push(stranger);
+            }
         }
         let read = files.read(now, &mut |line: Line<'_>| {
-            if !give(line) && strangers.len() < STRANGERS {
-                strangers.push(Stranger::of(line));
+            if !give(line) && unknown.len() < MAX_STRANGERS {
+                unknown.push(Stranger::of(line, now));
             }
         });
+        // Of a process that is known it may turn out that it has the file open; another one is waited for once.
+        for stranger in unknown {
+            let known: Vec<u32> = pids.with(stranger.header.pid).collect();
+            let waits = now.saturating_sub(stranger.since) < PATIENCE && !known.is_empty();
+            for pid in known {
+                processes.request(pid);
+            }
+            if waits || stranger.since == now {
+                strangers.push(stranger);
+            }
+        }
         for line in merge::by_time(lines) {
             say(LogOutput::Event(Box::new(Event::Log(line))));
         }

@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use upstream_trace_core::event::Nanos;
 
+use super::classify::{Classified, Kind, Level};
 use super::file::FileId;
-use super::judge::{Judged, Kind, Level};
+use super::record::Record;
 use super::watchdog::Mount;
 
 /// Longest line; nginx's own end at half of it.
 const LINE: usize = 4096;
 
 /// Further behind than this what is between is left out.
-const BEHIND: u64 = 16 << 20;
+const MAX_BEHIND: u64 = 16 << 20;
 
 /// How much of it is read all the same.
-const KEPT: u64 = 1 << 20;
+const MAX_CATCH_UP: u64 = 1 << 20;
 
 /// A file, and how far it was read.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Tail {
     pub(super) whole: Nanos,
     /// Bytes that were left out because it grows faster than it can be read.
     pub(super) left_out: u64,
+    /// Whether the last record goes on.
+    pub(super) record: Record,
     /// It could not be read the last time.
     pub(super) fails: bool,
     /// Where it is mounted.
@@ -49,15 +52,16 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Reads from `offset` on.
-    pub(super) fn new(file: File, id: FileId, name: &str, judged: Judged, offset: u64) -> Self {
+    pub(super) fn new(file: File, id: FileId, name: &str, classified: Classified, offset: u64) -> Self {
         Self {
             id,
             name: name.into(),
-            kind: judged.kind,
-            level: judged.level,
+            kind: classified.kind,
+            level: classified.level,
             busy: 0,
             whole: 0,
             left_out: 0,
+            record: Record::default(),
             fails: false,
             mount: 0,
             file: Some(file),
@@ -113,9 +117,9 @@ impl Tail {
             self.offset = 0;
             self.partial.clear();
             self.skipping = false;
-        } else if size - self.offset > BEHIND {
-            self.left_out += size - KEPT - self.offset;
-            self.offset = size - KEPT;
+        } else if size - self.offset > MAX_BEHIND {
+            self.left_out += size - MAX_CATCH_UP - self.offset;
+            self.offset = size - MAX_CATCH_UP;
             self.partial.clear();
             self.skipping = true;
         }
@@ -147,13 +151,13 @@ impl Tail {
 mod tests {
     use std::fs;
 
-    use super::super::file;
     use super::super::tests::Dir;
     use super::*;
+    use crate::host::regular_file;
 
     fn follow(dir: &Dir, offset: u64) -> Tail {
-        let (file, metadata) = file::open(&dir.path("error.log")).unwrap();
-        Tail::new(file, FileId::of(&metadata), "", Judged { kind: Kind::Error, level: None }, offset)
+        let (file, metadata) = regular_file(&dir.path("error.log")).unwrap();
+        Tail::new(file, FileId::of(&metadata), "", Classified { kind: Kind::Error, level: None }, offset)
     }
 
     fn lines(tail: &mut Tail) -> Vec<String> {
@@ -228,7 +232,7 @@ mod tests {
             count += 1;
         })
         .unwrap();
-        assert_eq!(tail.left_out, (20 << 20) - KEPT);
-        assert!(count * 10 <= KEPT && count * 10 > KEPT - 20);
+        assert_eq!(tail.left_out, (20 << 20) - MAX_CATCH_UP);
+        assert!(count * 10 <= MAX_CATCH_UP && count * 10 > MAX_CATCH_UP - 20);
     }
 }

@@ -1,15 +1,15 @@
-//! From the bytes of the ring buffer to events. Everything is checked: a kernel side of another version must not make
-//! the program panic or tell nonsense.
+//! From the bytes of the ring buffer to events. Everything is checked: a broken or foreign kernel side must neither
+//! make the program panic nor produce garbage events.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use upstream_trace_common::{
-    Addr, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent,
-    Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
+    Addr, AttemptEvent, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent,
+    ProcessEvent, Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags, tls,
 };
 use upstream_trace_core::event::{
-    Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
-    Socket, Step, Upstream, UpstreamSample,
+    Attempt, AttemptId, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple,
+    ResetSent, Socket, Step, Upstream, UpstreamSample,
 };
 use upstream_trace_core::http;
 
@@ -17,8 +17,6 @@ use super::btf::Layout;
 use super::symbols::LateSymbols;
 
 const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 const LOOPBACK_IFINDEX: u32 = 1;
 
 /// What a message of the ring buffer was.
@@ -62,20 +60,30 @@ impl Decoder<'_> {
             EventKind::RetryStarted => {
                 let retry: RetryEvent = read(bytes)?;
                 let upstream = to(&retry.remote, path);
-                Event::RetryStarted { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
+                Event::RetryStarted {
+                    at: header.now_ns,
+                    failed: AttemptId::from_kernel(retry.failed),
+                    retry: AttemptId::from_kernel(retry.retry),
+                    upstream,
+                }
             }
             EventKind::RetryAnswered => {
                 let retry: RetryEvent = read(bytes)?;
                 let upstream = to(&retry.remote, path);
-                Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
+                Event::RetryAnswered {
+                    at: header.now_ns,
+                    failed: AttemptId::from_kernel(retry.failed),
+                    retry: AttemptId::from_kernel(retry.retry),
+                    upstream,
+                }
             }
             EventKind::Answered => {
-                let answered: RetryEvent = read(bytes)?;
-                Event::Answered { at: header.now_ns, attempt: answered.failed }
+                let id = AttemptId::from_kernel(read::<AttemptEvent>(bytes)?.id);
+                Event::Answered { at: header.now_ns, attempt: id }
             }
             EventKind::ClientGone => {
-                let gone: RetryEvent = read(bytes)?;
-                Event::ClientGone { at: header.now_ns, attempt: gone.failed }
+                let id = AttemptId::from_kernel(read::<AttemptEvent>(bytes)?.id);
+                Event::ClientGone { at: header.now_ns, attempt: id }
             }
             EventKind::OriginExit => return Some(Message::OriginExit(read(bytes)?)),
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
@@ -95,9 +103,9 @@ impl Decoder<'_> {
         };
         let seen = record.header.now_ns;
         Some(Attempt {
-            id: record.id,
+            id: AttemptId::from_kernel(record.id),
             seen,
-            retry_of: (record.retry_of != 0).then_some(record.retry_of),
+            retry_of: some(record.retry_of).map(AttemptId::from_kernel),
             worker: record.tgid,
             netns: record.netns,
             upstream,
@@ -149,7 +157,7 @@ impl Decoder<'_> {
             .filter_map(|step| {
                 Some(Moment {
                     at: step.at_ns,
-                    step: self.step(StepKind::from_u8(step.kind), step.arg)?,
+                    step: self.step(StepKind::from_u8(step.kind)?, step.arg),
                     count: step.count,
                     span_ms: step.span_ms,
                 })
@@ -157,9 +165,8 @@ impl Decoder<'_> {
             .collect()
     }
 
-    fn step(&self, kind: StepKind, arg: i32) -> Option<Step> {
-        Some(match kind {
-            StepKind::None => return None,
+    fn step(&self, kind: StepKind, arg: i32) -> Step {
+        match kind {
             StepKind::SynSent => Step::SynSent,
             StepKind::Retransmit => Step::Retransmit { errno: arg.saturating_abs() },
             StepKind::Established => Step::Established,
@@ -184,7 +191,7 @@ impl Decoder<'_> {
             StepKind::TlsAlert => Step::TlsAlert { alert: u8::try_from(arg).ok() },
             StepKind::TlsRefused => Step::TlsRefused { alert: u8::try_from(arg).ok() },
             StepKind::TlsDone => Step::TlsDone,
-        })
+        }
     }
 
     fn drop_reason(&self, number: u32) -> String {
@@ -200,7 +207,7 @@ impl Decoder<'_> {
         };
         PacketDrop {
             at: packet.header.now_ns,
-            attempt: some(packet.id),
+            attempt: some(packet.id).map(AttemptId::from_kernel),
             tuple: tuple(packet),
             tcp_flags: packet.tcp_flags,
             reason,
@@ -215,6 +222,7 @@ impl Decoder<'_> {
             at: packet.header.now_ns,
             tuple: tuple(packet)?,
             reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
+            function: None,
             netns: packet.netns,
         })
     }
@@ -233,6 +241,7 @@ pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters
         answers: counters.answers,
         last_established: counters.last_established_ns,
         last_answer: counters.last_answer_ns,
+        sub_bits: 0,
         connect: wide(&counters.connect),
         first_byte: wide(&counters.first_byte),
     }
@@ -241,41 +250,19 @@ pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters
 /// A socket address of the kernel side; `None` for other families.
 #[must_use]
 pub fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
-    let ip = match addr.family {
-        AF_INET => {
-            let [a, b, c, d, ..] = addr.ip;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        AF_INET6 => IpAddr::V6(Ipv6Addr::from(addr.ip)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, addr.port))
+    SocketAddr::try_from(addr).ok()
 }
 
 /// A socket address as the kernel side has it.
 #[must_use]
 pub fn key(address: SocketAddr) -> Addr {
-    let mut ip = [0; 16];
-    let family = match address.ip() {
-        IpAddr::V4(v4) => {
-            ip[..4].copy_from_slice(&v4.octets());
-            AF_INET
-        }
-        IpAddr::V6(v6) => {
-            ip = v6.octets();
-            AF_INET6
-        }
-    };
-    Addr { ip, port: address.port(), family }
+    address.into()
 }
 
 /// A unix path as text: abstract names begin with `@`.
 #[must_use]
 pub fn path_text(bytes: &[u8]) -> String {
-    match bytes {
-        [0, name @ ..] => format!("@{}", String::from_utf8_lossy(name)),
-        path => String::from_utf8_lossy(path).into_owned(),
-    }
+    UnixPath::from(bytes).to_string()
 }
 
 /// An address of the counters: unix paths by their number.
@@ -294,9 +281,9 @@ fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
         Upstream::Tcp(socket_addr(&failed.remote)?)
     };
     Some(ConnectError {
-        id: failed.id,
+        id: AttemptId::from_kernel(failed.id),
         at: failed.header.now_ns,
-        retry_of: some(failed.retry_of),
+        retry_of: some(failed.retry_of).map(AttemptId::from_kernel),
         worker: failed.header.tgid,
         netns: failed.netns,
         upstream,
@@ -312,11 +299,11 @@ fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
 }
 
 fn ended(record: &Record) -> Ended {
-    match record.end {
-        end if end == End::Open as u8 => Ended::Open,
-        end if end == End::Closed as u8 => Ended::ClosedByNginx,
-        end if end == End::Destroyed as u8 => Ended::Broken,
-        _ => Ended::Vanished,
+    match End::from_u8(record.end) {
+        Some(End::Open) => Ended::Open,
+        Some(End::Closed) => Ended::ClosedByNginx,
+        Some(End::Destroyed) => Ended::Broken,
+        Some(End::Reborn | End::Vanished) | None => Ended::Vanished,
     }
 }
 
@@ -342,8 +329,7 @@ fn socket(record: &Record) -> Socket {
     Socket {
         unacked: tcp.write_seq.wrapping_sub(tcp.snd_una),
         unsent: tcp.write_seq.wrapping_sub(tcp.snd_nxt),
-        // The peer's FIN takes a sequence number, and is never read.
-        unread: tcp.rcv_nxt.wrapping_sub(tcp.copied_seq).saturating_sub(u32::from(fin != 0)),
+        unread: tcp.unread(fin != 0),
         received: tcp.bytes_received.saturating_sub(fin),
         acked: tcp.bytes_acked.saturating_sub(syn),
         peer_window: tcp.snd_wnd,
@@ -353,15 +339,15 @@ fn socket(record: &Record) -> Socket {
         probes: tcp.probes,
         error: i32::try_from(tcp.err).unwrap_or(0),
         soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
+        ..Socket::default()
     }
 }
 
 /// What came in answer to a TLS handshake and is no TLS.
 fn foreign(record: &Record) -> Option<String> {
-    const ALERT: u8 = 0x15;
     let handshake = record.flags & flags::TLS_HANDSHAKE != 0;
     let len = record.head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let foreign = handshake && len > 0 && record.head[0] != ALERT;
+    let foreign = handshake && len > 0 && record.head[0] != tls::ALERT;
     foreign.then(|| record.head[..len].escape_ascii().to_string())
 }
 
@@ -378,9 +364,54 @@ fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     // alignment.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
+
 /// Whether a message is the end of an attempt, which the kernel side counts as reported.
 #[must_use]
 pub fn ends_attempt(bytes: &[u8]) -> bool {
     let kind = read::<EventHeader>(bytes).and_then(|header| EventKind::from_u32(header.kind));
     matches!(kind, Some(EventKind::End | EventKind::ConnectFailed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::symbols::Symbols;
+    use super::*;
+
+    /// The event that these words, in the order of the structure, are decoded to.
+    fn decode(kind: EventKind, words: &[u64]) -> Option<Event> {
+        let header = [7, u64::from(kind as u32)];
+        let bytes: Vec<u8> = header.iter().chain(words).flat_map(|word| word.to_ne_bytes()).collect();
+        let (layout, symbols) = (Layout::default(), LateSymbols::from(Symbols::default()));
+        match (Decoder { layout: &layout, symbols: &symbols }).message(&bytes, |_| None)? {
+            Message::Event(event) => Some(*event),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn events_that_need_only_the_number_of_an_attempt() {
+        assert_eq!(
+            decode(EventKind::Answered, &[5]),
+            Some(Event::Answered { at: 7, attempt: AttemptId::from_kernel(5) })
+        );
+        assert_eq!(
+            decode(EventKind::ClientGone, &[5]),
+            Some(Event::ClientGone { at: 7, attempt: AttemptId::from_kernel(5) })
+        );
+        assert_eq!(decode(EventKind::ClientGone, &[]), None);
+    }
+
+    #[test]
+    fn how_a_record_ended() {
+        for (end, expected) in [
+            (End::Open as u8, Ended::Open),
+            (End::Closed as u8, Ended::ClosedByNginx),
+            (End::Destroyed as u8, Ended::Broken),
+            (End::Reborn as u8, Ended::Vanished),
+            (End::Vanished as u8, Ended::Vanished),
+            (u8::MAX, Ended::Vanished),
+        ] {
+            assert_eq!(ended(&Record { end, ..Record::ZERO }), expected, "{end}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `--hooks`: which rungs may be used, so that each of them can be tried on one kernel.
+//! `--hooks`: which attach methods may be used, so that each of them can be tried on one kernel.
 
 use std::str::FromStr;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::hooks::{AttachMethod, HOOKS, Hook};
 
-/// Ways to attach, as in the JSON output.
+/// Attach methods, as in the JSON output.
 const KINDS: [&str; 4] = ["raw_tracepoint", "tracepoint", "fentry", "kprobe"];
 
 const OFF: &str = "off";
@@ -14,7 +14,7 @@ const OFF: &str = "off";
 /// What the user allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HookFilter {
-    /// `--hooks list`: only tell what there is.
+    /// `--hooks list`, the earlier name of `doctor --list-hooks`: only list the hooks.
     pub list: bool,
     /// Hook or kind, and what is allowed there.
     limits: Vec<(String, String)>,
@@ -36,25 +36,32 @@ impl FromStr for HookFilter {
 
 fn limit(text: &str) -> Result<(String, String), String> {
     let Some((what, how)) = text.split_once('=') else {
-        return Err(format!("{text:?} is not HOOK=KIND, HOOK=off or KIND=off; `--hooks list` shows them"));
+        return Err(format!(
+            "{text:?} is not HOOK=KIND, HOOK=off or KIND=off; `upstream-trace doctor --list-hooks` shows them"
+        ));
     };
     let hook = HOOKS.iter().find(|hook| hook.name == what);
     if hook.is_none() && !KINDS.contains(&what) {
-        return Err(format!("there is no hook {what:?}; `--hooks list` shows them"));
+        return Err(format!("there is no hook {what:?}; `upstream-trace doctor --list-hooks` shows them"));
     }
-    let has = |hook: &Hook| hook.methods.iter().any(|rung| rung.kind() == how);
+    let has = |hook: &Hook| hook.methods.iter().any(|method| method.kind() == how);
     if how != OFF && !hook.is_some_and(has) {
-        return Err(format!("{what} cannot be {how:?}; `--hooks list` shows what there is"));
+        return Err(format!(
+            "{what} cannot be {how:?}; `upstream-trace doctor --list-hooks` shows its kinds"
+        ));
     }
     Ok((what.to_owned(), how.to_owned()))
 }
 
 impl HookFilter {
-    /// Whether this rung of this hook may be used; an error that says who forbids it.
-    pub fn allows(&self, hook: &Hook, rung: &AttachMethod) -> Result<()> {
+    /// Whether this hook may be attached in this way.
+    ///
+    /// # Errors
+    /// If not; the error names the limit that forbids it.
+    pub fn allows(&self, hook: &Hook, method: &AttachMethod) -> Result<()> {
         for (what, how) in &self.limits {
-            let of_hook = what == hook.name && how != rung.kind();
-            let of_kind = what == rung.kind();
+            let of_hook = what == hook.name && how != method.kind();
+            let of_kind = what == method.kind();
             if of_hook || of_kind {
                 bail!("switched off by --hooks {what}={how}");
             }
@@ -63,7 +70,7 @@ impl HookFilter {
     }
 }
 
-/// What there is, one hook a line: name, rungs in the order in which they are tried, what is lost without it.
+/// All hooks, one a line: name, attach methods in the order in which they are tried, what is lost without it.
 #[must_use]
 pub fn list() -> String {
     let line = |hook: &Hook| {
@@ -83,7 +90,7 @@ mod tests {
 
     fn allowed(choice: &str, name: &str) -> Vec<&'static str> {
         let choice: HookFilter = choice.parse().expect("a choice");
-        let methods = hook(name).methods.iter().filter(|rung| choice.allows(hook(name), rung).is_ok());
+        let methods = hook(name).methods.iter().filter(|method| choice.allows(hook(name), method).is_ok());
         methods.map(AttachMethod::kind).collect()
     }
 
@@ -105,7 +112,7 @@ mod tests {
     fn wrong_choices_are_named() {
         for wrong in ["kfree_skb", "nothing=off", "kfree_skb=fentry", "fentry=kprobe", "connect=on", ","] {
             let error = wrong.parse::<HookFilter>().unwrap_err();
-            assert!(error.contains("--hooks list"), "{wrong}: {error}");
+            assert!(error.contains("doctor --list-hooks"), "{wrong}: {error}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The eBPF side as user space sees it: what the kernel offers, loading, attaching, reading.
 
+#[cfg(test)]
+mod abi;
 pub mod accounts;
 mod attach;
 pub mod btf;
@@ -11,3 +13,4 @@ pub mod probe;
 pub mod symbols;
 pub mod tables;
 pub mod tracefs;
+mod watch_table;

@@ -5,10 +5,10 @@
 //! error.log does not tell (its line `connect() to 10.0.0.2:80 failed (101: ...)` has all that the hook would see), the
 //! one on `close()` once there is a unix upstream. Unix connections themselves are taken over at what nginx first sends.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use upstream_trace_common::stats;
+use upstream_trace_core::Bounded;
 use upstream_trace_core::errno::{EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, EPERM};
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{AttemptId, ConnectError, Event, LogLine, Nanos, Upstream};
@@ -30,7 +30,7 @@ const LINES_COME: u32 = 2;
 const ORIGINS_KNOWN: Nanos = 300_000_000;
 
 /// What is attached late, and why.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connects {
     hooks: Hooks,
     /// Since when the end of unix connections is seen.
@@ -46,16 +46,15 @@ pub(super) struct Connects {
     /// side may have more to say of that time.
     waiting: Vec<(ConnectError, Option<Upstream>)>,
     /// What each worker last wrote of an upstream: the number of the client's connection, and the upstream.
-    lines: HashMap<u32, (u64, Option<Upstream>)>,
+    lines: Bounded<u32, (u64, Option<Upstream>)>,
     /// What last failed in each worker.
-    failed: HashMap<u32, (AttemptId, Option<Upstream>, Nanos)>,
+    failed: Bounded<u32, (AttemptId, Option<Upstream>, Nanos)>,
 }
 
 /// Who tells of errors of `connect()`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hooks {
     /// Lines do.
-    #[default]
     Off,
     /// The hooks are there, and lines that were written before are still to be read: these tell.
     Late {
@@ -66,8 +65,8 @@ enum Hooks {
     On(Nanos),
 }
 
-/// Workers remembered; beyond that they are all forgotten.
-const WORKERS: usize = 1024;
+/// Workers remembered; the one not heard of for longest makes room.
+const MAX_WORKERS: usize = 1024;
 
 /// nginx turns to the next peer at once; reading its lines and events takes a turn of ours.
 const RETRY: Nanos = 500_000_000;
@@ -79,7 +78,21 @@ impl Connects {
             kernel.attach_late(When::OnConnect);
         }
         let hooks = if kernel.puts_off(When::OnConnect) { Hooks::Off } else { Hooks::On(0) };
-        Self { hooks, ..Self::default() }
+        Self::new(hooks)
+    }
+
+    fn new(hooks: Hooks) -> Self {
+        Self {
+            hooks,
+            unix: None,
+            unix_seen: None,
+            told: 0,
+            unexplained: 0,
+            numbered: 0,
+            waiting: Vec::new(),
+            lines: Bounded::new(MAX_WORKERS),
+            failed: Bounded::new(MAX_WORKERS),
+        }
     }
 
     /// Lines are not needed any more.
@@ -143,11 +156,8 @@ impl Connects {
         if let Some(error) = self.failed(line) {
             self.waiting.push((error, before));
         }
-        if self.lines.len() >= WORKERS {
-            self.lines.clear();
-        }
         let upstream = target(&line.message).or_else(|| errorlog::upstream_address(line));
-        self.lines.insert(worker, (connection, upstream));
+        self.lines.insert(worker, (connection, upstream), line.at);
     }
 
     /// Tells of what was kept. What the kernel side said of that time has been heard by now, so that it is known which
@@ -174,10 +184,7 @@ impl Connects {
         if self.are_seen() {
             return;
         }
-        if self.failed.len() >= WORKERS {
-            self.failed.clear();
-        }
-        self.failed.insert(worker, (id, upstream.cloned(), at));
+        self.failed.insert(worker, (id, upstream.cloned(), at), at);
     }
 
     fn failed(&mut self, line: &LogLine) -> Option<ConnectError> {
@@ -189,7 +196,7 @@ impl Connects {
         }
         self.numbered += 1;
         Some(ConnectError {
-            id: number(line.at, self.numbered),
+            id: AttemptId::connect_line(line.at, self.numbered),
             at: line.at,
             retry_of: None,
             worker,
@@ -200,11 +207,6 @@ impl Connects {
             had_syn_sent: false,
         })
     }
-}
-
-/// Numbers of their own: the kernel side ends its numbers in that of the CPU.
-fn number(at: Nanos, count: u64) -> AttemptId {
-    (at + count) << 6 | 0b11_1110
 }
 
 /// Where to, in nginx's words: `connect() to ADDRESS failed (`.
@@ -234,10 +236,11 @@ mod tests {
 
     #[test]
     fn hooks_take_over_from_lines_once_those_before_them_are_read() {
-        let mut connects = Connects::default();
+        let mut connects = Connects::new(Hooks::Off);
         let error = |at| {
             let upstream = Upstream::Tcp("10.0.0.2:80".parse().unwrap());
-            let (id, retry_of, worker, netns, errno, took, had_syn_sent) = (1, None, 7, 0, 101, 0, false);
+            let (id, retry_of, worker, netns, errno, took, had_syn_sent) =
+                (AttemptId::NONE, None, 7, 0, 101, 0, false);
             Event::ConnectError(ConnectError {
                 id,
                 at,
@@ -256,10 +259,5 @@ mod tests {
         assert!(connects.is_told(&error(11)) && !connects.are_seen());
         connects.lines_are_read(20);
         assert!(connects.is_told(&error(20)) && !connects.is_told(&error(21)) && connects.are_seen());
-    }
-
-    #[test]
-    fn numbers_differ() {
-        assert_ne!(number(1, 1), number(1, 2));
     }
 }

@@ -149,7 +149,7 @@ impl EventLoop {
         }
         let now = now();
         live.poll(now, each_second);
-        live.pipeline.feed(&Event::Tick { at: known });
+        live.pipeline.feed(Event::Tick { at: known });
         live.pipeline.tick(now);
         let attempts = each_second.then(|| {
             let sums = live.context.tables.sums().unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use upstream_trace_common::stats;
 use upstream_trace_read::output::{Accounts, Cost, Extra, progress, stream};
 use upstream_trace_read::recording::End;
@@ -31,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(2);
 
 impl EventLoop {
     /// Tells what is left, and the numbers. False if nobody took all of it, although somebody may want to read.
-    pub(super) fn finish(&mut self, live: &mut Live, startup: Duration) -> bool {
+    pub(super) fn finish(&mut self, live: &mut Live, startup: Duration) -> Result<bool> {
         progress::end();
         let patience = if self.stop.was_asked() { AFTER_SIGNAL } else { AFTER_DURATION };
         stream::be_patient(Instant::now() + patience);
@@ -61,8 +62,8 @@ impl EventLoop {
         self.stop.step("the recording");
         live.pipeline.end_recording(End { at: now, attempts: summary.attempts });
         self.stop.step("the output");
-        live.pipeline.summary(&summary, &Extra { cost: Some(cost), accounts });
-        print_the_rest(Instant::now() + patience)
+        live.pipeline.summary(&summary, &Extra { cost: Some(cost), accounts })?;
+        Ok(print_the_rest(Instant::now() + patience))
     }
 
     /// Lines, messages, and what no hook told.

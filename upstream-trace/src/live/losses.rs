@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use upstream_trace_common::stats;
-use upstream_trace_core::event::{Event, Lost, Nanos};
+use upstream_trace_core::event::{Event, LossPlace, Lost, Nanos};
 
 use super::context::{Batch, Context};
 
 /// Where the kernel side loses something.
-const OF_KERNEL: [(&str, u32); 6] = [
-    ("ring-buffer", stats::LOST_RING),
-    ("connection-map", stats::LOST_MAP),
-    ("events", stats::LOST_EVENTS),
-    ("upstream-table", stats::LOST_SLOTS),
-    ("origin-table", stats::LOST_ORIGINS),
-    ("process-table", stats::LOST_WORKERS),
+const OF_KERNEL: [(LossPlace, u32); 6] = [
+    (LossPlace::RingBuffer, stats::LOST_RING),
+    (LossPlace::ConnectionMap, stats::LOST_MAP),
+    (LossPlace::Events, stats::LOST_EVENTS),
+    (LossPlace::UpstreamTable, stats::LOST_SLOTS),
+    (LossPlace::OriginTable, stats::LOST_ORIGINS),
+    (LossPlace::ProcessTable, stats::LOST_WORKERS),
 ];
 
 /// What was lost until now.
@@ -22,7 +22,7 @@ pub(super) struct Losses {
     /// Something came since this was last looked at.
     pub(super) heard: bool,
     looked: Nanos,
-    lost: HashMap<&'static str, u64>,
+    lost: HashMap<LossPlace, u64>,
 }
 
 impl Losses {
@@ -31,25 +31,19 @@ impl Losses {
     }
 
     /// Says what was lost since the last time: in the kernel, and `here`.
-    pub(super) fn poll(
-        &mut self,
-        now: Nanos,
-        context: &Context,
-        here: &[(&'static str, u64)],
-        to: &mut Batch,
-    ) {
+    pub(super) fn poll(&mut self, now: Nanos, context: &Context, here: &[(LossPlace, u64)], to: &mut Batch) {
         let since = std::mem::replace(&mut self.looked, now);
         self.heard = false;
         let sums = context.tables.sums().ok();
         let of_kernel = OF_KERNEL.iter().filter_map(|(place, index)| Some((*place, sums?[*index as usize])));
         for (place, count) in self.news(of_kernel.chain(here.iter().copied())) {
-            to.event(Event::Lost(Lost { at: now, count, place: place.to_owned(), since }));
+            to.event(Event::Lost(Lost::new(place, count, since, now)));
         }
     }
 
     /// By how much the sum of each place has grown.
-    fn news(&mut self, all: impl Iterator<Item = (&'static str, u64)>) -> Vec<(&'static str, u64)> {
-        let mut sums: Vec<(&'static str, u64)> = Vec::new();
+    fn news(&mut self, all: impl Iterator<Item = (LossPlace, u64)>) -> Vec<(LossPlace, u64)> {
+        let mut sums: Vec<(LossPlace, u64)> = Vec::new();
         for (place, count) in all {
             match sums.iter_mut().find(|(known, _)| *known == place) {
                 Some((_, sum)) => *sum += count,
@@ -71,9 +65,10 @@ mod tests {
     #[test]
     fn a_place_with_two_counters_is_one_and_only_news_are_told() {
         let mut losses = Losses::new(1);
-        let mut news = |all: &[(&'static str, u64)]| losses.news(all.iter().copied());
-        assert_eq!(news(&[("a", 1), ("b", 0), ("a", 2)]), [("a", 3)]);
-        assert_eq!(news(&[("a", 1), ("b", 0), ("a", 2)]), []);
-        assert_eq!(news(&[("a", 1), ("b", 5), ("a", 3)]), [("a", 1), ("b", 5)]);
+        let mut news = |all: &[(LossPlace, u64)]| losses.news(all.iter().copied());
+        let (table, log) = (LossPlace::OriginTable, LossPlace::ErrorLog);
+        assert_eq!(news(&[(table, 1), (log, 0), (table, 2)]), [(table, 3)]);
+        assert_eq!(news(&[(table, 1), (log, 0), (table, 2)]), []);
+        assert_eq!(news(&[(table, 1), (log, 5), (table, 3)]), [(table, 1), (log, 5)]);
     }
 }

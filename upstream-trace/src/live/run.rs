@@ -45,7 +45,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         let startup = begun.elapsed();
         let mut event_loop = EventLoop::new(ring, wake, stop, cli.duration);
         event_loop.run(&mut live).await?;
-        let all = event_loop.finish(&mut live, startup);
+        let all = event_loop.finish(&mut live, startup)?;
         Ok(if live.pipeline.has_failed() || !all {
             ExitCode::FAILURE
         } else if cli.fail_on_failure && live.pipeline.failures() > 0 {
@@ -59,7 +59,6 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
 }
 
 fn recorder(cli: &Cli) -> Result<Option<Recorder>> {
-    let create = |path| Recorder::create(path, privileges::drop_all_capabilities);
-    let recorder = cli.record.as_deref().map(create).transpose()?;
-    Ok(if cli.redact { recorder.map(Recorder::redacted) } else { recorder })
+    let create = |path| Recorder::create(path, cli.record_limit, privileges::drop_all_capabilities);
+    cli.record.as_deref().map(create).transpose()
 }

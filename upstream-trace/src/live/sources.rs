@@ -1,6 +1,6 @@
 //! Where events come from, and in which order.
 
-use upstream_trace_core::event::{Event, Nanos};
+use upstream_trace_core::event::{Event, LossPlace, Nanos};
 use upstream_trace_read::output::stream;
 
 use super::config::Configs;
@@ -72,7 +72,7 @@ impl Live {
         if each_second {
             // 3. Processes, and whose logs and configuration follow from them.
             for event in self.context.nginx.tick(now, &mut self.context.tables) {
-                self.feed(&event, now);
+                self.feed(event, now);
             }
             self.sources.configs.ask(&self.context.nginx);
             poll!(takeover, now, &mut self.context);
@@ -122,16 +122,16 @@ impl Live {
     /// Says what was lost until now.
     pub(super) fn poll_losses(&mut self, now: Nanos) {
         let here = [
-            ("origin-table", self.sources.origins.lost()),
-            ("open-connections", self.context.tables.seeds_lost),
-            ("undecoded", self.sources.malformed),
-            ("ring-buffer", self.sources.unread),
-            ("error-log", self.sources.logs.lost()),
-            ("name-lookups", self.sources.dns.lost()),
-            ("facts", self.sources.surroundings.lost()),
-            ("rules", self.sources.rules.lost()),
+            (LossPlace::OriginTable, self.sources.origins.lost()),
+            (LossPlace::OpenConnections, self.context.tables.seeds_lost),
+            (LossPlace::Undecoded, self.sources.malformed),
+            (LossPlace::RingBuffer, self.sources.unread),
+            (LossPlace::ErrorLog, self.sources.logs.lost()),
+            (LossPlace::NameLookups, self.sources.dns.lost()),
+            (LossPlace::Facts, self.sources.surroundings.lost()),
+            (LossPlace::Rules, self.sources.rules.lost()),
             // Told once somebody reads again.
-            ("output", stream::lost().unwrap_or(0)),
+            (LossPlace::Output, stream::lost().unwrap_or(0)),
         ];
         let mut batch = Batch::default();
         self.sources.losses.poll(now, &self.context, &here, &mut batch);
@@ -145,7 +145,7 @@ impl Live {
         match self.context.message(bytes) {
             Some(Message::Event(event)) => {
                 if !self.sources.connects.is_told(&event) {
-                    self.feed(&event, now);
+                    self.feed(*event, now);
                 }
             }
             Some(Message::Process(kind, process)) => {
@@ -184,7 +184,7 @@ impl Live {
     }
 
     pub(super) fn feed_batch(&mut self, batch: Batch, now: Nanos) {
-        for event in &batch.events {
+        for event in batch.events {
             self.feed(event, now);
         }
         for note in batch.notes {
@@ -193,15 +193,15 @@ impl Live {
     }
 
     /// An event; what has to be looked up because of it is asked for.
-    pub(super) fn feed(&mut self, event: &Event, now: Nanos) {
+    pub(super) fn feed(&mut self, event: Event, now: Nanos) {
         let mut before = Batch::default();
-        self.sources.counters.notice(event, &self.context, now, &mut before);
-        for sample in &before.events {
+        self.sources.counters.notice(&event, &self.context, now, &mut before);
+        for sample in before.events {
             self.pipeline.feed(sample);
         }
-        self.sources.connects.notice(event);
+        self.sources.connects.notice(&event);
+        self.sources.surroundings.notice(&event, now);
+        self.sources.rules.notice(&event, &self.context, now);
         self.pipeline.feed(event);
-        self.sources.surroundings.notice(event, now);
-        self.sources.rules.notice(event, &self.context, now);
     }
 }

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
-use upstream_trace_read::output;
-use upstream_trace_read::recording::Recorder;
+use upstream_trace_read::recording::{Recorder, Redactor};
+use upstream_trace_read::sinks;
 
 use super::config::Configs;
 use super::connects::Connects;
@@ -85,7 +85,8 @@ pub(super) fn start(
     };
     let host = host(&kernel, &nginx, slow);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow };
-    let pipeline = Pipeline::new(recorder, output::open(cli.json, cli.verbose, cli.color), opened);
+    let redactor = cli.redact.then(Redactor::default);
+    let pipeline = Pipeline::new(recorder, redactor, sinks::open(&cli.sinks()), opened);
     let mut live = Live { context, sources, pipeline };
     say(&mut live, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
@@ -97,7 +98,7 @@ pub(super) fn start(
 /// Says what is watched, and what is stuck already.
 fn say(live: &mut Live, stuck: Vec<Attempt>) {
     let host = live.context.host.clone();
-    live.pipeline.start(&host);
+    live.pipeline.start(host);
     let mut batch = Batch::default();
     live.sources.configs.wait(&mut batch);
     batch.events.extend(stuck.into_iter().map(Event::Trouble));

@@ -33,7 +33,7 @@ enum Question {
         now: Nanos,
     },
     /// Sockets, with the process that holds each and the descriptor there.
-    Owners(Vec<(u32, u32, u32)>),
+    Owners(Vec<(u32, u32, i32)>),
 }
 
 /// Looks up the surroundings of failures.
@@ -98,7 +98,7 @@ impl Surroundings {
     }
 
     /// Takes note of who holds sockets.
-    pub(super) fn learn(&mut self, owners: Vec<(u32, u32, u32)>) {
+    pub(super) fn learn(&mut self, owners: Vec<(u32, u32, i32)>) {
         if !owners.is_empty() && self.worker.ask(Question::Owners(owners)) {
             self.open.push_back(None);
         }

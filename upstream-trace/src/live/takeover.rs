@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use upstream_trace_common::{Seed, SeedKey};
+use upstream_trace_common::{AdoptKey, AdoptState};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos};
 
 use super::context::{Batch, Context};
@@ -32,7 +32,7 @@ const COUNT: Nanos = 60_000_000_000;
 /// Upstream connections that these workers have open; a number for each. To be looked up before the hooks are attached.
 #[derive(Debug)]
 pub struct Open {
-    seeds: HashMap<SeedKey, Seed>,
+    seeds: HashMap<AdoptKey, AdoptState>,
 }
 
 impl Open {
@@ -41,7 +41,11 @@ impl Open {
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
         let seeds = nginx::seeds(&open, now).into_iter().enumerate();
         Self {
-            seeds: seeds.map(|(index, (key, seed))| (key, Seed { id: number(now, index), ..seed })).collect(),
+            seeds: seeds
+                .map(|(index, (key, seed))| {
+                    (key, AdoptState { id: AttemptId::taken_over(now, index as u64).to_kernel(), ..seed })
+                })
+                .collect(),
         }
     }
 
@@ -83,7 +87,7 @@ impl Takeover {
         let mut due = None::<Nanos>;
         for (key, seed) in nginx::seeds(&open, now) {
             let Some(known) = before.seeds.remove(&key) else { continue };
-            tables.renew_seed(&key, &Seed { id: known.id, ..seed });
+            tables.renew_seed(&key, &AdoptState { id: known.id, ..seed });
             if let Some(since) = waits_since(&seed) {
                 due = Some(due.map_or(since.saturating_add(slow), |due| due.min(since.saturating_add(slow))));
             }
@@ -93,9 +97,11 @@ impl Takeover {
         }
         tables.count_seeds();
         let mut stuck = nginx::stuck(&open, now, slow, |socket| {
-            key_of(socket).and_then(|key| tables.announce_seed(&key)).map_or(0, |seed| seed.id)
+            key_of(socket)
+                .and_then(|key| tables.announce_seed(&key))
+                .map_or(AttemptId::NONE, |seed| AttemptId::from_kernel(seed.id))
         });
-        stuck.retain(|attempt| attempt.id != 0);
+        stuck.retain(|attempt| attempt.id != AttemptId::NONE);
         let looked = stuck.iter().map(|attempt| (attempt.id, now)).collect();
         Ok((Self { due, count: now + COUNT, looked }, stuck))
     }
@@ -122,8 +128,9 @@ impl Takeover {
                 next = Some(next.map_or(due, |next| next.min(due)));
                 continue;
             }
-            let looked = self.looked.get(&seed.id).copied();
-            left.extend(looked.map(|at| (seed.id, at)));
+            let id = AttemptId::from_kernel(seed.id);
+            let looked = self.looked.get(&id).copied();
+            left.extend(looked.map(|at| (id, at)));
             let due = looked.map_or(0, |at| at + AGAIN);
             if due <= now {
                 waiting.push((due, key, seed));
@@ -136,14 +143,15 @@ impl Takeover {
         waiting.truncate(MOST);
         let mut stuck = Vec::new();
         for (_, key, seed) in waiting {
-            self.looked.insert(seed.id, now);
+            let id = AttemptId::from_kernel(seed.id);
+            self.looked.insert(id, now);
             match sockets.find(&key, &seed) {
-                Ok(Some(socket)) => stuck.extend(nginx::stuck(&[socket], now, slow, |_| seed.id)),
+                Ok(Some(socket)) => stuck.extend(nginx::stuck(&[socket], now, slow, |_| id)),
                 // It has just ended.
                 Ok(None) => {}
                 Err(error) => log::debug!("a connection that was open before cannot be looked up: {error:#}"),
             }
-            if stuck.last().is_some_and(|attempt: &Attempt| attempt.id == seed.id) {
+            if stuck.last().is_some_and(|attempt: &Attempt| attempt.id == id) {
                 tables.announce_seed(&key);
             }
         }
@@ -154,7 +162,7 @@ impl Takeover {
 }
 
 /// Since when a connection has been waiting for its peer, as far as it was known when it was handed over.
-fn waits_since(seed: &Seed) -> Option<Nanos> {
+fn waits_since(seed: &AdoptState) -> Option<Nanos> {
     let silent = seed.received == 0 && seed.written <= 1;
     if seed.request_ns != 0 { Some(seed.request_ns) } else { silent.then_some(seed.born_ns) }
 }
@@ -167,7 +175,7 @@ struct Sockets {
 
 impl Sockets {
     /// The connection, unless it is gone; an error if that cannot be told.
-    fn find(&mut self, key: &SeedKey, seed: &Seed) -> Result<Option<OpenSocket>> {
+    fn find(&mut self, key: &AdoptKey, seed: &AdoptState) -> Result<Option<OpenSocket>> {
         let open = || netns::run_in(seed.tgid, Diag::open).and_then(|diag| diag).ok();
         let diag = self.namespaces.entry(key.netns).or_insert_with(open).as_mut();
         let diag = diag.context("its network namespace cannot be entered")?;
@@ -184,12 +192,6 @@ impl Sockets {
     }
 }
 
-fn key_of(socket: &OpenSocket) -> Option<SeedKey> {
+fn key_of(socket: &OpenSocket) -> Option<AdoptKey> {
     nginx::seeds(std::slice::from_ref(socket), 1).pop().map(|(key, _)| key)
-}
-
-/// Numbers for connections that the kernel side did not see being born: its own end in the number of the CPU, which
-/// is below 63 on all but the largest hosts.
-fn number(now: Nanos, index: usize) -> AttemptId {
-    (now + index as u64) << 6 | 63
 }

@@ -1,26 +1,25 @@
 //! Upstream connections that were open before the tool was: what the kernel side needs to take them over, and which
 //! of them are in trouble already.
 
-use upstream_trace_common::{Seed, SeedKey};
+use upstream_trace_common::{AdoptKey, AdoptState};
 use upstream_trace_core::event::{Attempt, AttemptId, Ended, Moment, Nanos, Socket, Step, Upstream};
 
 use super::OpenSocket;
-use crate::kernel::decode::key;
 use crate::netlink::diag::{RunningTimer, TcpInfo, TcpSocket};
 
 /// What the kernel side needs to take over the upstream connections among `open`.
 #[must_use]
-pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(SeedKey, Seed)> {
+pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(AdoptKey, AdoptState)> {
     let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
     let seed = |open: &OpenSocket| {
         let socket = open.upstream_tcp().filter(|socket| live(socket))?;
-        let key = SeedKey { local: key(socket.local), remote: key(socket.remote), netns: open.netns };
+        let key = AdoptKey { local: socket.local.into(), remote: socket.remote.into(), netns: open.netns };
         let info = socket.info.unwrap_or_default();
-        let mut seed = Seed {
+        let mut seed = AdoptState {
             tgid: open.worker,
             written: info.bytes_acked + u64::from(socket.wqueue),
             received: info.bytes_received,
-            ..Seed::default()
+            ..AdoptState::default()
         };
         if socket.is_established() {
             if unanswered(&info, socket) {
@@ -148,8 +147,7 @@ pub(crate) fn numbers(info: &TcpInfo, socket: &TcpSocket) -> Socket {
         total_retransmits: info.total_retrans,
         retransmits: info.retransmits,
         probes: info.probes,
-        error: 0,
-        soft_error: 0,
+        ..Socket::default()
     }
 }
 
@@ -227,12 +225,12 @@ mod tests {
         }
     }
 
-    fn seed(open: &OpenSocket) -> (SeedKey, Seed) {
+    fn seed(open: &OpenSocket) -> (AdoptKey, AdoptState) {
         seeds(std::slice::from_ref(open), NOW).pop().unwrap()
     }
 
     fn troubled(open: &OpenSocket) -> Option<Attempt> {
-        stuck(std::slice::from_ref(open), NOW, SECOND, |_| 5).pop()
+        stuck(std::slice::from_ref(open), NOW, SECOND, |_| AttemptId::from_kernel(5)).pop()
     }
 
     #[test]
@@ -244,7 +242,12 @@ mod tests {
         assert_eq!(NOW - seed.last_recv_ns, 9 * SECOND);
         assert_eq!((seed.tgid, NOW - seed.born_ns), (7, 9 * SECOND));
         let attempt = troubled(&open).unwrap();
-        assert!(attempt.adopted && attempt.outstanding && attempt.reused && attempt.id == 5);
+        assert!(
+            attempt.adopted
+                && attempt.outstanding
+                && attempt.reused
+                && attempt.id == AttemptId::from_kernel(5)
+        );
         assert_eq!(attempt.since(), seed.request_ns);
     }
 

@@ -1,18 +1,21 @@
 //! Output for people: blocks on stdout, status on stderr.
 
+mod dedup;
+
 use std::collections::HashMap;
 use std::io::Write;
 
-use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos, Upstream};
-use upstream_trace_core::verdict::{Confidence, Note, Output, Resolved, Summary, Verdict};
+use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos};
+use upstream_trace_core::verdict::{Note, Output, Resolved, Summary, Verdict};
 
-use super::block::{Kind, confidence, upstream};
+use super::block::{Kind, upstream};
 use super::clock::Clock;
 use super::layout::{DIM, GREEN, TextLayout};
 use super::number;
 use super::pipe::Pipe;
 use super::rate_limiter::{RateLimiter, Suppressed};
-use super::{Extra, Sink, escape, host_label};
+use super::{Extra, Sink, SinkState, escape, host_label};
+use dedup::{DedupKey, DedupKind, Judged, how};
 
 /// Of the storms that have something to say at one time, so many get a line; the others share one.
 const LINES: usize = 6;
@@ -40,8 +43,10 @@ pub struct Terminal<W, E> {
     page: TextLayout,
     status_page: TextLayout,
     verbose: bool,
-    /// File of the recording, if it is one of several.
-    part: Option<String>,
+    /// Says first of which host it is.
+    several: bool,
+    /// File of the recording, if there is one.
+    file: String,
     /// What was printed last ended with an empty line.
     apart: bool,
     clock: Clock,
@@ -49,27 +54,6 @@ pub struct Terminal<W, E> {
     storms: RateLimiter<DedupKey>,
     losses: RateLimiter<String>,
     pending: HashMap<AttemptId, ReportedPending>,
-}
-
-/// What the members of a storm have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct DedupKey {
-    what: DedupKind,
-    upstream: Option<Upstream>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum DedupKind {
-    Pending(Judged),
-    Failure(Judged),
-    Resolved(&'static str),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Judged {
-    cause: &'static str,
-    phase: u8,
-    confidence: &'static str,
 }
 
 /// A pending attempt that was reported.
@@ -90,7 +74,8 @@ impl<W: Write, E: Write> Terminal<W, E> {
             page: TextLayout { width: look.width, colour: look.colour },
             status_page: TextLayout { width: look.width, colour: look.status_colour },
             verbose: look.verbose,
-            part: None,
+            several: false,
+            file: String::new(),
             apart: true,
             clock: Clock::default(),
             now: 0,
@@ -100,10 +85,10 @@ impl<W: Write, E: Write> Terminal<W, E> {
         }
     }
 
-    /// Says first of which host it is, if this is one of several recordings.
+    /// Says first of which host it is, if there are several recordings.
     #[must_use]
-    pub fn part(mut self, file: Option<String>) -> Self {
-        self.part = file;
+    pub fn several(mut self, several: bool) -> Self {
+        self.several = several;
         self
     }
 
@@ -204,11 +189,19 @@ impl<W: Write, E: Write> Terminal<W, E> {
 }
 
 impl<W: Write, E: Write> Sink for Terminal<W, E> {
+    fn begin_recording(&mut self, file: &str) {
+        file.clone_into(&mut self.file);
+        (self.apart, self.now) = (true, 0);
+        (self.storms, self.losses) = (RateLimiter::default(), RateLimiter::default());
+        self.pending.clear();
+    }
+
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.status.write(&self.status_page.watching(host));
-        if let Some(file) = &self.part {
-            let heading = self.page.heading(&host_label(host, file), &escape(file), &self.clock.iso(host.at));
+        if self.several {
+            let (label, since) = (host_label(host, &self.file), self.clock.iso(host.at));
+            let heading = self.page.heading(&label, &escape(&self.file), &since);
             self.print(&heading, true);
         }
     }
@@ -238,59 +231,14 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
         self.print(&text, true);
     }
 
-    fn closed(&self) -> bool {
-        self.results.closed()
-    }
-
-    fn failed(&self) -> bool {
-        self.results.failed()
-    }
-}
-
-impl Judged {
-    fn of(verdict: &Verdict) -> Self {
-        let confidence = confidence(verdict.confidence);
-        Self { cause: verdict.cause, phase: verdict.phase as u8, confidence }
+    fn state(&self) -> SinkState {
+        self.results.state()
     }
 }
 
 impl ReportedPending {
     fn same(&self, verdict: &Verdict) -> bool {
         self.judged == Judged::of(verdict) && self.alternatives == verdict.alternatives
-    }
-}
-
-impl Suppressed<DedupKey> {
-    /// `… 37 more port-refused at 10.0.0.2:80 in the last 1.0 s`.
-    fn line(&self) -> String {
-        let (before, judged) = match self.key.what {
-            DedupKind::Pending(judged) => ("pending ", Some(judged)),
-            DedupKind::Failure(judged) => ("", Some(judged)),
-            DedupKind::Resolved(how_it_ended) => (how(how_it_ended), None),
-        };
-        let cause = judged.map_or("", |judged| judged.cause);
-        let sure = match judged {
-            Some(judged) if judged.confidence != confidence(Confidence::Proven) => {
-                format!(" ({})", judged.confidence)
-            }
-            _ => String::new(),
-        };
-        let (count, span) = (number::count(self.count), number::duration(self.span));
-        let at = upstream(self.key.upstream.as_ref());
-        let recovered = match self.recovered {
-            0 => String::new(),
-            recovered => format!(", {} of them recovered", number::count(recovered)),
-        };
-        format!("… {count} more {before}{cause}{sure} at {at} in the last {span}{recovered}")
-    }
-}
-
-/// How an attempt ended that had been pending.
-fn how(how: &'static str) -> &'static str {
-    match how {
-        "client-gone" => "client gone",
-        "worker-exit" => "worker gone",
-        other => other,
     }
 }
 

@@ -1,14 +1,18 @@
 //! Listens to replays and keeps what makes the story.
 
 use std::collections::HashMap;
+use std::mem::take;
 
-use upstream_trace_core::event::{AttemptId, Event, Host, Nanos, Upstream};
+use anyhow::Result;
+use upstream_trace_core::event::{AttemptId, Event, Host, Upstream};
 use upstream_trace_core::json::Clock;
 use upstream_trace_core::verdict::{Output, Summary, Verdict};
 
+use super::budget::{Budget, cut};
 use super::sampler::Sampler;
 use super::{Micros, Problems, RecordingSummary, ReportModel, Timeline, Traffic};
 use crate::output::{Extra, Sink, escape, host_label};
+use crate::report::Exporter;
 
 /// How all upstreams beyond what is kept are called.
 pub(super) const OTHERS: &str = "(all others)";
@@ -27,11 +31,12 @@ struct Troubled {
     verdict: Option<Box<Verdict>>,
 }
 
-/// Makes a [`ReportModel`] of all that is replayed to it.
-#[derive(Debug, Default)]
+/// Makes a [`ReportModel`] of all that is replayed to it, and has it exported.
+#[derive(Default)]
 pub struct Collector {
     /// There are several recordings: names that mean something else on each host are told apart.
     several: bool,
+    exporters: Vec<Box<dyn Exporter>>,
     clock: Clock,
     part: RecordingSummary,
     parts: Vec<RecordingSummary>,
@@ -41,48 +46,24 @@ pub struct Collector {
     kept: Sampler,
     troubled: HashMap<AttemptId, Troubled>,
     in_full: usize,
+    budget: Budget,
 }
 
 impl Collector {
-    /// For one recording, or for several.
+    /// For one recording, or for several; these write the reports in the end.
     #[must_use]
-    pub fn new(several: bool) -> Self {
-        Self { several, ..Self::default() }
+    pub fn new(several: bool, exporters: Vec<Box<dyn Exporter>>) -> Self {
+        Self { several, exporters, ..Self::default() }
     }
 
-    /// What follows is replayed from this file.
-    pub fn begin(&mut self, file: &str) {
-        self.part =
-            RecordingSummary { file: file.to_owned(), label: file.to_owned(), ..RecordingSummary::default() };
-        self.traffic.begin();
-    }
-
-    /// The recording is over; what is wrong with it.
-    pub fn end(&mut self, warnings: Vec<String>) {
-        self.part.warnings = warnings;
-        let host = self.part.label.clone();
-        let mut troubled: Vec<_> = self.troubled.drain().collect();
-        troubled.sort_unstable_by_key(|(attempt, troubled)| (troubled.since, *attempt));
-        for (_, troubled) in troubled {
-            self.problems.pending(&host, troubled.problem, troubled.since, self.part.end);
-            if let Some(verdict) = troubled.verdict {
-                let upstream = self.upstream(&verdict);
-                self.kept.keep(&host, &upstream, &verdict, troubled.at, true);
-            }
-        }
-        self.in_full = 0;
-        self.parts.push(std::mem::take(&mut self.part));
-    }
-
-    /// All that was heard.
-    #[must_use]
-    pub fn model(self) -> ReportModel {
+    /// All that was heard; it is forgotten.
+    pub(super) fn model(&mut self) -> ReportModel {
         ReportModel {
-            parts: self.parts,
-            problems: self.problems.ranked(),
-            timeline: self.timeline,
-            traffic: self.traffic,
-            shown: self.kept.in_order(),
+            parts: take(&mut self.parts),
+            problems: take(&mut self.problems).ranked(),
+            timeline: take(&mut self.timeline),
+            traffic: take(&mut self.traffic),
+            shown: take(&mut self.kept).in_order(),
         }
     }
 
@@ -108,9 +89,12 @@ impl Collector {
         if known.is_none() && self.troubled.len() >= FOLLOWED {
             return;
         }
-        let had = known.is_some_and(|known| known.verdict.is_some());
-        let in_full = had || self.in_full < IN_FULL;
-        self.in_full += usize::from(in_full && !had);
+        if let Some(before) = known.and_then(|known| known.verdict.as_deref()) {
+            self.budget.give_back(before);
+            self.in_full -= 1;
+        }
+        let in_full = self.in_full < IN_FULL && self.budget.take(verdict);
+        self.in_full += usize::from(in_full);
         let troubled = Troubled {
             problem: self.problems.troubled(&upstream, verdict),
             since: self.clock.unix_us(verdict.since),
@@ -121,7 +105,8 @@ impl Collector {
     }
 
     fn settled(&mut self, attempt: AttemptId) {
-        if self.troubled.remove(&attempt).is_some_and(|troubled| troubled.verdict.is_some()) {
+        if let Some(verdict) = self.troubled.remove(&attempt).and_then(|troubled| troubled.verdict) {
+            self.budget.give_back(&verdict);
             self.in_full -= 1;
         }
     }
@@ -139,6 +124,12 @@ impl Collector {
 }
 
 impl Sink for Collector {
+    fn begin_recording(&mut self, file: &str) {
+        self.part =
+            RecordingSummary { file: file.to_owned(), label: file.to_owned(), ..RecordingSummary::default() };
+        self.traffic.begin();
+    }
+
     fn start(&mut self, host: &Host) {
         self.clock = Clock::new(host);
         self.part.label = host_label(host, &self.part.file);
@@ -161,12 +152,10 @@ impl Sink for Collector {
             Output::Resolved(resolved) => self.settled(resolved.attempt),
             Output::Lost(_) => {}
             Output::Note(note) => {
-                self.part.note(self.clock.unix_us(note.at), escape(&note.text).into_owned());
+                self.part.note(self.clock.unix_us(note.at), cut(&escape(&note.text)));
             }
         }
     }
-
-    fn tick(&mut self, _now: Nanos) {}
 
     fn summary(&mut self, summary: &Summary, _extra: &Extra) {
         let duration = Micros::try_from(summary.duration / 1_000).unwrap_or(Micros::MAX);
@@ -178,7 +167,24 @@ impl Sink for Collector {
         self.part.log_lines = summary.log_lines;
     }
 
-    fn closed(&self) -> bool {
-        false
+    fn end_recording(&mut self, warnings: &[String]) {
+        self.part.warnings = warnings.to_vec();
+        let host = self.part.label.clone();
+        let mut troubled: Vec<_> = self.troubled.drain().collect();
+        troubled.sort_unstable_by_key(|(attempt, troubled)| (troubled.since, *attempt));
+        for (_, troubled) in troubled {
+            self.problems.pending(&host, troubled.problem, troubled.since, self.part.end);
+            if let Some(verdict) = troubled.verdict {
+                let upstream = self.upstream(&verdict);
+                self.kept.keep(&host, &upstream, &verdict, troubled.at, true);
+            }
+        }
+        (self.in_full, self.budget) = (0, Budget::default());
+        self.parts.push(take(&mut self.part));
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        let model = self.model();
+        self.exporters.iter().try_for_each(|exporter| exporter.export(&model))
     }
 }

@@ -16,7 +16,7 @@ use upstream_trace_core::event::Nanos;
 
 use super::watchdog::Watchdog;
 use super::{ErrorLog, LogOutput};
-use crate::nginx::WatchedPids;
+use crate::host::WatchedPids;
 pub use thread::Ready;
 use thread::{Answer, Open, Question, Said, Work};
 

@@ -8,7 +8,7 @@ use upstream_trace_core::event::{Event, LogLine, Nanos};
 
 use super::super::watchdog::Watchdog;
 use super::super::{ErrorLog, LogOutput, Logs};
-use crate::nginx::WatchedPids;
+use crate::host::WatchedPids;
 
 /// Rounds of a megabyte for one question: a log that grows faster than it can be read is never read to its end.
 const ROUNDS: usize = 16;

@@ -1,15 +1,13 @@
 use std::rc::Rc;
 
-use super::super::fuzz::placed;
+use super::super::files::placed;
 use super::super::syntax;
 use super::*;
 
 fn read(text: &str) -> Config {
-    let (directives, wrong) = syntax::parse(text);
-    assert_eq!(wrong, None);
-    let file: Rc<str> = Rc::from("f");
-    let directives: Vec<_> = directives.into_iter().map(|directive| placed(directive, &file)).collect();
-    of(&directives, &Names::new())
+    let (directives, stop) = syntax::parse(text, concerns, &mut 1_000);
+    assert_eq!(stop, None);
+    of(&placed(directives, &Rc::from("f")), &Names::new())
 }
 
 #[test]
@@ -131,5 +129,19 @@ fn times() {
         ("18446744073709551615y", None),
     ] {
         assert_eq!(milliseconds(text), ms, "{text}");
+    }
+}
+
+#[test]
+fn addresses_of_clients_to_connect_from() {
+    for (bind, expected) in [
+        ("", false),
+        ("proxy_bind 10.0.0.9;", false),
+        ("proxy_bind $remote_addr transparent;", true),
+        ("fastcgi_bind 10.0.0.9 transparent;", true),
+        ("proxy_bind $server_addr;", true),
+    ] {
+        let text = format!("http {{ server {{ location / {{ {bind} proxy_pass http://10.0.0.2; }} }} }}");
+        assert_eq!(read(&text).transparent, Some(expected), "{bind}");
     }
 }

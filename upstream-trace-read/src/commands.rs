@@ -1,0 +1,81 @@
+//! The commands that read recordings.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::args;
+use crate::output::{Sink, SinkState, escape};
+use crate::recording::{self, Reader};
+use crate::report::{replay, warnings};
+use crate::sinks::{self, Format, Options};
+
+/// Prints and writes what recordings have to say.
+///
+/// # Errors
+/// If a recording cannot be opened, or a report cannot be written.
+pub fn report(args: &args::Report) -> Result<ExitCode> {
+    // All of them first: half a report helps nobody.
+    let readers = args.files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>>>()?;
+    let mut sinks = sinks::open(&Options {
+        formats: formats(args),
+        colour: args.color,
+        verbose: false,
+        several: args.files.len() > 1,
+    });
+    for (path, mut reader) in args.files.iter().zip(readers) {
+        if args.redact {
+            reader = reader.redacted();
+        }
+        sinks.begin_recording(&name(path));
+        replay(&mut reader, &mut sinks);
+        match sinks.state() {
+            SinkState::Open => {}
+            SinkState::Closed => return Ok(ExitCode::SUCCESS),
+            SinkState::Failed => return Ok(ExitCode::FAILURE),
+        }
+        let warnings = warnings(&reader);
+        warn(path, &warnings);
+        sinks.end_recording(&warnings);
+    }
+    sinks.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a copy of a recording to share.
+///
+/// # Errors
+/// If the recording cannot be read or the copy cannot be written.
+pub fn redact(args: &args::Redact) -> Result<ExitCode> {
+    let reader = recording::redact(&args.file, &args.copy)?;
+    warn(&args.file, &warnings(&reader));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A page is written first: what is printed last is what the shell shows.
+fn formats(args: &args::Report) -> Vec<Format> {
+    let html = args.html.clone().map(Format::Html);
+    let printed = match (args.json, args.markdown, &html) {
+        (true, ..) => Some(Format::Json),
+        (false, true, _) => Some(Format::Markdown),
+        (false, false, Some(_)) => None,
+        (false, false, None) => Some(Format::Text),
+    };
+    html.into_iter().chain(printed).collect()
+}
+
+fn warn(path: &Path, warnings: &[String]) {
+    for warning in warnings {
+        // Nobody may be reading.
+        let _closed =
+            writeln!(io::stderr(), "warning: {}: {}", escape(&path.display().to_string()), escape(warning));
+    }
+}
+
+/// Name of a file without its folder.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(OsStr::new("recording")).to_string_lossy().into_owned()
+}
