@@ -130,7 +130,7 @@ impl Files {
     /// Follows the file behind `path` if it is an error.log or may become one; of one that is `certain` that is known.
     ///
     /// # Errors
-    /// If it cannot be read, its file system does not answer, or there are too many.
+    /// If it cannot be read, or there are too many.
     pub(super) fn add(&mut self, path: &Path, found: &Found<'_>, now: Nanos) -> io::Result<()> {
         let Found { name, certain, mount } = *found;
         if self.watchdog.hangs(mount) {
@@ -265,7 +265,7 @@ impl Files {
 
     /// Closes files that nobody has open any more and that are quiet.
     pub(super) fn close_unused(&mut self, now: Nanos, held: impl Fn(FileId) -> bool) {
-        let (left, watchdog, changed) = (&mut self.left, &self.watchdog, &mut self.changed);
+        let (left, changed, watchdog) = (&mut self.left, &mut self.changed, &self.watchdog);
         self.tails.retain_mut(|tail| {
             if held(tail.id) {
                 tail.busy = now;

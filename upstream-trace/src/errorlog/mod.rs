@@ -84,13 +84,6 @@ pub struct Logs {
     hanging: usize,
 }
 
-impl Default for Logs {
-    /// Reads nothing.
-    fn default() -> Self {
-        Self::new(ErrorLog::None, Watchdog::default())
-    }
-}
-
 impl Logs {
     fn new(source: ErrorLog, watchdog: Watchdog) -> Self {
         Self {

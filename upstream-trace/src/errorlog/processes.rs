@@ -65,7 +65,7 @@ impl Held {
             }
         }
         (self.files, self.elsewhere, self.too_many) = (scan.files, scan.elsewhere, scan.too_many);
-        (self.hanging, self.known, self.refused) = (scan.hanging, true, None);
+        (self.known, self.refused, self.hanging) = (true, None, scan.hanging);
     }
 }
 

@@ -11,8 +11,7 @@ use upstream_trace_core::event::{LogLine, Nanos};
 use super::now;
 use super::resolver::ResolverLook;
 use crate::errorlog::{ErrorLog, Follower, LogOutput, Ready};
-use crate::host::WatchedPids;
-use crate::host::privileges;
+use crate::host::{WatchedPids, privileges};
 
 /// Logs that are slow without hanging, on a host without any processor to spare, are waited for so long.
 const PATIENCE: Duration = Duration::from_secs(5);

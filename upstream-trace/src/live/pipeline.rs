@@ -12,9 +12,9 @@ use upstream_trace_read::recording::{End, Recorder, Redactor};
 pub(super) struct Pipeline {
     engine: Engine,
     recorder: Option<Recorder>,
-    /// Takes out who asked for what, before anything else sees it.
+    /// Takes out who asked for what, before the engine, the recording and the output see it.
     redactor: Option<Redactor>,
-    sink: Sinks,
+    sinks: Sinks,
     /// Shown while recording, on a terminal.
     progress: Option<Progress>,
     failures: u64,
@@ -24,18 +24,18 @@ impl Pipeline {
     pub(super) fn new(
         recorder: Option<Recorder>,
         redactor: Option<Redactor>,
-        sink: Sinks,
+        sinks: Sinks,
         now: Nanos,
     ) -> Self {
         let progress = recorder.as_ref().and_then(|_| Progress::on_terminal(now));
-        Self { engine: Engine::new(), recorder, redactor, sink, progress, failures: 0 }
+        Self { engine: Engine::new(), recorder, redactor, sinks, progress, failures: 0 }
     }
 
     /// Says what is watched. Comes first.
     pub(super) fn start(&mut self, host: Host) {
         let event = self.redacted(Event::Host(host));
         if let Event::Host(host) = &event {
-            self.sink.start(host);
+            self.sinks.start(host);
         }
         self.take(event);
     }
@@ -44,6 +44,12 @@ impl Pipeline {
     pub(super) fn feed(&mut self, event: Event) {
         let event = self.redacted(event);
         self.take(event);
+    }
+
+    /// Says something about the trace itself.
+    pub(super) fn note(&mut self, Note { at, text }: Note) {
+        let text = self.redactor.as_mut().map(|redactor| redactor.note(&text)).unwrap_or(text);
+        self.print(&[Output::Note(Note { at, text })]);
     }
 
     fn redacted(&mut self, mut event: Event) -> Event {
@@ -66,17 +72,9 @@ impl Pipeline {
         self.print(&outputs);
     }
 
-    /// Says something about the trace itself.
-    pub(super) fn note(&mut self, mut note: Note) {
-        if let Some(redactor) = &mut self.redactor {
-            note.text = redactor.note(&note.text);
-        }
-        self.print(&[Output::Note(note)]);
-    }
-
     /// Lets the sinks say what they held back.
     pub(super) fn tick(&mut self, now: Nanos) {
-        self.sink.tick(now);
+        self.sinks.tick(now);
     }
 
     /// Says how the recording goes; `attempts` if the numbers are to be new.
@@ -103,23 +101,23 @@ impl Pipeline {
         }
     }
 
-    /// Prints the numbers. Comes last.
+    /// Gives the numbers to the sinks, and ends them. Comes last.
     ///
     /// # Errors
-    /// If a sink that writes at the end cannot.
+    /// If a sink cannot write what it kept to the end.
     pub(super) fn summary(&mut self, summary: &Summary, extra: &Extra) -> Result<()> {
-        self.sink.summary(summary, extra);
-        self.sink.finish()
+        self.sinks.summary(summary, extra);
+        self.sinks.finish()
     }
 
     /// Nobody reads the results any more.
     pub(super) fn is_closed(&self) -> bool {
-        self.sink.state() != SinkState::Open || stream::is_closed()
+        self.sinks.state() != SinkState::Open || stream::is_closed()
     }
 
     /// Results could not be written.
     pub(super) fn has_failed(&self) -> bool {
-        self.sink.state() == SinkState::Failed
+        self.sinks.state() == SinkState::Failed
     }
 
     /// Failures that were told.
@@ -130,7 +128,7 @@ impl Pipeline {
     fn print(&mut self, outputs: &[Output]) {
         for output in outputs {
             self.failures += u64::from(matches!(output, Output::Failure(_)));
-            self.sink.output(output);
+            self.sinks.output(output);
             if let Some(progress) = &mut self.progress {
                 progress.count(output);
             }

@@ -85,8 +85,8 @@ pub(super) fn start(
     };
     let host = host(&kernel, &nginx, slow);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow };
-    let pipeline =
-        Pipeline::new(recorder, cli.redact.then(Redactor::default), sinks::open(&cli.sinks()), opened);
+    let redactor = cli.redact.then(Redactor::default);
+    let pipeline = Pipeline::new(recorder, redactor, sinks::open(&cli.sinks()), opened);
     let mut live = Live { context, sources, pipeline };
     say(&mut live, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
