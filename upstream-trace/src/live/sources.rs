@@ -3,6 +3,7 @@
 use upstream_trace_core::event::{Event, LossPlace, Nanos};
 use upstream_trace_read::output::stream;
 
+use super::clock::Clock;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
@@ -24,6 +25,7 @@ use crate::kernel::decode::Message;
 
 /// All sources but the ring buffer, which is read all the time.
 pub(super) struct Sources {
+    pub(super) clock: Clock,
     pub(super) logs: ErrorLogs,
     pub(super) connects: Connects,
     pub(super) origins: Origins,
@@ -61,6 +63,8 @@ impl Live {
                 self.feed_batch(std::mem::take(&mut batch), now);
             }};
         }
+        // 0. What time it is: all that follows is told by it.
+        poll!(clock, now, &self.context);
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.
         self.sources.origins.poll(now, &mut self.context, &mut self.sources.surroundings);
         if self.sources.connects.look_for_unix(now, &mut self.context, &self.sources.origins) {

@@ -11,6 +11,7 @@ use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
 use upstream_trace_read::recording::{Recorder, Redactor};
 use upstream_trace_read::sinks;
 
+use super::clock::Clock;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
@@ -68,6 +69,7 @@ pub(super) fn start(
         log::warn!("cannot give back rights that are not needed any more: {error:#}");
     }
     let sources = Sources {
+        clock: Clock::new(),
         logs,
         connects,
         origins: Origins::new(wake),
