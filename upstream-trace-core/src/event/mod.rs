@@ -23,7 +23,7 @@ pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
 pub use fact::{Conntrack, Enrichment, Fact, Listener, Neighbour, Route, UnixTarget};
 pub use host::{Hook, Host, Lost};
-pub use log::{LogFollowed, LogLine};
+pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;

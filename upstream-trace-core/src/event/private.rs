@@ -100,6 +100,8 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         action: _,
         truncated: _,
         after: _,
+        tags,
+        source: _,
     } = line;
     let optional = [
         (Private::Client, client),
@@ -113,6 +115,10 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         if let Some(text) = text {
             show(kind, text);
         }
+    }
+    // Names of tags are the configuration's; their values may be anything.
+    for value in tags.values_mut() {
+        show(Private::Text, value);
     }
     show(Private::Words, message);
     if !file.is_empty() {
