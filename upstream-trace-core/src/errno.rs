@@ -14,6 +14,10 @@ pub const EBUSY: i32 = 16;
 pub const EINVAL: i32 = 22;
 /// The other side is closed.
 pub const EPIPE: i32 = 32;
+/// No space left on device.
+pub const ENOSPC: i32 = 28;
+/// Read-only file system.
+pub const EROFS: i32 = 30;
 /// Wrong type of socket.
 pub const EPROTOTYPE: i32 = 91;
 /// No address, or no port, to connect from.

@@ -16,6 +16,7 @@ pub mod icmp;
 pub mod json;
 #[cfg(test)]
 mod testkit;
+pub mod text;
 pub mod verdict;
 
 pub use engine::Engine;

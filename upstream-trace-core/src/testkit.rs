@@ -8,7 +8,7 @@ use crate::errorlog;
 use crate::event::{
     Attempt, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup, LookupState,
     MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass, Query,
-    QueryResult, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
+    QueryResult, ResetSent, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
 };
 use crate::event::{MS, SECOND};
 use crate::verdict::Confidence;
@@ -153,6 +153,17 @@ pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
     }
 }
 
+/// This machine's kernel sent a RST on the upstream's side.
+pub(crate) fn reset_sent(reason: &str, function: Option<&str>) -> ResetSent {
+    ResetSent {
+        at: BEGUN + SECOND,
+        tuple: PacketTuple { src: local(), dst: remote() },
+        reason: reason.to_owned(),
+        function: function.map(str::to_owned),
+        netns: 7,
+    }
+}
+
 /// What the ruleset says of [`netfilter_drop`]`("output", "nft")`.
 pub(crate) fn rules(rules: Vec<MatchedRule>) -> Rules {
     Rules {
@@ -288,6 +299,14 @@ pub(crate) fn line(message: &str) -> LogLine {
 /// The verdict on a case: id, confidence, alternatives.
 pub(crate) fn verdict(case: &Case<'_>) -> (&'static str, Confidence, Vec<&'static str>) {
     let (found, finding) = cause::judge(case);
+    let own = (found.judge)(case).map(|own| own.alternatives).unwrap_or_default();
+    for id in own {
+        assert!(found.rivals.contains(&id), "{}: the alternative {id} is not among its rivals", found.id);
+    }
+    // A name may come first.
+    let first = finding.summary.split(' ').next().unwrap_or_default();
+    let lower = first != "nginx" && first.chars().all(|c| c.is_ascii_lowercase());
+    assert!(!lower, "begins in lower case: {:?}", finding.summary);
     for id in &finding.alternatives {
         assert!(cause::CONTRACT.iter().any(|(known, _)| known == id), "{id} is not in the contract");
     }

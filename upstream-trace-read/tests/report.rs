@@ -207,7 +207,9 @@ fn bare(mut object: Value) -> Value {
     }
     if let Some(evidence) = fields.get_mut("evidence").and_then(Value::as_array_mut) {
         for seen in evidence.iter_mut().filter_map(Value::as_object_mut) {
-            seen.retain(|field, _| !["message", "name", "head"].contains(&field.as_str()));
+            seen.retain(|field, _| {
+                !["message", "name", "head", "command", "runs_in"].contains(&field.as_str())
+            });
         }
     }
     object

@@ -119,7 +119,7 @@ fn sample(n: u64, at: Nanos) -> UpstreamSample {
 }
 
 fn record(path: &Path, all: u64) {
-    let mut recorder = Recorder::create(path, || {}).unwrap();
+    let mut recorder = Recorder::create(path, u64::MAX, || {}).unwrap();
     let host = Host {
         at: S,
         unix_us: 1_795_165_920_000_000,

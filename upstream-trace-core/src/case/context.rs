@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use super::Case;
-use crate::event::{Conntrack, Fact, Listener, Nanos, Neighbour, Route, UnixTarget};
+use crate::event::{Conntrack, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget};
+use crate::text::sentence;
 
 /// Another port of the upstream's address that gave a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ impl Case<'_> {
         let Some(listener) = self.listener() else { return String::new() };
         let home = listener.home.as_ref().map(ToString::to_string);
         let known: Vec<_> = listener.process.into_iter().chain(home).collect();
-        if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
+        if known.is_empty() { String::new() } else { format!(" ({})", sentence(&known.join(", "))) }
     }
 
     /// Usage of the connection-tracking table.
@@ -127,6 +128,15 @@ impl Case<'_> {
     pub fn conntrack(&self) -> Option<Conntrack> {
         self.fact(|fact| match fact {
             Fact::Conntrack(conntrack) => Some(conntrack.clone()),
+            _ => None,
+        })
+    }
+
+    /// What is wrong with the address translation of the connection.
+    #[must_use]
+    pub fn nat_fault(&self) -> Option<NatFault> {
+        self.fact(|fact| match fact {
+            Fact::Nat { fault } => Some(*fault),
             _ => None,
         })
     }

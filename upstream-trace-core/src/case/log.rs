@@ -4,6 +4,7 @@ use super::Case;
 use crate::errno;
 use crate::errorlog::{self, Doing, Kind};
 use crate::event::{Attempt, AttemptId, LogLine};
+use crate::text::sentence;
 use crate::verdict::Phase;
 
 /// Words of nginx in a sentence are cut here.
@@ -15,7 +16,7 @@ impl<'a> Case<'a> {
     pub fn of_line(line: &'a LogLine, id: AttemptId) -> Self {
         let upstream = errorlog::upstream_address(line);
         let mut attempt = Attempt::blank(id, line.at, line.worker.unwrap_or_default(), upstream);
-        // What no attempt to connect is known of must not be taken for one.
+        // A line without a known attempt must not be classified as a connect failure.
         attempt.established = Some(line.at);
         let mut case = Self::new(std::borrow::Cow::Owned(attempt), None);
         (case.log, case.by_log, case.line_only) = (Some(line), true, true);
@@ -55,9 +56,10 @@ impl<'a> Case<'a> {
         let message = line.message.as_str();
         let tail = line.action.as_ref().map(|action| format!(" while {action}")).unwrap_or_default();
         let words = message.strip_suffix(tail.as_str()).unwrap_or(message);
+        let words = sentence(words);
         match words.char_indices().nth(WORDS) {
             Some((end, _)) => format!("{}...", &words[..end]),
-            None => words.to_owned(),
+            None => words.into_owned(),
         }
     }
 

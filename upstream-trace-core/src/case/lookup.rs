@@ -42,7 +42,7 @@ impl<'a> Case<'a> {
             begun: lookup.begun,
             netns: lookup.netns,
             ended,
-            // What no attempt to connect is known of must not be taken for one.
+            // A lookup must not be classified as a connect failure.
             established: Some(lookup.begun),
             ..Attempt::blank(lookup.id, seen, lookup.worker, lookup.server().map(Upstream::Tcp))
         };

@@ -14,12 +14,14 @@ mod tls;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::cause::shell;
 use crate::errorlog::Kind;
 use crate::event::{
     Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream,
 };
 
+use crate::text::sentence;
 use crate::verdict::Tries;
 pub use config::Limit;
 
@@ -122,10 +124,20 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The upstream for sentences.
+    /// The upstream, for sentences.
     #[must_use]
     pub fn target(&self) -> String {
-        self.attempt.upstream.as_ref().map_or_else(|| "the upstream".to_owned(), Upstream::to_string)
+        let known = self.attempt.upstream.as_ref();
+        known.map_or_else(|| "the upstream".to_owned(), |known| sentence(&known.to_string()).into_owned())
+    }
+
+    /// The upstream's address and port, for commands.
+    #[must_use]
+    pub fn target_word(&self) -> String {
+        match &self.attempt.upstream {
+            Some(Upstream::Tcp(address)) => shell::word(&address.to_string(), "ADDRESS:PORT"),
+            _ => "ADDRESS:PORT".to_owned(),
+        }
     }
 
     /// The upstream's address without the port, for sentences and commands.
@@ -149,12 +161,22 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Path of the unix socket, for sentences and commands.
+    /// Path of the unix socket, for sentences.
     #[must_use]
-    pub fn path(&self) -> &str {
+    pub fn path(&self) -> Cow<'_, str> {
+        self.unix_path().map_or(Cow::Borrowed("the socket"), sentence)
+    }
+
+    /// Path of the unix socket, for commands.
+    #[must_use]
+    pub fn path_word(&self) -> String {
+        shell::word(self.unix_path().unwrap_or_default(), "PATH")
+    }
+
+    fn unix_path(&self) -> Option<&str> {
         match &self.attempt.upstream {
-            Some(Upstream::Unix(path)) => path,
-            _ => "PATH",
+            Some(Upstream::Unix(path)) => Some(path),
+            _ => None,
         }
     }
 
@@ -162,7 +184,7 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn listeners(&self) -> String {
         if self.unix() {
-            format!("ss -xlp src {}", self.path())
+            format!("ss -xlp src {}", self.path_word())
         } else {
             format!("ss -lntp sport = :{}", self.port())
         }

@@ -8,17 +8,28 @@ pub(super) const CAUSE: Cause = Cause {
     id: "accept-queue-full",
     reason: Some(1),
     title: "the origin's accept queue overflowed",
-    means: "The kernel of the origin finishes handshakes and queues the connections until the application accepts \
-            them. That queue was full because the application accepts too slowly: too few workers, or all of them \
-            busy. Linux then drops further SYNs without a word, or resets if tcp_abort_on_overflow is set; on a unix \
-            socket connect() gives EAGAIN at once.",
-    told_apart: "To nginx it looks like `firewall-drop-remote`. But other connections to the same port succeed or \
-                 already wait there, or the origin repeats its SYN-ACK on a connection that nginx holds for \
-                 established, or the listener is on this host and its queue can be read.",
-    fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q above Send-Q), `nstat -az TcpExtListenOverflows`. More \
-          workers first (pm.max_children, gunicorn --workers), then listen backlog and `sysctl net.core.somaxconn`.",
+    means: "The origin's kernel completes handshakes and queues the connections until the application calls \
+            accept(). The queue was full because the application accepts too slowly: too few workers, or all of \
+            them busy. Linux then drops new SYNs silently, or resets if tcp_abort_on_overflow is set; on a unix \
+            socket connect() returns EAGAIN at once.",
+    told_apart: "To nginx it looks like `firewall-drop-remote`, but one of these is seen: other connections to \
+                 the same port succeed or wait there, the origin retransmits its SYN-ACK on a connection that \
+                 nginx holds for established, or the listener is on this host and its queue is readable. A RST \
+                 from the application itself is `reset-by-backend`, one from a firewall \
+                 `firewall-reject-remote`; data that is lost on the way is `path-lost`.",
+    fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q above Send-Q), `nstat -az TcpExtListenOverflows`. \
+          First add workers (pm.max_children, gunicorn --workers), then raise the listen backlog and `sysctl \
+          net.core.somaxconn`.",
+    rivals: &[
+        "firewall-drop-remote",
+        "path-lost",
+        "reset-by-backend",
+        "firewall-reject-remote",
+        "not-accepted",
+    ],
     needs: &[Signal::Drops, Signal::Retransmits, Signal::ResetsSent, Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -26,8 +37,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return (errno == EAGAIN).then(|| {
             let path = case.path();
             let who = case.served_by();
-            Finding::proven(format!("The accept queue of {path}{who} is full: the service accepts too slowly."))
-                .fix(format!("`ss -xl src {path}`: Recv-Q against Send-Q. Give the service more workers, then raise its backlog."))
+            Finding::proven(format!("The accept queue of {path}{who} is full: the service accepts too slowly.")).fix(
+                format!(
+                    "`ss -xl src {}`: compare Recv-Q with Send-Q. Add workers to the service, then raise its backlog.",
+                    case.path_word()
+                ),
+            )
         });
     }
     let finding = if case.connecting() {
@@ -38,8 +53,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         None
     }?;
     Some(finding.fix(format!(
-        "On {}: `ss -lnt sport = :{}` (Recv-Q above Send-Q) and `nstat -az TcpExtListenOverflows`; more workers, then \
-         a longer backlog.",
+        "On {}: `ss -lnt sport = :{}` (Recv-Q above Send-Q) and `nstat -az TcpExtListenOverflows`. Add workers, then \
+         raise the backlog.",
         case.host(),
         case.port()
     )))
@@ -88,7 +103,7 @@ fn not_taken_over(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let summary = format!(
-        "{} repeated its SYN-ACK and never took the connection over: its accept queue is full.",
+        "{} retransmitted its SYN-ACK and never completed the connection: its accept queue is full.",
         case.target()
     );
     Some(if case.listen_overflow_seen() || case.queue_overflows() {
@@ -111,12 +126,12 @@ fn reset_at_once(case: &Case<'_>) -> Option<Finding> {
     }
     if case.resets.iter().any(|reset| reset.reason == "INVALID_SYN") {
         return Some(Finding::likely(format!(
-            "The kernel of {target} refused to take the connection over: its accept queue is full."
+            "The kernel of {target} refused to complete the connection: its accept queue is full."
         )));
     }
     Some(
         Finding::possible(format!(
-            "{target} finished the handshake and reset the connection at once, before it took the request."
+            "{target} completed the handshake and reset the connection at once, before it took the request."
         ))
         .or(&["reset-by-backend", "firewall-reject-remote"]),
     )

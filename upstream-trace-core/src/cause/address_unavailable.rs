@@ -9,37 +9,39 @@ pub(super) const CAUSE: Cause = Cause {
     id: "address-unavailable",
     reason: Some(0),
     title: "no local address to connect from",
-    means: "This host has no address of the upstream's family that can reach it, most often because the upstream's \
-            name also resolves to ::1 or another IPv6 address and IPv6 is off here, or `proxy_bind` names an address \
-            that is gone.",
-    told_apart: "connect() returns EADDRNOTAVAIL before a local address was chosen. If one had been chosen, a free \
-                 port was missing (`ports-exhausted`). That `proxy_bind` failed nginx says itself.",
-    fix: "Use a literal address of a family that this host has (127.0.0.1 in place of localhost), or \
-          `resolver ... ipv6=off;`. Compare `proxy_bind` with `ip address`.",
+    means: "This host has no address of the upstream's family that can reach it. Usually the upstream's name \
+            also resolves to ::1 or another IPv6 address while IPv6 is off here, or `proxy_bind` names an \
+            address that this host no longer has.",
+    told_apart: "connect() returns EADDRNOTAVAIL before a local address was chosen. With an address chosen, the \
+                 missing thing is a free port (`ports-exhausted`). A failed `proxy_bind` is in nginx's \
+                 error.log.",
+    fix: "Use a literal address of a family that this host has (127.0.0.1 instead of localhost), or `resolver \
+          ... ipv6=off;`. Compare `proxy_bind` with `ip address`.",
+    rivals: &["ports-exhausted", "no-route"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.said() == Some(Kind::Bind) {
         return Some(
             Finding::proven(format!(
-                "nginx could not take the address that `proxy_bind` names: {}.",
+                "nginx could not bind the address set by `proxy_bind`: {}.",
                 case.words()
             ))
             .fix("Compare `proxy_bind` with `ip address`; with `transparent` the worker needs CAP_NET_RAW."),
         );
     }
-    let error =
-        case.connect.filter(|error| case.tcp() && error.errno == EADDRNOTAVAIL && !error.had_syn_sent)?;
+    case.connect.filter(|error| case.tcp() && error.errno == EADDRNOTAVAIL && !error.had_syn_sent)?;
     let finding =
-        Finding::proven(format!("This host has no address from which it can reach {}.", error.upstream));
+        Finding::proven(format!("This host has no address from which it can reach {}.", case.target()));
     Some(finding.fix(if case.ipv6() {
         "Use the IPv4 address of the upstream (127.0.0.1 in place of localhost), or `resolver ... ipv6=off;`."
             .to_owned()
     } else {
         format!(
-            "Ask `ip route get {}` which address it would use, and compare `proxy_bind` with `ip address`.",
+            "`ip route get {}` shows which source address is used; compare `proxy_bind` with `ip address`.",
             case.host()
         )
     }))

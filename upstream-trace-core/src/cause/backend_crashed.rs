@@ -4,23 +4,28 @@ use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
 use crate::event::MS;
 use crate::event::{Nanos, OriginExit};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "backend-crashed",
     reason: Some(2),
     title: "the process that served the connection died",
-    means: "A process of the origin on this host was ended by a signal, or ended itself with an error, while nginx \
-            waited for its answer; the kernel then closed the process's connections. A bug (SIGSEGV, SIGABRT), the \
-            OOM killer (SIGKILL, where the kernel says so itself), a supervisor that loses patience (SIGKILL), a stop or \
-            restart that does not wait for requests (SIGTERM), an unhandled exception (an exit status other than 0).",
-    told_apart: "The end of the process was seen, and straight after it the close or reset. It can be seen only if the \
-                 origin runs on this host and nginx reaches it by an address of its own or by a unix socket; else the \
-                 same is `premature-close` or `reset-by-backend`. A process that ends in order (status 0) is none.",
-    fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed process'`: \
-          the OOM killer says there what it ended. A restart should let requests finish: a graceful stop, and a stop \
-          timeout that is longer than they take.",
+    means: "A process of the origin on this host was killed by a signal, or exited with an error, while nginx \
+            waited for its response; the kernel then closed its connections. Typical: a bug (SIGSEGV, SIGABRT), \
+            the OOM killer (SIGKILL; newer kernels report it), a supervisor's timeout (SIGKILL), a stop or \
+            restart that does not wait for requests (SIGTERM), an unhandled exception (exit status other than \
+            0).",
+    told_apart: "The end of the process was seen, and the close or reset right after it. That needs an origin \
+                 on this host that nginx reaches by a local address or a unix socket; elsewhere the same event \
+                 is `premature-close` or `reset-by-backend`. A process that exits with status 0 did not crash. \
+                 A connection that no process had accepted yet is `listener-closed`.",
+    fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed \
+          process'` shows what the OOM killer chose. Restarts should let requests finish: stop gracefully, with \
+          a stop timeout longer than the longest request.",
+    rivals: &["premature-close", "reset-by-backend", "listener-closed"],
     needs: &[Signal::Exits, Signal::Resets],
     judge,
+    ..Cause::BLANK
 };
 
 /// Where other processes serve the upstream as well, only what follows so closely belongs together.
@@ -73,30 +78,30 @@ fn summary(case: &Case<'_>, exit: &OriginExit, ended: Nanos) -> String {
 }
 
 fn fix(exit: &OriginExit) -> String {
-    let (name, pid, look) = (&exit.name, exit.pid, process::look(exit));
+    let (name, pid, look) = (sentence(&exit.name), exit.pid, process::look(exit));
     match (exit.signal, exit.status) {
         (Some(_), _) if exit.out_of_memory == Some(true) => format!(
-            "Give it more memory (the limit of its control group or container, or of the host), or find what it \
-             needed so much for: `dmesg -T | grep -i 'killed process {pid}'` says how much it had, {look} what it did."
+            "Raise its memory limit (cgroup, container or host) or find what uses the memory: \
+             `dmesg -T | grep -i 'killed process {pid}'` shows how much it had, {look} what it did."
         ),
         (Some(9), _) if exit.out_of_memory.is_none() => format!(
-            "SIGKILL comes from the OOM killer, from a supervisor or from somebody. `dmesg -T | grep -i 'killed process \
-             {pid}'` names it if it was the OOM killer: then give it memory or find the leak. Otherwise look into the \
-             supervisor's log (gunicorn and systemd kill what does not answer in time) with {look}."
+            "SIGKILL comes from the OOM killer, a supervisor or an admin. `dmesg -T | grep -i 'killed process {pid}'` \
+             shows it if it was the OOM killer: then raise the memory limit or find the leak. Otherwise check the \
+             supervisor (gunicorn and systemd kill what does not answer in time): {look}."
         ),
         (Some(9), _) => format!(
-            "The kernel did not kill it for want of memory: look for a supervisor that loses patience (gunicorn and \
-             systemd kill what does not answer in time) or somebody's kill -9, with {look}."
+            "It was not the OOM killer: look for a supervisor's timeout (gunicorn and systemd kill what does not answer \
+             in time) or a manual kill -9: {look}."
         ),
         (Some(4 | 6 | 7 | 8 | 11 | 31), _) => format!(
-            "A bug in {name} or in a library of it: `coredumpctl info {pid}` and {look}, `dmesg -T` for the address. \
-             Until it is mended, let nginx go on to another upstream (proxy_next_upstream)."
+            "A bug in {name} or one of its libraries: `coredumpctl info {pid}` and {look}, `dmesg -T` for the address. \
+             Until it is fixed, let nginx try another upstream (proxy_next_upstream)."
         ),
         (Some(1 | 2 | 3 | 15), _) => format!(
-            "{name} was told to stop and did not let its requests finish: {look} may say by whom. Stop it gracefully, \
-             and give it a stop timeout that is longer than its requests take."
+            "{name} was told to stop and did not let its requests finish: {look} may show by whom. Stop it gracefully, \
+             with a stop timeout longer than its longest request."
         ),
-        _ => format!("What {name} said last: {look}."),
+        _ => format!("See what {name} logged last: {look}."),
     }
 }
 
@@ -188,7 +193,7 @@ mod tests {
     #[test]
     fn what_to_do_depends_on_how_it_ended() {
         let oom = OriginExit { out_of_memory: Some(true), ..origin_killed(1) };
-        assert!(fix(&oom).starts_with("Give it more memory"));
+        assert!(fix(&oom).starts_with("Raise its memory limit"));
         assert!(fix(&origin_killed(1)).contains("supervisor"));
         let untold = OriginExit { out_of_memory: None, ..origin_killed(1) };
         assert!(fix(&untold).contains("OOM killer"));

@@ -8,16 +8,19 @@ pub(super) const CAUSE: Cause = Cause {
     id: "connect-denied",
     reason: Some(3),
     title: "a policy of this host forbids nginx to connect",
-    means: "connect() itself was refused on this host, before any packet: by SELinux or AppArmor, by a program on the \
-            cgroup (systemd's IPAddressDeny=, Cilium), by seccomp, or for a unix socket by the permissions of the file \
-            or of a directory above it.",
-    told_apart: "EACCES and EPERM from connect() are never the work of iptables or nftables: a rule that drops or \
-                 rejects shows as a dropped packet. A `prohibit` route gives EACCES too: with one it is `no-route`.",
+    means: "This host refused connect() itself, before any packet: SELinux or AppArmor, a cgroup program \
+            (systemd's IPAddressDeny=, Cilium), seccomp, or for a unix socket the permissions of the file or of \
+            a directory above it.",
+    told_apart: "EACCES or EPERM from connect() never comes from iptables or nftables: their drops and rejects \
+                 show as a dropped packet (`firewall-reject-local`). A `prohibit` route gives EACCES too: that \
+                 is `no-route`.",
     fix: "SELinux: `ausearch -m avc -ts recent`, then `setsebool -P httpd_can_network_connect 1`. systemd: \
-          `systemctl show nginx -p IPAddressDeny`. Unix socket: `namei -l PATH`, and let nginx's user write the socket \
-          and search the directories.",
+          `systemctl show nginx -p IPAddressDeny`. Unix socket: `namei -l PATH`; nginx's user needs write \
+          permission on the socket and search permission on every directory above it.",
+    rivals: &["no-route", "firewall-reject-local", "socket-refused"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -25,8 +28,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         let path = case.path();
         let summary = format!("nginx may not connect to {path}: {}.", errno::text(errno));
         return Some(Finding::proven(summary).fix(format!(
-            "`namei -l {path}` shows which permission nginx's user lacks: it must write the socket and search every \
-             directory above. If all is right there: `ausearch -m avc -ts recent`."
+            "`namei -l {}` shows which permission nginx's user lacks: write on the socket, search on every directory \
+             above it. If those are right: `ausearch -m avc -ts recent`.",
+            case.path_word()
         )));
     }
     let errno = case.tcp_connect_errno().filter(|errno| matches!(*errno, EACCES | EPERM))?;
@@ -43,7 +47,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             .fix("`ausearch -m avc -ts recent`; for SELinux then `setsebool -P httpd_can_network_connect 1`.")
     } else {
         let fix = format!(
-            "`ip route get {}` tells a prohibit route from a policy; for SELinux see `ausearch -m avc -ts recent`.",
+            "`ip route get {}` shows whether it is a prohibit route; for SELinux see `ausearch -m avc -ts recent`.",
             case.host()
         );
         Finding::possible(summary).or(&["no-route"]).fix(fix)

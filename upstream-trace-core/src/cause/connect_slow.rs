@@ -9,15 +9,17 @@ pub(super) const CAUSE: Cause = Cause {
     id: "connect-slow",
     reason: Some(4),
     title: "the SYN-ACK came, but later than nginx waited",
-    means: "The handshake finished, only so late that nginx had given the connection up: packets are lost on the way \
-            and sent again after a second or more, or the path is very long, or proxy_connect_timeout is very short.",
-    told_apart: "The connection was established, and nginx closed it unused; or this host had to reset the SYN-ACKs of \
-                 connections that nginx had given up. In `firewall-drop-remote` and `accept-queue-full` no SYN-ACK ever \
-                 comes.",
-    fix: "`mtr -T -P PORT ADDRESS` for loss on the way; raise `proxy_connect_timeout` above three seconds so that one \
+    means: "The handshake completed after nginx had given up: packets are lost and retransmitted after a second \
+            or more, the path is very long, or proxy_connect_timeout is very short.",
+    told_apart: "The connection was established and nginx closed it unused, or this host had to reset SYN-ACKs \
+                 of connections that nginx had given up. In `firewall-drop-remote` and `accept-queue-full` no \
+                 SYN-ACK comes at all.",
+    fix: "`mtr -T -P PORT ADDRESS` for packet loss; set `proxy_connect_timeout` above three seconds so that one \
           lost SYN does not fail a request.",
+    rivals: &["firewall-drop-remote", "accept-queue-full"],
     needs: &[Signal::Retransmits],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -32,7 +34,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let took = case.attempt.established?.saturating_sub(case.attempt.begun) / MS;
     let retransmits = case.retransmits_left();
     let finding = Finding::proven(format!(
-        "{} finished the handshake only after {took} ms ({retransmits} retransmissions), and nginx closed the connection unused.",
+        "{} completed the handshake only after {took} ms ({retransmits} retransmissions), and nginx closed the connection unused.",
         case.target()
     ));
     Some(finding.fix(fix(case)))
@@ -42,7 +44,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 fn too_late(case: &Case<'_>, took: Nanos) -> Finding {
     let (target, waited) = (case.target(), case.duration() / MS);
     let summary = format!(
-        "the SYN-ACK of {target} came {} ms after `connect()`, and nginx had given up after {waited} ms.",
+        "The SYN-ACK of {target} came {} ms after connect(); nginx had given up after {waited} ms.",
         took / MS
     );
     Finding::proven(summary).fix(fix(case))
@@ -56,8 +58,8 @@ fn as_others(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let finding = Finding::likely(format!(
-        "{target} answers, but late: the SYN-ACK of another connection came {} ms after its `connect()`, and nginx waited \
-         for {} ms.",
+        "{target} answers, but late: the SYN-ACK of another connection came {} ms after its connect(); nginx waited \
+         {} ms.",
         took / MS,
         waited / MS,
     ));
@@ -66,7 +68,7 @@ fn as_others(case: &Case<'_>) -> Option<Finding> {
 
 fn fix(case: &Case<'_>) -> String {
     format!(
-        "`mtr -T -P {} {}` for loss on the way; raise {} above three seconds so that one lost SYN does not fail a request.",
+        "`mtr -T -P {} {}` for packet loss; raise {} above three seconds so that one lost SYN does not fail a request.",
         case.port(),
         case.host(),
         limit::timeout(case, "`proxy_connect_timeout`"),

@@ -8,14 +8,16 @@ pub(super) const CAUSE: Cause = Cause {
     id: "conntrack-full",
     reason: Some(3),
     title: "this host's connection-tracking table is full",
-    means: "Connection tracking could not take another entry, so the kernel dropped the first packet of the \
-            connection. New connections of the whole host suffer, clients of nginx included.",
-    told_apart: "The packet is dropped inside conntrack's own hook and not in a rule, and the table is full. A drop \
-                 in a rule is `firewall-drop-local`.",
-    fix: "`sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`, raise the latter; or exempt the \
-          upstream with a `notrack` rule in the raw table. `dmesg | grep 'table full'` says since when.",
+    means: "Connection tracking had no room for another entry, so the kernel dropped the first packet of the \
+            connection. All new connections of the host suffer, those of nginx's clients included.",
+    told_apart: "The packet is dropped in conntrack's own hook, not in a rule, and the table is full. A drop by \
+                 a rule is `firewall-drop-local`; a failed address translation is `nat-failed`.",
+    fix: "`sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max`; raise the latter, or exempt \
+          the upstream with a `notrack` rule in the raw table. `dmesg | grep 'table full'` shows since when.",
+    rivals: &["firewall-drop-local", "nat-failed"],
     needs: &[Signal::Drops],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -66,7 +68,7 @@ fn maybe_rule(case: &Case<'_>, packet: &PacketDrop) -> bool {
 }
 
 /// The netfilter core dropped it, not a chain of rules.
-fn in_hook_itself(packet: &PacketDrop) -> bool {
+pub(super) fn in_hook_itself(packet: &PacketDrop) -> bool {
     let in_rule = matches!(by(packet), Some("nft" | "iptables"));
     let core = by(packet) == Some("conntrack")
         || packet.function.as_deref().is_some_and(|function| function.starts_with("nf_hook_slow"));

@@ -1,23 +1,26 @@
 //! The name server said no.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, PeerFailure, shell};
 use crate::case::Case;
 use crate::errno;
 use crate::errorlog::Kind;
 use crate::event::{Lookup, LookupState, Outcome};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-failure",
     reason: Some(4),
     title: "the name of the upstream could not be resolved",
-    means: "nginx asked the name server given by `resolver` for the name of the upstream, and got an error for an \
-            answer: no such name, the server failed, it refuses such clients, nobody listens there, or its answers \
-            make no sense.",
-    told_apart: "The answer is seen as it comes, and nginx says which one it got. A name server that says nothing at all is `dns-timeout`.",
-    fix: "Ask that server yourself: `dig @RESOLVER NAME`. nginx reads neither /etc/hosts nor the search domains of \
-          /etc/resolv.conf: write full names. If AAAA answers are broken: `resolver ... ipv6=off;`.",
-    needs: &[],
+    means: "nginx asked the name server set by `resolver` for the upstream's name and got an error: no such \
+            name, server failure, query refused, nothing listening there, or a malformed response.",
+    told_apart: "The response itself is seen, and nginx logs which error it got. No response at all is \
+                 `dns-timeout`; a missing `resolver` is `misconfigured`.",
+    fix: "Ask that server: `dig @RESOLVER NAME`. nginx does not use /etc/hosts or the search domains of \
+          /etc/resolv.conf: write full names. If only AAAA fails: `resolver ... ipv6=off;`.",
+    rivals: &["dns-timeout", "misconfigured"],
+    counts_against_peer: PeerFailure::No,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -25,6 +28,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (name, code) = (case.unresolved()?, case.unresolved_code());
+    let said = sentence(name);
     let seen = match case.lookup.map(|lookup| lookup.state) {
         Some(LookupState::Failed(code)) => Some(i32::from(code)),
         _ => None,
@@ -37,27 +41,28 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         // Whether it was about this very name, nginx does not say.
         let summary = match complaint.errno {
             Some(errno) => {
-                format!("{name} could not be resolved: the name server {server} gave {}.", errno::text(errno))
+                format!("{said} could not be resolved: the name server {server} gave {}.", errno::text(errno))
             }
             None => format!(
-                "{name} could not be resolved: nginx could not use what the name server {server} answered."
+                "{said} could not be resolved: nginx could not use the response of the name server {server}."
             ),
         };
         return Some(Finding::likely(summary));
     }
     let why = match code.or(seen) {
         Some(errno::ETIMEDOUT) => return None,
-        Some(1) => "the name server did not understand the question (FORMERR)",
+        Some(1) => "the name server could not parse the query (FORMERR)",
         Some(2) => "the name server failed (SERVFAIL)",
         Some(3) => "there is no such name (NXDOMAIN)",
-        Some(4) => "the name server does not know such questions (NOTIMP)",
+        Some(4) => "the name server does not support this query (NOTIMP)",
         Some(5) => "the name server refuses to answer this host (REFUSED)",
         _ => "the name server answered with an error",
     };
     let server = case.lookup.and_then(Lookup::server).map(|server| format!(" {server}")).unwrap_or_default();
     let why = why.replacen("the name server", &format!("the name server{server}"), 1);
-    Some(Finding::proven(format!("{name} could not be resolved: {why}.")).fix(format!(
-        "`dig @{} {name}`. nginx does not use search domains: the name must be complete.",
+    let word = shell::word(name, "NAME");
+    Some(Finding::proven(format!("{said} could not be resolved: {why}.")).fix(format!(
+        "`dig @{} {word}`. nginx does not use search domains: the name must be complete.",
         case.attempt.upstream.as_ref().map_or_else(|| "RESOLVER".to_owned(), |_| case.host())
     )))
 }
@@ -69,31 +74,32 @@ fn in_trouble(case: &Case<'_>, lookup: &Lookup, name: &str) -> Option<Finding> {
     let (why, fix) = match what {
         Outcome::Error { errno: errno::ECONNREFUSED } => (
             format!("nobody listens at the name server {server} (connection refused)"),
-            Some(format!("Start the name server at {server}, or name another one in `resolver`.")),
+            Some(format!("Start the name server at {server}, or set another one in `resolver`.")),
         ),
         Outcome::Error { errno } => (format!("the name server {server} gave {}", errno::text(*errno)), None),
         Outcome::NotSent { errno: errno::EPERM } => (
-            format!("this host refused to send the question to {server} (EPERM): a local firewall rule"),
+            format!("this host refused to send the query to {server} (EPERM): a local firewall rule"),
             Some(format!(
-                "Let UDP and TCP to port {} pass in the output chain: `nft list ruleset`.",
+                "Allow UDP and TCP to port {} in the output chain: `nft list ruleset`.",
                 server.port()
             )),
         ),
         Outcome::NotSent { errno } => {
-            (format!("the question to {server} could not be sent: {}", errno::text(*errno)), None)
+            (format!("the query to {server} could not be sent: {}", errno::text(*errno)), None)
         }
         Outcome::Ignored(why) => (
-            format!("nginx cannot use what the name server {server} answers ({why})"),
+            format!("nginx cannot use the response of the name server {server} ({})", sentence(why)),
             Some(format!(
-                "`dig @{} -p {} {name}` (and with `AAAA`) shows that answer; if only AAAA is broken: `resolver ... ipv6=off;`.",
+                "`dig @{} -p {} {}` (and with `AAAA`) shows that response; if only AAAA fails: `resolver ... ipv6=off;`.",
                 server.ip(),
-                server.port()
+                server.port(),
+                shell::word(name, "NAME")
             )),
         ),
         Outcome::Answer { .. } => return None,
     };
     let verb = if case.pending() { "is not resolved so far" } else { "could not be resolved" };
-    let summary = format!("{name} {verb}: {why}.");
+    let summary = format!("{} {verb}: {why}.", sentence(name));
     // Of several servers, others may have been silent.
     let finding = if lookup.silent().next().is_none() && !case.pending() {
         Finding::proven(summary)

@@ -1,25 +1,27 @@
 //! The name server did not answer.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, PeerFailure};
 use crate::case::Case;
 use crate::errno;
 use crate::errorlog::Kind;
 use crate::event::MS;
 use crate::event::{Lookup, LookupState};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-timeout",
     reason: Some(4),
     title: "the name server did not answer",
-    means: "nginx asked the name server given by `resolver` for the name of the upstream and got no answer within \
-            `resolver_timeout` (30 s unless told otherwise).",
-    told_apart: "Questions are seen to leave and nothing to come back; nginx says that its timer ran out, and complains of \
-                 nothing that it received. An answer that is an \
-                 error, or a refusal, is `dns-failure`.",
-    fix: "Ask that server yourself: `dig @RESOLVER NAME`. Let UDP and TCP port 53 pass, name a second server in \
-          `resolver`, and lower `resolver_timeout` so that requests fail sooner.",
-    needs: &[],
+    means: "nginx asked the name server set by `resolver` for the upstream's name and got no response within \
+            `resolver_timeout` (30 s by default).",
+    told_apart: "Queries were seen to leave and nothing came back; nginx logs a timeout and no other resolver \
+                 error. An error response, or a refusal, is `dns-failure`.",
+    fix: "Ask that server: `dig @RESOLVER NAME`. Allow UDP and TCP port 53, add a second server to `resolver`, \
+          and lower `resolver_timeout` so that requests fail sooner.",
+    rivals: &["dns-failure"],
+    counts_against_peer: PeerFailure::No,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -30,7 +32,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if !silent || case.complaint.is_some() {
         return None;
     }
-    let name = case.unresolved()?;
+    let name = sentence(case.unresolved()?);
     let server = case.attempt.upstream.as_ref().map(|address| format!(" {address}")).unwrap_or_default();
     Some(Finding::likely(format!(
         "{name} could not be resolved: the name server{server} did not answer in time."
@@ -47,7 +49,7 @@ fn not_answered(case: &Case<'_>, lookup: &Lookup) -> Option<Finding> {
     let mut servers: Vec<_> = lookup.silent().map(|asked| asked.server.to_string()).collect();
     servers.sort_unstable();
     servers.dedup();
-    let (name, servers, ms) = (case.unresolved()?, servers.join(", "), case.duration() / MS);
+    let (name, servers, ms) = (sentence(case.unresolved()?), servers.join(", "), case.duration() / MS);
     if case.pending() {
         return Some(Finding::likely(format!(
             "{name}: the name server {servers} has not answered for {ms} ms so far."

@@ -1,25 +1,27 @@
 //! nginx ran out of file descriptors.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, PeerFailure};
 use crate::case::Case;
 use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "fd-limit",
     reason: Some(0),
-    title: "nginx has too many files open",
-    means: "The worker may not open another file or socket: it reached its limit of open files (EMFILE), or the host \
-            reached its own (ENFILE). No connection to the upstream was tried.",
-    told_apart: "nginx says so itself. The limit of connections, which is nginx's own, is `worker-connections`.",
-    fix: "Raise `worker_rlimit_nofile` to at least twice `worker_connections`, and `LimitNOFILE` of the service if \
-          it is lower; for the whole host `fs.file-max`. `ls /proc/PID/fd | wc -l` says how many are open.",
-    needs: &[],
+    title: "nginx has too many open files",
+    means: "The worker could not open another file or socket: it reached its limit of open files (EMFILE), or \
+            the host reached its own (ENFILE). It did not try to connect.",
+    told_apart: "nginx logs it. The limit of connections, which is nginx's own, is `worker-connections`.",
+    fix: "Raise `worker_rlimit_nofile` to at least twice `worker_connections`, and the service's `LimitNOFILE` \
+          if that is lower; for the whole host `fs.file-max`. `ls /proc/PID/fd | wc -l` counts the open files.",
+    rivals: &["worker-connections"],
+    counts_against_peer: PeerFailure::No,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     (case.said()? == Kind::Files)
-        .then(|| Finding::proven("The nginx worker could not open a socket: it has too many files open."))
+        .then(|| Finding::proven("The nginx worker could not open a socket: it has too many open files."))
 }
 
 #[cfg(test)]

@@ -1,30 +1,41 @@
 //! A firewall on this host dropped packets of the connection.
 
-use super::{Cause, Finding, Signal, conntrack_full, rule};
+use super::{Cause, Finding, Signal, conntrack_full, nat_failed, rule};
 use crate::case::{Case, Direction};
 use crate::errno::EPERM;
 use crate::event::{MS, SECOND};
 use crate::event::{PacketDrop, Step};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "firewall-drop-local",
     reason: Some(3),
     title: "a firewall on this host dropped the packets",
-    means: "A rule on the nginx host threw away packets of the connection: what nginx sent, or the answer that came \
-            in. Nothing is reported to nginx, which waits until its timeout. iptables, nftables, a policy on the \
-            interface (tc, XDP, a program on the cgroup) and the reverse-path filter can do this.",
-    told_apart: "The kernel reports the drop with its reason and place. `firewall-drop-remote` looks the same to \
-                 nginx, but every packet leaves this host and none is dropped here. If the rule also answers, it is \
-                 `firewall-reject-local`.",
-    fix: "`nft list ruleset` or `iptables -vnL` (in nginx's network namespace): the counter of the guilty rule grows \
-          with every try. Allow the upstream's address and port, and answers to established connections.",
+    means: "A rule on the nginx host dropped packets of the connection: those that nginx sent, or the response \
+            coming in. nginx is not told and waits until its timeout. iptables, nftables, or a policy on the \
+            interface or cgroup (tc, XDP, cgroup programs) can do this.",
+    told_apart: "The kernel reports the drop with its reason and place. `firewall-drop-remote` looks the same \
+                 to nginx, but every packet leaves this host. If the rule also sends a reject, it is \
+                 `firewall-reject-local`. Drops that no firewall made are `kernel-drop-local`, \
+                 `conntrack-full`, `nat-failed` or `neighbour-unreachable`.",
+    fix: "`nft list ruleset` or `iptables -vnL` (in nginx's network namespace): the counter of the guilty rule \
+          grows with every try. Allow the upstream's address and port, and responses of established \
+          connections.",
+    rivals: &[
+        "firewall-drop-remote",
+        "firewall-reject-local",
+        "kernel-drop-local",
+        "conntrack-full",
+        "nat-failed",
+        "neighbour-unreachable",
+    ],
     needs: &[Signal::Drops, Signal::Retransmits, Signal::LocalPorts],
     judge,
+    ..Cause::BLANK
 };
 
 /// Reasons that are the work of a policy on this host.
-const POLICIES: [&str; 6] =
-    ["NETFILTER_DROP", "IP_RPFILTER", "BPF_CGROUP_EGRESS", "XDP", "TC_INGRESS", "TC_EGRESS"];
+const POLICIES: [&str; 5] = ["NETFILTER_DROP", "BPF_CGROUP_EGRESS", "XDP", "TC_INGRESS", "TC_EGRESS"];
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.answered_or_refused() || !(case.connecting() || case.awaiting()) {
@@ -35,18 +46,20 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let dropped =
         case.drop_where(|packet| POLICIES.contains(&packet.reason.as_str()) && packet.at + 5 * MS >= since);
     if let Some(packet) = dropped {
+        if nat_failed::dropped(case, packet) {
+            return None;
+        }
         return Some(of_packet(case, packet));
     }
     let noted =
         case.step(|step| matches!(step, Step::Dropped { reason } if POLICIES.contains(&reason.as_str())));
     if noted.is_some() {
         return Some(Finding::proven(format!(
-            "This host itself dropped packets of the connection to {target}."
+            "A policy of this host dropped packets of the connection to {target}."
         )));
     }
     if case.retransmit_refused(EPERM) {
-        let summary =
-            format!("This host's firewall does not let packets to {target} out (EPERM on sending).");
+        let summary = format!("This host's firewall does not let packets to {target} out (EPERM on send).");
         return Some(Finding::likely(summary).or(&["conntrack-full"]));
     }
     // A SYN is sent again after a second. If it was not, it never left: the kernel counts only those that do.
@@ -69,7 +82,7 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
     let (target, place) = (case.target(), place(packet) + &rule::who(case, packet));
     let way = match case.direction(packet) {
         Direction::Out => format!("the packets to {target}"),
-        Direction::In => format!("the answer of {target}"),
+        Direction::In => format!("the response of {target}"),
     };
     let fix = rule::fix(case, packet).unwrap_or_else(|| {
         format!(
@@ -79,10 +92,6 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
         )
     });
     match packet.reason.as_str() {
-        "IP_RPFILTER" => Finding::proven(format!(
-            "This host's reverse-path filter dropped {way}: it came in by another interface than the route back."
-        ))
-        .fix(format!("`ip route get {}`; mend the asymmetric route, or set net.ipv4.conf.IFACE.rp_filter=2.", case.host())),
         "NETFILTER_DROP" if leaving(packet) && case.retransmits_left() > 0 => {
             Finding::likely(format!("This host's firewall dropped some of {way}{place}. Others left and nothing came back."))
                 .or(&["firewall-drop-remote"])
@@ -92,8 +101,8 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
             Finding::possible(format!("This host's firewall dropped {way}{place}.")).or(&["conntrack-full"]).fix(fix)
         }
         "NETFILTER_DROP" => Finding::proven(format!("This host's firewall dropped {way}{place}.")).fix(fix),
-        reason => Finding::proven(format!("A policy of this host ({reason}) dropped {way}."))
-            .fix("`tc filter show dev IFACE egress`, `ip link show` (xdp), `bpftool cgroup tree` show such policies."),
+        reason => Finding::proven(format!("A policy of this host ({}) dropped {way}.", sentence(reason)))
+            .fix("`tc filter show dev IFACE egress`, `ip link show` (xdp) and `bpftool cgroup tree` show such policies."),
     }
 }
 
@@ -115,7 +124,7 @@ pub(super) fn place(packet: &PacketDrop) -> String {
         _ => "",
     };
     match &netfilter.hook {
-        Some(hook) => format!(" (hook {hook}{by})"),
+        Some(hook) => format!(" (hook {}{by})", sentence(hook)),
         None if by.is_empty() => String::new(),
         None => format!(" ({})", &by[2..]),
     }
@@ -145,7 +154,7 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
         expect(&case, "firewall-drop-local", Confidence::Proven);
-        assert!(judge(&case).expect("found").summary.contains("the answer of"));
+        assert!(judge(&case).expect("found").summary.contains("the response of"));
     }
 
     #[test]

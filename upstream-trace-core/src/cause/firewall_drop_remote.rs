@@ -9,17 +9,27 @@ pub(super) const CAUSE: Cause = Cause {
     id: "firewall-drop-remote",
     reason: Some(3),
     title: "SYNs leave this host and nothing comes back",
-    means: "The upstream never answered: most often a firewall, security group or network policy between nginx and the \
-            service drops the packets silently. A host that is off behind a router looks the same.",
-    told_apart: "Nothing was dropped on this host (`firewall-drop-local`), the neighbour answers \
-                 (`neighbour-unreachable`), and no other connection to that port succeeds (`accept-queue-full`). From \
-                 this side it is never proven: only a look at the other end can do that. If nginx waited for less than \
-                 a second, the answer may only have been late (`connect-slow`).",
-    fix: "On the origin: `tcpdump -ni any tcp port PORT`. If no SYN arrives there, something on the way drops it \
-          (security group, network policy); if SYNs arrive unanswered, look at its own firewall and at \
+    means: "The upstream never answered. Usually a firewall, security group or network policy between nginx and \
+            the service drops the packets silently. A host that is off behind a router looks the same.",
+    told_apart: "Nothing was dropped on this host (`firewall-drop-local`, `conntrack-full`), the neighbour \
+                 answers (`neighbour-unreachable`), no ICMP error came (`icmp-unreachable`), and no other \
+                 connection to that port succeeds (`accept-queue-full`). It is never proven from this side: \
+                 only a capture at the other end can do that. If nginx waited less than a second, the SYN-ACK \
+                 may only be late (`connect-slow`).",
+    fix: "On the origin: `tcpdump -ni any tcp port PORT`. No SYN arrives: something on the way drops it \
+          (security group, network policy). SYNs arrive without an answer: check the origin's firewall and \
           `nstat -az TcpExtListenOverflows`.",
+    rivals: &[
+        "firewall-drop-local",
+        "conntrack-full",
+        "neighbour-unreachable",
+        "icmp-unreachable",
+        "accept-queue-full",
+        "connect-slow",
+    ],
     needs: &[Signal::Drops, Signal::Retransmits],
     judge,
+    ..Cause::BLANK
 };
 
 /// By then a router whose neighbour is dead has reported it.
@@ -57,8 +67,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         finding = finding.or(&["connect-slow"]);
     }
     Some(finding.fix(format!(
-        "On {host}: `tcpdump -ni any tcp port {port}`. No SYN there: a firewall on the way; SYNs without answer: its own \
-         firewall, or a full accept queue (`nstat -az TcpExtListenOverflows`)."
+        "On {host}: `tcpdump -ni any tcp port {port}`. No SYN arrives: a firewall on the way. SYNs without an answer: its \
+         own firewall, or a full accept queue (`nstat -az TcpExtListenOverflows`)."
     )))
 }
 

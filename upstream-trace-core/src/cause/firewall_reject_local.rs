@@ -11,21 +11,24 @@ pub(super) const CAUSE: Cause = Cause {
     id: "firewall-reject-local",
     reason: Some(3),
     title: "a firewall rule on this host rejected the connection",
-    means: "A REJECT rule of iptables or nftables on the nginx host threw the packet away and answered in the \
-            upstream's name, with RST or an ICMP error. nginx logs \"Connection refused\" or \"No route to host\" \
-            although nothing ever left the host.",
-    told_apart: "The kernel dropped nginx's own packet in netfilter, and the answer was made on this host. In \
-                 `port-refused` and `firewall-reject-remote` the packet leaves and the answer comes from outside.",
-    fix: "`nft list ruleset` or `iptables -S; ip6tables -S` (in nginx's network namespace), and look for a reject \
+    means: "A REJECT rule of iptables or nftables on the nginx host dropped the packet and answered in the \
+            upstream's name, with RST or an ICMP error. nginx logs \"Connection refused\" or \"No route to \
+            host\" although no packet left the host.",
+    told_apart: "The kernel dropped nginx's own packet in netfilter, and the reject was made on this host. In \
+                 `port-refused` and `firewall-reject-remote` the packet leaves and the answer comes from \
+                 outside. A neighbour that does not answer is `neighbour-unreachable`.",
+    fix: "`nft list ruleset` or `iptables -S; ip6tables -S` (in nginx's network namespace): look for a reject \
           that matches the upstream's address and port.",
+    rivals: &["port-refused", "firewall-reject-remote", "neighbour-unreachable", "firewall-drop-local"],
     needs: &[Signal::Drops, Signal::Icmp, Signal::Resets],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let target = case.target();
     let fix = format!(
-        "`nft list ruleset | grep -n reject`; look for a rule that matches {} port {}.",
+        "`nft list ruleset | grep -n reject`: look for a rule that matches {} port {}.",
         case.host(),
         case.port()
     );

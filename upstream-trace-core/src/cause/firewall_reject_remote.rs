@@ -9,17 +9,19 @@ pub(super) const CAUSE: Cause = Cause {
     id: "firewall-reject-remote",
     reason: Some(3),
     title: "a firewall on the way or at the origin rejected the connection",
-    means: "An ICMP error came back that only access rules make: administratively prohibited (codes 9, 10, 13), or \
-            \"port unreachable\", which TCP itself never sends. firewalld's default rejection reads \"No route to \
-            host\" in error.log and has nothing to do with routes; iptables' reads \"Connection refused\".",
-    told_apart: "There was no RST, but ICMP, with the sender's address. A closed port answers with RST \
-                 (`port-refused`); a firewall that rejects with RST cannot be told from it. Codes 0 and 1 from a \
-                 router mean a broken path (`icmp-unreachable`). For IPv6 the kernel keeps no ICMP detail, so the \
-                 errno decides.",
-    fix: "On the sender of the ICMP error allow nginx's address: `firewall-cmd --add-port=PORT/tcp --permanent && \
-          firewall-cmd --reload`, or change the REJECT rule (`nft list ruleset`, `iptables -S`).",
+    means: "An ICMP error came back that only access rules send: administratively prohibited (codes 9, 10, 13), \
+            or \"port unreachable\", which TCP itself never sends. firewalld's default reject reads \"No route \
+            to host\" in error.log and has nothing to do with routes; iptables' reads \"Connection refused\".",
+    told_apart: "ICMP came instead of a RST, with the sender's address. A closed port answers with RST \
+                 (`port-refused`); a firewall that rejects with RST cannot be told apart from it. Codes 0 and 1 \
+                 from a router mean a broken path (`icmp-unreachable`). For IPv6 the kernel keeps no ICMP \
+                 detail, so the errno decides.",
+    fix: "On the host that sent the ICMP error, allow nginx's address: `firewall-cmd --add-port=PORT/tcp \
+          --permanent && firewall-cmd --reload`, or change the REJECT rule (`nft list ruleset`, `iptables -S`).",
+    rivals: &["port-refused", "icmp-unreachable", "firewall-reject-local"],
     needs: &[Signal::Icmp, Signal::Resets, Signal::ResetsSent],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {

@@ -7,22 +7,23 @@ use crate::errorlog::Kind;
 pub(super) const CAUSE: Cause = Cause {
     id: "header-too-big",
     reason: Some(6),
-    title: "the header of the answer does not fit into nginx's buffer",
-    means: "The origin answered, and the header of its answer is longer than nginx's buffer for it: one page unless \
-            told otherwise. Most often it sets many or long cookies. nginx throws the answer away.",
-    told_apart: "nginx says so itself; to the kernel the exchange looks healthy, but for the unread bytes that nginx \
-                 leaves when it closes. A header that is wrong rather than long is `invalid-response`; one that \
-                 breaks off is `premature-close`.",
-    fix: "Make the header shorter (cookies, tokens), or set `proxy_buffer_size 16k; proxy_buffers 8 16k; \
-          proxy_busy_buffers_size 32k;` for that location (fastcgi_, uwsgi_, grpc_ have their own).",
+    title: "the response header does not fit nginx's buffer",
+    means: "The origin's response header is longer than nginx's buffer for it, which is one memory page by \
+            default. Usually it sets many or long cookies. nginx discards the response.",
+    told_apart: "nginx logs it; to the kernel the exchange looks healthy except for the bytes that nginx leaves \
+                 unread. A malformed header is `invalid-response`; one that breaks off is `premature-close`.",
+    fix: "Shorten the header (cookies, tokens), or set `proxy_buffer_size 16k; proxy_buffers 8 16k; \
+          proxy_busy_buffers_size 32k;` for that location (fastcgi_, uwsgi_ and grpc_ have their own).",
+    rivals: &["invalid-response", "premature-close"],
     needs: &[Signal::Answers],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     (case.said()? == Kind::TooBig).then(|| {
         Finding::proven(format!(
-            "The header of the answer of {} does not fit into nginx's buffer; nginx threw the answer away.",
+            "The response header of {} does not fit nginx's buffer; nginx discarded the response.",
             case.target()
         ))
     })

@@ -9,15 +9,17 @@ pub(super) const CAUSE: Cause = Cause {
     id: "icmp-unreachable",
     reason: Some(4),
     title: "a router reported that the upstream cannot be reached",
-    means: "A router between nginx and the upstream sent an ICMP error: no route from there, the host does not answer \
-            on its link, or the packet ran in a circle (time exceeded).",
+    means: "A router between nginx and the upstream sent an ICMP error: it has no route, the host does not \
+            answer on its link, or the packet was in a routing loop (time exceeded).",
     told_apart: "The error came from another host, with its address, type and code. If this host made it, it is \
                  `neighbour-unreachable` or `firewall-reject-local`; the codes of access rules are \
                  `firewall-reject-remote`.",
-    fix: "`ip route get ADDRESS` here, `traceroute -T -p PORT ADDRESS`, then the routes and the neighbour table of the \
-          router that sent the error.",
+    fix: "`ip route get ADDRESS` here, `traceroute -T -p PORT ADDRESS`, then the routes and the neighbour table \
+          of the router that sent the error.",
+    rivals: &["neighbour-unreachable", "firewall-reject-local", "firewall-reject-remote"],
     needs: &[Signal::Icmp, Signal::Resets],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -29,7 +31,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         None => of_errno(case)?,
     };
     Some(finding.fix(format!(
-        "`traceroute -T -p {} {}`, then look at the router that it ends at.",
+        "`traceroute -T -p {} {}`, then check the router at which it ends.",
         case.port(),
         case.host()
     )))
@@ -45,10 +47,10 @@ fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
     let what = match (icmp.kind, icmp.code) {
         (3, 0 | 6) => "has no route to the network of",
         (3, 1 | 7) => "cannot reach the host of",
-        (3, 2) => "says that TCP is not accepted at",
-        (3, 5 | 8 | 11 | 12 | 14 | 15) => "says that there is no usable way to",
-        (11, _) => "says that packets run in a circle on the way to",
-        (12, _) => "does not understand the packets to",
+        (3, 2) => "reports that TCP is not accepted at",
+        (3, 5 | 8 | 11 | 12 | 14 | 15) => "reports that there is no usable route to",
+        (11, _) => "reports a routing loop on the way to",
+        (12, _) => "reports malformed packets to",
         _ => return None,
     };
     let summary = format!("{from} {what} {target} ({}).", icmp::text(icmp.kind, icmp.code));

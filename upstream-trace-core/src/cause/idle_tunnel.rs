@@ -8,21 +8,23 @@ pub(super) const CAUSE: Cause = Cause {
     id: "idle-tunnel",
     reason: Some(5),
     title: "an upgraded or stream connection was idle for too long",
-    means: "Nothing came over a WebSocket or another upgraded connection, or over a connection of `stream`, until \
-            nginx's timeout ran out. nginx closed both sides. That is often no fault, but users see their connection \
+    means: "No data came over a WebSocket or another upgraded connection, or over a `stream` connection, until \
+            nginx's timeout. nginx closed both sides. Often nothing is broken, but users see their connection \
             drop.",
-    told_apart: "nginx says itself that it was carrying a tunnel. A request without an answer is `slow-response`, an \
-                 answer that stalls `slow-body`.",
-    fix: "Let the application or the client send a ping more often than the timeout, or raise `proxy_read_timeout` \
-          and `proxy_send_timeout` for that location (`proxy_timeout` in stream).",
+    told_apart: "nginx logs that it was carrying a tunnel. A request without a response is `slow-response`, a \
+                 response that stalls `slow-body`.",
+    fix: "Let the application or the client send pings more often than the timeout, or raise \
+          `proxy_read_timeout` and `proxy_send_timeout` for that location (`proxy_timeout` in stream).",
+    rivals: &["slow-response", "slow-body"],
     needs: &[Signal::Answers],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     (case.said()? == Kind::TimedOut(Doing::Tunnel)).then(|| {
         Finding::proven(format!(
-            "Nothing came over the tunnel to {} until nginx's timeout ran out; nginx closed it.",
+            "No data came over the tunnel to {} until nginx's timeout; nginx closed it.",
             case.target()
         ))
     })

@@ -3,21 +3,25 @@
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "invalid-response",
     reason: Some(6),
-    title: "what the origin sent is not a valid answer of that protocol",
-    means: "Bytes came that nginx cannot take for an answer: a broken header, two lengths at once, a wrong chunk, or \
-            another protocol altogether on that port (plain HTTP where TLS is expected, HTTP where FastCGI or HTTP/2 \
-            is). nginx gave up the answer.",
-    told_apart: "nginx says itself which bytes it refused; what answers a TLS handshake without being TLS is seen as well. A connection that ends without an answer is `premature- \
-                 close`; one that refuses the TLS handshake is `tls-handshake-failed`.",
-    fix: "Compare scheme and port of `proxy_pass`, `fastcgi_pass` or `grpc_pass` with what the service speaks: `curl \
-          -v`, `openssl s_client -connect`. If the protocol is right, mend the answer in the application; newer \
-          nginx refuses what older ones let pass.",
+    title: "the origin sent something that is not a valid response of that protocol",
+    means: "nginx could not parse what the origin sent: a malformed header, two lengths at once, a bad chunk, \
+            or another protocol on that port (plain HTTP where TLS is expected, HTTP where FastCGI or HTTP/2 \
+            is). nginx discards the response.",
+    told_apart: "nginx logs what it refused; a plain-text answer to a TLS handshake is seen as well. A \
+                 connection that ends without a response is `premature-close`; a refused TLS handshake is \
+                 `tls-handshake-failed`; a valid header that is too long is `header-too-big`.",
+    fix: "Compare scheme and port of `proxy_pass`, `fastcgi_pass` or `grpc_pass` with what the service speaks: \
+          `curl -v`, `openssl s_client -connect`. If the protocol is right, fix the response in the \
+          application; newer nginx refuses what older versions accepted.",
+    rivals: &["premature-close", "tls-handshake-failed", "header-too-big"],
     needs: &[Signal::Answers],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -27,10 +31,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if case.said_doing() == Some(Doing::Tls) || foreign.is_some() {
-        let begins = foreign.map(|bytes| format!(": it begins with \"{bytes}\"")).unwrap_or_default();
-        let summary = format!("What {target} sent in answer to the TLS handshake is no TLS{begins}.");
+        let begins =
+            foreign.map(|bytes| format!(": it starts with \"{}\"", sentence(bytes))).unwrap_or_default();
+        let summary = format!("{target} answered the TLS handshake with something that is not TLS{begins}.");
         return Some(Finding::proven(summary).fix(format!(
-            "Use `http://` in `proxy_pass`, or the TLS port of the service: `openssl s_client -connect {target}`."
+            "Use `http://` in `proxy_pass`, or the TLS port of the service: `openssl s_client -connect {}`.",
+            case.target_word()
         )));
     }
     let finding = Finding::proven(format!("nginx refused what {target} sent: {words}."));
@@ -38,8 +44,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let busy = words.starts_with("upstream rejected") || words.starts_with("upstream sent goaway");
     let busy = busy && ["error 7", "error 11"].iter().any(|code| words.ends_with(code));
     Some(if busy {
-        finding
-            .fix("The origin refuses more streams than it can take: give it more workers, or send it less.")
+        finding.fix(
+            "The origin refuses more streams than it can handle: add workers, or send it fewer requests.",
+        )
     } else {
         finding
     })

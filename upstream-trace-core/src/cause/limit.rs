@@ -1,7 +1,9 @@
 //! nginx's timeouts and times, in sentences and commands.
 
+use super::shell;
 use crate::case::Case;
 use crate::event::Setting;
+use crate::text::sentence;
 
 /// The timeout that ran out, if it is clear which one; else what it may be.
 pub(super) fn timeout(case: &Case<'_>, otherwise: &str) -> String {
@@ -11,7 +13,9 @@ pub(super) fn timeout(case: &Case<'_>, otherwise: &str) -> String {
 /// `proxy_read_timeout 3s` with the place where it is set.
 pub(super) fn set(setting: &Setting) -> String {
     let place = setting.place.as_ref().map_or("nginx's default", String::as_str);
-    format!("`{} {}` ({place})", setting.directive, setting.text)
+    let (directive, value) =
+        (shell::word(&setting.directive, "DIRECTIVE"), shell::word(&setting.text, "TIME"));
+    format!("`{directive} {value}` ({})", sentence(place))
 }
 
 #[cfg(test)]

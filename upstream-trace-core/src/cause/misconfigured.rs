@@ -9,22 +9,25 @@ use crate::event::UnixTarget;
 pub(super) const CAUSE: Cause = Cause {
     id: "misconfigured",
     reason: Some(0),
-    title: "nginx was told something that cannot work",
-    means: "The configured upstream can never answer: the path is a datagram socket, or no socket at all; a variable \
-            in `proxy_pass` holds no address; or names are to be looked up and there is no `resolver`.",
-    told_apart: "connect() returns EPROTOTYPE for a socket of the wrong type. ECONNREFUSED counts only if a look at \
-                 the path shows that it is no socket; else it is `socket-refused`. The others nginx says itself.",
-    fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and the type that the service listens on: \
-          `ss -xlp`. With variables: log their values. Names in variables need `resolver 127.0.0.53;` or another \
-          name server, for nginx does not read /etc/resolv.conf.",
+    title: "nginx is configured with something that cannot work",
+    means: "The configured upstream can never answer: the path is a datagram socket or no socket at all, a \
+            variable in `proxy_pass` holds no address, or names have to be resolved and there is no `resolver`.",
+    told_apart: "connect() returns EPROTOTYPE for a socket of the wrong type. ECONNREFUSED counts only if the \
+                 path is no socket; otherwise it is `socket-refused`. nginx logs the other errors. A name \
+                 server that fails is `dns-failure`.",
+    fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and type that the service listens \
+          on: `ss -xlp`. With variables: log their values. Names in variables need `resolver 127.0.0.53;` or \
+          another name server, because nginx does not read /etc/resolv.conf.",
+    rivals: &["socket-refused", "socket-missing", "dns-failure"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.said() == Some(Kind::Misconfigured) {
         return Some(Finding::proven(format!(
-            "nginx cannot do what its configuration says: {}.",
+            "nginx cannot do what its configuration asks for: {}.",
             case.words()
         )));
     }
@@ -34,7 +37,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         (ECONNREFUSED, Some(UnixTarget::NotASocket)) => "no socket",
         _ => return None,
     };
-    Some(Finding::proven(format!("{path} is {wrong}: nginx is configured with a wrong path.")))
+    Some(Finding::proven(format!("{path} is {wrong}: nginx has the wrong path.")))
 }
 
 #[cfg(test)]

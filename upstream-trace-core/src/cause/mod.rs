@@ -1,7 +1,7 @@
 //! Causes of failed attempts: one file each, and one line each in [`CAUSES`].
 //!
-//! To add a cause, add its file and its line. The explanation that `explain` prints, the reason in the output and the
-//! recogniser all stand in that file. Ids are a contract: see [`CONTRACT`].
+//! To add a cause, add its file and its line. The explanation that `explain` prints, the reason in the output, the facts
+//! that the engine asks for and the recogniser are all in that file. Ids are a contract: see [`CONTRACT`].
 
 mod accept_queue_full;
 mod address_unavailable;
@@ -10,9 +10,11 @@ mod connect_denied;
 mod connect_slow;
 mod conntrack_full;
 mod contract;
+mod declaration;
 mod dns_failure;
 mod dns_timeout;
 mod fd_limit;
+mod finding;
 mod firewall_drop_local;
 mod firewall_drop_remote;
 mod firewall_reject_local;
@@ -21,8 +23,11 @@ mod header_too_big;
 mod icmp_unreachable;
 mod idle_tunnel;
 mod invalid_response;
+mod kernel_drop_local;
 mod limit;
+mod listener_closed;
 mod misconfigured;
+mod nat_failed;
 mod neighbour_unreachable;
 mod no_live_upstreams;
 mod no_route;
@@ -36,135 +41,90 @@ mod process;
 mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
+pub(crate) mod shell;
 mod signal;
 mod slow_body;
+mod slow_client;
 mod slow_response;
 mod slow_tls_handshake;
 mod socket_missing;
 mod socket_refused;
 mod stale_keepalive;
+mod temp_file_failed;
 mod tls_handshake_failed;
 mod truncated_response;
 mod unknown;
 mod upstream_error_status;
 mod worker_connections;
+mod worker_stalled;
 
 use crate::case::Case;
 use crate::verdict::Confidence;
 
 pub use contract::{CONTRACT, category};
+pub use declaration::{Cause, NginxTimer, PeerFailure};
+pub use finding::Finding;
 pub use signal::Signal;
 
-/// A cause: what it means, and how it is recognised.
-#[derive(Debug)]
-pub struct Cause {
-    /// Id in all output; never changes.
-    pub id: &'static str,
-    /// Number of the reason it belongs to; `None` for `unknown`.
-    pub reason: Option<u8>,
-    /// One line.
-    pub title: &'static str,
-    /// What it means.
-    pub means: &'static str,
-    /// What it is confused with, and how it is told apart.
-    pub told_apart: &'static str,
-    /// What to do, with commands.
-    pub fix: &'static str,
-    /// What of the kernel's doings it rests on: where that is not seen, it is not found, or less sure.
-    pub needs: &'static [Signal],
-    /// Looks at a case; `None` if this is not the cause.
-    pub judge: fn(&Case<'_>) -> Option<Finding>,
-}
-
-/// What a recogniser found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// How sure.
-    pub confidence: Confidence,
-    /// Causes that fit as well; ids of [`CONTRACT`].
-    pub alternatives: Vec<&'static str>,
-    /// One sentence: what happened.
-    pub summary: String,
-    /// What to do in this case; `None` if the cause's own text says it best.
-    pub fix: Option<String>,
-}
-
-impl Finding {
-    fn new(confidence: Confidence, summary: impl Into<String>) -> Self {
-        Self { confidence, alternatives: Vec::new(), summary: summary.into(), fix: None }
-    }
-
-    /// The kernel saw the cause itself.
-    pub(crate) fn proven(summary: impl Into<String>) -> Self {
-        Self::new(Confidence::Proven, summary)
-    }
-
-    /// One explanation fits, rivals would have left other traces.
-    pub(crate) fn likely(summary: impl Into<String>) -> Self {
-        Self::new(Confidence::Likely, summary)
-    }
-
-    /// Rivals fit as well.
-    pub(crate) fn possible(summary: impl Into<String>) -> Self {
-        Self::new(Confidence::Possible, summary)
-    }
-
-    /// Names the rivals.
-    #[must_use]
-    pub(crate) fn or(mut self, alternatives: &[&'static str]) -> Self {
-        self.alternatives.extend(alternatives);
-        self
-    }
-
-    /// What to do in this case.
-    #[must_use]
-    pub(crate) fn fix(mut self, text: impl Into<String>) -> Self {
-        self.fix = Some(text.into());
-        self
-    }
-}
-
-/// All causes. If several are found with the same confidence, the first one in this list is the verdict.
+/// All causes. If several are found with the same confidence, the first one in this list is the verdict: what rules the
+/// others out stands before them.
 pub const CAUSES: &[Cause] = &[
+    // The origin's own status: then there was no failure between nginx and the origin to explain.
     upstream_error_status::CAUSE,
+    // Only nginx knows these and logs them. Either nothing was sent (limits, ejected peers, names), or the kernel saw a
+    // healthy exchange, from which the causes below would conclude something else.
     fd_limit::CAUSE,
     worker_connections::CAUSE,
     no_live_upstreams::CAUSE,
     dns_failure::CAUSE,
-    dns_timeout::CAUSE,
+    dns_timeout::CAUSE, // After the failure: a response of any kind rules a silence out.
     header_too_big::CAUSE,
-    invalid_response::CAUSE,
+    temp_file_failed::CAUSE, // Before all that a cut response looks like.
+    invalid_response::CAUSE, // Before TLS: plain text is no failed handshake.
     tls_handshake_failed::CAUSE,
     slow_tls_handshake::CAUSE,
     truncated_response::CAUSE,
     idle_tunnel::CAUSE,
+    // errno of connect() itself: no packet was sent, so that no cause below applies.
     socket_missing::CAUSE,
     socket_refused::CAUSE,
-    ports_exhausted::CAUSE,
+    ports_exhausted::CAUSE, // Before the address: the same errno, and this one has seen more.
     address_unavailable::CAUSE,
     misconfigured::CAUSE,
-    no_route::CAUSE,
+    no_route::CAUSE, // Before the policy: the routing table explains EACCES as well.
     connect_denied::CAUSE,
+    // This kernel dropped the packet. Nothing that a remote host did can then be the reason. The narrow ones come first:
+    // a full table and a failed translation are netfilter drops too, and a rule that also answers is a reject.
     conntrack_full::CAUSE,
+    nat_failed::CAUSE,
     firewall_reject_local::CAUSE,
     firewall_drop_local::CAUSE,
+    kernel_drop_local::CAUSE,
     neighbour_unreachable::CAUSE,
+    // Something came back while connecting: ICMP says who refuses, then the accept queue, then a plain RST.
     firewall_reject_remote::CAUSE,
     icmp_unreachable::CAUSE,
     accept_queue_full::CAUSE,
     port_refused::CAUSE,
+    // Nothing came back in time. A late SYN-ACK rules a dropped one out.
     connect_slow::CAUSE,
     firewall_drop_remote::CAUSE,
+    // The origin ended an established connection: first what explains why, then how it looked.
     stale_keepalive::CAUSE,
     backend_crashed::CAUSE,
+    listener_closed::CAUSE,
+    slow_client::CAUSE,
     request_rejected_early::CAUSE,
     not_reading::CAUSE,
     premature_close::CAUSE,
     reset_by_backend::CAUSE,
+    // Nobody ended it, nginx gave up. The path, then who had the request and when.
     path_lost::CAUSE,
+    worker_stalled::CAUSE,
     not_accepted::CAUSE,
     slow_response::CAUSE,
     slow_body::CAUSE,
+    // Fits always.
     unknown::CAUSE,
 ];
 
@@ -204,24 +164,4 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_cause_is_in_the_contract_with_its_reason_and_explains_itself() {
-        for cause in CAUSES {
-            assert!(CONTRACT.contains(&(cause.id, cause.reason)), "{} is not in the contract", cause.id);
-            assert!(!cause.title.is_empty() && cause.title.len() < 100, "{}: title", cause.id);
-            for text in [cause.means, cause.told_apart, cause.fix] {
-                assert!(text.len() > 40 && text.ends_with('.'), "{}: {text:?}", cause.id);
-            }
-        }
-    }
-
-    #[test]
-    fn no_cause_is_listed_twice() {
-        for (index, cause) in CAUSES.iter().enumerate() {
-            assert!(CAUSES[..index].iter().all(|other| other.id != cause.id), "{}", cause.id);
-        }
-    }
-}
+mod tests;

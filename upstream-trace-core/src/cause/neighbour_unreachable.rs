@@ -1,6 +1,6 @@
 //! The next hop on the link does not answer ARP or NDP.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, Signal, shell};
 use crate::case::Case;
 use crate::errno::{EBUSY, EHOSTUNREACH, ETIMEDOUT};
 
@@ -8,16 +8,19 @@ pub(super) const CAUSE: Cause = Cause {
     id: "neighbour-unreachable",
     reason: Some(4),
     title: "no answer to ARP or NDP on the link",
-    means: "The packet could not leave because nobody answers for the next hop's address on the link: the host is \
-            off, its address is wrong or has moved, or the link is the wrong one (VLAN, bridge, cable).",
-    told_apart: "The kernel gives up after three seconds with \"No route to host\", drops the waiting packet as \
-                 NEIGH_FAILED and refuses retransmissions with EBUSY. A firewall that rejects gives the same errno \
-                 within a round trip (`firewall-reject-remote`); a refusing routing table does so within microseconds \
+    means: "The packet could not leave because nobody answers for the next hop's address on the link: the host \
+            is off, its address is wrong or moved, or it is the wrong link (VLAN, bridge, cable).",
+    told_apart: "The kernel gives up after three seconds with \"No route to host\", drops the queued packet as \
+                 NEIGH_FAILED and refuses retransmissions with EBUSY. A firewall that rejects gives the same \
+                 errno within a round trip (`firewall-reject-remote`, `firewall-reject-local`), a router's ICMP \
+                 error is `icmp-unreachable`, and a refusing routing table answers within microseconds \
                  (`no-route`).",
-    fix: "`ip neigh show ADDRESS` (FAILED), `arping -I IFACE ADDRESS`. See that the host is up and that the \
-          address and the VLAN are right.",
+    fix: "`ip neigh show ADDRESS` (FAILED), `arping -I IFACE ADDRESS`. Check that the host is up and that \
+          address and VLAN are right.",
+    rivals: &["firewall-reject-remote", "firewall-reject-local", "icmp-unreachable", "no-route"],
     needs: &[Signal::Drops, Signal::Icmp, Signal::Retransmits],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -46,9 +49,10 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         format!("The gateway {who} does not answer on its link: no packet to {} could leave.", case.target())
     };
-    let interface = neighbour.and_then(|found| found.interface).unwrap_or_else(|| "IFACE".to_owned());
+    let interface = neighbour.and_then(|found| found.interface).unwrap_or_default();
+    let interface = shell::word(&interface, "IFACE");
     let fix = format!(
-        "`ip neigh show {who}`, `arping -I {interface} {who}`: is that host up, and is the address right?"
+        "`ip neigh show {who}`, `arping -I {interface} {who}`: check that the host is up and the address is right."
     );
     let finding = if dropped || (failed && (waiting || reported)) {
         Finding::proven(summary)

@@ -1,23 +1,28 @@
 //! All peers were ejected.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, PeerFailure};
 use crate::case::Case;
 use crate::errorlog::Kind;
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-live-upstreams",
     reason: Some(0),
     title: "every upstream of the group had been ejected",
-    means: "nginx had none left to try: each peer of the group had failed `max_fails` times within `fail_timeout`, \
-            is marked `down`, or has `max_conns` connections. The cause is what failed before; nginx answers 502 \
-            without trying.",
-    told_apart: "nginx says so itself, and no connection was tried. What ejected the peers, and when, stands beside it \
-                 as far as it was seen: `port-refused`, `slow-response` or whatever they failed for. If nothing was \
-                 seen, the peers are marked down, full (max_conns), or failed before the trace began.",
-    fix: "Mend the causes that ejected the peers. So that one failure does not eject a peer for 10 s: `max_fails`, \
-          `fail_timeout`, more peers, a `backup`. A name that resolves to 127.0.0.1 and ::1 counts as two peers.",
-    needs: &[],
+    means: "nginx had no peer left to try: each one had failed `max_fails` times within `fail_timeout`, is \
+            marked `down`, or has `max_conns` connections. The cause is whatever failed before; nginx answers \
+            502 without trying.",
+    told_apart: "nginx logs it, and no connection was tried. What ejected the peers, and when, is listed as far \
+                 as it was seen: `port-refused`, `slow-response` or another cause. If nothing was seen, the \
+                 peers are marked down, are full (max_conns), or failed before the trace started.",
+    fix: "Fix the causes that ejected the peers. To keep one failure from ejecting a peer for 10 s: \
+          `max_fails`, `fail_timeout`, more peers, a `backup`. A name that resolves to 127.0.0.1 and ::1 counts \
+          as two peers.",
+    rivals: &["port-refused", "slow-response"],
+    counts_against_peer: PeerFailure::No,
+    consequence: true,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -25,7 +30,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let group = case.log.and_then(crate::errorlog::upstream_group);
-    let group = group.map(|group| format!(" of {group}")).unwrap_or_default();
+    let group = group.map(|group| format!(" of {}", sentence(group))).unwrap_or_default();
     let because = if case.because.is_empty() {
         "what ejected them was not seen".to_owned()
     } else {

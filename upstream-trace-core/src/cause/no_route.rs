@@ -7,17 +7,19 @@ use crate::errno::{self, EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH};
 pub(super) const CAUSE: Cause = Cause {
     id: "no-route",
     reason: Some(4),
-    title: "this host's routing table has no way there",
-    means: "No packet was sent: this host has no route to the upstream, or a route of type blackhole, prohibit or \
-            unreachable. Such routes are often left over from a VPN, Kubernetes, BGP or fail2ban; for an IPv6 address \
-            the usual reason is that this host has no IPv6 connectivity.",
-    told_apart: "connect() fails within microseconds. `neighbour-unreachable` gives the same EHOSTUNREACH after about \
-                 three seconds, `firewall-reject-remote` and `icmp-unreachable` after a round trip. EACCES with a route \
-                 is `connect-denied`.",
+    title: "this host's routing table has no route to the upstream",
+    means: "No packet was sent: this host has no route to the upstream, or a route of type blackhole, prohibit \
+            or unreachable. Such routes are often left over from a VPN, Kubernetes, BGP or fail2ban; for an \
+            IPv6 address the usual reason is that this host has no IPv6 connectivity.",
+    told_apart: "connect() fails within microseconds. `neighbour-unreachable` gives the same EHOSTUNREACH after \
+                 about three seconds, `firewall-reject-remote` and `icmp-unreachable` after a round trip. \
+                 EACCES with a usable route is `connect-denied`.",
     fix: "`ip route get ADDRESS` (in nginx's network namespace) shows the refusal; add the route or delete the \
           blackhole. For IPv6 without connectivity: `resolver ... ipv6=off;`.",
+    rivals: &["neighbour-unreachable", "firewall-reject-remote", "icmp-unreachable", "connect-denied"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -35,19 +37,18 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (target, host) = (case.target(), case.host());
-    let summary = format!("This host {kind} to {target}: connect() gave {} at once.", errno::text(errno));
+    let summary =
+        format!("This host {kind} to {target}: connect() failed at once with {}.", errno::text(errno));
     let finding = if refused.is_some() {
         Finding::proven(summary)
     } else if case.route_found() {
-        Finding::possible(format!("{summary} By now it has a route.")).or(&["connect-denied"])
+        Finding::possible(format!("{summary} It has a route now.")).or(&["connect-denied"])
     } else {
         Finding::likely(summary)
     };
-    Some(
-        finding.fix(format!(
-            "Ask `ip route get {host}`; add the missing route, or delete the one that refuses."
-        )),
-    )
+    Some(finding.fix(format!(
+        "`ip route get {host}` shows it; add the missing route, or delete the one that refuses."
+    )))
 }
 
 #[cfg(test)]

@@ -8,15 +8,18 @@ pub(super) const CAUSE: Cause = Cause {
     id: "not-accepted",
     reason: Some(1),
     title: "the application never accepted the connection",
-    means: "The origin's kernel finished the handshake and acknowledged the request, but the connection still waits in \
-            the accept queue: all workers of the application are busy or hang. To nginx it looks like a slow answer.",
-    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, the application has the \
-                 request and is slow (`slow-response`). The queue can be read only if the origin is on this host; else \
-                 the two are listed as rivals.",
-    fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q above zero and staying there. More workers (pm.max_children, \
+    means: "The origin's kernel completed the handshake and acknowledged the request, but the connection still \
+            waits in the accept queue: all workers of the application are busy or hang. To nginx it looks like \
+            a slow response.",
+    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, the application has \
+                 the request and is slow (`slow-response`). The queue is readable only for an origin on this \
+                 host; otherwise both are listed. A queue that overflows is `accept-queue-full`.",
+    fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q stays above zero. Add workers (pm.max_children, \
           gunicorn --workers), or find what blocks them.",
+    rivals: &["slow-response", "accept-queue-full"],
     needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -37,7 +40,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     );
     // Others than nginx may have come later, so that this one is not in the queue.
     Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
-        "`{}`: if Recv-Q stays above zero, give the application more workers or find what blocks them.",
+        "`{}`: if Recv-Q stays above zero, add workers to the application or find what blocks them.",
         case.listeners()
     )))
 }

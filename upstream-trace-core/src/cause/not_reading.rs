@@ -8,13 +8,17 @@ pub(super) const CAUSE: Cause = Cause {
     reason: Some(1),
     title: "the application stopped reading while nginx sent the request",
     means: "The origin's kernel took data until its buffer was full and then closed the receive window: the \
-            application does not read the body. All its threads are busy, or it waits for something else.",
-    told_apart: "What was sent is acknowledged and the window is zero. If sent data is not acknowledged and is sent \
-                 again, the path loses it (`path-lost`).",
-    fix: "Look at what the application does with request bodies (threads, disk, a lock). Raising `proxy_send_timeout` \
-          only hides it.",
+            application does not read the request body. All its threads are busy, or it waits for something \
+            else.",
+    told_apart: "What was sent is acknowledged and the window is zero. If the data is retransmitted without \
+                 acknowledgement, the path loses it (`path-lost`). An origin that answers and closes before it \
+                 has read the request is `request-rejected-early`.",
+    fix: "Look at what the application does with request bodies (threads, disk, a lock). Raising \
+          `proxy_send_timeout` only hides it.",
+    rivals: &["path-lost", "request-rejected-early", "slow-response"],
     needs: &[Signal::Requests, Signal::Retransmits, Signal::UnixConnections, Signal::UnixEnds],
     judge,
+    ..Cause::BLANK
 };
 
 /// Below two segments a sender waits for more room (silly window avoidance).

@@ -8,16 +8,19 @@ pub(super) const CAUSE: Cause = Cause {
     id: "path-lost",
     reason: Some(4),
     title: "connected, but what nginx sent was never acknowledged",
-    means: "The connection was established, then nginx's packets were sent again and again without acknowledgement: \
-            the path or the host died in between, a firewall or NAT forgot the connection, or large packets vanish \
-            because the path's MTU is smaller than believed.",
-    told_apart: "The application cannot be the reason: its kernel would acknowledge without it. `slow-response` has the \
-                 request acknowledged; `accept-queue-full` has the origin repeat its SYN-ACK; `not-reading` has a zero \
-                 window.",
-    fix: "`ping -M do -s 1472 ADDRESS` (MTU), `mtr -T -P PORT ADDRESS` (loss), `ss -ti dst ADDRESS` (retrans, unacked). \
-          For connections that die while idle: TCP keepalive (`proxy_socket_keepalive on;`).",
+    means: "The connection was established, then nginx's packets were retransmitted again and again without \
+            acknowledgement: the path or the host died, a firewall or NAT forgot the connection, or large \
+            packets vanish because the path MTU is smaller than assumed.",
+    told_apart: "The application cannot be the reason: its kernel would acknowledge without it. In \
+                 `slow-response` the request is acknowledged; in `accept-queue-full` the origin retransmits its \
+                 SYN-ACK; in `not-reading` the window is zero. A firewall that drops established connections \
+                 looks the same (`firewall-drop-remote`).",
+    fix: "`ping -M do -s 1472 ADDRESS` (MTU), `mtr -T -P PORT ADDRESS` (loss), `ss -ti dst ADDRESS` (retrans, \
+          unacked). For connections that die while idle: TCP keepalive (`proxy_socket_keepalive on;`).",
+    rivals: &["slow-response", "accept-queue-full", "not-reading", "firewall-drop-remote"],
     needs: &[Signal::Requests, Signal::Retransmits, Signal::Drops],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -34,14 +37,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let target = case.target();
     let mut summary = format!(
-        "{target} did not acknowledge {} bytes that were sent again {tries} times",
+        "{target} did not acknowledge {} bytes that were retransmitted {tries} times",
         socket.unacked - socket.unsent
     );
     if case.errno() == Some(ETIMEDOUT) {
         summary += " until the kernel gave up";
     }
     let large = u64::from(socket.unacked) > 1_200 && socket.acked > 0;
-    summary += if large { "; smaller ones got through, so it may be the path's MTU." } else { "." };
+    summary += if large { "; smaller packets got through, so it may be the path MTU." } else { "." };
     let fresh = !attempt.reused && socket.acked == 0;
     let rivals: &[_] =
         if fresh { &["accept-queue-full", "firewall-drop-remote"] } else { &["firewall-drop-remote"] };
@@ -50,7 +53,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         format!("`ping -M do -s 1472 {host}`: if only smaller sizes pass, lower the MTU or clamp the MSS.")
     } else {
         format!(
-            "`mtr -T -P {} {host}` for loss; ask what firewall or NAT on the way forgets connections.",
+            "`mtr -T -P {} {host}` for packet loss; check whether a firewall or NAT on the way forgets connections.",
             case.port()
         )
     }))

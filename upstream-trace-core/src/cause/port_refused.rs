@@ -3,21 +3,26 @@
 use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "port-refused",
     reason: Some(2),
     title: "nothing listens on the upstream's port",
     means: "The origin answered the SYN with RST: the host is up and reachable, but no process listens on that \
-            address and port. The service is down or still starting, listens on another port or only on 127.0.0.1, or \
-            nginx was given a wrong port; with `localhost` it may listen on IPv4 and nginx try ::1.",
-    told_apart: "A RST came, where rejecting firewalls mostly send ICMP (`firewall-reject-remote`). A firewall set to \
-                 reject with RST cannot be told from a closed port on this side. If the origin runs on this machine, \
-                 its kernel says itself that there was no socket. A RST made by a rule of this host is \
-                 `firewall-reject-local`.",
-    fix: "On the origin: `ss -lntp sport = :PORT`. Start the service, or correct its bind address or nginx's port.",
+            address and port. The service is down or still starting, listens on another port or only on \
+            127.0.0.1, or nginx has the wrong port; with `localhost` it may listen on IPv4 only while nginx \
+            tries ::1.",
+    told_apart: "A RST came; firewalls that reject mostly send ICMP (`firewall-reject-remote`). A firewall that \
+                 rejects with RST cannot be told apart from a closed port on this side. If the origin runs on \
+                 this machine, the kernel itself reports that there was no socket. A RST made by a rule of this \
+                 host is `firewall-reject-local`; for a unix socket it is `socket-refused`.",
+    fix: "On the origin: `ss -lntp sport = :PORT`. Start the service, or correct its bind address or nginx's \
+          port.",
+    rivals: &["firewall-reject-remote", "firewall-reject-local", "socket-refused"],
     needs: &[Signal::Resets, Signal::ResetsSent, Signal::Icmp, Signal::Drops],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -58,7 +63,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 fn elsewhere(case: &Case<'_>) -> String {
     case.listens_elsewhere().map_or_else(String::new, |(address, process)| {
         let who = process.unwrap_or_else(|| "Something".to_owned());
-        format!(" {who} listens on {address} only.")
+        format!(" {} listens on {address} only.", sentence(&who))
     })
 }
 
@@ -71,7 +76,7 @@ fn on_this_host(case: &Case<'_>) -> String {
     }
     let empty = format!("`ss -lntp sport = :{}` on this machine is empty: start the service", case.port());
     match case.gone {
-        Some(exit) => format!("{empty}; {} may say why it ended.", process::look(exit)),
+        Some(exit) => format!("{empty}; {} may show why it ended.", process::look(exit)),
         None => format!("{empty}."),
     }
 }
@@ -97,6 +102,7 @@ mod tests {
             at: BEGUN,
             tuple: PacketTuple { src: local(), dst: remote() },
             reason: "NO_SOCKET".to_owned(),
+            function: None,
             netns: 9,
         };
         let mut case = Case::of_attempt(&attempt);

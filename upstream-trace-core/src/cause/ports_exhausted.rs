@@ -8,15 +8,17 @@ pub(super) const CAUSE: Cause = Cause {
     id: "ports-exhausted",
     reason: Some(0),
     title: "no local port is left towards that upstream",
-    means: "Every connection to one upstream address and port needs a local port of its own, and all are in use, most \
-            of them usually by connections in TIME_WAIT. The fault is on the nginx host, not at the origin.",
-    told_apart: "connect() returns EADDRNOTAVAIL after a local address had been chosen. The same errno before that \
+    means: "Every connection to one upstream address and port needs its own local port, and all are in use, \
+            usually by connections in TIME_WAIT. The problem is on the nginx host, not at the origin.",
+    told_apart: "connect() returns EADDRNOTAVAIL after a local address was chosen. The same errno before that \
                  means there is no address to connect from (`address-unavailable`).",
-    fix: "Reuse connections: `keepalive 64;` in upstream{}, `proxy_http_version 1.1;`, \
-          `proxy_set_header Connection \"\";`. Then widen `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"`, or give \
-          the upstream more addresses.",
+    fix: "Reuse connections: `keepalive 64;` in upstream{}, `proxy_http_version 1.1;`, `proxy_set_header \
+          Connection \"\";`. Then widen `sysctl net.ipv4.ip_local_port_range=\"1024 65535\"`, or give the \
+          upstream more addresses.",
+    rivals: &["address-unavailable"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -25,7 +27,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     (in_connect || case.attempt.no_local_port).then(|| {
         let (target, host, port) = (case.target(), case.host(), case.port());
         Finding::proven(format!("This host has no free local port left for another connection to {target}.")).fix(format!(
-            "Count them with `ss -tan dst {host} dport = :{port} | awk '{{print $1}}' | sort | uniq -c`; then turn on \
+            "`ss -tan dst {host} dport = :{port} | awk '{{print $1}}' | sort | uniq -c` counts them by state. Turn on \
              `keepalive` in upstream{{}} and widen `net.ipv4.ip_local_port_range`."
         ))
     })

@@ -9,16 +9,26 @@ pub(super) const CAUSE: Cause = Cause {
     id: "premature-close",
     reason: Some(6),
     title: "the origin closed the connection without answering",
-    means: "The origin took the connection and closed it in order, without one byte of an answer: the worker process \
+    means: "The origin took the connection and closed it in order, without one byte of a response: its worker \
             crashed or was killed after it had read the request, a timeout of the application fired (gunicorn \
-            --timeout, php-fpm request_terminate_timeout), it refuses such clients, or it speaks another protocol on \
-            that port (TLS, PROXY).",
-    told_apart: "A FIN came after the request and nothing before it. On a pooled connection a FIN that came before or \
-                 crossed the request is `stale-keepalive`; a RST is `reset-by-backend`. If its process was seen to die, it is `backend-crashed`.",
-    fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` for the \
-          OOM killer. If it always happens after the same time, that is a timeout of the application.",
+            --timeout, php-fpm request_terminate_timeout), it refuses such clients, or it speaks another \
+            protocol on that port (TLS, PROXY).",
+    told_apart: "A FIN came after the request and no data before it. On a pooled connection a FIN that came \
+                 before or crossed the request is `stale-keepalive`; a RST is `reset-by-backend`; with part of \
+                 a response it is `truncated-response`. If the origin's process was seen to die, it is \
+                 `backend-crashed`; if it refused nginx's certificate, `tls-handshake-failed`.",
+    fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` \
+          for the OOM killer. If it always happens after the same time, it is a timeout of the application.",
+    rivals: &[
+        "stale-keepalive",
+        "reset-by-backend",
+        "truncated-response",
+        "backend-crashed",
+        "tls-handshake-failed",
+    ],
     needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -69,7 +79,7 @@ fn by_words(case: &Case<'_>) -> Option<String> {
         return Some(format!("{target} closed the connection during the TLS handshake."));
     }
     let in_header = case.said_alone()? == Kind::Closed && case.said_doing() != Some(Doing::Body);
-    in_header.then(|| format!("{target} closed the connection before its answer had a whole header."))
+    in_header.then(|| format!("{target} closed the connection before its response header was complete."))
 }
 
 #[cfg(test)]

@@ -1,39 +1,47 @@
 //! The process of an origin on this host, and how it ended, in sentences and commands.
 
+use super::shell;
 use crate::case::Case;
 use crate::event::{MS, SECOND};
 use crate::event::{Nanos, OriginExit, Workload};
+use crate::text::sentence;
 
 /// `gunicorn[1234] (python3 app.py, in app.service)`.
 pub(super) fn who(exit: &OriginExit) -> String {
     let home = exit.home.as_ref().map(|home| format!("in {home}"));
     let known: Vec<_> = exit.command.iter().cloned().chain(home).collect();
     let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
-    format!("{}[{}]{known}", exit.name, exit.pid)
+    sentence(&format!("{}[{}]{known}", exit.name, exit.pid)).into_owned()
 }
 
 /// `was ended by signal 9 (SIGKILL, ...)`.
 pub(super) fn how(exit: &OriginExit) -> String {
     match (exit.signal, exit.status) {
-        (Some(_), _) if exit.out_of_memory == Some(true) => {
-            "was killed by the kernel for want of memory (OOM)".to_owned()
-        }
+        (Some(_), _) if exit.out_of_memory == Some(true) => "was killed by the OOM killer".to_owned(),
         (Some(9), _) if exit.out_of_memory.is_none() => {
-            "was ended by signal 9 (SIGKILL, by the OOM killer, a supervisor or somebody)".to_owned()
+            "was killed by signal 9 (SIGKILL, from the OOM killer, a supervisor or an admin)".to_owned()
         }
-        (Some(signal), _) => format!("was ended by {}", named(signal)),
-        (None, Some(status)) => format!("ended with status {status}{}", meaning(status)),
-        (None, None) => "ended".to_owned(),
+        (Some(signal), _) => format!("was killed by {}", named(signal)),
+        (None, Some(status)) => format!("exited with status {status}{}", meaning(status)),
+        (None, None) => "exited".to_owned(),
     }
 }
 
 /// What there is to look at.
 pub(super) fn look(exit: &OriginExit) -> String {
     match &exit.home {
-        Some(Workload::Unit(unit)) => format!("`journalctl -u {}`", word(unit)),
-        Some(Workload::Docker(name)) => format!("`docker logs {name}` and `docker inspect {name}`"),
-        Some(Workload::Podman(name)) => format!("`podman logs {name}` and `podman inspect {name}`"),
-        Some(Workload::Kubernetes(name)) => format!("`crictl logs {name}` and the pod's events"),
+        Some(Workload::Unit(unit)) => format!("`journalctl -u {}`", shell::word(unit, "UNIT")),
+        Some(Workload::Docker(name)) => {
+            let name = shell::word(name, "CONTAINER");
+            format!("`docker logs {name}` and `docker inspect {name}`")
+        }
+        Some(Workload::Podman(name)) => {
+            let name = shell::word(name, "CONTAINER");
+            format!("`podman logs {name}` and `podman inspect {name}`")
+        }
+        Some(Workload::Kubernetes(name)) => {
+            format!("`crictl logs {}` and the pod's events", shell::word(name, "CONTAINER"))
+        }
         _ => format!("`journalctl _PID={}` and the application's own log", exit.pid),
     }
 }
@@ -42,7 +50,7 @@ pub(super) fn look(exit: &OriginExit) -> String {
 pub(super) fn before(case: &Case<'_>) -> String {
     let Some(exit) = case.gone.filter(|_| case.listener().is_none()) else { return String::new() };
     let ago = span(case.since().saturating_sub(exit.at));
-    format!(" {} served it until {ago} before, and {}.", who(exit), how(exit))
+    format!(" {} served it until {ago} before and {}.", who(exit), how(exit))
 }
 
 /// `80 ms`, `12.3 s`, `5 min`.
@@ -54,31 +62,25 @@ fn span(time: Nanos) -> String {
     }
 }
 
-/// A name, fit for a command that someone may paste into a shell.
-fn word(name: &str) -> &str {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | ':');
-    if !name.starts_with('-') && name.chars().all(plain) { name } else { "UNIT" }
-}
-
 /// A signal for a sentence.
 fn named(signal: i32) -> String {
     let name = match signal {
-        1 => "SIGHUP, its terminal or supervisor went away",
-        2 => "SIGINT, somebody interrupted it",
-        3 => "SIGQUIT, it was told to quit",
+        1 => "SIGHUP, its terminal or supervisor exited",
+        2 => "SIGINT, interrupted",
+        3 => "SIGQUIT, told to quit",
         4 => "SIGILL, an illegal instruction",
-        5 => "SIGTRAP, a trap of its runtime",
-        6 => "SIGABRT, it aborted itself",
+        5 => "SIGTRAP, a trap in its runtime",
+        6 => "SIGABRT, it aborted",
         7 => "SIGBUS, a bad memory access or a file that shrank",
         8 => "SIGFPE, an arithmetic error",
-        9 => "SIGKILL, by a supervisor or somebody",
+        9 => "SIGKILL, from a supervisor or an admin",
         11 => "SIGSEGV, a bad memory access",
-        13 => "SIGPIPE, it wrote where nobody reads",
-        14 => "SIGALRM, a timer of its own",
-        15 => "SIGTERM, somebody stopped or restarted it",
-        24 => "SIGXCPU, its limit of processor time",
-        25 => "SIGXFSZ, its limit of file size",
-        31 => "SIGSYS, a system call that seccomp forbids",
+        13 => "SIGPIPE, it wrote to a closed pipe or socket",
+        14 => "SIGALRM, its own timer",
+        15 => "SIGTERM, stopped or restarted",
+        24 => "SIGXCPU, its CPU time limit",
+        25 => "SIGXFSZ, its file size limit",
+        31 => "SIGSYS, a system call forbidden by seccomp",
         other => return format!("signal {other}"),
     };
     format!("signal {signal} ({name})")
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(who(&exit), "app[4711] (python3 app.py, in app.service)");
         assert_eq!(look(&exit), "`journalctl -u app.service`");
         exit.home = Some(Workload::Unit("$(reboot).service".to_owned()));
-        assert_eq!(look(&exit), "`journalctl -u UNIT`");
+        assert_eq!(look(&exit), "`journalctl -u '$(reboot).service'`");
         exit.home = Some(Workload::Docker("0123456789ab".to_owned()));
         assert!(look(&exit).starts_with("`docker logs 0123456789ab`"));
         (exit.home, exit.command) = (None, None);

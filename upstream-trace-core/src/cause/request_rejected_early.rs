@@ -7,15 +7,17 @@ pub(super) const CAUSE: Cause = Cause {
     id: "request-rejected-early",
     reason: Some(6),
     title: "the origin answered and closed before it had read the request",
-    means: "The origin decided early, typically 413 for a large upload or 401, sent its answer and closed with unread \
-            data, which resets the connection. nginx was still sending, got \"Broken pipe\" or \"Connection reset\", \
-            and answers 502: the origin's own answer is lost.",
-    told_apart: "Bytes of an answer lay unread on the connection while nginx's send failed. Without them it is \
+    means: "The origin decided early, typically 413 for a large upload or 401, sent its response and closed \
+            with unread data, which resets the connection. nginx was still sending, got \"Broken pipe\" or \
+            \"Connection reset\", and answers 502: the origin's own response is lost.",
+    told_apart: "Bytes of a response lay unread on the connection when nginx's send failed. Without them it is \
                  `reset-by-backend`; on a pooled connection that was already closed it is `stale-keepalive`.",
-    fix: "Give nginx the same limit as the application: `client_max_body_size` (nginx then answers 413 itself), or \
-          raise the application's limit. The origin's log names the status it sent.",
+    fix: "Give nginx the same limit as the application: `client_max_body_size` (nginx then answers 413 itself), \
+          or raise the application's limit. The origin's log shows the status that it sent.",
+    rivals: &["reset-by-backend", "stale-keepalive", "not-reading"],
     needs: &[Signal::Requests, Signal::Answers, Signal::Resets],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -30,7 +32,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let bytes =
         if attempt.socket.unread > 0 { u64::from(attempt.socket.unread) } else { attempt.socket.received };
     Some(Finding::proven(format!(
-        "{} answered ({bytes} bytes) and closed while nginx was still sending the request; nginx lost that answer.",
+        "{} answered ({bytes} bytes) and closed while nginx was still sending the request; nginx lost that response.",
         case.target()
     )))
 }

@@ -1,6 +1,6 @@
 //! The origin reset an established connection.
 
-use super::{Cause, Finding, Signal, backend_crashed};
+use super::{Cause, Finding, Signal, backend_crashed, listener_closed, slow_client};
 use crate::case::Case;
 use crate::errno;
 use crate::errorlog::{Doing, Kind};
@@ -10,21 +10,34 @@ pub(super) const CAUSE: Cause = Cause {
     id: "reset-by-backend",
     reason: Some(6),
     title: "the origin reset the connection after it was established",
-    means: "A RST came while nginx waited for the answer or read it: the application closed with unread data, was \
-            killed before it read the request, closed with SO_LINGER 0, or does not speak this protocol. A load \
-            balancer or firewall between can send it in the origin's name. A RST does not mean a crash, nor a FIN a \
-            clean exit.",
-    told_apart: "The handshake had finished, else it is `port-refused`. On a pooled connection that takes nothing of the \
-                 request it is `stale-keepalive`; with an answer that nginx could not read `request-rejected-early`; \
-                 straight after the handshake perhaps `accept-queue-full`.",
-    fix: "The application's log and `journalctl -u SERVICE` at that time. If the origin sent no RST (`tcpdump -ni any \
-          'tcp port PORT and tcp[13] & 4 != 0'` there), something on the way did.",
+    means: "A RST came while nginx waited for the response or read it: the application closed with unread data, \
+            was killed before it read the request, closed with SO_LINGER 0, or does not speak this protocol. A \
+            load balancer or firewall on the way can send it in the origin's name (`firewall-reject-remote`). A \
+            RST does not mean a crash, and a FIN does not mean a clean exit.",
+    told_apart: "The handshake had completed; otherwise it is `port-refused`. On a pooled connection that takes \
+                 nothing of the request it is `stale-keepalive`; with a response that nginx could not read \
+                 `request-rejected-early`; right after the handshake perhaps `accept-queue-full`; with the \
+                 listener gone `listener-closed`; with nginx not reading because of its client `slow-client`.",
+    fix: "The application's log and `journalctl -u SERVICE` at that time. If the origin sent no RST (`tcpdump \
+          -ni any 'tcp port PORT and tcp[13] & 4 != 0'` there), something on the way did.",
+    rivals: &[
+        "port-refused",
+        "stale-keepalive",
+        "request-rejected-early",
+        "accept-queue-full",
+        "listener-closed",
+        "slow-client",
+        "firewall-reject-remote",
+        "backend-crashed",
+    ],
     needs: &[Signal::Requests, Signal::Resets, Signal::ResetsSent, Signal::UnixConnections, Signal::UnixEnds],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if backend_crashed::crash(case).is_some() {
+    let explained = backend_crashed::crash(case).is_some() || listener_closed::closed(case);
+    if explained || slow_client::stopped_reading(case).is_some() {
         return None;
     }
     if let Some(summary) = by_words(case) {
@@ -41,7 +54,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let unused = attempt.request.is_none() && attempt.requests == 0;
     let summary = if in_answer {
         format!(
-            "{target} reset the connection in the middle of its answer, after {} bytes.",
+            "{target} reset the connection in the middle of its response, after {} bytes.",
             attempt.bytes_received
         )
     } else if attempt.outstanding {
@@ -69,14 +82,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 fn why(case: &Case<'_>) -> String {
     let why = case.resets.iter().find_map(|reset| {
         Some(match reset.reason.as_str() {
-            "TCP_ABORT_ON_CLOSE" => "it closed the connection with data that it had not read",
-            "TCP_ABORT_ON_DATA" => "data came after it had closed the connection",
-            "TCP_ABORT_ON_LINGER" => "it closed the connection and did not linger (TCP_LINGER2)",
-            "TCP_DISCONNECT_WITH_DATA" | "TCP_STATE" => "it dropped the connection (SO_LINGER 0)",
-            "TCP_ABORT_ON_MEMORY" => "its kernel had no memory left for closed connections",
+            "TCP_ABORT_ON_CLOSE" => "it closed the connection with unread data",
+            "TCP_ABORT_ON_DATA" => "data arrived after it had closed the connection",
+            "TCP_ABORT_ON_LINGER" => "it closed the connection without lingering (TCP_LINGER2)",
+            "TCP_DISCONNECT_WITH_DATA" | "TCP_STATE" => "it aborted the connection (SO_LINGER 0)",
+            "TCP_ABORT_ON_MEMORY" => "its kernel had no memory for closed connections",
             "TCP_TIMEOUT" => "its kernel gave up sending",
-            "TCP_KEEPALIVE_TIMEOUT" => "its kernel's keepalive probes got no answer",
-            "NO_SOCKET" => "its socket was gone already",
+            "TCP_KEEPALIVE_TIMEOUT" => "its keepalive probes got no answer",
+            "NO_SOCKET" => "its socket was already gone",
             _ => return None,
         })
     });
@@ -96,7 +109,7 @@ fn by_words(case: &Case<'_>) -> Option<String> {
     }
     let reset = case.said_alone()? == Kind::Receive && case.errno() == Some(errno::ECONNRESET);
     let at = if case.said_doing() == Some(Doing::Header) { "before" } else { "in the middle of" };
-    reset.then(|| format!("{target} reset the connection {at} its answer."))
+    reset.then(|| format!("{target} reset the connection {at} its response."))
 }
 
 #[cfg(test)]
@@ -117,6 +130,7 @@ mod tests {
             at: BEGUN + 500 * MS,
             tuple: PacketTuple { src: local(), dst: remote() },
             reason: "TCP_ABORT_ON_CLOSE".to_owned(),
+            function: None,
             netns: 9,
         };
         case.resets.push(&sent);
@@ -126,9 +140,7 @@ mod tests {
         case.enrichment = Some(&found);
         let summary = judge(&case).expect("found").summary;
         assert!(
-            summary.ends_with(
-                "without answering: it closed the connection with data that it had not read (app[7])."
-            ),
+            summary.ends_with("without answering: it closed the connection with unread data (app[7])."),
             "{summary}"
         );
     }

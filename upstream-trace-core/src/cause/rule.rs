@@ -1,7 +1,9 @@
 //! The rule that dropped a packet, in sentences and commands.
 
+use super::shell;
 use crate::case::Case;
 use crate::event::{MatchedRule, PacketDrop};
+use crate::text::sentence;
 
 /// Rules that a sentence names; the evidence has all.
 const NAMED: usize = 3;
@@ -24,10 +26,11 @@ pub(super) fn who(case: &Case<'_>, packet: &PacketDrop) -> String {
 
 fn name(rule: &MatchedRule) -> String {
     let place = rule.place();
+    let place = sentence(&place);
     match &rule.text {
         _ if rule.policy => format!("the drop policy of chain {place}"),
-        // What is in a comment must not look like a command of ours.
-        Some(text) => format!("the rule `{}` of chain {place}", text.replace('`', "'")),
+        // Not between backquotes, which mark commands: a comment may hold anything.
+        Some(text) => format!("the rule [{}] of chain {place}", sentence(text)),
         None => rule.handle.map_or_else(
             || format!("a rule of chain {place}"),
             |handle| format!("rule {handle} of chain {place}"),
@@ -44,7 +47,7 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
         shown.dedup();
         shown.truncate(NAMED);
         return Some(format!(
-            "{} shows the rules that may have done it; let packets of {} port {} pass there.",
+            "Candidates: {}. Allow {} port {} in the matching chain.",
             shown.join(", "),
             case.host(),
             case.port()
@@ -55,29 +58,30 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
 
 /// The command that shows the chain.
 fn show(rule: &MatchedRule) -> String {
-    let (table, chain) = (word(&rule.table), word(&rule.chain));
+    let (table, chain) = names(rule);
     if rule.legacy {
         format!("`{} -t {table} -nvL {chain} --line-numbers`", program(rule))
     } else {
-        format!("`nft -a list chain {} {table} {chain}`", rule.family)
+        format!("`nft -a list chain {} {table} {chain}`", family(rule))
     }
 }
 
 fn change(case: &Case<'_>, rule: &MatchedRule) -> String {
-    let (table, chain) = (word(&rule.table), word(&rule.chain));
+    let (table, chain) = names(rule);
     let (host, port) = (case.host(), case.port());
     if rule.policy {
-        return format!("No rule of that chain accepts the packet: add one for {host} port {port}.");
+        return format!("No rule of that chain accepts the packet: add one that accepts {host} port {port}.");
     }
     let chain = match rule.handle {
         Some(handle) if !rule.legacy => {
-            let place = format!("{} {table} {chain} handle {handle}", rule.family);
+            let place = format!("{} {table} {chain} handle {handle}", family(rule));
             format!("`nft replace rule {place} ...`, or remove it with `nft delete rule {place}`")
         }
         _ => format!("`{} -t {table} -R {chain} NUMBER ...`, or remove it with -D", program(rule)),
     };
     format!(
-        "If the rule is not meant for {host} port {port}, change it with {chain}; what firewalld, ufw or the like made, change there."
+        "If the rule is not meant for {host} port {port}, change it with {chain}. If firewalld or ufw manages this rule, \
+         change it there."
     )
 }
 
@@ -85,10 +89,13 @@ fn program(rule: &MatchedRule) -> &'static str {
     if rule.family == "ip6" { "ip6tables" } else { "iptables" }
 }
 
-/// A name, fit for a command that someone may paste into a shell.
-fn word(name: &str) -> &str {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
-    if !name.is_empty() && !name.starts_with('-') && name.chars().all(plain) { name } else { "NAME" }
+/// Table and chain, for commands.
+fn names(rule: &MatchedRule) -> (String, String) {
+    (shell::word(&rule.table, "TABLE"), shell::word(&rule.chain, "CHAIN"))
+}
+
+fn family(rule: &MatchedRule) -> String {
+    shell::word(&rule.family, "FAMILY")
 }
 
 #[cfg(test)]
@@ -107,7 +114,7 @@ mod tests {
     #[test]
     fn one_rule_is_named_and_the_way_to_change_it() {
         let (who, fix) = said(&rules(vec![matched("output", "tcp dport 8080 drop", true)]));
-        assert_eq!(who, ", by the rule `tcp dport 8080 drop` of chain inet filter output");
+        assert_eq!(who, ", by the rule [tcp dport 8080 drop] of chain inet filter output");
         let fix = fix.expect("a fix");
         assert!(fix.starts_with("First look: `nft -a list chain inet filter output`. "), "{fix}");
         assert!(fix.contains("`nft delete rule inet filter output handle 7`"), "{fix}");
@@ -116,7 +123,7 @@ mod tests {
     #[test]
     fn a_comment_does_not_end_the_quotation() {
         let (who, _) = said(&rules(vec![matched("output", "drop comment \"`reboot`\"", true)]));
-        assert_eq!(who, ", by the rule `drop comment \"'reboot'\"` of chain inet filter output");
+        assert_eq!(who, ", by the rule [drop comment \"'reboot'\"] of chain inet filter output");
     }
 
     #[test]
@@ -124,7 +131,7 @@ mod tests {
         let (who, fix) = said(&rules(vec![matched("output", "a", false), matched("web", "b", false)]));
         assert_eq!(
             who,
-            ", by one of: the rule `a` of chain inet filter output; the rule `b` of chain inet filter web"
+            ", by one of: the rule [a] of chain inet filter output; the rule [b] of chain inet filter web"
         );
         let fix = fix.expect("a fix");
         assert!(!fix.contains("delete") && fix.contains("chain inet filter web"), "{fix}");
@@ -135,7 +142,7 @@ mod tests {
         let policy = MatchedRule { handle: None, text: None, policy: true, ..matched("output", "", true) };
         let (who, fix) = said(&rules(vec![policy]));
         assert_eq!(who, ", by the drop policy of chain inet filter output");
-        assert!(fix.expect("a fix").contains("add one for 10.0.0.2 port 8080"));
+        assert!(fix.expect("a fix").contains("add one that accepts 10.0.0.2 port 8080"));
     }
 
     #[test]
@@ -158,8 +165,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_a_shell_would_run_is_not_put_into_a_command() {
+    fn a_name_that_a_shell_would_run_is_quoted() {
         let (_, fix) = said(&rules(vec![matched("$(reboot)", "drop", true)]));
-        assert!(!fix.expect("a fix").contains("reboot"));
+        let fix = fix.expect("a fix");
+        assert!(fix.contains("`nft -a list chain inet filter '$(reboot)'`"), "{fix}");
     }
 }

@@ -1,5 +1,5 @@
-//! What the kernel side can see: each hook gives some of it, each cause rests on some of it. Both say so where they are
-//! declared, so that what is lost without a hook follows.
+//! Kernel signals: each hook gives some, each cause needs some. Both declare them, so that what is lost without a hook
+//! follows.
 
 /// One kind of thing that can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Every cause rests on it, in one way or the other: none need say so.
+    /// Every cause needs it: none has to declare it.
     #[must_use]
     pub fn for_all(self) -> bool {
         matches!(self, Self::Connections | Self::Workers | Self::Upgrades)

@@ -1,6 +1,6 @@
 //! The answer began and stalled.
 
-use super::{Cause, Finding, Signal, limit};
+use super::{Cause, Finding, NginxTimer, Signal, limit};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
@@ -9,17 +9,20 @@ use crate::verdict::Confidence;
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-body",
     reason: Some(5),
-    title: "the answer began and then stalled",
-    means: "The origin sent part of its answer and then nothing until nginx's read timeout ran out. nginx cut the \
+    title: "the response started and then stalled",
+    means: "The origin sent part of its response and then nothing until nginx's read timeout. nginx cut the \
             client off: it has a status and a truncated body.",
-    told_apart: "nginx had read everything that arrived, closed first after a silence, and cut the client off. An \
-                 ordinary end follows straight on the last bytes; a client that reads too slowly leaves unread bytes \
-                 on the connection. Without any byte of an answer it is `slow-response`; an answer that is cut by the \
-                 origin is `truncated-response` or `reset-by-backend`.",
-    fix: "Look in the application for what stops in the middle of an answer (streaming, a slow query). \
-          `proxy_read_timeout` counts between two reads: raise it only if such pauses are meant to be.",
+    told_apart: "nginx had read everything that arrived, closed first after a silence, and cut the client off. \
+                 A normal end follows right after the last bytes; a client that reads too slowly leaves unread \
+                 bytes on the connection (`slow-client`). Without any byte of a response it is `slow-response`; \
+                 a response cut by the origin is `truncated-response` or `reset-by-backend`.",
+    fix: "Find what pauses in the middle of a response in the application (streaming, a slow query). \
+          `proxy_read_timeout` applies between two reads: raise it only if such pauses are intended.",
+    rivals: &["slow-client", "slow-response", "truncated-response", "reset-by-backend"],
     needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
+    by_nginx_timer: NginxTimer::Unsure,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -39,13 +42,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let last = attempt.last_recv.or(attempt.answer)?;
     let fix = format!(
-        "Look in the application{} for what stops in the middle of an answer (streaming, a slow query). {} counts between \
-         two reads: raise it only if such pauses are meant to be.",
+        "Find what pauses in the middle of a response in the application{} (streaming, a slow query). {} applies between \
+         two reads: raise it only if such pauses are intended.",
         case.served_by(),
         limit::timeout(case, "`proxy_read_timeout`"),
     );
     let finding = Finding::likely(format!(
-        "{} sent {} bytes of its answer and then nothing for {} ms; nginx cut the client off.",
+        "{} sent {} bytes of its response and then nothing for {} ms; nginx cut the client off.",
         case.target(),
         attempt.bytes_received,
         attempt.seen.saturating_sub(last) / MS
@@ -60,9 +63,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 /// nginx says that its timer ran out, and the kernel side saw nothing wrong: bytes of an answer came.
 fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
-    let what = if doing == Doing::Body { "answer" } else { "header" };
+    let what = if doing == Doing::Body { "response" } else { "header" };
     let summary = format!(
-        "{} began its {what} and then sent nothing more; nginx's read timeout ran out.",
+        "{} started its {what} and then sent nothing more until nginx's read timeout.",
         case.target()
     );
     // Without a byte of an answer the kernel side would have reported it, had it seen it.

@@ -1,6 +1,6 @@
 //! The request arrived, the answer did not.
 
-use super::{Cause, Finding, Signal, limit};
+use super::{Cause, Finding, NginxTimer, Signal, limit};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
@@ -8,14 +8,15 @@ use crate::event::MS;
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-response",
     reason: Some(5),
-    title: "the request arrived, no answer came within nginx's timeout",
-    means: "The origin acknowledged the whole request and then sent nothing until nginx gave up: a slow query, a call \
-            to something slow, a lock, or work that takes longer than proxy_read_timeout allows.",
-    told_apart: "All bytes were acknowledged and none came back, so neither path nor firewall is to blame \
-                 (`path-lost`). Whether the application has accepted the connection at all (`not-accepted`) can be \
-                 seen only if it runs on this host.",
-    fix: "Find the slow part in the application (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
-          takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
+    title: "the request arrived, no response came within nginx's timeout",
+    means: "The origin acknowledged the whole request and then sent nothing until nginx gave up: a slow query, \
+            a slow dependency, a lock, or work that takes longer than proxy_read_timeout.",
+    told_apart: "All bytes were acknowledged and none came back, so path and firewall are fine (`path-lost`). \
+                 Whether the application accepted the connection at all (`not-accepted`) is visible only on \
+                 this host. A response that lay unread in nginx's socket is `worker-stalled`.",
+    fix: "Find the slow part in the application (its log, slow-query log, `py-spy dump`, `jstack`). If the work \
+          really takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
+    rivals: &["path-lost", "not-accepted", "worker-stalled", "slow-body"],
     needs: &[
         Signal::Requests,
         Signal::Answers,
@@ -23,7 +24,9 @@ pub(super) const CAUSE: Cause = Cause {
         Signal::UnixConnections,
         Signal::UnixEnds,
     ],
+    by_nginx_timer: NginxTimer::WholeSeconds,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -44,9 +47,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (target, ms) = (case.target(), case.duration() / MS);
-    let so_far = if case.pending() { "so far" } else { "and nginx gave up" };
     let took = if case.tcp() { "acknowledged" } else { "took" };
-    let summary = format!("{target} {took} the request and has not answered for {ms} ms, {so_far}.");
+    let summary = format!("{target} {took} the request and has not answered for {ms} ms so far.");
     let summary = if case.pending() {
         summary
     } else {

@@ -1,6 +1,6 @@
 //! The TLS handshake took too long.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, NginxTimer, Signal};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
@@ -9,15 +9,20 @@ pub(super) const CAUSE: Cause = Cause {
     id: "slow-tls-handshake",
     reason: Some(5),
     title: "the TLS handshake with the origin did not finish in time",
-    means: "The connection was made, nginx began the TLS handshake, and the origin did not finish it within \
-            proxy_connect_timeout: the service on that port does not speak TLS and waits for something else, or it \
-            is too busy for the handshake.",
-    told_apart: "nginx began a TLS handshake (the first bytes that it sent say so, and its own line) and sent no request. If what nginx sent was never acknowledged, the path \
-                 is to blame (`path-lost`); if the connection was never accepted, `not-accepted`.",
-    fix: "Try it with `openssl s_client -connect ADDRESS:PORT`. If it hangs as well, the port speaks no TLS (use \
+    means: "The connection was established, nginx started the TLS handshake, and the origin did not finish it \
+            within proxy_connect_timeout: the service on that port does not speak TLS and waits for something \
+            else, or it is too busy for the handshake.",
+    told_apart: "nginx started a TLS handshake (its first bytes show that, and its log line) and sent no \
+                 request. If what nginx sent was never acknowledged, the path is to blame (`path-lost`); if the \
+                 connection was never accepted, `not-accepted`. An alert or a bad certificate is \
+                 `tls-handshake-failed`.",
+    fix: "Try `openssl s_client -connect ADDRESS:PORT`. If it hangs as well, the port does not speak TLS (use \
           `http://`) or the service is overloaded; the timeout is `proxy_connect_timeout`.",
+    rivals: &["path-lost", "not-accepted", "tls-handshake-failed"],
     needs: &[Signal::Requests, Signal::Answers],
+    by_nginx_timer: NginxTimer::WholeSeconds,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {

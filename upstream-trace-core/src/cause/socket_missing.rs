@@ -9,14 +9,16 @@ pub(super) const CAUSE: Cause = Cause {
     id: "socket-missing",
     reason: Some(2),
     title: "the unix socket's path does not exist",
-    means: "nginx was told to connect to a unix socket, and there is nothing at that path: the service is not started, \
-            it listens somewhere else, or nginx sees another file system than the service.",
-    told_apart: "connect() itself returns ENOENT, which has no other meaning here. A socket file whose service died \
-                 is `socket-refused`; a file that nginx may not reach is `connect-denied`.",
-    fix: "Start the service, or make `proxy_pass unix:` and the service's `listen` name the same path. If the file is \
-          there for you but not for nginx, look for PrivateTmp= in the unit of one of them, or for a container.",
+    means: "nginx connects to a unix socket, and there is nothing at that path: the service is not started, \
+            listens somewhere else, or nginx sees another file system than the service.",
+    told_apart: "connect() itself returns ENOENT, which has no other meaning here. A socket file whose service \
+                 died is `socket-refused`; a file that nginx may not reach is `connect-denied`.",
+    fix: "Start the service, or make `proxy_pass unix:` and the service's `listen` name the same path. If you \
+          see the file but nginx does not, look for PrivateTmp= in the unit of one of them, or for a container.",
+    rivals: &["socket-refused", "connect-denied"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {

@@ -9,14 +9,16 @@ pub(super) const CAUSE: Cause = Cause {
     id: "socket-refused",
     reason: Some(2),
     title: "the unix socket exists, nobody listens on it",
-    means: "The socket file is there, but no process listens on it: the service died without removing the file, or it \
-            has bound the socket and not yet called listen().",
+    means: "The socket file is there, but no process listens on it: the service died without removing the file, \
+            or it has bound the socket and not yet called listen().",
     told_apart: "connect() itself returns ECONNREFUSED on a socket file. A full accept queue gives EAGAIN \
-                 (`accept-queue-full`), a missing file ENOENT (`socket-missing`); something that is no socket gives \
-                 ECONNREFUSED too and is `misconfigured`.",
+                 (`accept-queue-full`), a missing file ENOENT (`socket-missing`); a file that is no socket \
+                 gives ECONNREFUSED too and is `misconfigured`.",
     fix: "Restart the service, and look in its log (`journalctl -u SERVICE`) for why it stopped.",
+    rivals: &["accept-queue-full", "socket-missing", "misconfigured"],
     needs: &[Signal::ConnectErrors],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -29,7 +31,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         process::before(case)
     ));
     Some(finding.fix(format!(
-        "Restart the service that listens on {path}; `ss -xlp src {path}` shows its process once it does."
+        "Restart the service that listens on {path}; `ss -xlp src {}` then shows its process.",
+        case.path_word()
     )))
 }
 

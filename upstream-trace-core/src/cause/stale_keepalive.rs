@@ -3,21 +3,25 @@
 use super::{Cause, Finding, Signal, limit};
 use crate::case::Case;
 use crate::event::MS;
+use crate::text::sentence;
 use crate::verdict::{Try, TryEnd};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "stale-keepalive",
     reason: Some(5),
     title: "nginx reused an idle connection that the origin was closing",
-    means: "The origin closes idle connections after a time of its own, and nginx sent a request on one at just that \
-            moment. GET requests are retried without notice; POST requests fail with 502. It happens wherever nginx \
-            keeps connections longer than the application does.",
-    told_apart: "The connection had carried a request before, and the close arrived before the request or crossed it. \
-                 If the origin had the request and then closed, it is `premature-close` or `reset-by-backend`.",
-    fix: "Let nginx close first: `keepalive_timeout` in upstream{} below the application's idle timeout (Node and \
-          uvicorn 5 s, gunicorn 2 s, Puma and Tomcat 20 s by default), or raise the application's.",
+    means: "The origin closes idle connections after a timeout of its own, and nginx sent a request on one at \
+            just that moment. GET requests are retried silently; POST requests fail with 502. It happens \
+            wherever nginx keeps connections longer than the application does.",
+    told_apart: "The connection had carried a request before, and the close arrived before the request or \
+                 crossed it. If the origin had the request and then closed, it is `premature-close` or \
+                 `reset-by-backend`.",
+    fix: "Let nginx close first: `keepalive_timeout` in upstream{} below the application's idle timeout (by \
+          default: Node and uvicorn 5 s, gunicorn 2 s, Puma and Tomcat 20 s), or raise the application's.",
+    rivals: &["premature-close", "reset-by-backend"],
     needs: &[Signal::Requests, Signal::Answers, Signal::Resets, Signal::UnixConnections, Signal::UnixEnds],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -53,7 +57,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         ))
     } else if attempt.unacked_at_end {
         Finding::likely(format!(
-            "{target} answered the request on a pooled connection with RST: it had closed it before."
+            "{target} answered the request on a pooled connection with RST: it had closed the connection before."
         ))
         .or(&["reset-by-backend"])
     } else if ended - sent <= u64::from(attempt.socket.srtt_us) * 1_000 {
@@ -76,10 +80,14 @@ fn fix(case: &Case<'_>) -> String {
         .unwrap_or_default();
     let kept = case.group().and_then(|group| {
         let setting = group.keepalive_timeout.as_ref().filter(|_| group.keepalive.is_some())?;
-        Some(format!(" nginx keeps its own up to {} in upstream {}.", limit::set(setting), group.name))
+        Some(format!(
+            " nginx keeps idle connections up to {} in upstream {}.",
+            limit::set(setting),
+            sentence(&group.name)
+        ))
     });
     format!(
-        "Set `keepalive_timeout` in upstream{{}} below the idle timeout of the application, or raise that one.{seen}{}",
+        "Set `keepalive_timeout` in upstream{{}} below the application's idle timeout, or raise the latter.{seen}{}",
         kept.unwrap_or_default()
     )
 }
@@ -92,7 +100,7 @@ fn burnt(case: &Case<'_>) -> String {
         tries.chain.iter().enumerate().filter(|(index, one)| *index != tries.this && dead(one)).count();
     match others {
         0 => String::new(),
-        others => format!(" It was one of {} pooled connections that this request found dead.", others + 1),
+        others => format!(" This request hit {} dead pooled connections in a row.", others + 1),
     }
 }
 
@@ -160,7 +168,7 @@ mod tests {
         (case.tries, case.config) = (Some(&tries), Some(&read));
         let found = judge(&case).expect("found");
         assert!(
-            found.summary.ends_with("one of 2 pooled connections that this request found dead."),
+            found.summary.ends_with("This request hit 2 dead pooled connections in a row."),
             "{}",
             found.summary
         );

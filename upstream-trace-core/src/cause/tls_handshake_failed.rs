@@ -8,17 +8,19 @@ pub(super) const CAUSE: Cause = Cause {
     id: "tls-handshake-failed",
     reason: Some(6),
     title: "the TLS handshake with the origin failed",
-    means: "nginx and the origin did not agree on TLS: the origin sent an alert (no certificate for that name, no \
-            common protocol or cipher, a client certificate wanted), or nginx refused the certificate of the origin \
-            (unknown issuer, expired, another name).",
-    told_apart: "nginx says itself what failed, and alerts of the origin are seen before they are encrypted. A handshake that the origin leaves unanswered is `slow-tls- \
-                 handshake`, one that it cuts off `premature-close` or `reset-by-backend`; plain text in place of \
-                 TLS is `invalid-response`.",
+    means: "nginx and the origin did not agree on TLS: the origin sent an alert (no certificate for that name, \
+            no common protocol or cipher, a client certificate required), or nginx refused the origin's \
+            certificate (unknown issuer, expired, another name).",
+    told_apart: "nginx logs what failed, and alerts of the origin are seen before they are encrypted. A \
+                 handshake without any answer is `slow-tls-handshake`, one that the origin cuts off \
+                 `premature-close` or `reset-by-backend`; plain text instead of TLS is `invalid-response`.",
     fix: "Alert 40 or 112: `proxy_ssl_server_name on; proxy_ssl_name NAME;`. Certificate: \
-          `proxy_ssl_trusted_certificate`, and `proxy_ssl_name` for the name in it. Try it with `openssl s_client \
+          `proxy_ssl_trusted_certificate`, and `proxy_ssl_name` for the name in it. Test with `openssl s_client \
           -connect ADDRESS:PORT -servername NAME`.",
+    rivals: &["slow-tls-handshake", "premature-close", "reset-by-backend", "invalid-response"],
     needs: &[Signal::Answers],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -45,14 +47,14 @@ fn by_alert(case: &Case<'_>) -> Option<Finding> {
     }
     let summary = match case.nginx_alert()? {
         Some(0) | None => format!(
-            "nginx ended the TLS handshake with {target} by itself: it accepts no certificate that it cannot verify."
+            "nginx ended the TLS handshake with {target} itself: it could not verify the certificate."
         ),
         Some(alert) => {
             format!("nginx refused the TLS handshake of {target} with an alert: {}.", named(alert))
         }
     };
     Some(Finding::likely(summary).fix(
-        "nginx's error.log says what it did not accept: a certificate (`proxy_ssl_trusted_certificate`, \
+        "nginx's error.log shows what it refused: a certificate (`proxy_ssl_trusted_certificate`, \
          `proxy_ssl_name`), a protocol or a cipher (`proxy_ssl_protocols`, `proxy_ssl_ciphers`).",
     ))
 }
@@ -68,7 +70,7 @@ fn fix_of(alert: u8) -> Option<&'static str> {
         }
         70 | 71 | 86 => "Compare `proxy_ssl_protocols` and `proxy_ssl_ciphers` with what the origin allows.",
         41 | 42 | 43 | 44 | 45 | 46 | 48 | 49 | 116 => {
-            "The origin wants a client certificate that it can verify: `proxy_ssl_certificate`, `proxy_ssl_certificate_key`."
+            "The origin requires a client certificate that it can verify: `proxy_ssl_certificate`, `proxy_ssl_certificate_key`."
         }
         _ => return None,
     })
@@ -83,7 +85,7 @@ fn alert_in(words: &str) -> Option<u8> {
 fn by_words(case: &Case<'_>) -> Finding {
     let (target, words) = (case.target(), case.words());
     let fix = if words.contains("does not match") {
-        Some("Set `proxy_ssl_name` to a name that the certificate of the origin holds.")
+        Some("Set `proxy_ssl_name` to a name in the origin's certificate.")
     } else if words.contains("certificate verify error") {
         Some(
             "Give nginx the issuer of that certificate (`proxy_ssl_trusted_certificate`), or renew the certificate.",

@@ -7,16 +7,18 @@ use crate::errorlog::{Doing, Kind};
 pub(super) const CAUSE: Cause = Cause {
     id: "truncated-response",
     reason: Some(6),
-    title: "the origin closed in the middle of its answer",
-    means: "The origin sent the header and part of the body, and closed before the length that it had announced or \
-            the last chunk: the process died or was killed, a limit of the application fired, or it announces a \
-            wrong length. The client got a status and a body that is cut off.",
-    told_apart: "Only nginx knows the announced length: it says so itself. A RST is `reset-by-backend`, a silence \
+    title: "the origin closed in the middle of its response",
+    means: "The origin sent the header and part of the body, and closed before the announced length or the last \
+            chunk: the process died or was killed, a limit of the application fired, or it announces a wrong \
+            length. The client got a status and a truncated body.",
+    told_apart: "Only nginx knows the announced length: it logs this. A RST is `reset-by-backend`, a silence \
                  `slow-body`; a close before the header was complete is `premature-close`.",
-    fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'`. \
-          Compare Content-Length with what is sent: `curl -v` straight to the origin.",
+    fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed \
+          process'`. Compare Content-Length with what is sent: `curl -v` straight to the origin.",
+    rivals: &["reset-by-backend", "slow-body", "premature-close", "temp-file-failed"],
     needs: &[Signal::Requests, Signal::Answers],
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -26,7 +28,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let bytes = case.attempt.bytes_received;
     let after = if bytes > 0 { format!(", after {bytes} bytes") } else { String::new() };
     Some(Finding::proven(format!(
-        "{} closed the connection in the middle of its answer{after}.",
+        "{} closed the connection in the middle of its response{after}.",
         case.target()
     )))
 }

@@ -3,6 +3,7 @@
 use super::{Cause, Finding};
 use crate::case::Case;
 use crate::errno;
+use crate::text::sentence;
 
 /// Its id.
 pub(super) const ID: &str = "unknown";
@@ -11,20 +12,21 @@ pub(super) const CAUSE: Cause = Cause {
     id: ID,
     reason: None,
     title: "the evidence fits no known cause",
-    means: "The attempt failed, and what was seen of it fits no cause, or what would tell was not seen. A wrong cause \
-            is worse than none.",
-    told_apart: "The summary says which evidence is missing: hooks that this kernel refuses, events that were lost, a \
+    means: "The attempt failed, and the evidence fits no cause, or what would decide was not seen. A wrong \
+            cause is worse than none.",
+    told_apart: "The summary names the missing evidence: hooks that this kernel refuses, lost events, a \
                  connection that was open before the tool started.",
-    fix: "Compare with nginx's error.log at that time. `upstream-trace doctor` says which evidence this host withholds.",
-    needs: &[],
+    fix: "Compare with nginx's error.log at that time. `upstream-trace doctor` shows which evidence this host \
+          withholds.",
     judge,
+    ..Cause::BLANK
 };
 
 #[allow(clippy::unnecessary_wraps, reason = "signature of all recognisers; this one always finds itself")]
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.line_only {
         return Some(Finding::possible(format!(
-            "nginx says of {}: {}. Nothing else was seen of that attempt.",
+            "nginx logged about {}: {}. Nothing else was seen of that attempt.",
             case.target(),
             case.words()
         )));
@@ -47,14 +49,14 @@ fn missing(case: &Case<'_>) -> Vec<String> {
         missing.push("events were lost at that time".to_owned());
     }
     if case.attempt.adopted {
-        missing.push("what happened before the start of tracing".to_owned());
+        missing.push("what happened before tracing started".to_owned());
     }
     if case.attempt.trail_lost > 0 {
         missing.push(format!("{} steps of the attempt", case.attempt.trail_lost));
     }
     for hook in case.hooks.iter().filter(|hook| case.lacks(&hook.name)) {
         let costs = hook.costs.as_ref().map(|costs| format!(" ({costs})")).unwrap_or_default();
-        missing.push(format!("hook {}{costs}", hook.name));
+        missing.push(sentence(&format!("hook {}{costs}", hook.name)).into_owned());
     }
     missing
 }

@@ -1,37 +1,41 @@
 //! The origin answered with an error of its own.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, PeerFailure, Signal};
 use crate::case::Case;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "upstream-error-status",
     reason: Some(6),
     title: "the origin itself answered with an error",
-    means: "The connection worked and the origin answered, with a status of 500 or above. nginx passes such an answer \
-            on (or tries another peer, if `proxy_next_upstream http_502` and the like say so) and writes nothing into \
-            error.log. What failed lies in the origin or behind it: the application, or what a proxy there could not \
-            reach.",
-    told_apart: "The status is read from the first bytes of the answer. A 502 that nginx itself made has \
-                 another cause, such as `port-refused` or `premature-close`, and a 504 one such as `slow-response`; \
-                 those are in error.log. An answer over TLS, HTTP/2 or gRPC cannot be read.",
-    fix: "Look into the log of the origin at that time; if it is a proxy itself, find out what that could not reach. \
-          `curl -i` to the address of the origin shows the answer without nginx.",
+    means: "The connection worked and the origin answered with a status of 500 or above. nginx passes such a \
+            response on (or tries another peer, if `proxy_next_upstream http_502` or the like is set) and logs \
+            nothing. The problem is in the origin or behind it: the application, or what a proxy there could \
+            not reach.",
+    told_apart: "The status is read from the first bytes of the response. A 502 made by nginx itself has \
+                 another cause, such as `port-refused` or `premature-close`, a 504 one such as `slow-response`; \
+                 those are in error.log. A response over TLS, HTTP/2 or gRPC cannot be read.",
+    fix: "See the origin's log at that time; if the origin is a proxy, find out what it could not reach. `curl \
+          -i` to the origin's address shows the response without nginx.",
+    rivals: &["port-refused", "premature-close", "slow-response"],
     needs: &[Signal::Answers, Signal::UnixConnections],
+    counts_against_peer: PeerFailure::IfRetried,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let status = case.attempt.error_status?;
     let target = case.target();
-    let finding =
-        Finding::proven(format!("{target} itself answered with status {status}; nginx did not make it."));
+    let finding = Finding::proven(format!(
+        "{target} itself answered with status {status}; the status does not come from nginx."
+    ));
     Some(match status {
-        500 => finding.fix("An error in the application: its own log has it, at that time."),
+        500 => finding.fix("An error in the application: see its log at that time."),
         502 | 504 => finding.fix(format!(
-            "{target} is a proxy (or a load balancer) that could not reach what is behind it: look there, not at nginx."
+            "{target} is a proxy or load balancer that could not reach what is behind it: check it, not nginx."
         )),
         503 => finding.fix(
-            "The origin says that it is overloaded or in maintenance: look at its limits (workers, rate limit, health of what it depends on).",
+            "The origin reports overload or maintenance: check its limits (workers, rate limit, health of its dependencies).",
         ),
         _ => finding,
     })

@@ -1,20 +1,22 @@
 //! nginx ran out of connections.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, PeerFailure};
 use crate::case::Case;
 use crate::errorlog::Kind;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "worker-connections",
     reason: Some(0),
-    title: "worker_connections of nginx are not enough",
-    means: "The worker uses as many connections as `worker_connections` allows, clients and upstreams counted \
-            together, and could not open one more. No connection to the upstream was tried.",
-    told_apart: "nginx says so itself. The limit of open files, which is the system's, is `fd-limit`.",
+    title: "nginx's worker_connections are not enough",
+    means: "The worker uses as many connections as `worker_connections` allows, clients and upstreams together, \
+            and could not open another one. It did not try to connect.",
+    told_apart: "nginx logs it. The limit of open files, which is the system's, is `fd-limit`.",
     fix: "Raise `worker_connections` (a proxied request takes two) and with it `worker_rlimit_nofile`. If \
-          connections pile up because the upstream is slow, that comes first.",
-    needs: &[],
+          connections pile up because the upstream is slow, fix that first.",
+    rivals: &["fd-limit"],
+    counts_against_peer: PeerFailure::No,
     judge,
+    ..Cause::BLANK
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {

@@ -56,6 +56,8 @@ pub enum Kind {
     Files,
     /// Too many connections of the worker.
     Connections,
+    /// nginx could not write or read its own temporary or cache file.
+    TempFile,
     /// The address to connect from could not be taken.
     Bind,
     /// nginx was told something that cannot work.
@@ -76,6 +78,20 @@ pub fn kind(line: &LogLine) -> Option<Kind> {
         // Words of a request; nginx resolves names on its own behalf as well.
         of_call(words, line).or_else(|| of_nginx(words).filter(|_| line.client.is_some()))
     })
+}
+
+/// The line is a worker's complaint about a name server.
+#[must_use]
+pub fn is_resolver_error(line: &LogLine) -> bool {
+    let responses =
+        ["DNS error (", "unexpected DNS response", "wrong ident", "invalid UDP DNS", "no A or CNAME"];
+    line.action.as_deref() == Some("resolving") || responses.iter().any(|with| line.message.starts_with(with))
+}
+
+/// Verdicts use the line: it is about an upstream that failed, or about a name server.
+#[must_use]
+pub fn is_used(line: &LogLine) -> bool {
+    kind(line).is_some() || is_resolver_error(line)
 }
 
 /// What nginx was doing, if it was doing something for an upstream.
@@ -165,10 +181,36 @@ fn of_call(words: &str, line: &LogLine) -> Option<Kind> {
         {
             Kind::Send
         }
+        _ if FILE_CALLS.iter().any(|name| call.starts_with(name)) && of_file(doing, line) => Kind::TempFile,
         _ if call.starts_with("connect() to ") => Kind::SyncConnectError,
         _ if call.starts_with("bind(") => Kind::Bind,
         _ => return None,
     })
+}
+
+/// Calls on a file, which nginx names with the path in quotes.
+const FILE_CALLS: [&str; 8] = [
+    "open() \"",
+    "mkdir() \"",
+    "write() \"",
+    "pwrite() \"",
+    "writev() \"",
+    "pwritev() \"",
+    "pread() \"",
+    "rename() \"",
+];
+
+/// The file belongs to the response (or the request body) that is carried at that moment. While the header is read it may
+/// be one that the origin named (X-Accel-Redirect), and one that is missing is no fault of the file system.
+fn of_file(doing: Doing, line: &LogLine) -> bool {
+    matches!(doing, Doing::Body | Doing::Sending) && line.upstream.is_some() && line.errno != Some(2)
+}
+
+/// The file that a line of [`Kind::TempFile`] names.
+#[must_use]
+pub fn file_named(line: &LogLine) -> Option<&str> {
+    let (_, rest) = line.message.split_once('"')?;
+    rest.split_once('"').map(|(file, _)| file)
 }
 
 /// What nginx itself lacks, or was told.
@@ -249,6 +291,9 @@ mod tests {
             ("socket() failed (24: x) while connecting to upstream", Kind::Files),
             ("768 worker_connections are not enough while connecting to upstream", Kind::Connections),
             ("bind(10.0.0.9) failed (99: x) while connecting to upstream", Kind::Bind),
+            ("pwritev() \"/t/proxy/1\" failed (28: x) while reading upstream", Kind::TempFile),
+            ("open() \"/t/proxy/1\" failed (13: x) while reading upstream", Kind::TempFile),
+            ("pread() \"/t/body/1\" failed (5: x) while sending request to upstream", Kind::TempFile),
             ("app.test could not be resolved (3: Host not found)", Kind::Name),
             ("no resolver defined to resolve app.test", Kind::Misconfigured),
         ] {
@@ -279,6 +324,8 @@ mod tests {
             ("error", "SSL_do_handshake() failed (SSL: x) while SSL handshaking"),
             ("warn", "100 worker_connections are not enough, reusing connections"),
             ("error", "open() \"/x\" failed (2: No such file or directory)"),
+            ("error", "open() \"/x\" failed (13: x) while reading response header from upstream"),
+            ("crit", "open() \"/x\" failed (2: x) while reading upstream"),
             ("info", "upstream timed out (110: x) while reading upstream"),
         ] {
             assert_eq!(of(level, message), None, "{message}");

@@ -14,6 +14,6 @@ mod wrapping;
 pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
 pub use json::{JsonHead, json_head};
-pub use kind::{Doing, Kind, doing, kind};
+pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind};
 pub use parse::parse;
 pub use wrapping::{LONGEST_ENVELOPE, Piece, Pieces, Stream, Wrapping};

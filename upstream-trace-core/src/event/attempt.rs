@@ -46,6 +46,12 @@ pub struct Socket {
     pub unsent: u32,
     /// Arrived and not read by nginx, bytes.
     pub unread: u32,
+    /// When the first of the unread bytes arrived; `None` if not known or there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_since: Option<Nanos>,
+    /// The receive window that nginx's side offered last, bytes; 0: it had no room. `None` if not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_window: Option<u32>,
     /// Payload bytes received over the connection's life (without SYN and FIN).
     pub received: u64,
     /// Payload bytes acknowledged over the connection's life (without SYN and FIN).

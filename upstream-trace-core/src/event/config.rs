@@ -24,6 +24,10 @@ pub struct Config {
     pub edited: bool,
     /// There may be upstreams whose address stands nowhere in it: variables, names resolved on the way, scripts.
     pub dynamic: bool,
+    /// nginx may connect to upstreams from an address of a client: `proxy_bind ... transparent`, or one with a variable.
+    /// `None` in recordings of earlier releases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transparent: Option<bool>,
     /// Blocks `upstream{}`.
     pub groups: Vec<Group>,
     /// Places that send requests to an upstream: `proxy_pass` and the like.

@@ -21,7 +21,7 @@ pub use attempt::{Attempt, Ended, IcmpError, Socket};
 pub use attempt_error::ConnectError;
 pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
-pub use fact::{Conntrack, Enrichment, Fact, Listener, Neighbour, Route, UnixTarget};
+pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UnixTarget};
 pub use host::{Hook, Host, Lost};
 pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};

@@ -21,7 +21,7 @@ pub struct Netfilter {
     /// `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
-    /// `nft`, `iptables`, `conntrack` or `other`.
+    /// `nft`, `iptables`, `conntrack`, `nat` or `other`.
     pub by: String,
     /// `ip`, `ip6`, `inet`, `netdev`, `arp`, `bridge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +63,9 @@ pub struct ResetSent {
     pub tuple: PacketTuple,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
     pub reason: String,
+    /// Kernel function on whose behalf it was sent, if one of interest was on the call stack: `inet_csk_listen_stop`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
     /// Network namespace, 0 if not known.
     pub netns: u32,
 }

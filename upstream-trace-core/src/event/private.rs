@@ -3,8 +3,13 @@
 //! Whoever adds an event, or a field to one of those taken apart here, has to decide here whether it does: it does not
 //! compile otherwise.
 
+use std::net::SocketAddr;
+
 use super::config::{Config, Group, Pass, Server, Setting, Target};
-use super::{Attempt, Event, Host, LogLine, Lookup, MatchedRule, OriginExit, Rules};
+use super::{
+    Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, OriginExit, PacketDrop,
+    PacketTuple, ResetSent, Rules, Workload,
+};
 
 /// What a private text is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +30,16 @@ pub enum Private {
     Target,
     /// Name of a file, with the line if a place is meant; those of sites are often named like these.
     File,
-    /// Words in which anything may stand.
+    /// Text in which anything may stand.
     Text,
+    /// What nginx was doing, as it says behind `while`.
+    Action,
+    /// Name of a unit, a container or a control group.
+    Workload,
+    /// Parameters of a `server` of a group.
+    Parameters,
+    /// Address from which nginx connects, `IP:PORT`: with `proxy_bind ... transparent` the client's.
+    Local,
     /// A rule of a firewall; its comment may hold anything.
     Rule,
 }
@@ -41,17 +54,21 @@ impl Event {
             Self::Config(config) => of_config(config, show),
             Self::Lookup(lookup) => of_lookup(lookup, show),
             Self::Trouble(attempt) | Self::End(attempt) => of_attempt(attempt, show),
-            // Programs, processes, addresses of upstreams and paths of sockets are what the verdicts are about.
-            Self::OriginExit(OriginExit { .. })
-            | Self::Process(_)
+            Self::OriginExit(exit) => of_exit(exit, show),
+            Self::Enrichment(facts) => of_facts(facts, show),
+            Self::Drop(PacketDrop { tuple, .. }) => {
+                if let Some(tuple) = tuple {
+                    of_tuple(tuple, show);
+                }
+            }
+            Self::ResetSent(ResetSent { tuple, .. }) => of_tuple(tuple, show),
+            // Names of programs, addresses of upstreams and paths of sockets are what the verdicts are about.
+            Self::Process(_)
             | Self::ConnectError(_)
-            | Self::Drop(_)
-            | Self::ResetSent(_)
             | Self::RetryStarted { .. }
             | Self::RetryAnswered { .. }
             | Self::Answered { .. }
             | Self::ClientGone { .. }
-            | Self::Enrichment(_)
             | Self::LogFollowed(_)
             | Self::Upstream(_)
             | Self::Lost(_)
@@ -88,8 +105,9 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         host,
         message,
         file,
-        // The name server is of the host's own network, like the upstreams.
-        resolver: _,
+        // An address stays: name servers are of the host's own network, like the upstreams.
+        resolver,
+        action,
         at: _,
         worker: _,
         pid: _,
@@ -97,7 +115,6 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         level: _,
         connection: _,
         errno: _,
-        action: _,
         truncated: _,
         after: _,
         tags,
@@ -110,15 +127,19 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         (Private::Request, request),
         (Private::Path, subrequest),
         (Private::Url, upstream),
+        (Private::Target, resolver),
+        (Private::Action, action),
     ];
     for (kind, text) in optional {
         if let Some(text) = text {
             show(kind, text);
         }
     }
-    // Names of tags are the configuration's; their values may be anything.
-    for value in tags.values_mut() {
-        show(Private::Text, value);
+    // Words of a client may look like a tag.
+    for (mut name, mut value) in std::mem::take(tags) {
+        show(Private::Text, &mut name);
+        show(Private::Text, &mut value);
+        tags.insert(name, value);
     }
     show(Private::Words, message);
     if !file.is_empty() {
@@ -148,9 +169,83 @@ fn of_attempt(attempt: &mut Attempt, show: &mut dyn FnMut(Private, &mut String))
     if let Some(bytes) = &mut attempt.non_tls_prefix {
         show(Private::Text, bytes);
     }
+    if let Some(local) = &mut attempt.local {
+        of_address(local, show);
+    }
+}
+
+fn of_tuple(tuple: &mut PacketTuple, show: &mut dyn FnMut(Private, &mut String)) {
+    let PacketTuple { src, dst } = tuple;
+    of_address(src, show);
+    of_address(dst, show);
+}
+
+/// An address that is replaced by something else than one stays.
+fn of_address(address: &mut SocketAddr, show: &mut dyn FnMut(Private, &mut String)) {
+    let mut text = address.to_string();
+    show(Private::Local, &mut text);
+    if let Ok(shown) = text.parse() {
+        *address = shown;
+    }
+}
+
+fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut String)) {
+    let OriginExit {
+        command,
+        home,
+        at: _,
+        pid: _,
+        name: _,
+        out_of_memory: _,
+        netns: _,
+        upstream: _,
+        signal: _,
+        status: _,
+        alone: _,
+    } = exit;
+    if let Some(command) = command {
+        show(Private::Text, command);
+    }
+    of_workload(home.as_mut(), show);
+}
+
+fn of_workload(workload: Option<&mut Workload>, show: &mut dyn FnMut(Private, &mut String)) {
+    match workload {
+        Some(
+            Workload::Unit(name)
+            | Workload::Docker(name)
+            | Workload::Podman(name)
+            | Workload::Kubernetes(name)
+            | Workload::Lxc(name)
+            | Workload::Cgroup(name),
+        ) => show(Private::Workload, name),
+        None => {}
+    }
+}
+
+fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut String)) {
+    let Enrichment { facts, at: _, netns: _, upstream: _ } = enrichment;
+    for fact in facts {
+        match fact {
+            Fact::Listener(Listener { home, queue: _, limit: _, overflows: _, process: _ }) => {
+                of_workload(home.as_mut(), show);
+            }
+            Fact::Route(_)
+            | Fact::Neighbour(_)
+            | Fact::NoListener
+            | Fact::ListensElsewhere { .. }
+            | Fact::Conntrack(_)
+            | Fact::Nat { .. }
+            | Fact::UnixPath { .. } => {}
+        }
+    }
 }
 
 fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
+    of_tuple(&mut rules.tuple, show);
+    if let Some(unread) = &mut rules.unread {
+        show(Private::Text, unread);
+    }
     for MatchedRule { text, .. } in &mut rules.rules {
         if let Some(text) = text {
             show(Private::Rule, text);
@@ -159,15 +254,27 @@ fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
 }
 
 fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut String)) {
-    let Config { file, unread, groups, passes, at: _, workers: _, older: _, edited: _, dynamic: _ } = config;
+    let Config {
+        file,
+        unread,
+        groups,
+        passes,
+        at: _,
+        workers: _,
+        older: _,
+        edited: _,
+        dynamic: _,
+        transparent: _,
+    } = config;
     show(Private::File, file);
     if let Some(unread) = unread {
         show(Private::Text, unread);
     }
     for Group { name, servers, keepalive_timeout, stream: _, keepalive: _ } in groups {
         show(Private::Host, name);
-        for Server { target, parameters: _, max_fails: _, fail_timeout_ms: _, down: _ } in servers {
+        for Server { target, parameters, max_fails: _, fail_timeout_ms: _, down: _ } in servers {
             of_target(target, show);
+            show(Private::Parameters, parameters);
         }
         if let Some(setting) = keepalive_timeout {
             of_setting(setting, show);

@@ -11,7 +11,7 @@ use crate::args;
 use crate::output;
 use crate::output::layout::{BOLD, CYAN, DIM, TextLayout, nbsp_commands};
 
-/// What people call the reasons, by number; the proxy itself comes last.
+/// What the reasons mean, by number; the proxy itself comes last.
 const REASONS: [(u8, &str); 7] = [
     (1, "high load on the origin server"),
     (2, "the origin's service is down"),
@@ -24,7 +24,7 @@ const REASONS: [(u8, &str); 7] = [
 
 /// Ids that an error names at most.
 const NAMED: usize = 3;
-/// An id that is less alike than this is no slip of the fingers.
+/// An id that is less alike than this is no typing error.
 const ALIKE: f64 = 0.8;
 
 /// Prints the list, or the explanation of one cause.
@@ -79,7 +79,7 @@ impl TextLayout {
         }
         for (title, what) in [
             ("What it means", cause.means),
-            ("How it is told from its neighbours", cause.told_apart),
+            ("How it is told apart", cause.told_apart),
             ("What to do", cause.fix),
         ] {
             let _ = writeln!(text, "\n{}", self.paint(CYAN, title));
@@ -97,12 +97,10 @@ impl TextLayout {
     }
 }
 
-/// The causes that it is told apart from.
+/// The causes that it is confused with, by id.
 fn neighbours(cause: &Cause) -> Vec<&'static Cause> {
-    let named = cause.told_apart.split('`').skip(1).step_by(2);
-    let mut near: Vec<_> = named.filter_map(cause::find).filter(|near| near.id != cause.id).collect();
+    let mut near: Vec<_> = cause.rivals.iter().filter_map(|id| cause::find(id)).collect();
     near.sort_by_key(|near| near.id);
-    near.dedup_by_key(|near| near.id);
     near
 }
 

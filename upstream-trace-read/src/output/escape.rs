@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use upstream_trace_core::text::is_unsafe;
+
 /// Shows characters that could move the cursor, change colours, hide text or turn its direction as `\x1b`, `\n` or
 /// `\u{202e}`.
 #[must_use]
@@ -22,21 +24,6 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         };
     }
     Cow::Owned(shown)
-}
-
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' // invisible
-            | '\u{180b}'..='\u{180f}'     // Mongolian selectors and vowel separator
-            | '\u{200b}'..='\u{200f}'     // zero width, direction marks
-            | '\u{2028}'..='\u{202e}'     // line and paragraph separators, bidi embeddings and overrides
-            | '\u{2060}'..='\u{206f}'     // invisible operators, bidi isolates
-            | '\u{3164}' | '\u{ffa0}'     // fillers
-            | '\u{fe00}'..='\u{fe0f}'     // variation selectors
-            | '\u{feff}'                  // byte order mark
-            | '\u{fff9}'..='\u{fffb}'     // annotations
-            | '\u{e0000}'..='\u{e0fff}') // tags
 }
 
 #[cfg(test)]

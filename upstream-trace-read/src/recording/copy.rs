@@ -9,8 +9,7 @@ use tempfile::NamedTempFile;
 use zstd::stream::write::Encoder;
 
 use super::read::{Ending, Reader};
-use super::write::{LEVEL, WINDOW_LOG};
-use super::{END, EndLine, Header, NAME, VERSION};
+use super::{END, EndLine, Header, LEVEL, NAME, VERSION, WINDOW_LOG};
 
 /// Writes a redacted copy: for its owner only, whole or not at all, and over nothing. A recording that was cut off has a
 /// copy that is. Gives the reader back: it knows how the recording ended.

@@ -8,7 +8,9 @@
 mod copy;
 mod read;
 mod redact;
+mod space;
 mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -31,8 +33,26 @@ const END: &str = "end";
 /// an event skips it and says so.
 const VERSION: u32 = 1;
 
-/// Longest line that is read; real ones are a few kilobytes.
-const LONGEST: usize = 1 << 20;
+/// Longest line that is read; those of fixtures have up to 1.5 kB. A recording may be anybody's, and what its lines hold
+/// is kept in many places.
+const LONGEST: usize = 64 << 10;
+
+/// Longest line of a configuration: it has all groups and locations of one nginx.
+const LONGEST_CONFIG: usize = 1 << 20;
+
+/// How such a line begins.
+const CONFIG: &[u8] = b"{\"event\":\"config\"";
+
+/// zstd's usual level.
+const LEVEL: i32 = 3;
+
+/// Half a megabyte of what went before is searched for repetitions: more costs memory and saves little.
+const WINDOW_LOG: u32 = 19;
+
+/// Longest line of what begins like this, its end included.
+fn longest(line: &[u8]) -> usize {
+    if line.starts_with(CONFIG) { LONGEST_CONFIG } else { LONGEST }
+}
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use upstream_trace_core::event::{Event, Nanos};
 use zstd::stream::read::Decoder;
 
 use super::redact::Redactor;
-use super::{END, End, EndLine, Header, LONGEST, NAME, VERSION};
+use super::{END, End, EndLine, Header, LONGEST, NAME, VERSION, longest};
 
 /// First bytes of zstd.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -189,16 +189,30 @@ impl Reader {
         self.buffer.clear();
         self.number += 1;
         let line = self.number;
-        let most = LONGEST as u64 + 1;
-        match self.lines.by_ref().take(most).read_until(b'\n', &mut self.buffer) {
-            Ok(0) => Err(Ending::CutOff { line }),
-            Ok(_) if self.buffer.len() > LONGEST => {
-                Err(Ending::Damaged { line, why: format!("it is longer than {LONGEST} bytes") })
+        // As far as the shorter limit goes, and then further if it is of a kind that may be longer.
+        let mut read = self.read_to(LONGEST + 1);
+        if self.buffer.len() > LONGEST && longest(&self.buffer) > LONGEST {
+            read = self.read_to(longest(&self.buffer) + 1);
+        }
+        let longest = longest(&self.buffer);
+        match read {
+            Ok(()) if self.buffer.is_empty() => Err(Ending::CutOff { line }),
+            Ok(()) if self.buffer.len() > longest => {
+                Err(Ending::Damaged { line, why: format!("it is longer than {longest} bytes") })
             }
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(Ending::CutOff { line }),
             Err(error) => Err(Ending::Damaged { line, why: reason(&error) }),
         }
+    }
+
+    /// Reads on until the line ends or the buffer has so many bytes.
+    fn read_to(&mut self, bytes: usize) -> io::Result<()> {
+        let room = bytes.saturating_sub(self.buffer.len());
+        if room > 0 && !self.buffer.ends_with(b"\n") {
+            self.lines.by_ref().take(room as u64).read_until(b'\n', &mut self.buffer)?;
+        }
+        Ok(())
     }
 }
 

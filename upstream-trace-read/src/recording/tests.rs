@@ -4,7 +4,9 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use upstream_trace_core::event::{ConnectError, Event, Lost, Nanos, Process, ProcessChange, Upstream};
+use upstream_trace_core::event::{
+    Config, ConnectError, Event, LogLine, Lost, Nanos, Process, ProcessChange, Upstream,
+};
 
 use super::*;
 
@@ -276,6 +278,70 @@ fn a_full_disk_ends_the_recording_and_nothing_else() {
     }
 }
 
+/// A disk that takes so many writes and then hangs.
+struct Hung(usize);
+
+impl Write for Hung {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0 == 0 {
+            loop {
+                std::thread::park();
+            }
+        }
+        self.0 -= 1;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_that_hangs_does_not_hold_up_the_end() {
+    for writes in [0, 1, 2] {
+        let mut recorder = Recorder::to(Hung(writes), "test".into(), || {}).unwrap();
+        recorder.patience(std::time::Duration::from_millis(50));
+        for event in events() {
+            recorder.record(&event, true);
+        }
+        recorder.finish(THE_END);
+    }
+}
+
+#[test]
+fn lines_that_no_verdict_uses_are_not_recorded() {
+    let line = |message: &str| {
+        let (level, client) = ("error".to_owned(), Some("192.0.2.1".to_owned()));
+        Event::Log(LogLine { at: SECOND, level, client, message: message.to_owned(), ..LogLine::default() })
+    };
+    let used = [
+        line("no live upstreams while connecting to upstream"),
+        line("DNS error (2: Server failure), query id:1"),
+    ];
+    let mut all = used.to_vec();
+    all.push(line("user \"bob\": password mismatch"));
+    all.push(line("FastCGI sent in stderr: \"PHP message: dsn=secret\" while reading upstream"));
+    assert_eq!(read(&record(&all)).unwrap().0, used);
+}
+
+#[test]
+fn a_line_is_no_longer_than_it_may_be() {
+    let lost = |length| Event::Lost(Lost { at: SECOND, count: 1, place: "x".repeat(length), since: 0 });
+    let config = |length| {
+        Event::Config(Box::new(Config { at: SECOND, file: "x".repeat(length), ..Config::default() }))
+    };
+    let fit = [lost(60_000), config(1_000_000)];
+    let all = [lost(70_000), fit[0].clone(), config(1_100_000), fit[1].clone()];
+    assert_eq!(read(&record(&all)).unwrap(), (fit.to_vec(), Ending::Complete(THE_END)));
+    for event in [&all[0], &all[2]] {
+        let text = format!("{}\n", serde_json::to_string(event).unwrap());
+        let (events, ending) = read(&header_and(&text)).unwrap();
+        assert!(events.is_empty());
+        assert!(matches!(&ending, Ending::Damaged { line: 2, why } if why.contains("longer")), "{ending:?}");
+    }
+}
+
 struct Folder(PathBuf);
 
 impl Folder {
@@ -296,7 +362,7 @@ impl Drop for Folder {
 fn files_that_have_something_in_them_stay() {
     let folder = Folder::new();
     let at = |name: &str| folder.0.join(name);
-    let refused = |name: &str| format!("{:#}", Recorder::create(&at(name), || {}).unwrap_err());
+    let refused = |name: &str| format!("{:#}", Recorder::create(&at(name), u64::MAX, || {}).unwrap_err());
     fs::write(at("full"), "precious").unwrap();
     assert!(refused("full").contains("not overwritten"));
     assert_eq!(fs::read(at("full")).unwrap(), b"precious");
@@ -310,10 +376,10 @@ fn files_that_have_something_in_them_stay() {
     }
     fs::write(at("empty"), "").unwrap();
     for name in ["empty", "new"] {
-        drop(Recorder::create(&at(name), || {}).unwrap());
+        drop(Recorder::create(&at(name), u64::MAX, || {}).unwrap());
         // A trace that could not start leaves nothing that would be in the way of the next.
         assert_eq!(fs::metadata(at(name)).unwrap().len(), 0);
-        let mut recorder = Recorder::create(&at(name), || {}).unwrap();
+        let mut recorder = Recorder::create(&at(name), u64::MAX, || {}).unwrap();
         recorder.record(&events()[0], false);
         recorder.finish(THE_END);
         assert_eq!(fs::metadata(at(name)).unwrap().mode() & 0o7777, 0o600);

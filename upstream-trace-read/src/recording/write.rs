@@ -3,23 +3,25 @@
 //! The trace only turns events into lines; a thread compresses and writes them, so that a slow disk delays nothing. A
 //! disk that is full or far too slow ends the recording with one warning, never the trace.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, channel, sync_channel,
+};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{Event, Nanos};
-use zstd::stream::write::Encoder;
 
-use super::redact::Redactor;
-use super::{END, End, EndLine, Header, NAME, VERSION};
+use super::writer::{self, Chunk, Target, warn, write};
+use super::{END, End, EndLine, Header, NAME, VERSION, longest};
 use crate::new_file;
-use crate::output::{escape, progress};
 
 /// What was recorded is on its way to the disk after this time.
 const FLUSH: Nanos = 1_000_000_000;
@@ -34,10 +36,8 @@ const CHUNK: usize = 32 * 1024;
 /// the writer no processor for a moment would end when it matters most.
 const WAITING: usize = 2_048;
 
-pub(super) const LEVEL: i32 = 3;
-
-/// Half a megabyte of what went before is searched for repetitions: more costs memory and saves little.
-pub(super) const WINDOW_LOG: u32 = 19;
+/// Without progress of the disk for this long, the end of a recording is not waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Takes events in.
 #[derive(Debug)]
@@ -51,71 +51,91 @@ pub struct Recorder {
     /// When lines were last flushed; none have been before the first event.
     flushed: Option<Nanos>,
     to: Option<SyncSender<Chunk>>,
-    /// Takes out who asked for what.
-    redactor: Option<Redactor>,
     /// Bytes that the disk has taken.
     written: Arc<AtomicU64>,
-    writer: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    lines: Vec<u8>,
-    flush: bool,
+    /// Disconnected once the writer has ended.
+    writer: Receiver<()>,
+    /// How long the end is waited for without progress.
+    patience: Duration,
+    /// An event did not fit a line, and that was said.
+    too_long: bool,
 }
 
 impl Recorder {
-    /// Makes the file, for its owner only. One that has something in it stays as it is, and that is an error.
+    /// Makes the file, for its owner only. One that has something in it stays as it is, and that is an error. It grows
+    /// up to `limit` bytes, and not into the last 5 % of the disk: then the recording ends with a warning.
     ///
     /// `on_start` runs first on the thread that compresses and writes: it drops the capabilities that the thread was
     /// started with.
-    pub fn create(path: &Path, on_start: fn()) -> Result<Self> {
+    pub fn create(path: &Path, limit: u64, on_start: fn()) -> Result<Self> {
         let file = new_file::create(path).with_context(|| format!("cannot record to {}", path.display()))?;
-        Self::to(file, path.display().to_string(), on_start)
+        Self::start(Target::file(file, limit), path.display().to_string(), on_start)
     }
 
-    /// Records to any writer, which warnings call by this name.
+    /// Records to any writer, without a limit; warnings call it by this name.
+    ///
+    /// # Errors
+    /// If no thread can be started.
     pub fn to(file: impl Write + Send + 'static, name: String, on_start: fn()) -> Result<Self> {
+        let target = Target { file, limit: u64::MAX, space: |_| None, written: Arc::default() };
+        Self::start(target, name, on_start)
+    }
+
+    fn start(target: Target<impl Write + Send + 'static>, name: String, on_start: fn()) -> Result<Self> {
         let (to, chunks) = sync_channel(WAITING);
+        let (running, writer) = channel::<()>();
         let called = name.clone();
-        let written = Arc::new(AtomicU64::new(0));
-        let file = Counted { file, written: Arc::clone(&written) };
+        let written = Arc::clone(&target.written);
         let write = move || {
+            let _running = running;
             on_start();
-            if let Err(error) = write(file, &chunks) {
-                warn(&called, &error.to_string());
+            if let Err(stop) = write(target, &chunks) {
+                warn(&called, &stop.to_string());
             }
         };
-        let writer = thread::Builder::new().name("recorder".to_owned()).spawn(write);
-        let writer = Some(writer.context("cannot start a thread for the recording")?);
-        let (lines, to) = (Vec::new(), Some(to));
-        let mut recorder =
-            Self { name, lines, tick: None, last: 0, flushed: None, to, redactor: None, written, writer };
+        let thread = thread::Builder::new().name("recorder".to_owned()).spawn(write);
+        thread.context("cannot start a thread for the recording")?;
+        let mut recorder = Self {
+            name,
+            lines: Vec::new(),
+            tick: None,
+            last: 0,
+            flushed: None,
+            to: Some(to),
+            written,
+            writer,
+            patience: PATIENCE,
+            too_long: false,
+        };
         let by = env!("CARGO_PKG_VERSION").to_owned();
         recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by, ticks: true });
         Ok(recorder)
     }
 
-    /// Leaves out of everything that follows who asked for what.
-    #[must_use]
-    pub fn redacted(mut self) -> Self {
-        self.redactor = Some(Redactor::default());
-        self
+    /// How long the end is waited for while the disk takes nothing.
+    #[cfg(test)]
+    pub(super) fn patience(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// Bytes that are in the file by now; none if nothing is recorded any more.
     #[must_use]
     pub fn written(&self) -> Option<u64> {
-        let writes = self.to.is_some() && self.writer.as_ref().is_some_and(|writer| !writer.is_finished());
-        writes.then(|| self.written.load(Ordering::Relaxed))
+        self.writes().then(|| self.written.load(Ordering::Relaxed))
     }
 
-    /// Records an event that the engine was given, and whether that made it say something.
+    fn writes(&self) -> bool {
+        self.to.is_some() && self.writer.try_recv() != Err(TryRecvError::Disconnected)
+    }
+
+    /// Records an event that the engine was given, and whether that made it say something. Lines of error.log that no
+    /// verdict uses are not recorded.
     ///
     /// Of ticks in a row that led to nothing the last one does what all of them did, so only that one is recorded, and
     /// only once something comes after it (or now and then, to say that time goes by).
     pub fn record(&mut self, event: &Event, said: bool) {
-        if self.to.is_none() {
+        let unused = matches!(event, Event::Log(line) if !errorlog::is_used(line));
+        if self.to.is_none() || unused {
             return;
         }
         let at = event.at();
@@ -134,7 +154,7 @@ impl Recorder {
         }
     }
 
-    /// Records the end of the run, and waits until all is written.
+    /// Records the end of the run, and waits until all is written, or until the disk does nothing for some seconds.
     pub fn finish(mut self, end: End) {
         self.last_tick();
         self.line(&EndLine { recording: END.to_owned(), end });
@@ -149,22 +169,26 @@ impl Recorder {
 
     fn event(&mut self, event: &Event, at: Nanos) {
         self.last = self.last.max(at);
-        if let Some(redactor) = &mut self.redactor {
-            let mut event = event.clone();
-            redactor.event(&mut event);
-            self.line(&event);
-        } else {
-            self.line(event);
-        }
+        self.line(event);
     }
 
     fn line(&mut self, object: &impl Serialize) {
         let before = self.lines.len();
-        match serde_json::to_writer(&mut self.lines, object) {
-            Ok(()) => self.lines.push(b'\n'),
-            // No event has keys or numbers that JSON has not.
-            Err(_) => self.lines.truncate(before),
+        let written = serde_json::to_writer(&mut self.lines, object).is_ok();
+        self.lines.push(b'\n');
+        let line = &self.lines[before..];
+        // No event has keys or numbers that JSON has not.
+        if written && line.len() <= longest(line) {
+            return;
         }
+        if !mem::replace(&mut self.too_long, true) {
+            writer::say(&format!(
+                "the recording {} leaves out an event of {} bytes: it is too long",
+                self.name,
+                line.len()
+            ));
+        }
+        self.lines.truncate(before);
     }
 
     fn hand_over(&mut self, flush: bool) {
@@ -180,58 +204,24 @@ impl Recorder {
     }
 }
 
-/// Counts what is written.
-struct Counted<W> {
-    file: W,
-    written: Arc<AtomicU64>,
-}
-
-impl<W: Write> Write for Counted<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.file.write(bytes)?;
-        self.written.fetch_add(taken as u64, Ordering::Relaxed);
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 impl Drop for Recorder {
-    /// Waits until what was handed over is written.
+    /// Waits until what was handed over is written, as long as the disk takes something.
     fn drop(&mut self) {
         if self.flushed.is_some() {
             self.hand_over(true);
         }
         self.to = None;
-        if let Some(writer) = self.writer.take() {
-            let _panicked = writer.join();
+        let mut before = self.written.load(Ordering::Relaxed);
+        while self.writer.recv_timeout(self.patience) == Err(RecvTimeoutError::Timeout) {
+            let now = self.written.load(Ordering::Relaxed);
+            if now == before {
+                writer::say(&format!(
+                    "the end of the recording {} may be missing: the disk does not respond",
+                    self.name
+                ));
+                return;
+            }
+            before = now;
         }
     }
-}
-
-/// Compresses and writes all that comes. An empty file stays empty if nothing does.
-fn write(file: impl Write, chunks: &Receiver<Chunk>) -> io::Result<()> {
-    let Ok(first) = chunks.recv() else { return Ok(()) };
-    let mut encoder = Encoder::new(file, LEVEL)?;
-    encoder.include_checksum(true)?;
-    encoder.window_log(WINDOW_LOG)?;
-    let mut next = Some(first);
-    while let Some(chunk) = next {
-        encoder.write_all(&chunk.lines)?;
-        if chunk.flush {
-            // Ends a block: what stands before a cut can be read up to here.
-            encoder.flush()?;
-        }
-        next = chunks.recv().ok();
-    }
-    encoder.finish()?.flush()
-}
-
-fn warn(name: &str, why: &str) {
-    let text = format!("the recording {name} ends here: {why}; tracing goes on");
-    progress::clear();
-    // Nobody may be reading; the trace goes on all the same.
-    let _closed = writeln!(io::stderr(), "warning: {}", escape(&text));
 }

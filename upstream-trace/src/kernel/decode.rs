@@ -215,6 +215,7 @@ impl Decoder<'_> {
             at: packet.header.now_ns,
             tuple: tuple(packet)?,
             reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
+            function: None,
             netns: packet.netns,
         })
     }
@@ -353,6 +354,7 @@ fn socket(record: &Record) -> Socket {
         probes: tcp.probes,
         error: i32::try_from(tcp.err).unwrap_or(0),
         soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
+        ..Socket::default()
     }
 }
 

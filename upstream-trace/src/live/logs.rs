@@ -46,7 +46,10 @@ impl Live {
                 }
                 self.feed(&event);
             }
-            LogOutput::Note(text) => self.say(&[Output::Note(Note { at, text })]),
+            LogOutput::Note(text) => {
+                let text = self.redactor.as_mut().map(|redactor| redactor.note(&text)).unwrap_or(text);
+                self.say(&[Output::Note(Note { at, text })]);
+            }
         }
     }
 }

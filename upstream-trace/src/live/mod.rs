@@ -21,7 +21,7 @@ use nix::time::{ClockId, clock_gettime};
 use upstream_trace_common::{UnixPath, UpstreamCounters, stats};
 use upstream_trace_core::dns::Tracker;
 use upstream_trace_core::engine::Engine;
-use upstream_trace_core::event::{Event, Lost, Nanos, Upstream, UpstreamSample};
+use upstream_trace_core::event::{Event, Host, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
 
 use crate::errorlog::Logs;
@@ -35,7 +35,7 @@ use crate::netcontext::Enricher;
 use crate::nginx::WatchedNginx;
 use upstream_trace_read::output::progress::Progress;
 use upstream_trace_read::output::{Sink, Sinks};
-use upstream_trace_read::recording::Recorder;
+use upstream_trace_read::recording::{Recorder, Redactor};
 
 /// Counters of one upstream are read at most this often because of a failure there.
 const SAMPLE_FRESH: Nanos = 50_000_000;
@@ -54,6 +54,8 @@ struct Live {
     symbols: LateSymbols,
     engine: Engine,
     recorder: Option<Recorder>,
+    /// Takes out who asked for what, before the engine, the recording and the output see it.
+    redactor: Option<Redactor>,
     /// Shown while recording, on a terminal.
     progress: Option<Progress>,
     sink: Sinks,
@@ -82,8 +84,33 @@ struct Live {
 }
 
 impl Live {
+    /// The first event: the host, as the output names it as well.
+    fn begin(&mut self, host: Host) {
+        let event = self.redacted(Event::Host(host));
+        if let Event::Host(host) = &event {
+            self.sink.start(host);
+        }
+        self.take(&event);
+    }
+
     /// Gives an event to the engine and prints what it says.
     fn feed(&mut self, event: &Event) {
+        if self.redactor.is_some() {
+            let event = self.redacted(event.clone());
+            self.take(&event);
+        } else {
+            self.take(event);
+        }
+    }
+
+    fn redacted(&mut self, mut event: Event) -> Event {
+        if let Some(redactor) = &mut self.redactor {
+            redactor.event(&mut event);
+        }
+        event
+    }
+
+    fn take(&mut self, event: &Event) {
         let outputs = self.engine.on(event);
         if let Some(recorder) = &mut self.recorder {
             recorder.record(event, !outputs.is_empty());

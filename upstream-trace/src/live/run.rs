@@ -35,7 +35,7 @@ use crate::netcontext::Enricher;
 use crate::nginx::{self, WatchedNginx};
 use upstream_trace_read::output::progress::{self, Progress};
 use upstream_trace_read::output::{Cost, Extra, Sink, SinkState};
-use upstream_trace_read::recording::{End, Recorder};
+use upstream_trace_read::recording::{End, Recorder, Redactor};
 use upstream_trace_read::sinks;
 
 /// How often the ring buffer and held results are looked at.
@@ -63,14 +63,11 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     privileges::check()?;
     let prepared = Prepared::begin();
     let nginx = WatchedNginx::find(&cli.pid)?;
-    let mut recorder = cli
+    let recorder = cli
         .record
         .as_deref()
-        .map(|path| Recorder::create(path, privileges::drop_all_capabilities))
+        .map(|path| Recorder::create(path, cli.record_limit, privileges::drop_all_capabilities))
         .transpose()?;
-    if cli.redact {
-        recorder = recorder.map(Recorder::redacted);
-    }
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -125,6 +122,7 @@ fn start(
         engine: Engine::new(),
         progress: recorder.as_ref().and_then(|_| Progress::on_terminal(opened)),
         recorder,
+        redactor: cli.redact.then(Redactor::default),
         sink: sinks::open(&cli.sinks()),
         enricher: Enricher::new(),
         rulesets: Rulesets::new(),
@@ -145,9 +143,7 @@ fn start(
         connects,
         overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
     };
-    let host = host(&live);
-    live.sink.start(&host);
-    live.feed(&Event::Host(host));
+    live.begin(host(&live));
     live.wait_for_config();
     for attempt in stuck {
         live.event(&Event::Trouble(attempt));

@@ -148,8 +148,7 @@ pub(crate) fn numbers(info: &TcpInfo, socket: &TcpSocket) -> Socket {
         total_retransmits: info.total_retrans,
         retransmits: info.retransmits,
         probes: info.probes,
-        error: 0,
-        soft_error: 0,
+        ..Socket::default()
     }
 }
 

@@ -144,10 +144,11 @@ fn redacted(lab: &Lab) -> Result<()> {
         objects(&report).map(|value| verdict(&value)).collect(),
     );
     lab.check(said == shared && said.len() > FAULTS.len(), || format!("live {said:?}\nredacted {shared:?}"));
-    let text = text(&report);
+    let (printed, text) = (text(&live), text(&report));
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname")?;
     for private in ["secret", "/silent", "\"127.0.0.1\"", &format!("\"{}\"", hostname.trim())] {
         lab.check(!text.contains(private), || format!("{private} is in the redacted recording"));
+        lab.check(!printed.contains(private), || format!("{private} is in the redacted output"));
     }
     lab.check(text.contains(r#""client":"client-1""#), || "no line of the log is in it".into());
     Ok(())

@@ -176,7 +176,7 @@ pub(crate) const ALL: &[Scenario] = &[
             has(lab, &failure, "/requests", &json!(1));
             let idle = failure.object().map_or(1e9, |object| object["idle_ms"].as_f64().unwrap_or(0.0));
             lab.check(idle >= 100.0, || format!("idle_ms is {idle}"));
-            says(lab, &failure, "summary", "2 pooled connections");
+            says(lab, &failure, "summary", "2 dead pooled connections");
         }
         seen.nothing_else();
         Ok(())

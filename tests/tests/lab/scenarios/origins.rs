@@ -24,9 +24,9 @@ pub(crate) const ALL: &[Scenario] = &[
         world.answer(waiting.receive()).status(502);
         let seen = trace.finish()?;
         seen.failures(2, "backend-crashed", |failure| {
-            says(lab, &failure, "summary", "was killed by the kernel for want of memory (OOM)");
+            says(lab, &failure, "summary", "was killed by the OOM killer");
             says(lab, &failure, "summary", &format!("control group {}", limit.path()));
-            says(lab, &failure, "fix", "Give it more memory");
+            says(lab, &failure, "fix", "Raise its memory limit");
             failure.confidence(Proven).evidence_says("\"out_of_memory\":true").evidence_says("\"signal\":9");
         });
         seen.nothing_else();
@@ -42,8 +42,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.answer(client.receive()).status(502);
         let seen = trace.finish()?;
         let failure = seen.failure("backend-crashed").confidence(Proven);
-        says(lab, &failure, "summary", "was ended by signal 9 (SIGKILL, by a supervisor or somebody)");
-        says(lab, &failure, "fix", "did not kill it for want of memory");
+        says(lab, &failure, "summary", "was killed by signal 9 (SIGKILL, from a supervisor or an admin)");
+        says(lab, &failure, "fix", "It was not the OOM killer");
         seen.nothing_else();
         Ok(())
     }),

@@ -32,8 +32,7 @@ pub(in crate::engine) struct Ejected {
 
 impl Ejected {
     pub(in crate::engine) fn failed(&mut self, verdict: &Verdict) {
-        let by_itself = matches!(verdict.cause, "no-live-upstreams" | "fd-limit" | "worker-connections");
-        if by_itself || verdict.phase == Phase::Resolve {
+        if verdict.phase == Phase::Resolve {
             return;
         }
         let server = verdict.log.as_ref().and_then(|line| line.server.clone());

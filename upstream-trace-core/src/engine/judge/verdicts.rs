@@ -69,10 +69,9 @@ impl Engine {
         }
         self.logs.counts.joined += u64::from(verdict.log.is_some() && verdict.attempt < LINE_IDS);
         self.tally.add(&verdict);
-        // An answer that is passed on does not count against its peer.
-        let tried_on =
+        let retried =
             self.retries.retried(verdict.attempt) || !self.retries.before(verdict.attempt).is_empty();
-        if verdict.cause != "upstream-error-status" || tried_on {
+        if cause::find(verdict.cause).is_some_and(|cause| cause.ejects(retried)) {
             self.ejected.failed(&verdict);
         }
         self.remember(verdict.attempt, verdict.at, verdict.recovered);

@@ -93,7 +93,7 @@ impl FailureSignature {
             Kind::Receive | Kind::Send => self.way == EndKind::Broken && self.failed,
             Kind::TlsClosed => self.way == EndKind::Broken,
             // Words about bytes that nginx has read.
-            Kind::TooBig | Kind::Invalid | Kind::Tls => {
+            Kind::TooBig | Kind::Invalid | Kind::Tls | Kind::TempFile => {
                 matches!(self.way, EndKind::Broken | EndKind::Silent) && self.bytes
             }
             _ => false,
@@ -145,7 +145,7 @@ pub(in crate::engine) fn healthy_fits(kind: Kind, attempt: &Attempt) -> bool {
             Kind::TimedOut(_) => attempt.ended == Ended::ClosedByNginx && attempt.fin.is_none(),
             Kind::Closed | Kind::TlsClosed => attempt.fin.is_some() || attempt.reset.is_some(),
             Kind::Receive | Kind::Send => attempt.reset.is_some() || attempt.recv_error || attempt.send_error,
-            Kind::TooBig | Kind::Invalid | Kind::Tls => bytes,
+            Kind::TooBig | Kind::Invalid | Kind::Tls | Kind::TempFile => bytes,
             _ => false,
         }
 }

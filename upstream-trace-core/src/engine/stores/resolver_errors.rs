@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::engine::logjoin::logs::KEYS;
+use crate::errorlog;
 use crate::event::SECOND;
 use crate::event::{LogLine, Nanos};
 
@@ -18,11 +19,7 @@ pub(in crate::engine) struct ResolverErrors {
 impl ResolverErrors {
     /// Takes note of a line if it is such a complaint.
     pub(in crate::engine) fn read(&mut self, line: &LogLine) {
-        let answers =
-            ["DNS error (", "unexpected DNS response", "wrong ident", "invalid UDP DNS", "no A or CNAME"];
-        let about = line.action.as_deref() == Some("resolving")
-            || answers.iter().any(|with| line.message.starts_with(with));
-        if let Some(worker) = line.worker.filter(|_| about)
+        if let Some(worker) = line.worker.filter(|_| errorlog::is_resolver_error(line))
             && (self.latest.len() < KEYS || self.latest.contains_key(&worker))
         {
             self.latest.insert(worker, line.clone());

@@ -1,54 +1,43 @@
-//! Takes out of a recording who asked for what: every such text becomes a name that stands for it, always the same one.
+//! Takes out of events who asked for what: every such text becomes a name that stands for it, always the same one.
 //!
-//! What verdicts rest on stays as it is: nginx's own words, addresses of upstreams, paths of their sockets.
+//! What verdicts rest on stays as it is: nginx's own words, addresses of upstreams and name servers, paths of sockets,
+//! names of programs, interfaces, tables and chains. `docs` and the test `kept` have the list.
 
-use std::collections::HashMap;
+mod message;
+mod names;
+mod rule;
+mod texts;
+
 use std::fmt::Write as _;
-use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
 use sha2::{Digest, Sha256};
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{Event, Host, LogLine, Private, Upstream};
 
-/// Texts of a kind that get a name of their own; the others share one.
-const KNOWN: usize = 65_536;
+use names::Names;
+
 /// Sockets that are remembered.
 const SOCKETS: usize = 4_096;
-/// What stands in place of a text that nginx quotes.
-const QUOTED: &str = "(redacted)";
+/// What stands in place of a text that gets no name.
+const REDACTED: &str = "(redacted)";
 
-/// Gives out names.
-#[derive(Debug)]
-struct Names<K> {
-    numbers: HashMap<K, usize>,
-}
-
-impl<K> Default for Names<K> {
-    fn default() -> Self {
-        Self { numbers: HashMap::new() }
-    }
-}
-
-impl<K: Eq + Hash> Names<K> {
-    /// The number of a text; numbers count from 1, and 0 is that of all beyond what is kept.
-    fn number(&mut self, text: K) -> usize {
-        let next = self.numbers.len() + 1;
-        if next > KNOWN {
-            self.numbers.get(&text).copied().unwrap_or(0)
-        } else {
-            *self.numbers.entry(text).or_insert(next)
-        }
-    }
-}
+/// Parameters of a `server` whose values say nothing about anybody.
+const PARAMETERS: [&str; 9] =
+    ["weight", "max_conns", "max_fails", "fail_timeout", "slow_start", "backup", "down", "resolve", "drain"];
 
 /// Replaces private texts, the same one always by the same name.
 #[derive(Debug, Default)]
 pub struct Redactor {
-    clients: Names<String>,
-    hosts: Names<String>,
-    paths: Names<String>,
-    files: Names<String>,
+    clients: Names,
+    hosts: Names,
+    paths: Names,
+    files: Names,
+    workloads: Names,
+    /// Addresses of upstreams: they stay wherever they stand.
+    upstreams: Names,
+    /// nginx may connect from addresses of clients.
+    transparent: Option<bool>,
     /// Sockets of upstreams: what stands behind them in nginx's words is of a request.
     sockets: Vec<String>,
 }
@@ -61,21 +50,35 @@ impl Redactor {
             own_name(host);
             return;
         }
-        if let Event::Log(line) = event
-            && let Some(upstream) = &line.upstream
-        {
-            line.upstream = Some(self.url(line, upstream));
+        if let Event::Log(line) = event {
+            let message = self.message(line);
+            if let Some(upstream) = &line.upstream {
+                line.upstream = Some(self.url(line, upstream));
+            }
+            line.message = message;
         }
         event.private(&mut |kind, text| *text = self.name(kind, text));
     }
 
     fn remember(&mut self, event: &Event) {
+        if let Event::Config(config) = event {
+            // One that is transparent is enough.
+            self.transparent = self.transparent.max(config.transparent);
+            let servers = config.groups.iter().flat_map(|group| &group.servers).map(|server| &server.target);
+            let targets = servers.chain(config.passes.iter().filter_map(|pass| pass.target.as_ref()));
+            for ip in targets.flat_map(|target| &target.addresses).filter_map(Upstream::ip) {
+                self.upstreams.number(&ip.to_string());
+            }
+        }
         let upstream = match event {
             Event::Trouble(attempt) | Event::End(attempt) => attempt.upstream.as_ref(),
             Event::ConnectError(error) => Some(&error.upstream),
             Event::Upstream(sample) => sample.upstream.as_ref(),
             _ => None,
         };
+        if let Some(ip) = upstream.and_then(Upstream::ip) {
+            self.upstreams.number(&ip.to_string());
+        }
         if let Some(Upstream::Unix(path)) = upstream
             && self.sockets.len() < SOCKETS
             && !self.sockets.contains(path)
@@ -87,18 +90,47 @@ impl Redactor {
     fn name(&mut self, kind: Private, text: &str) -> String {
         match kind {
             Private::Client if text.starts_with("unix:") => "unix:".to_owned(),
-            Private::Client => format!("client-{}", self.clients.number(text.to_owned())),
+            Private::Client => format!("client-{}", self.clients.number(text)),
             Private::Host => self.host(text),
             Private::Request => self.request(text),
             Private::Path => self.path(text),
-            // Replaced before: it takes the whole line to know where the path begins.
-            Private::Url => text.to_owned(),
-            Private::Words => self.words(text),
+            // Replaced before: it takes the whole line to know where the path begins, and what the message is about.
+            Private::Url | Private::Words => text.to_owned(),
+            Private::Action => message::action(text),
+            Private::Workload => format!("workload-{}", self.workloads.number(text)),
+            Private::Parameters => parameters(text),
+            Private::Local => self.local(text),
             Private::Target => self.target(text),
             Private::File => self.file(text),
-            Private::Text => QUOTED.to_owned(),
-            Private::Rule => without_comment(text),
+            Private::Text => REDACTED.to_owned(),
+            Private::Rule => rule::without_texts(text),
         }
+    }
+
+    /// With `proxy_bind ... transparent` nginx connects from the address of a client. In a recording without that fact
+    /// one that a line has named before is taken for such.
+    fn local(&mut self, text: &str) -> String {
+        let Ok(address) = text.parse::<SocketAddr>() else { return text.to_owned() };
+        let ip = address.ip();
+        if ip.is_loopback() || self.upstreams.known(&ip.to_string()).is_some() {
+            return text.to_owned();
+        }
+        let number = match self.transparent {
+            Some(true) => Some(self.clients.number(&ip.to_string())),
+            Some(false) => None,
+            None => self.clients.known(&ip.to_string()),
+        };
+        number.map_or_else(
+            || text.to_owned(),
+            |number| SocketAddr::new(stand_in(number), address.port()).to_string(),
+        )
+    }
+
+    /// A note of the program, without the names of files.
+    #[must_use]
+    pub fn note(&mut self, text: &str) -> String {
+        let word = |word: &str| if word.contains('/') { self.file(word) } else { word.to_owned() };
+        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
     /// A name, whose port stays. What is no name stays as well: the `_` of a server for all, an address to listen on.
@@ -112,7 +144,7 @@ impl Redactor {
             }
             _ => (text, String::new()),
         };
-        format!("host-{}{port}", self.hosts.number(name.to_ascii_lowercase()))
+        format!("host-{}{port}", self.hosts.number(&name.to_ascii_lowercase()))
     }
 
     /// A name like that of a host; an address and the path of a socket stay.
@@ -132,7 +164,7 @@ impl Redactor {
         if file.is_empty() {
             return text.to_owned();
         }
-        format!("file-{}{line}", self.files.number(file.to_owned()))
+        format!("file-{}{line}", self.files.number(file))
     }
 
     /// `/path-1`, and that there was a query.
@@ -141,7 +173,7 @@ impl Redactor {
         if path == "/" || path.is_empty() {
             return format!("{path}{query}");
         }
-        format!("/path-{}{query}", self.paths.number(path.to_owned()))
+        format!("/path-{}{query}", self.paths.number(path))
     }
 
     /// The method and the version stay, if they are any.
@@ -191,25 +223,13 @@ impl Redactor {
         let end = PREFIX + known.or_else(told).unwrap_or(0);
         if rest.is_char_boundary(end) { end } else { PREFIX }
     }
+}
 
-    /// nginx's own words, without what they quote and the names that they hold.
-    fn words(&mut self, text: &str) -> String {
-        let mut words = text.to_owned();
-        if let Some(open) = words.find('"') {
-            let close = words.rfind('"').filter(|close| *close > open).unwrap_or(words.len());
-            words.replace_range(open + 1..close, QUOTED);
-        }
-        if let Some((name, rest)) = words.split_once(" could not be resolved (") {
-            return format!("{} could not be resolved ({rest}", self.host(name));
-        }
-        for before in ["no resolver defined to resolve ", "DNS response for "] {
-            if let Some((begin, name)) = words.split_once(before) {
-                let (name, rest) = name.split_at(name.find(' ').unwrap_or(name.len()));
-                return format!("{begin}{before}{}{rest}", self.host(name));
-            }
-        }
-        words
-    }
+/// An address that no client has: of the range for benchmarks (RFC 2544).
+fn stand_in(number: usize) -> IpAddr {
+    const BASE: u32 = u32::from_be_bytes([198, 18, 0, 0]);
+    let number = u32::try_from(number).unwrap_or(0) % (1 << 17);
+    IpAddr::from((BASE + number).to_be_bytes())
 }
 
 /// A name that other recordings of the host do not have: it tells them apart, and nothing else.
@@ -225,21 +245,15 @@ fn own_name(host: &mut Host) {
     });
 }
 
-/// A rule whose comment holds nothing.
-fn without_comment(text: &str) -> String {
-    for mark in ["comment \"", "--comment \""] {
-        if let Some((begin, rest)) = text.split_once(mark) {
-            let end = rest.rfind('"').map_or("", |end| &rest[end..]);
-            return format!("{begin}{mark}{QUOTED}{end}");
-        }
-    }
-    match text.split_once("--comment ") {
-        Some((begin, rest)) => {
-            let rest = rest.find(' ').map_or("", |end| &rest[end..]);
-            format!("{begin}--comment {QUOTED}{rest}")
-        }
-        None => text.to_owned(),
-    }
+/// `weight=2 service=(redacted)`.
+fn parameters(text: &str) -> String {
+    let one = |parameter: &str| match parameter.split_once('=') {
+        _ if PARAMETERS.contains(&parameter) => parameter.to_owned(),
+        Some((name, value)) if PARAMETERS.contains(&name) && value.len() <= 16 => format!("{name}={value}"),
+        Some((name @ ("service" | "route"), _)) => format!("{name}={REDACTED}"),
+        _ => REDACTED.to_owned(),
+    };
+    text.split_whitespace().map(one).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

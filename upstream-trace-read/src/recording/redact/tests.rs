@@ -31,7 +31,7 @@ fn names_stand_for_texts() {
     assert_eq!(found.host.as_deref(), Some("host-1:8443"));
     assert_eq!(found.request.as_deref(), Some("POST /path-1?... HTTP/1.1"));
     assert_eq!(found.upstream.as_deref(), Some("http://10.0.0.2:80/path-1?..."));
-    assert_eq!((found.message.as_str(), found.file.as_str()), ("words", "file-1"));
+    assert_eq!((found.message.as_str(), found.file.as_str()), ("(redacted)", "file-1"));
     let again = redacted(&mut redactor, line("http://backend/other", "words"));
     assert_eq!(again.client, found.client);
     assert_eq!(again.upstream.as_deref(), Some("http://host-2/path-2"));
@@ -59,6 +59,16 @@ fn words_keep_their_kind() {
         "upstream timed out (110: Connection timed out) while connecting to upstream",
         "connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream",
         "no live upstreams while connecting to upstream",
+        "SSL_do_handshake() failed (SSL: error:0A000410:SSL routines::sslv3 alert handshake failure:SSL alert number 40) while SSL handshaking to upstream",
+        "SSL_do_handshake() failed (SSL: error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure:SSL alert number 40) while SSL handshaking to upstream",
+        "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream",
+        "upstream SSL certificate verify error: (19:self-signed certificate in certificate chain) while SSL handshaking to upstream",
+        "upstream sent unsupported FastCGI protocol version: 9 while reading response header from upstream",
+        "768 worker_connections are not enough while connecting to upstream",
+        "upstream prematurely closed connection while reading response header from upstream",
+        "send() failed (1: Operation not permitted) while resolving",
+        "the new socket has number 1024, but only 1024 files are available",
+        "zero length URI to proxy",
     ] {
         assert_eq!(words(text), text);
     }
@@ -73,7 +83,6 @@ fn words_keep_their_kind() {
         ),
         "upstream sent invalid header: \"(redacted)\" while reading response header from upstream"
     );
-    assert_eq!(words("FastCGI sent in stderr: \"user bob"), "FastCGI sent in stderr: \"(redacted)");
 }
 
 #[test]
@@ -122,19 +131,6 @@ fn configuration_and_lines_get_the_same_names() {
 }
 
 #[test]
-fn comments_of_rules_go() {
-    assert_eq!(
-        without_comment("tcp dport 80 drop comment \"for bob \"x\"\" # handle 7"),
-        "tcp dport 80 drop comment \"(redacted)\" # handle 7"
-    );
-    assert_eq!(
-        without_comment("-A OUTPUT -m comment --comment bob -j DROP"),
-        "-A OUTPUT -m comment --comment (redacted) -j DROP"
-    );
-    assert_eq!(without_comment("tcp dport 80 drop"), "tcp dport 80 drop");
-}
-
-#[test]
 fn hosts_are_told_apart_and_not_named() {
     let named = |hostname: &str, at| {
         let mut event = Event::Host(Host { hostname: hostname.to_owned(), at, ..Host::default() });
@@ -148,13 +144,4 @@ fn hosts_are_told_apart_and_not_named() {
     assert_eq!(one, named("anything", 1), "the name has no part in it");
     assert_ne!(one, named("web1.internal", 2));
     assert_eq!(named("", 1), "");
-}
-
-#[test]
-fn beyond_what_is_kept_names_are_shared() {
-    let mut names = Names::default();
-    for n in 0..=KNOWN {
-        names.number(n);
-    }
-    assert_eq!((names.number(0), names.number(KNOWN), names.numbers.len()), (1, 0, KNOWN));
 }

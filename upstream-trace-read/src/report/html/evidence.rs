@@ -1,53 +1,14 @@
 //! What was seen of an attempt, as a small timeline.
 
+use upstream_trace_core::evidence::{Kind, Look};
 use upstream_trace_core::verdict::Evidence;
 
 use super::bars::tenth;
 use crate::output::block::details;
 use crate::output::escape;
 
-/// How a moment looks.
-const BAD: &str = "bad";
-const GOOD: &str = "good";
+/// The class of what speaks neither for a failure nor against one.
 const PLAIN: &str = "plain";
-
-/// What each kind of evidence says in plain words, and how it looks. Kinds that are not listed stand for themselves.
-const WORDS: &[(&str, &str, &str)] = &[
-    ("syn-sent", "nginx asked for a connection (SYN)", PLAIN),
-    ("retransmit", "no answer: sent again", BAD),
-    ("established", "connected", GOOD),
-    ("request", "nginx sent the request", PLAIN),
-    ("response", "the answer began", GOOD),
-    ("acked", "the origin's host has received the request", PLAIN),
-    ("unacked", "the origin's host has not confirmed these bytes", BAD),
-    ("fin", "the origin closed its side", BAD),
-    ("reset", "the connection was reset (RST)", BAD),
-    ("reset-sent", "this machine's kernel answered with a reset (RST)", BAD),
-    ("dropped", "a packet was dropped", BAD),
-    ("icmp", "an ICMP error came back", BAD),
-    ("error", "the socket got an error", BAD),
-    ("connect-error", "connect() failed", BAD),
-    ("send-blocked", "the send buffer is full: the origin does not read", BAD),
-    ("send-error", "sending failed", BAD),
-    ("recv-error", "receiving failed", BAD),
-    ("eof", "nginx read the end of the stream", PLAIN),
-    ("closed-by-nginx", "nginx closed the connection", PLAIN),
-    ("syn-ack-again", "the origin confirmed the connection once more", PLAIN),
-    ("origin-exit", "a process of the origin ended", BAD),
-    ("route", "looked up: the route", PLAIN),
-    ("neighbour", "looked up: the neighbour on the link", PLAIN),
-    ("listener", "looked up: who listens there, and its queue", PLAIN),
-    ("no-listener", "looked up: nobody listens there", BAD),
-    ("conntrack", "looked up: the connection-tracking table", PLAIN),
-    ("unix-path", "looked up: what is at the socket's path", PLAIN),
-    ("sibling-established", "another connection to this upstream was made", PLAIN),
-    ("sibling-answered", "this upstream answered another request", PLAIN),
-    ("syn-ack-late", "its SYN-ACK came after nginx had given it up", BAD),
-    ("sibling-late", "its SYN-ACK came after nginx had given another connection up", BAD),
-    ("siblings", "others at this upstream", PLAIN),
-    ("other-port", "another port of this address gave a sign of life", PLAIN),
-    ("log", "nginx wrote to its error.log", PLAIN),
-];
 
 /// One thing that was seen.
 pub(super) struct Moment {
@@ -64,9 +25,18 @@ pub(super) struct Strip {
     pub(super) label: String,
 }
 
+/// Words and look of a kind; one of a later version stands for itself.
 fn words(what: &str) -> (&'static str, &'static str) {
-    let known = WORDS.iter().find(|(name, ..)| *name == what);
-    known.map_or(("", PLAIN), |(_, words, look)| (words, look))
+    Kind::find(what).map_or(("", PLAIN), |kind| (kind.words(), class(kind.look())))
+}
+
+/// The CSS class.
+fn class(look: Look) -> &'static str {
+    match look {
+        Look::Bad => "bad",
+        Look::Good => "good",
+        Look::Plain => PLAIN,
+    }
 }
 
 /// In order of time.

@@ -1,16 +1,14 @@
-//! Failures of one cause at one upstream, and which of them to mend first.
+//! Failures of one cause at one upstream, and which of them to fix first.
 
 use std::collections::{BTreeMap, HashMap};
 
+use upstream_trace_core::cause;
 use upstream_trace_core::verdict::{Confidence, Verdict};
 
 use super::Micros;
 
 /// Pairs of cause and upstream that are told apart; beyond that, by cause alone.
 const KEPT: usize = 4_096;
-
-/// What follows from other failures rather than being one to mend.
-const CONSEQUENCE: &str = "no-live-upstreams";
 
 /// Failures of one cause at one upstream.
 #[derive(Clone, Debug)]
@@ -81,7 +79,7 @@ impl Problem {
     /// It follows from the others.
     #[must_use]
     pub fn follows(&self) -> bool {
-        self.cause == CONSEQUENCE && !self.example.because.is_empty()
+        cause::find(self.cause).is_some_and(|cause| cause.consequence) && !self.example.because.is_empty()
     }
 }
 

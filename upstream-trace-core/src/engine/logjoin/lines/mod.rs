@@ -1,6 +1,7 @@
 //! What the engine does with lines of error.log.
 
 use crate::case::Case;
+use crate::cause::{self, NginxTimer};
 use crate::engine::judge::ejected::because;
 use crate::engine::judge::verdicts::verdict;
 use crate::engine::logjoin::logs::{LINE_COMES, Waiting};
@@ -57,9 +58,11 @@ impl Engine {
     /// of an answer that stalled the kernel side knows only that nginx closed a connection after a pause and its client
     /// straight afterwards, as a worker that drains does with a pool that was idle for about a second.
     pub(in crate::engine) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
-        let timer = FailureSignature::of(&Case::of_attempt(attempt)).timer() && verdict.cause != "slow-body";
+        let by_timer = cause::find(verdict.cause).map_or(NginxTimer::No, |cause| cause.by_nginx_timer);
+        let timer =
+            by_timer == NginxTimer::WholeSeconds && FailureSignature::of(&Case::of_attempt(attempt)).timer();
         verdict.log.is_none()
-            && matches!(verdict.cause, "slow-response" | "slow-body" | "slow-tls-handshake")
+            && by_timer != NginxTimer::No
             && attempt.ended == Ended::ClosedByNginx
             && !timer
             && self.logs.followed(attempt.worker)
@@ -137,7 +140,7 @@ impl Engine {
         let mut verdict = verdict(&case, self.retries.recovered(case.attempt.id));
         drop(case);
         // Its attempt was lost: told of by this line if that says why, and by no more lines than were lost.
-        if lost && (verdict.cause == "unknown" || !self.losses.told_by_line()) {
+        if lost && (verdict.reason.is_none() || !self.losses.told_by_line()) {
             self.logs.counts.lost += 1;
             return;
         }

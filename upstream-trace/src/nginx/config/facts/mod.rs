@@ -36,7 +36,7 @@ struct Facts<'a> {
 
 /// The facts of all files; `names` are those of `/etc/hosts`.
 pub(super) fn of(directives: &[Placed], names: &Names) -> Config {
-    let mut facts = Facts { config: Config::default(), names };
+    let mut facts = Facts { config: Config { transparent: Some(false), ..Config::default() }, names };
     for (name, stream) in [("http", false), ("stream", true)] {
         for block in of_name(directives, name) {
             facts.groups(&block.block, stream);
@@ -46,6 +46,13 @@ pub(super) fn of(directives: &[Placed], names: &Names) -> Config {
         }
     }
     facts.config
+}
+
+/// `proxy_bind $remote_addr transparent`, or any address that only a request knows.
+fn is_transparent(placed: &Placed) -> bool {
+    let directive = &placed.directive;
+    directive.name().ends_with("_bind")
+        && directive.arguments().iter().any(|argument| argument == "transparent" || argument.contains('$'))
 }
 
 fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
@@ -100,6 +107,9 @@ impl Facts<'_> {
         }
         for placed in directives {
             self.config.dynamic |= by_program(placed);
+            if is_transparent(placed) {
+                self.config.transparent = Some(true);
+            }
             match placed.directive.name() {
                 "server" => {
                     self.block(&placed.block, &Around { server: name(placed, here.stream), ..here.clone() });

@@ -133,3 +133,17 @@ fn times() {
         assert_eq!(milliseconds(text), ms, "{text}");
     }
 }
+
+#[test]
+fn addresses_of_clients_to_connect_from() {
+    for (bind, expected) in [
+        ("", false),
+        ("proxy_bind 10.0.0.9;", false),
+        ("proxy_bind $remote_addr transparent;", true),
+        ("fastcgi_bind 10.0.0.9 transparent;", true),
+        ("proxy_bind $server_addr;", true),
+    ] {
+        let text = format!("http {{ server {{ location / {{ {bind} proxy_pass http://10.0.0.2; }} }} }}");
+        assert_eq!(read(&text).transparent, Some(expected), "{bind}");
+    }
+}

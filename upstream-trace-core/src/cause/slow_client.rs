@@ -1,0 +1,84 @@
+//! nginx stopped reading because its client did.
+
+use super::{Cause, Finding, PeerFailure, Signal};
+use crate::case::Case;
+use crate::event::{MS, SECOND};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "slow-client",
+    reason: Some(5),
+    title: "nginx stopped reading because its client did, until the origin gave up",
+    means: "The client reads slowly, and nginx has no room to buffer the response for it (`proxy_buffering \
+            off`, or buffers and temporary file are full). It stopped reading from the origin, whose send \
+            timeout then ended the connection. The client got a truncated response.",
+    told_apart: "Bytes of the response lay unread in nginx's socket for a second or longer when the origin \
+                 reset the connection. An origin that stalls leaves nothing unread (`slow-body`); a reset while \
+                 nginx was reading is `reset-by-backend`. A worker that stands still leaves bytes unread too \
+                 (`worker-stalled`).",
+    fix: "Let nginx buffer the response: `proxy_buffering on;`, a larger `proxy_buffers` or \
+          `proxy_max_temp_file_size`; or raise the application's send timeout. `limit_rate` slows clients on \
+          purpose.",
+    rivals: &["slow-body", "reset-by-backend", "worker-stalled"],
+    needs: &[Signal::Answers, Signal::Resets],
+    counts_against_peer: PeerFailure::No,
+    judge,
+    ..Cause::BLANK
+};
+
+fn judge(case: &Case<'_>) -> Option<Finding> {
+    let waited = stopped_reading(case)?;
+    let unread = case.attempt.socket.unread;
+    let summary = format!(
+        "nginx had not read from {} for {waited} ms, with {unread} bytes waiting in its socket, because its client reads \
+         slowly; then the origin reset the connection.",
+        case.target()
+    );
+    Some(if case.attempt.socket.own_window == Some(0) {
+        Finding::proven(summary)
+    } else {
+        Finding::likely(summary).or(&["reset-by-backend"])
+    })
+}
+
+/// For how long nginx had not read what was there when the origin reset the connection, ms.
+/// [`super::reset_by_backend`] then knows less.
+pub(super) fn stopped_reading(case: &Case<'_>) -> Option<u64> {
+    let attempt = &case.attempt;
+    if case.handshaking() || case.connecting() || attempt.bytes_received == 0 || attempt.socket.unread == 0 {
+        return None;
+    }
+    let waited = case.reset_at()?.saturating_sub(attempt.last_recv?);
+    (waited >= case.slow.max(SECOND)).then_some(waited / MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Attempt;
+    use crate::testkit::{BEGUN, expect, unanswered_request, verdict, with_reset};
+    use crate::verdict::Confidence::{Likely, Proven};
+
+    fn half_read(reset_ms: u64) -> Attempt {
+        let mut attempt = with_reset(unanswered_request(), reset_ms);
+        (attempt.outstanding, attempt.client_cut, attempt.bytes_received) = (false, true, 40_000);
+        (attempt.answer, attempt.last_recv) = (Some(BEGUN + 5 * MS), Some(BEGUN + 10 * MS));
+        attempt.socket.unread = 65_000;
+        attempt
+    }
+
+    #[test]
+    fn unread_bytes_and_a_long_pause_before_the_reset() {
+        let mut attempt = half_read(30_000);
+        expect(&Case::of_attempt(&attempt), "slow-client", Likely);
+        attempt.socket.own_window = Some(0);
+        expect(&Case::of_attempt(&attempt), "slow-client", Proven);
+    }
+
+    #[test]
+    fn a_reset_while_nginx_reads_is_the_origins() {
+        assert_eq!(verdict(&Case::of_attempt(&half_read(50))).0, "reset-by-backend");
+        let mut attempt = half_read(30_000);
+        attempt.socket.unread = 0;
+        assert_eq!(verdict(&Case::of_attempt(&attempt)).0, "reset-by-backend");
+    }
+}

@@ -1,0 +1,91 @@
+use super::*;
+
+fn texts(cause: &Cause) -> [&'static str; 3] {
+    [cause.means, cause.told_apart, cause.fix]
+}
+
+/// What stands between backquotes.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// Words joined by hyphens, as ids are.
+fn like_an_id(span: &str) -> bool {
+    let word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    span.contains('-') && span.split('-').all(word)
+}
+
+#[test]
+fn every_cause_is_in_the_contract_with_its_reason_and_explains_itself() {
+    for cause in CAUSES {
+        assert!(CONTRACT.contains(&(cause.id, cause.reason)), "{} is not in the contract", cause.id);
+        assert!(!cause.title.is_empty() && cause.title.len() < 100, "{}: title", cause.id);
+        for text in texts(cause) {
+            assert!(text.len() > 40 && text.ends_with('.'), "{}: {text:?}", cause.id);
+        }
+    }
+}
+
+#[test]
+fn every_id_of_the_contract_is_recognised() {
+    for (id, _) in CONTRACT {
+        assert!(find(id).is_some(), "{id} has no recogniser");
+    }
+}
+
+#[test]
+fn no_cause_is_listed_twice() {
+    for (index, cause) in CAUSES.iter().enumerate() {
+        assert!(CAUSES[..index].iter().all(|other| other.id != cause.id), "{}", cause.id);
+    }
+}
+
+#[test]
+fn what_looks_like_an_id_is_one() {
+    for cause in CAUSES {
+        for text in texts(cause) {
+            assert!(text.matches('`').count() % 2 == 0, "{}: a command has no end: {text}", cause.id);
+            for span in spans(text) {
+                assert!(!like_an_id(span) || find(span).is_some(), "{}: there is no `{span}`", cause.id);
+                let broken = span
+                    .split("- ")
+                    .next()
+                    .is_some_and(|head| head.len() < span.len() && like_an_id(&format!("{head}-x")));
+                assert!(!broken, "{}: `{span}` is broken by a line", cause.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn rivals_are_causes_and_all_that_are_told_apart() {
+    for cause in CAUSES {
+        for (index, id) in cause.rivals.iter().enumerate() {
+            assert!(find(id).is_some() && *id != cause.id, "{}: rival {id}", cause.id);
+            assert!(!cause.rivals[..index].contains(id), "{}: rival {id} twice", cause.id);
+        }
+        let told = spans(cause.told_apart).filter(|span| find(span).is_some() && *span != cause.id);
+        for id in told {
+            assert!(cause.rivals.contains(&id), "{}: {id} is told apart and no rival", cause.id);
+        }
+        assert_eq!(cause.rivals.is_empty(), cause.reason.is_none(), "{}", cause.id);
+    }
+}
+
+#[test]
+fn facts_that_the_engine_asks_for() {
+    let ids = |fits: fn(&Cause) -> bool| -> Vec<_> {
+        CAUSES.iter().filter(|cause| fits(cause)).map(|cause| cause.id).collect()
+    };
+    assert_eq!(ids(|cause| cause.consequence), ["no-live-upstreams"]);
+    assert_eq!(ids(|cause| cause.ejects(true) && !cause.ejects(false)), ["upstream-error-status"]);
+    assert!(
+        ["no-live-upstreams", "fd-limit", "worker-connections"]
+            .iter()
+            .all(|id| !find(id).is_some_and(|cause| cause.ejects(true)))
+    );
+    assert_eq!(
+        ids(|cause| cause.by_nginx_timer != NginxTimer::No),
+        ["slow-tls-handshake", "worker-stalled", "slow-response", "slow-body"]
+    );
+}
