@@ -8,10 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use upstream_trace_core::event::Nanos;
 
-use super::file::{self, FileId};
+use super::file::FileId;
 use super::judge::{self, Header, Kind, Level};
 use super::same::Same;
 use super::tail::Tail;
+use crate::host::regular_file;
 
 /// Files that are read at the same time.
 const MOST: usize = 512;
@@ -96,7 +97,7 @@ impl Files {
 
     /// Follows the file behind `path` if it is an error.log or may become one; of one that is `certain` that is known.
     pub(super) fn add(&mut self, path: &Path, name: &str, certain: bool, now: Nanos) -> io::Result<()> {
-        let (file, metadata) = file::open(path)?;
+        let (file, metadata) = regular_file(path)?;
         let id = FileId::of(&metadata);
         if self.knows(id, name) || self.tails.len() >= MOST {
             return Ok(());

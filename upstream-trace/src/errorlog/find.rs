@@ -3,9 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
 
 use super::file::FileId;
+use crate::host::{Descriptor, descriptor_path, descriptors};
 
 const STDERR: RawFd = 2;
 
@@ -48,10 +48,7 @@ pub(super) struct Scan {
 /// Looks through the descriptors of a process.
 pub(super) fn scan(pid: u32) -> io::Result<Scan> {
     let mut scan = Scan::default();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
-        let Some(fd) = entry.file_name().to_str().and_then(|fd| fd.parse::<RawFd>().ok()) else { continue };
-        let Ok(link) = fs::read_link(entry.path()) else { continue };
-        let link = link.to_string_lossy();
+    for Descriptor { fd, link } in descriptors(pid)? {
         let file = link.starts_with('/') && !link.starts_with("/dev/");
         if !file {
             let other = elsewhere(&link);
@@ -70,19 +67,14 @@ pub(super) fn scan(pid: u32) -> io::Result<Scan> {
 
 /// Which file this is, if it is a regular one.
 fn regular(pid: u32, fd: RawFd, link: &str) -> Option<Open> {
-    let metadata = fs::metadata(path(pid, fd)).ok().filter(fs::Metadata::is_file)?;
+    let metadata = fs::metadata(descriptor_path(pid, fd)).ok().filter(fs::Metadata::is_file)?;
     let name = link.strip_suffix(" (deleted)").unwrap_or(link).to_owned();
     Some(Open { fd, id: FileId::of(&metadata), name, stderr: fd == STDERR })
 }
 
-/// Through this path a file can be opened again, whatever its name is in whichever mount namespace.
-pub(super) fn path(pid: u32, fd: RawFd) -> PathBuf {
-    format!("/proc/{pid}/fd/{fd}").into()
-}
-
 /// The descriptor still is that file.
 pub(super) fn is_still(pid: u32, open: &Open) -> bool {
-    fs::metadata(path(pid, open.fd)).is_ok_and(|metadata| FileId::of(&metadata) == open.id)
+    fs::metadata(descriptor_path(pid, open.fd)).is_ok_and(|metadata| FileId::of(&metadata) == open.id)
 }
 
 /// It is open for appending; of stderr, for writing.

@@ -30,7 +30,7 @@ use anyhow::{Context, Result};
 use upstream_trace_core::errorlog::parse;
 use upstream_trace_core::event::{Event, LogFollowed, Nanos};
 
-use crate::nginx::WatchedPids;
+use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
 use file::FileId;
 use files::{Files, Line};
@@ -180,7 +180,7 @@ impl Logs {
             if files.knows(open.id, &open.name) {
                 return;
             }
-            if let Err(error) = files.add(&find::path(pid, open.fd), &open.name, open.stderr, now)
+            if let Err(error) = files.add(&descriptor_path(pid, open.fd), &open.name, open.stderr, now)
                 && unreadable.len() < 64
             {
                 unreadable.insert(open.name.clone(), error.to_string());

@@ -51,15 +51,15 @@ impl Same {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file;
     use super::super::tests::Dir;
     use super::*;
+    use crate::host::regular_file;
 
     fn two() -> (FileId, FileId) {
         let dir = Dir::new("same");
         let id = |name: &str| {
             dir.write(name, "");
-            FileId::of(&file::open(&dir.path(name)).unwrap().1)
+            FileId::of(&regular_file(&dir.path(name)).unwrap().1)
         };
         (id("a"), id("b"))
     }

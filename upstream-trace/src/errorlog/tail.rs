@@ -135,12 +135,12 @@ impl Tail {
 mod tests {
     use std::fs;
 
-    use super::super::file;
     use super::super::tests::Dir;
     use super::*;
+    use crate::host::regular_file;
 
     fn follow(dir: &Dir, offset: u64) -> Tail {
-        let (file, metadata) = file::open(&dir.path("error.log")).unwrap();
+        let (file, metadata) = regular_file(&dir.path("error.log")).unwrap();
         Tail::new(file, FileId::of(&metadata), "", Judged { kind: Kind::Error, level: None }, offset)
     }
 

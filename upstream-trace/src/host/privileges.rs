@@ -184,6 +184,15 @@ pub fn drop_all_capabilities() {
     }
 }
 
+/// Gives back every capability of the calling thread but these.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn keep_on_this_thread(kept: &[Capability]) -> Result<()> {
+    let held = caps::read(None, CapSet::Permitted)?;
+    keep(&kept.iter().copied().filter(|capability| held.contains(capability)).collect(), &HashSet::new())
+}
+
 fn keep(own: &CapsHashSet, children: &CapsHashSet) -> Result<()> {
     // Without CAP_SETPCAP the bounding set stays; with no_new_privs it gives nobody anything.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {

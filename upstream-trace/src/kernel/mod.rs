@@ -11,3 +11,4 @@ pub mod probe;
 pub mod symbols;
 pub mod tables;
 pub mod tracefs;
+mod watch_table;

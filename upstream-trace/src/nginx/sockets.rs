@@ -1,14 +1,11 @@
 //! The sockets that nginx's workers hold right now, and what each is for.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
-
-use procfs::process::Process;
 
 use super::classify::Classifier;
 use super::role_of;
-use crate::host::netns;
+use crate::host::{self, netns};
 use crate::netlink::Error;
 use crate::netlink::diag::{Diag, Family, States, TcpSocket, UnixSocket};
 
@@ -136,7 +133,7 @@ pub fn open_sockets_of(workers: &[u32]) -> io::Result<Vec<OpenSocket>> {
     for (netns, workers) in by_namespace(workers) {
         let mut held: HashMap<u32, Vec<Descriptor>> = HashMap::new();
         for pid in with_masters(&workers) {
-            for (inode, fd) in sockets_of(pid) {
+            for (inode, fd) in host::sockets(pid) {
                 held.entry(inode).or_default().push(Descriptor { owner: pid, fd });
             }
         }
@@ -171,7 +168,7 @@ pub fn listening_ports(pids: &[u32]) -> Vec<u16> {
         let held = with_masters(&pids)
             .into_iter()
             .flat_map(|pid| {
-                sockets_of(pid)
+                host::sockets(pid)
                     .into_iter()
                     .map(move |(inode, fd)| (inode, vec![Descriptor { owner: pid, fd }]))
             })
@@ -208,25 +205,6 @@ fn by_namespace(pids: &[u32]) -> HashMap<u32, Vec<u32>> {
 
 /// The processes and their masters: a worker that drains has closed its listeners, its master has them.
 fn with_masters(pids: &[u32]) -> HashSet<u32> {
-    let parent = |pid: &u32| {
-        let stat = Process::new(i32::try_from(*pid).ok()?).ok()?.stat().ok()?;
-        u32::try_from(stat.ppid).ok()
-    };
-    let masters = pids.iter().filter_map(parent).collect::<HashSet<_>>();
+    let masters = pids.iter().filter_map(|pid| Some(host::stat(*pid)?.parent)).collect::<HashSet<_>>();
     masters.into_iter().filter(|pid| role_of(*pid).is_some()).chain(pids.iter().copied()).collect()
-}
-
-/// Inode and descriptor of each socket that a process holds.
-fn sockets_of(pid: u32) -> Vec<(u32, i32)> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let socket = |entry: fs::DirEntry| {
-        let fd = entry.file_name().to_str()?.parse().ok()?;
-        Some((socket_inode(fs::read_link(entry.path()).ok()?.to_str()?)?, fd))
-    };
-    entries.flatten().filter_map(socket).collect()
-}
-
-/// The inode in `socket:[123]`.
-pub(crate) fn socket_inode(link: &str) -> Option<u32> {
-    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().filter(|inode| *inode != 0)
 }
