@@ -27,7 +27,7 @@ pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
-pub use process::{OriginExit, Process, ProcessChange, Workload};
+pub use process::{NamedContainer, OriginExit, Process, ProcessChange, Runtime, Workload};
 pub use rules::{MatchedRule, Rules};
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;

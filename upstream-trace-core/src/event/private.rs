@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use super::config::{Config, Group, Pass, Server, Setting, Target};
 use super::{
-    Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, OriginExit, PacketDrop,
-    PacketTuple, ResetSent, Rules, Workload,
+    Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer,
+    OriginExit, PacketDrop, PacketTuple, ResetSent, Rules, Workload,
 };
 
 /// What a private text is.
@@ -219,6 +219,13 @@ fn of_workload(workload: Option<&mut Workload>, show: &mut dyn FnMut(Private, &m
             | Workload::Lxc(name)
             | Workload::Cgroup(name),
         ) => show(Private::Workload, name),
+        Some(Workload::Container(container)) => {
+            let NamedContainer { runtime: _, id, name, image, namespace, pod } = &mut **container;
+            let optional = [name, image, namespace, pod];
+            for text in optional.into_iter().flatten().chain([id]) {
+                show(Private::Workload, text);
+            }
+        }
         None => {}
     }
 }

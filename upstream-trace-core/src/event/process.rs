@@ -55,6 +55,81 @@ pub enum Workload {
     Lxc(String),
     /// Another control group: its path.
     Cgroup(String),
+    /// A container whose runtime told its name.
+    Container(Box<NamedContainer>),
+}
+
+/// Who runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// containerd, by itself or for Kubernetes.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Podman.
+    Podman,
+}
+
+/// A container by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedContainer {
+    /// Who runs it.
+    pub runtime: Runtime,
+    /// Its short id.
+    pub id: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Namespace of its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+}
+
+impl Runtime {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+impl Workload {
+    /// Who runs it, as JSON has it; `None` of what is neither a container nor a unit.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unit(_) => "systemd",
+            Self::Docker(_) => "docker",
+            Self::Podman(_) => "podman",
+            Self::Kubernetes(_) => "containerd",
+            Self::Container(container) => container.runtime.name(),
+            Self::Lxc(_) | Self::Cgroup(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for NamedContainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or(&self.id);
+        match (&self.namespace, &self.pod) {
+            (Some(namespace), Some(pod)) => write!(f, "container {name} of pod {namespace}/{pod}"),
+            _ => write!(f, "{} container {name}", self.runtime.name()),
+        }
+    }
 }
 
 impl fmt::Display for Workload {
@@ -66,6 +141,7 @@ impl fmt::Display for Workload {
             Self::Kubernetes(name) => write!(f, "Kubernetes container {name}"),
             Self::Lxc(name) => write!(f, "LXC container {name}"),
             Self::Cgroup(path) => write!(f, "control group {path}"),
+            Self::Container(container) => container.fmt(f),
         }
     }
 }

@@ -59,11 +59,6 @@ impl Files {
         let Ok(entries) = fs::read_dir(through) else { return Vec::new() };
         entries.flatten().take(MOST).filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
-
-    /// Whether there is a regular file.
-    pub(super) fn has(&self, path: &Path) -> bool {
-        self.open(path).is_ok()
-    }
 }
 
 /// A path from a runtime's own file or command line, if it is an absolute one.

@@ -14,21 +14,10 @@ mod pods;
 
 use std::path::PathBuf;
 
+use upstream_trace_core::event::{NamedContainer, Runtime};
+
 pub use files::Files;
 use monitor::Monitor;
-
-/// Who runs a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Runtime {
-    /// Docker.
-    Docker,
-    /// containerd, by itself or for Kubernetes.
-    Containerd,
-    /// CRI-O.
-    CriO,
-    /// Podman.
-    Podman,
-}
 
 /// A container of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +63,9 @@ pub struct Container {
     pub monitor: u32,
 }
 
+/// Longest name, in characters; Kubernetes allows 253.
+const MAX_NAME: usize = 256;
+
 /// Digits of an id, as the runtimes' own tools show them.
 const SHORT_ID: usize = 12;
 
@@ -86,15 +78,32 @@ impl Container {
         let files = Files::of(monitor.pid)?;
         Some(match &monitor.kind {
             monitor::Kind::Conmon(arguments) => conmon::container(id, monitor.pid, arguments, &files),
-            monitor::Kind::Shim { namespace } => {
+            monitor::Kind::Shim => {
                 let bundle = bundle::Bundle::of_shim(monitor.pid, &id, &files);
                 let docker = bundle.as_ref().and_then(|bundle| docker::container(&id, bundle, &files));
-                match (docker, namespace.as_str()) {
-                    (Some(docker), _) => Self { monitor: monitor.pid, ..docker },
-                    (None, _) => pods::container(id, monitor.pid, bundle.as_ref(), &files),
+                match docker {
+                    Some(docker) => Self { monitor: monitor.pid, ..docker },
+                    None => pods::container(id, monitor.pid, bundle.as_ref(), &files),
                 }
             }
         })
+    }
+
+    /// Its names.
+    #[must_use]
+    pub fn named(&self) -> NamedContainer {
+        let of_pod = |text: fn(&Pod) -> &String| {
+            self.pod.as_ref().map(|pod| text(pod).chars().take(MAX_NAME).collect())
+        };
+        let short = |text: &Option<String>| text.as_ref().map(|text| text.chars().take(MAX_NAME).collect());
+        NamedContainer {
+            runtime: self.runtime,
+            id: self.short_id().to_owned(),
+            name: short(&self.name),
+            image: short(&self.image),
+            namespace: of_pod(|pod| &pod.namespace),
+            pod: of_pod(|pod| &pod.name),
+        }
     }
 
     /// The id as the runtimes' own tools show it.

@@ -18,10 +18,7 @@ pub(super) enum Kind {
     /// `conmon`, of podman and CRI-O, with its arguments: one for each container.
     Conmon(Vec<String>),
     /// `containerd-shim`: one for each container or pod.
-    Shim {
-        /// containerd's own namespace: `moby` of Docker, `k8s.io` of Kubernetes.
-        namespace: String,
-    },
+    Shim,
 }
 
 /// A process of a runtime.
@@ -58,11 +55,7 @@ impl Monitor {
         let arguments = CommandLine::read(pid)?.arguments().to_vec();
         let id = option(&arguments, if name == "conmon" { "-c" } else { "-id" });
         let id = id.filter(|id| is_id(id)).map(str::to_owned);
-        let kind = if name == "conmon" {
-            Kind::Conmon(arguments)
-        } else {
-            Kind::Shim { namespace: option(&arguments, "-namespace").unwrap_or_default().to_owned() }
-        };
+        let kind = if name == "conmon" { Kind::Conmon(arguments) } else { Kind::Shim };
         Some(Self { pid, kind, id })
     }
 

@@ -42,11 +42,11 @@ pub(super) fn log(id: &str, pod: Option<&Pod>, uid: Option<&str>, files: &Files)
     let Some(pod) = pod else { return ContainerLog::Unknown };
     let begin = format!("{}_{}_", pod.namespace, pod.name);
     let folders = files.names(Path::new(LOGS)).into_iter();
-    let mut fitting = folders.filter(|name| {
-        name.strip_prefix(&begin).is_some_and(|rest| uid.is_none_or(|uid| uid == rest))
-    });
+    let mut fitting = folders
+        .filter(|name| name.strip_prefix(&begin).is_some_and(|rest| uid.is_none_or(|uid| uid == rest)));
     let Some(folder) = fitting.next() else { return ContainerLog::Unknown };
-    newest(&Path::new(LOGS).join(folder).join(&pod.container), files).map_or(ContainerLog::Unknown, ContainerLog::File)
+    newest(&Path::new(LOGS).join(folder).join(&pod.container), files)
+        .map_or(ContainerLog::Unknown, ContainerLog::File)
 }
 
 /// Of `0.log`, `1.log` ... the last: each restart of the container begins another.
