@@ -93,24 +93,23 @@ impl WatchedNginx {
 
     /// Looks for processes that are not known yet; returns the masters of them all.
     fn search(&mut self, target: &Target) -> Result<BTreeSet<u32>> {
-        let selector = match target {
-            Target::Pid(pid) => pid.to_string(),
-            Target::Name(name) => name.clone(),
-        };
-        let found = nginx::find(&selector).map_err(|error| anyhow!("{error}"))?;
-        if !found.left_out.is_empty() {
-            log::warn!(
-                "not watched, though they look like '{selector}': {}; --pid PID watches one",
-                nginx::list(&found.left_out)
-            );
+        let mut masters = BTreeSet::new();
+        for found in nginx::find(target).map_err(|error| anyhow!("{error}"))? {
+            if !found.left_out.is_empty() {
+                log::warn!(
+                    "not watched, though they look like what {target} means: {}; --pid PID watches one",
+                    nginx::list(&found.left_out)
+                );
+            }
+            masters.extend(found.master);
+            for worker in found.workers {
+                let draining = nginx::role_of(worker) == Some(Role::Draining);
+                self.workers.entry(worker).or_insert(draining);
+            }
+            let new = found.other.into_iter().filter(|pid| !self.knows(*pid)).collect::<Vec<_>>();
+            self.others.extend(new);
         }
-        let masters: BTreeSet<u32> = found.master.into_iter().collect();
         self.masters.extend(&masters);
-        for worker in found.workers {
-            let draining = nginx::role_of(worker) == Some(Role::Draining);
-            self.workers.entry(worker).or_insert(draining);
-        }
-        self.others.extend(found.other);
         let all: Vec<u32> = self.all().collect();
         for pid in all {
             if let Some(identity) = Identity::of(pid) {
