@@ -8,6 +8,10 @@ use std::{env, fs};
 use object::build::elf::{Builder, SectionData};
 use object::elf::SHT_STRTAB;
 
+/// Shared with the unit tests of the program.
+#[path = "src/kernel/abi.rs"]
+mod abi;
+
 fn main() -> ExitCode {
     println!("cargo:rerun-if-env-changed=UPSTREAM_TRACE_EBPF");
     let target = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("upstream-trace.bpf.o");
@@ -15,7 +19,7 @@ fn main() -> ExitCode {
         Some(object) => {
             println!("cargo:rerun-if-changed={}", object.display());
             copy(&object, &target).map_err(|error| {
-                format!("cannot copy {}, which UPSTREAM_TRACE_EBPF names: {error}", object.display())
+                format!("cannot embed {}, which UPSTREAM_TRACE_EBPF names: {error}", object.display())
             })
         }
         None => fs::write(&target, []).map_err(|error| format!("cannot write {}: {error}", target.display())),
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
 /// Without what is for debuggers only: four fifths of the object, which would be read, and kept in memory, at each start.
 fn copy(object: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     let data = fs::read(object)?;
+    abi::check(&data, upstream_trace_common::ABI)?;
     let mut elf = Builder::read(data.as_slice())?;
     for section in &mut elf.sections {
         let name = section.name.as_slice();

@@ -40,7 +40,7 @@ fn run(bytes: &[u8]) {
 }
 
 fn seeds() -> Vec<Vec<u8>> {
-    (0..16).filter_map(EventKind::from_u32).map(|kind| [seed(kind), seed(EventKind::End)].concat()).collect()
+    EventKind::ALL.iter().map(|kind| [seed(*kind), seed(EventKind::End)].concat()).collect()
 }
 
 /// A message of this kind, with its length before it.
@@ -52,7 +52,9 @@ fn seed(kind: EventKind) -> Vec<u8> {
         EventKind::ConnectFailed => size_of::<ConnectFailed>(),
         EventKind::Fork | EventKind::Exec | EventKind::Exit => size_of::<ProcessEvent>(),
         EventKind::OriginExit => size_of::<OriginExit>(),
-        _ => size_of::<RetryEvent>(),
+        EventKind::RetryStarted | EventKind::RetryAnswered | EventKind::Answered | EventKind::ClientGone => {
+            size_of::<RetryEvent>()
+        }
     };
     let mut bytes = u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes().to_vec();
     let header = EventHeader { now_ns: 5_000_000_000, kind: kind as u32, tgid: 7 };

@@ -1,9 +1,11 @@
 //! The events of the ring buffer. Each begins with an [`EventHeader`].
 
+use crate::numbered::numbered;
+
 /// Longest path of a unix socket, `sockaddr_un.sun_path`.
 pub const UNIX_PATH: usize = 108;
 
-/// Size of the ring buffer.
+/// Size of the ring buffer in bytes, if the user asks for no other.
 pub const RING_BYTES: u32 = 2 << 20;
 
 /// Frames kept of the kernel stack at a packet event; the function that freed the packet comes first.
@@ -12,65 +14,41 @@ pub const PACKET_STACK: usize = 16;
 /// Bytes kept of a message from or to a name server. Over UDP there are 512 at most, since nginx announces no more.
 pub const DNS_PAYLOAD: usize = 512;
 
-/// What an event of the ring buffer is; the numbers are part of the ABI.
-#[repr(u32)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    /// A [`crate::Record`] whose attempt has ended.
-    End = 1,
-    /// A [`crate::Record`] at its first sign of trouble; the attempt goes on.
-    Trouble = 2,
-    /// A [`PacketEvent`]: the kernel dropped a packet of an upstream connection.
-    Drop = 3,
-    /// A [`PacketEvent`]: this kernel sent a RST that belongs to an upstream address.
-    ResetSent = 4,
-    /// A [`ConnectFailed`]: `connect()` itself returned an error.
-    ConnectFailed = 5,
-    /// A [`ProcessEvent`]: a watched process forked.
-    Fork = 6,
-    /// A [`ProcessEvent`]: a watched process called `execve`.
-    Exec = 7,
-    /// A [`ProcessEvent`]: a watched process ended.
-    Exit = 8,
-    /// A [`RetryEvent`]: nginx went on to another attempt straight after a failed one.
-    RetryStarted = 9,
-    /// A [`RetryEvent`]: that other attempt got the first bytes of an answer.
-    RetryAnswered = 10,
-    /// A [`RetryEvent`] whose `failed` is an attempt that was reported to be in trouble: its answer has begun.
-    Answered = 11,
-    /// A [`RetryEvent`] whose `failed` is an attempt that nginx gave up: it closed a client that had gone away next.
-    /// Only for attempts whose client is not known.
-    ClientGone = 12,
-    /// An [`OriginExit`]: a process that serves an upstream on this host ended.
-    OriginExit = 13,
-    /// A [`crate::Record`] whose answer begins with a status of 500 or above; the connection goes on.
-    ErrorStatus = 14,
-    /// A [`DnsMessage`]: a watched process asked a name server, or heard from it.
-    Dns = 15,
-}
-
-impl EventKind {
-    /// The kind with this number, if there is one.
-    #[must_use]
-    pub const fn from_u32(value: u32) -> Option<Self> {
-        Some(match value {
-            1 => Self::End,
-            2 => Self::Trouble,
-            3 => Self::Drop,
-            4 => Self::ResetSent,
-            5 => Self::ConnectFailed,
-            6 => Self::Fork,
-            7 => Self::Exec,
-            8 => Self::Exit,
-            9 => Self::RetryStarted,
-            10 => Self::RetryAnswered,
-            11 => Self::Answered,
-            12 => Self::ClientGone,
-            13 => Self::OriginExit,
-            14 => Self::ErrorStatus,
-            15 => Self::Dns,
-            _ => return None,
-        })
+numbered! {
+    /// What an event of the ring buffer is; the numbers are part of the ABI. A kind is one line here and one in the
+    /// decoder of the program.
+    pub enum EventKind: u32, from_u32 {
+        /// A [`crate::Record`] whose attempt has ended.
+        End = 1,
+        /// A [`crate::Record`] at its first sign of trouble; the attempt goes on.
+        Trouble = 2,
+        /// A [`PacketEvent`]: the kernel dropped a packet of an upstream connection.
+        Drop = 3,
+        /// A [`PacketEvent`]: this kernel sent a RST that belongs to an upstream address.
+        ResetSent = 4,
+        /// A [`ConnectFailed`]: `connect()` itself returned an error.
+        ConnectFailed = 5,
+        /// A [`ProcessEvent`]: a watched process forked.
+        Fork = 6,
+        /// A [`ProcessEvent`]: a watched process called `execve`.
+        Exec = 7,
+        /// A [`ProcessEvent`]: a watched process ended.
+        Exit = 8,
+        /// A [`RetryEvent`]: nginx went on to another attempt straight after a failed one.
+        RetryStarted = 9,
+        /// A [`RetryEvent`]: that other attempt got the first bytes of a response.
+        RetryAnswered = 10,
+        /// An [`AttemptEvent`]: the response to an attempt that was reported to be in trouble has begun.
+        Answered = 11,
+        /// An [`AttemptEvent`]: straight after nginx gave the attempt up, it closed a client that had gone away. Only for
+        /// attempts whose client is not known.
+        ClientGone = 12,
+        /// An [`OriginExit`]: a process that serves an upstream on this host ended.
+        OriginExit = 13,
+        /// A [`crate::Record`] whose response begins with a status of 500 to 599; the connection goes on.
+        ErrorStatus = 14,
+        /// A [`DnsMessage`]: a watched process sent a query to a name server, or received from one.
+        Dns = 15,
     }
 }
 
@@ -196,7 +174,7 @@ pub struct OriginExit {
     pub pad: u32,
 }
 
-/// What crossed a socket between a watched process and a name server.
+/// A message between a watched process and a name server.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct DnsMessage {
@@ -219,15 +197,15 @@ pub struct DnsMessage {
 }
 
 impl DnsMessage {
-    /// nginx sent it; otherwise it received it.
+    /// nginx sent it; without this bit nginx received it.
     pub const SENT: u16 = 1;
     /// Over TCP.
     pub const TCP: u16 = 2;
-    /// A client had just spoken: nginx asks on its behalf.
+    /// nginx had just read from a client: it resolves a name for that client's request.
     pub const FOR_CLIENT: u16 = 4;
 }
 
-/// A link between two attempts of one request.
+/// Two attempts of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RetryEvent {
@@ -243,6 +221,16 @@ pub struct RetryEvent {
     pub pad: u32,
 }
 
+/// Something happened to an attempt, of which only its number is needed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptEvent {
+    /// Common part.
+    pub header: EventHeader,
+    /// The attempt.
+    pub id: u64,
+}
+
 const _: () = {
     assert!(size_of::<EventHeader>() == 16);
     assert!(size_of::<Addr>() == 20);
@@ -252,5 +240,6 @@ const _: () = {
     assert!(size_of::<ProcessEvent>() == 24);
     assert!(size_of::<OriginExit>() == 48);
     assert!(size_of::<RetryEvent>() == 56);
+    assert!(size_of::<AttemptEvent>() == 24);
     assert!(size_of::<DnsMessage>() == 568);
 };

@@ -2,7 +2,7 @@
 
 /// A unix socket; no TCP numbers, no states.
 pub const UNIX: u32 = 1;
-/// Open before the program started; taken over by its addresses.
+/// Open before the program started; adopted by its addresses.
 pub const ADOPTED: u32 = 1 << 1;
 /// The handshake finished.
 pub const ESTABLISHED: u32 = 1 << 2;

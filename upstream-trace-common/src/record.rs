@@ -1,6 +1,6 @@
 //! The flight record: what the kernel side notes about one connection.
 
-use crate::{Addr, End, EventHeader, Step, TRAIL};
+use crate::{Addr, EventHeader, Step, TRAIL};
 
 /// What the TCP socket itself knows, read when the attempt ends or gets into trouble.
 #[repr(C)]
@@ -102,6 +102,9 @@ pub struct Record {
     pub app_sent: u64,
     /// Bytes of the current answer that nginx read.
     pub app_received: u64,
+    /// For unix sockets whose birth no hook saw: the inode number of the socket, which is not used twice, so that it
+    /// tells one socket from the next at the same kernel address. 0 if not known.
+    pub sock_inode: u64,
     /// The worker.
     pub tgid: u32,
     /// Inode number of the network namespace.
@@ -112,10 +115,6 @@ pub struct Record {
     pub flags: u32,
     /// Requests on this connection so far.
     pub requests: u32,
-    /// Result of the last `send`, negative errno or bytes.
-    pub last_send: i32,
-    /// Result of the last `recv`, negative errno or bytes.
-    pub last_recv: i32,
     /// Descriptor, for unix sockets; -1 if not known.
     pub fd: i32,
     /// Packets dropped on this host.
@@ -124,12 +123,16 @@ pub struct Record {
     pub retransmits: u32,
     /// Of these, those that this host refused to send (local drop, neighbour not resolved).
     pub retransmits_failed: u32,
-    /// An [`End`].
+    /// An [`crate::End`].
     pub end: u8,
     /// Entries of `trail` in use.
     pub trail_len: u8,
     /// Steps that did not fit.
     pub trail_lost: u16,
+    /// A [`crate::Disposition`]; of use to the kernel side only, while it ends the record.
+    pub disposition: u8,
+    /// Zero.
+    pub pad: [u8; 7],
     /// nginx's side.
     pub local: Addr,
     /// The upstream.
@@ -145,72 +148,31 @@ pub struct Record {
     pub trail: [Step; TRAIL],
 }
 
-/// Bytes kept of the begin of an answer: a status line, or the one in a `FastCGI` record.
+/// Bytes kept of the start of a response: a status line, or the one in a `FastCGI` record.
 pub const HEAD: usize = 24;
+
+impl TcpNumbers {
+    /// Bytes that arrived and that nginx has not read. The peer's FIN, if it has arrived, takes a sequence number and is
+    /// never read.
+    #[must_use]
+    #[inline(always)]
+    pub const fn unread(&self, fin_received: bool) -> u32 {
+        self.rcv_nxt.wrapping_sub(self.copied_seq).saturating_sub(fin_received as u32)
+    }
+}
 
 impl Record {
     /// A record in which nothing has happened.
-    pub const ZERO: Self = Self {
-        header: EventHeader { now_ns: 0, kind: 0, tgid: 0 },
-        id: 0,
-        sk: 0,
-        client: 0,
-        client_key: 0,
-        retry_of: 0,
-        born_ns: 0,
-        established_ns: 0,
-        request_ns: 0,
-        last_send_ns: 0,
-        first_recv_ns: 0,
-        last_recv_ns: 0,
-        fin_ns: 0,
-        reset_ns: 0,
-        app_sent: 0,
-        app_received: 0,
-        tgid: 0,
-        netns: 0,
-        path_id: 0,
-        flags: 0,
-        requests: 0,
-        last_send: 0,
-        last_recv: 0,
-        fd: -1,
-        drops: 0,
-        retransmits: 0,
-        retransmits_failed: 0,
-        end: End::Open as u8,
-        trail_len: 0,
-        trail_lost: 0,
-        local: Addr { ip: [0; 16], port: 0, family: 0 },
-        remote: Addr { ip: [0; 16], port: 0, family: 0 },
-        tcp: TcpNumbers {
-            bytes_sent: 0,
-            bytes_acked: 0,
-            bytes_received: 0,
-            snd_una: 0,
-            snd_nxt: 0,
-            write_seq: 0,
-            rcv_nxt: 0,
-            copied_seq: 0,
-            snd_wnd: 0,
-            srtt_us: 0,
-            total_retrans: 0,
-            err: 0,
-            err_soft: 0,
-            retransmits: 0,
-            probes: 0,
-            state: 0,
-            shutdown: 0,
-            pad: 0,
-        },
-        icmp: Icmp { from: [0; 16], errno: 0, ifindex: 0, kind: 0, code: 0, ttl: 0, present: 0, pad: 0 },
-        head: [0; HEAD],
-        trail: [Step::ZERO; TRAIL],
+    pub const ZERO: Self = {
+        // SAFETY: integers and arrays of integers only.
+        let mut zero: Self = unsafe { core::mem::zeroed() };
+        zero.fd = -1;
+        zero
     };
 }
 
 const _: () = {
     assert!(size_of::<TcpNumbers>() == 72);
     assert!(size_of::<Icmp>() == 32);
-    assert!(size_of::<Record>() == 608);
+    assert!(size_of::<Record>() == 616);
 };

@@ -2,15 +2,15 @@
 
 use crate::{Addr, LATENCY_BUCKETS, UnixPath, WORKER_PLACES};
 
-/// What is kept between entry and return of `connect()`. A worker connects from one thread only.
+/// A `connect()` between its entry and its return. A worker connects from one thread only.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Connecting {
-    /// When it was called.
+pub struct InflightConnect {
+    /// When it was called, nanoseconds of `CLOCK_MONOTONIC`; 0 if none is in flight.
     pub at_ns: u64,
     /// The address, in the memory of the process.
     pub address: u64,
-    /// Length of that address.
+    /// Length of that address in bytes.
     pub len: u32,
     /// Descriptor, -1 if a function of the kernel was seen instead of the system call.
     pub fd: i32,
@@ -18,16 +18,30 @@ pub struct Connecting {
     pub socket: u64,
 }
 
-/// What is kept between entry and return of a function that sends or receives.
+/// A call of a kernel function that sends or receives, between its entry and its return.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Calling {
-    /// The socket, 0 if no call is under way.
+pub struct InflightIo {
+    /// The socket, 0 if no call is in flight.
     pub sk: u64,
     /// `MSG_PEEK` and others: the fourth argument.
     pub flags: u64,
     /// The fifth argument, which has the flags in `tcp_recvmsg` before 5.19.
     pub fifth: u64,
+}
+
+/// The attempt that failed last in a process: the next attempt of the same event-loop iteration retries it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetryCandidate {
+    /// The attempt, 0 if nginx has since turned to a client.
+    pub id: u64,
+    /// When it failed, nanoseconds of `CLOCK_MONOTONIC`.
+    pub failed_ns: u64,
+    /// Client of that attempt, 0 if it is not known.
+    pub client: u64,
+    /// See [`crate::Record::client_key`].
+    pub client_key: u64,
 }
 
 /// What is kept per watched process.
@@ -38,20 +52,15 @@ pub struct Worker {
     pub client: u64,
     /// See [`crate::Record::client_key`].
     pub client_key: u64,
-    /// When that client last spoke.
+    /// When that client last spoke, nanoseconds of `CLOCK_MONOTONIC`.
     pub client_ns: u64,
-    /// The attempt that failed just now in this process, 0 if nginx has since answered a client.
-    pub armed: u64,
-    /// When it failed.
-    pub armed_ns: u64,
-    /// Client of that attempt.
-    pub armed_client: u64,
-    /// See [`crate::Record::client_key`].
-    pub armed_client_key: u64,
-    /// Client socket of a record that is parked until it is known whether nginx cuts this client off.
-    pub parked_client: u64,
-    /// When it was parked.
-    pub parked_ns: u64,
+    /// What the next attempt may retry.
+    pub retry_candidate: RetryCandidate,
+    /// Client socket of a record whose disposition is deferred until it is known whether nginx closes this client's
+    /// connection; 0 if there is none.
+    pub deferred_client: u64,
+    /// When it was deferred, nanoseconds of `CLOCK_MONOTONIC`.
+    pub deferred_ns: u64,
     /// 1 for a master, which makes no upstream connections.
     pub master: u32,
     /// Network namespace of its sockets: its inode number, 0 until there was one.
@@ -60,10 +69,10 @@ pub struct Worker {
     pub pad: u32,
     /// The process; 0 if nothing was ever kept at this place, [`Worker::GONE`] if nothing is any more.
     pub tgid: u32,
-    /// The `connect()` that is under way; `at_ns` is 0 if none is.
-    pub connecting: Connecting,
-    /// The send or receive that is under way, where functions are watched by kprobes.
-    pub calling: Calling,
+    /// The `connect()` in flight.
+    pub inflight_connect: InflightConnect,
+    /// The send or receive in flight, where functions are watched by kprobes.
+    pub inflight_io: InflightIo,
 }
 
 impl Worker {
@@ -78,27 +87,12 @@ impl Worker {
         [tgid & (WORKER_PLACES - 1), tgid.wrapping_mul(0x9e37_79b1) >> 20]
     }
 
-    /// Of which nothing is known.
-    pub const ZERO: Self = Self {
-        client: 0,
-        client_key: 0,
-        client_ns: 0,
-        armed: 0,
-        armed_ns: 0,
-        armed_client: 0,
-        armed_client_key: 0,
-        parked_client: 0,
-        parked_ns: 0,
-        master: 0,
-        netns: 0,
-        pad: 0,
-        tgid: 0,
-        connecting: Connecting { at_ns: 0, address: 0, len: 0, fd: 0, socket: 0 },
-        calling: Calling { sk: 0, flags: 0, fifth: 0 },
-    };
+    /// A process of which nothing is known.
+    // SAFETY: integers only.
+    pub const ZERO: Self = unsafe { core::mem::zeroed() };
 }
 
-/// Counters per upstream address. Latencies in microseconds, as powers of two.
+/// Counters per upstream address. Latencies by [`crate::bucket`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct UpstreamCounters {
@@ -122,22 +116,14 @@ pub struct UpstreamCounters {
 
 impl UpstreamCounters {
     /// Nothing counted.
-    pub const ZERO: Self = Self {
-        attempts: 0,
-        established: 0,
-        requests: 0,
-        answers: 0,
-        last_established_ns: 0,
-        last_answer_ns: 0,
-        connect: [0; LATENCY_BUCKETS],
-        first_byte: [0; LATENCY_BUCKETS],
-    };
+    // SAFETY: integers and arrays of integers only.
+    pub const ZERO: Self = unsafe { core::mem::zeroed() };
 }
 
-/// Addresses of a connection that was open before the program started.
+/// Addresses of a connection that was open before the program started, by which its record is adopted.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct SeedKey {
+pub struct AdoptKey {
     /// nginx's side.
     pub local: Addr,
     /// The upstream.
@@ -146,10 +132,10 @@ pub struct SeedKey {
     pub netns: u32,
 }
 
-/// What user space knew about such a connection.
+/// What user space knew about such a connection when it looked.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seed {
+pub struct AdoptState {
     /// Number of the attempt.
     pub id: u64,
     /// When the unanswered request was sent, 0 if none is outstanding.
@@ -211,6 +197,6 @@ impl UnixPath {
 const _: () = {
     assert!(size_of::<Worker>() == 144);
     assert!(size_of::<UpstreamCounters>() == 272);
-    assert!(size_of::<SeedKey>() == 44);
-    assert!(size_of::<Seed>() == 56);
+    assert!(size_of::<AdoptKey>() == 44);
+    assert!(size_of::<AdoptState>() == 56);
 };

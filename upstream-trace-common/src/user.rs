@@ -3,20 +3,17 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::{
-    Addr, ConnectFailed, DnsMessage, DropPlace, EventHeader, FdKey, Offsets, OriginExit, PacketEvent,
-    ProcessEvent, Record, RetryEvent, Seed, SeedKey, UNIX_PATH, UnixPath, UpstreamCounters, Worker,
-};
+use crate::{Addr, UNIX_PATH, UnixPath};
 
 macro_rules! pod {
-    ($($name:ty),*) => {$(
+    ($($name:ident),*) => {$(
         // SAFETY: repr(C), integers and arrays of integers only: every bit pattern is a valid value.
-        unsafe impl aya::Pod for $name {}
+        unsafe impl aya::Pod for crate::$name {}
     )*};
 }
 
-pod!(Addr, DropPlace, FdKey, Offsets, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker);
-pod!(ConnectFailed, DnsMessage, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);
+pod!(AdoptKey, AdoptState, Addr, DropPlace, FdKey, Offsets, Record, UnixPath, UpstreamCounters, Worker);
+pod!(AttemptEvent, ConnectFailed, DnsMessage, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);
 
 /// Numbers of address families, `AF_INET` and `AF_INET6`.
 const INET: u16 = 2;

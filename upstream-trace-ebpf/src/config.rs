@@ -1,7 +1,7 @@
 //! What user space sets before load. The map that holds these is frozen, so the verifier folds them into constants
 //! and removes the code that they switch off.
 
-use upstream_trace_common::{ABI_VERSION, DROP_PLACES, DropPlace, Offsets};
+use upstream_trace_common::{DROP_PLACES, DropPlace, Offsets, RING_BYTES};
 
 /// Offsets of the running kernel.
 #[unsafe(no_mangle)]
@@ -47,13 +47,19 @@ static PLACES: [DropPlace; DROP_PLACES] = [DropPlace { begin: 0, end: 0, reason:
 #[unsafe(no_mangle)]
 static RECVMSG_NONBLOCK: u8 = 0;
 
-/// Version of the structures that this object was built with; user space reads it from the object before load.
+/// Bytes in the ring buffer above which user space is woken: a quarter of its size.
+#[unsafe(no_mangle)]
+static WAKEUP_BYTES: u64 = RING_BYTES as u64 / 4;
+
+/// Fingerprint of the declarations that this object was built with; the build of the program compares it with its own.
 #[unsafe(no_mangle)]
 #[used]
-static ABI: u32 = ABI_VERSION;
+static ABI: u64 = upstream_trace_common::ABI;
 
+/// A function that reads one of the statics above.
 macro_rules! global {
     ($name:ident, $of:ident, $t:ty) => {
+        #[doc = concat!("The value of [`", stringify!($of), "`].")]
         #[inline(always)]
         pub fn $name() -> $t {
             // SAFETY: a valid static; volatile because user space replaces its value in the object before load.
@@ -70,6 +76,7 @@ global!(reset_reason, RESET_REASON, u8);
 global!(task_registers, TASK_REGISTERS, u8);
 global!(registers_at, REGISTERS_AT, u64);
 global!(recvmsg_nonblock, RECVMSG_NONBLOCK, u8);
+global!(wakeup_bytes, WAKEUP_BYTES, u64);
 
 /// The reason for a drop at this place; 0 if it is none of interest.
 #[inline(always)]

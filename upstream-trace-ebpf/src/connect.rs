@@ -1,83 +1,37 @@
-//! `connect()` itself: errors that never reach TCP (no route, no permission, no port), and unix sockets, which have no
-//! tracepoints of their own. Where the kernel lets us watch functions, `functions.rs` calls what is below; otherwise
-//! the tracepoints of system calls do, which slow every system call of the host a little.
+//! What `connect()` returned: errors that never reach TCP (no route, no permission, no port), and unix sockets, which
+//! have no tracepoints of their own. `fentry.rs` and `kprobe.rs` call this where the kernel lets us watch functions,
+//! `syscalls.rs` where it does not.
 
 use aya_ebpf::helpers::generated::{
     bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user, bpf_probe_read_user_str,
 };
-use aya_ebpf::macros::tracepoint;
-use aya_ebpf::programs::TracePointContext;
 use upstream_trace_common::{
-    Addr, ConnectFailed, Connecting, End, EventKind, FdKey, UNIX_PATH, UnixPath, flags, stats,
+    Addr, ConnectFailed, EventKind, FdKey, InflightConnect, UNIX_PATH, UnixPath, stats,
 };
 
-use crate::birth::{self, DNS_PORT};
-use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX};
-use crate::maps::{ANY_FDLESS, EVENTS, RECORDS, UNIX_FDS, UNIX_PATHS};
-use crate::record;
-use crate::{dns, emit, finish};
+use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
+use crate::maps::{EVENTS, RECORDS, UNIX_FDS};
+use crate::unix_path::{self, EMPTY_PATH, PathBuffer};
+use crate::{birth, counters, dns, emit, retry, worker};
 
-pub const SOCK_STREAM: u16 = 1;
+/// The socket had gone to `SYN_SENT` first: only the local port was missing.
 const EADDRNOTAVAIL: i64 = 99;
 
-/// Offsets in the record of a `sys_enter_*` / `sys_exit_*` tracepoint: 8 bytes of header, the number of the call,
-/// then the arguments (or the result), 8 bytes each. The same on every 64-bit architecture since 2.6.
-const ARGUMENT_0: usize = 16;
-const RESULT: usize = 16;
-
-/// `connect(fd, address, len)`.
-#[tracepoint(category = "syscalls", name = "sys_enter_connect")]
-pub fn sys_enter_connect(ctx: TracePointContext) -> u32 {
-    let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) {
-        return 0;
-    }
-    let Some(worker) = record::serving(tgid) else { return 0 };
-    // SAFETY: the three arguments lie within the tracepoint's record.
-    let (fd, address, len) = unsafe {
-        (
-            ctx.read_at::<u64>(ARGUMENT_0).unwrap_or(0),
-            ctx.read_at::<u64>(ARGUMENT_0 + 8).unwrap_or(0),
-            ctx.read_at::<u64>(ARGUMENT_0 + 16).unwrap_or(0),
-        )
-    };
-    // SAFETY: a map value, written by this thread only.
-    unsafe {
-        (*worker).connecting =
-            Connecting { at_ns: emit::now(), address, len: len as u32, fd: fd as i32, socket: 0 }
-    };
-    0
-}
-
-/// Result of `connect()`.
-#[tracepoint(category = "syscalls", name = "sys_exit_connect")]
-pub fn sys_exit_connect(ctx: TracePointContext) -> u32 {
-    let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) {
-        return 0;
-    }
-    let Some(call) = take_call(tgid) else { return 0 };
-    // SAFETY: the result lies within the tracepoint's record.
-    let result = unsafe { ctx.read_at::<i64>(RESULT) }.unwrap_or(0);
-    returned(tgid, &call, result);
-    0
-}
-
-/// The `connect()` that is under way in this process, which now ends.
+/// The `connect()` in flight in this process, which now returns.
 #[inline(always)]
-pub fn take_call(tgid: u32) -> Option<Connecting> {
-    let worker = record::serving(tgid)?;
+pub fn take_inflight(tgid: u32) -> Option<InflightConnect> {
+    let worker = worker::serving(tgid)?;
     // SAFETY: a map value, written by this thread only.
     unsafe {
-        let call = (*worker).connecting;
-        (*worker).connecting.at_ns = 0;
+        let call = (*worker).inflight_connect;
+        (*worker).inflight_connect.at_ns = 0;
         if call.at_ns == 0 { None } else { Some(call) }
     }
 }
 
 /// `connect()` came back with this.
 #[inline(always)]
-pub fn returned(tgid: u32, call: &Connecting, result: i64) {
+pub fn returned(tgid: u32, call: &InflightConnect, result: i64) {
     match -result {
         0 => connected(tgid, call),
         // EINTR, EISCONN, EALREADY, EINPROGRESS: not an end.
@@ -88,56 +42,13 @@ pub fn returned(tgid: u32, call: &Connecting, result: i64) {
 
 /// The socket of a call, and its type; 0 if it is none.
 #[inline(always)]
-fn socket_of(call: &Connecting) -> (u64, u16) {
+fn socket_of(call: &InflightConnect) -> (u64, u16) {
     if call.socket == 0 { kernel::socket_of_fd(call.fd) } else { kernel::socket_parts(call.socket) }
-}
-
-/// `close(fd)`: the end of a unix connection. Attached only while nginx has unix upstreams.
-#[tracepoint(category = "syscalls", name = "sys_enter_close")]
-pub fn sys_enter_close(ctx: TracePointContext) -> u32 {
-    let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) {
-        return 0;
-    }
-    // SAFETY: the argument lies within the tracepoint's record.
-    let fd = unsafe { ctx.read_at::<u64>(ARGUMENT_0) }.unwrap_or(0) as i32;
-    let key = FdKey { tgid, fd };
-    // SAFETY: a plain copy of the value.
-    let Some(sk) = (unsafe { UNIX_FDS.get(&key) }).copied() else {
-        close_fdless(fd);
-        return 0;
-    };
-    match RECORDS.get_ptr_mut(sk) {
-        // SAFETY: a map value.
-        Some(record) if unsafe { (*record).fd == fd && (*record).tgid == tgid } => {
-            finish::finish(sk, record, End::Closed as u32, emit::now());
-        }
-        _ => {
-            let _ = UNIX_FDS.remove(&key);
-        }
-    }
-    0
-}
-
-/// The end of a connection that was taken over when it was first used.
-#[inline(always)]
-fn close_fdless(fd: i32) {
-    if ANY_FDLESS.get(0).is_none_or(|any| *any == 0) {
-        return;
-    }
-    let (sk, _) = kernel::socket_of_fd(fd);
-    if sk != 0
-        && let Some(record) = RECORDS.get_ptr_mut(sk)
-        // SAFETY: a map value.
-        && unsafe { (*record).flags } & flags::UNIX != 0
-    {
-        finish::finish(sk, record, End::Closed as u32, emit::now());
-    }
 }
 
 /// Reads `len` bytes of the address that was passed, `at` bytes into it; the mask shows the verifier that they fit.
 #[inline(always)]
-fn read_address(to: *mut u8, len: u32, call: &Connecting, at: u64) -> bool {
+fn read_address(to: *mut u8, len: u32, call: &InflightConnect, at: u64) -> bool {
     let from = (call.address + at) as *const _;
     // SAFETY: the helpers check `from`; `to` has room for 127 bytes by contract of the callers.
     unsafe {
@@ -151,21 +62,15 @@ fn read_address(to: *mut u8, len: u32, call: &Connecting, at: u64) -> bool {
 
 /// Family of the address that was passed.
 #[inline(always)]
-fn family_of(call: &Connecting) -> u16 {
+fn family_of(call: &InflightConnect) -> u16 {
     let mut family: u16 = 0;
     read_address((&raw mut family).cast(), 2, call, 0);
     family
 }
 
-/// Room for a whole mask's worth of bytes behind the family.
-#[repr(C)]
-pub struct PathBuffer {
-    pub path: UnixPath,
-    spare: [u8; 16],
-}
-
+/// The path that was passed.
 #[inline(always)]
-fn path_of(call: &Connecting, to: &mut PathBuffer) {
+fn path_of(call: &InflightConnect, to: &mut PathBuffer) {
     let from = (call.address + 2) as *const _;
     let size = UNIX_PATH as u32;
     let bytes = to.path.bytes.as_mut_ptr();
@@ -189,11 +94,9 @@ fn path_of(call: &Connecting, to: &mut PathBuffer) {
     to.path.len = len as u16;
 }
 
-pub const EMPTY_PATH: PathBuffer =
-    PathBuffer { path: UnixPath { bytes: [0; UNIX_PATH], len: 0, pad: 0 }, spare: [0; 16] };
-
+/// A unix connection was made. (TCP has tracepoints of its own.)
 #[inline(never)]
-fn connected(tgid: u32, call: &Connecting) {
+fn connected(tgid: u32, call: &InflightConnect) {
     if family_of(call) != AF_UNIX {
         return;
     }
@@ -201,29 +104,21 @@ fn connected(tgid: u32, call: &Connecting) {
     if sk == 0 || kind != SOCK_STREAM {
         return;
     }
-    let Some(worker) = record::worker(tgid) else { return };
+    let Some(worker) = worker::get(tgid) else { return };
     let mut buffer = EMPTY_PATH;
     path_of(call, &mut buffer);
-    let path_id = number_of(&buffer.path, call.at_ns);
+    let path_id = unix_path::number(&buffer.path, call.at_ns);
     emit::count(stats::ATTEMPTS, 1);
     let Some(record) = birth::create(sk, &Addr::of_path(path_id), call.at_ns) else { return };
     let now = emit::now();
-    // SAFETY: a map value.
+    let counters = birth::unix(sk, record, worker, path_id, now);
+    // SAFETY: map values.
     unsafe {
-        (*record).tgid = tgid;
         (*record).fd = call.fd;
-        (*record).path_id = path_id;
-        (*record).netns = record::netns(worker, sk);
-        (*record).flags = flags::UNIX | flags::ESTABLISHED;
-        (*record).established_ns = now;
-        record::note(record, upstream_trace_common::StepKind::Established, now, 0);
-        birth::take_client(record, worker, now);
-        if let Some(counters) = record::counters(&*record) {
-            record::add(&raw mut (*counters).established);
-            (*counters).last_established_ns = now;
-            if call.fd >= 0 {
-                record::add_latency(&raw mut (*counters).connect, now.wrapping_sub(call.at_ns));
-            }
+        if let Some(counters) = counters
+            && call.fd >= 0
+        {
+            counters::add_latency(&raw mut (*counters).connect, now.wrapping_sub(call.at_ns));
         }
     }
     // Without it the end is found late, by user space.
@@ -232,25 +127,10 @@ fn connected(tgid: u32, call: &Connecting) {
     }
 }
 
-/// The number of a unix path, given at its first use.
-#[inline(always)]
-pub fn number_of(path: &UnixPath, now: u64) -> u32 {
-    // SAFETY: a plain copy of the value; values never change.
-    if let Some(id) = unsafe { UNIX_PATHS.get(path) } {
-        return *id;
-    }
-    // The time in steps of 16 ns: two paths would have to be met in the same step, 68 s apart.
-    let id = (now >> 4) as u32 | 1;
-    if UNIX_PATHS.insert(path, id, 1).is_err() {
-        // SAFETY: as above.
-        return unsafe { UNIX_PATHS.get(path) }.copied().unwrap_or(0);
-    }
-    id
-}
-
+/// `connect()` returned this errno.
 #[inline(never)]
-fn failed(tgid: u32, call: &Connecting, errno: i64) {
-    let Some(worker) = record::worker(tgid) else { return };
+fn failed(tgid: u32, call: &InflightConnect, errno: i64) {
+    let Some(worker) = worker::get(tgid) else { return };
     let (sk, kind) = socket_of(call);
     if sk != 0 && kind != SOCK_STREAM {
         // syslog, the resolver's UDP.
@@ -280,7 +160,7 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
         let known = address(call, family, &mut (*event).remote, &mut (*event).path);
         // A key in the ring buffer's memory is refused before 5.16.
         let remote = (*event).remote;
-        if !known || remote.port == DNS_PORT || dns::is_resolver(&remote) {
+        if !known || dns::is_name_server(&remote) {
             entry.discard(0);
             return;
         }
@@ -293,23 +173,24 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
             (*event).had_syn_sent = u32::from(errno == EADDRNOTAVAIL);
             let _ = RECORDS.remove(sk);
             counted = true;
-        } else if (*worker).armed != 0 && now.wrapping_sub((*worker).armed_ns) < 20_000_000 {
-            (*event).retry_of = (*worker).armed;
+        } else if let Some(candidate) = retry::candidate(worker, now) {
+            (*event).retry_of = candidate.id;
         }
         if !counted {
             emit::count(stats::ATTEMPTS, 1);
             if family != AF_UNIX
-                && let Some(counters) = birth::upstream(&remote)
+                && let Some(counters) = counters::get_or_insert(&remote)
             {
-                record::add(&raw mut (*counters).attempts);
+                counters::add(&raw mut (*counters).attempts);
             }
         }
+        // All attempts of one request have its client.
         if (*event).retry_of == 0 {
-            (*worker).armed_client = (*worker).client;
-            (*worker).armed_client_key = (*worker).client_key;
+            (*worker).retry_candidate.client = (*worker).client;
+            (*worker).retry_candidate.client_key = (*worker).client_key;
         }
-        (*worker).armed = (*event).id;
-        (*worker).armed_ns = now;
+        (*worker).retry_candidate.id = (*event).id;
+        (*worker).retry_candidate.failed_ns = now;
     }
     entry.submit(emit::wakeup());
     emit::count(stats::REPORTED, 1);
@@ -317,7 +198,7 @@ fn failed(tgid: u32, call: &Connecting, errno: i64) {
 
 /// The address that was passed to `connect()`; false if it is of no family of ours.
 #[inline(always)]
-fn address(call: &Connecting, family: u16, remote: &mut Addr, path: &mut UnixPath) -> bool {
+fn address(call: &InflightConnect, family: u16, remote: &mut Addr, path: &mut UnixPath) -> bool {
     remote.family = family;
     match family {
         AF_UNIX => {

@@ -1,34 +1,28 @@
-//! What nginx's resolver asks name servers, and what it hears from them. No hook of its own: `sock_send_length` and
+//! The messages between nginx's resolver and name servers. No hook of its own: `sock_send_length` and
 //! `sock_recv_length` come here with a worker's sockets that are neither a client's nor an upstream's.
 //!
-//! A server is known by the first question sent to it, which has the form that only a resolver's has: a hash lookup
-//! tells its sockets from others afterwards. What the messages mean is worked out in user space.
+//! A name server is known by the first query sent to it, whose header only a resolver sends; afterwards a hash lookup
+//! tells its sockets from others. User space decodes the messages.
 
-use upstream_trace_common::{Addr, DNS_PAYLOAD, DnsMessage, EventKind, Worker};
+use upstream_trace_common::{Addr, DNS_PAYLOAD, DnsMessage, EVENT_LOOP_NS, EventKind, Worker, is_query};
 
 use crate::config::offset;
-use crate::kernel;
+use crate::kernel::{self, EAGAIN, SOCK_DGRAM, SOCK_STREAM};
 use crate::maps::{RESOLVERS, RESOLVING};
-use crate::{emit, payload, record};
+use crate::{emit, payload, worker};
 
-const SOCK_STREAM: u16 = 1;
-const SOCK_DGRAM: u16 = 2;
-
-/// nginx reads what a client asks and looks the name up in one turn of its event loop.
-const TURN_NS: u64 = 2_000_000;
-
-/// Bytes 2 to 11 of a question as nginx sends it: recursion wanted, one question, nothing else.
-const QUESTION: [u8; 10] = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+/// nginx repeats a query over TCP when the response was truncated.
+const PORT: u16 = 53;
 
 /// A worker sent to, or received from, a socket that may be a name server's; `result` is bytes or a negative errno.
 #[inline(never)]
 pub fn exchanged(sk: u64, tgid: u32, result: i32, sent: u32) -> u32 {
     let head = kernel::head(sk);
-    if result == crate::io::EAGAIN || !head.is_internet() {
+    if result == EAGAIN || !head.is_internet() {
         return 0;
     }
     let kind: u16 = kernel::read(sk, offset!(sk_type)).unwrap_or(0);
-    let Some(worker) = record::serving(tgid) else { return 0 };
+    let Some(worker) = worker::serving(tgid) else { return 0 };
     let mut server = Addr::default();
     kernel::remote(sk, &head, &mut server);
     if server.port == 0 || (kind != SOCK_DGRAM && kind != SOCK_STREAM) {
@@ -39,25 +33,32 @@ pub fn exchanged(sk: u64, tgid: u32, result: i32, sent: u32) -> u32 {
         how |= DnsMessage::SENT;
     }
     if !is_resolver(&server) {
-        if how != DnsMessage::SENT || !is_question() {
+        if how != DnsMessage::SENT || !is_query(&payload::first()) {
             return 0;
         }
         remember(&server);
     }
-    if asked_lately(worker) {
+    if client_just_spoke(worker) {
         how |= DnsMessage::FOR_CLIENT;
     }
-    tell(sk, tgid, result, &server, how);
+    send(sk, tgid, result, &server, how);
     0
 }
 
-/// Whether nginx was seen to ask this name server.
+/// Whether connections to this address are those of nginx's resolver.
 #[inline(always)]
-pub fn is_resolver(server: &Addr) -> bool {
+pub fn is_name_server(remote: &Addr) -> bool {
+    remote.port == PORT || is_resolver(remote)
+}
+
+/// Whether nginx was seen to send a query to this address.
+#[inline(always)]
+fn is_resolver(server: &Addr) -> bool {
     // SAFETY: a plain copy of the value.
     RESOLVING.get(0).is_some_and(|any| *any != 0) && unsafe { RESOLVERS.get(server) }.is_some()
 }
 
+/// Knows this name server from now on.
 fn remember(server: &Addr) {
     let _ = RESOLVERS.insert(server, &1, 0);
     if let Some(any) = RESOLVING.get_ptr_mut(0) {
@@ -66,21 +67,15 @@ fn remember(server: &Addr) {
     }
 }
 
+/// Whether nginx read from a client in this event-loop iteration: it resolves the name for that client.
 #[inline(always)]
-fn is_question() -> bool {
-    let first = payload::first::<12>();
-    let mut rest = [0; 10];
-    rest.copy_from_slice(&first[2..]);
-    rest == QUESTION
-}
-
-#[inline(always)]
-fn asked_lately(worker: *mut Worker) -> bool {
+fn client_just_spoke(worker: *mut Worker) -> bool {
     // SAFETY: a map value.
-    emit::now().wrapping_sub(unsafe { (*worker).client_ns }) < TURN_NS
+    emit::now().wrapping_sub(unsafe { (*worker).client_ns }) < EVENT_LOOP_NS
 }
 
-fn tell(sk: u64, tgid: u32, result: i32, server: &Addr, how: u16) {
+/// Sends the message to user space.
+fn send(sk: u64, tgid: u32, result: i32, server: &Addr, how: u16) {
     const MOST: u64 = DNS_PAYLOAD as u64 - 1;
     let size = if result >= 0 {
         result as u64

@@ -3,6 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use upstream_trace_common::{EventHeader, EventKind, Record, stats};
 
+use crate::config::wakeup_bytes;
 use crate::maps::{EVENTS, STATS};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
@@ -21,15 +22,14 @@ pub fn count(index: u32, by: i64) {
     }
 }
 
-/// User space looks into the buffer every 20 ms by itself; waking it costs microseconds in nginx's own time, so it
+/// User space looks into the ring buffer every 20 ms by itself; waking it costs microseconds in nginx's own time, so it
 /// is woken only when the buffer fills up.
 #[inline(always)]
 pub fn wakeup() -> u64 {
     const BPF_RB_AVAIL_DATA: u64 = 0;
     const BPF_RB_NO_WAKEUP: u64 = 1;
     const BPF_RB_FORCE_WAKEUP: u64 = 2;
-    const FULL: u64 = 1 << 19;
-    if EVENTS.query(BPF_RB_AVAIL_DATA) > FULL { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
+    if EVENTS.query(BPF_RB_AVAIL_DATA) > wakeup_bytes() { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }
 }
 
 /// Sends an event that `fill` completes; counts it as lost if the buffer is full.
@@ -59,4 +59,10 @@ pub fn record(record: *const Record, kind: u32, now: u64) -> bool {
     }
     entry.submit(wakeup());
     true
+}
+
+/// Sends the record of an attempt that has ended. The sum that the attempt is counted in, an index of [`stats`].
+#[inline(always)]
+pub fn end(ended: *const Record, now: u64) -> u32 {
+    if record(ended, EventKind::End as u32, now) { stats::REPORTED } else { stats::LOST_RING }
 }

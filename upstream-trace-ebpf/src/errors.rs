@@ -5,9 +5,9 @@ use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{Icmp, Record, StepKind, flags};
 
 use crate::config::{offset, retransmit_err};
-use crate::emit;
 use crate::kernel::{self, TCP_SYN_SENT, read};
-use crate::record::{self, note};
+use crate::trail::note;
+use crate::{adopt, emit, record};
 
 /// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of `linux/errqueue.h`.
 const ORIGIN_ICMP: [u8; 2] = [2, 3];
@@ -16,10 +16,15 @@ const ORIGIN_ICMP: [u8; 2] = [2, 3];
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct ExtendedError {
+    /// `ee_errno`.
     errno: u32,
+    /// `ee_origin`.
     origin: u8,
+    /// `ee_type`.
     kind: u8,
+    /// `ee_code`.
     code: u8,
+    /// `ee_pad`.
     pad: u8,
 }
 
@@ -27,7 +32,7 @@ struct ExtendedError {
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
-    if let Some(record) = record::find(sk) {
+    if let Some(record) = adopt::find(sk) {
         let now = emit::now();
         // SAFETY: a map value.
         unsafe {
@@ -47,7 +52,7 @@ pub fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "tcp_retransmit_skb")]
 pub fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
-    let Some(record) = record::find(sk) else { return 0 };
+    let Some(record) = adopt::find(sk) else { return 0 };
     let errno = if retransmit_err() == 0 { 0 } else { ctx.arg::<u64>(2) as i32 };
     let now = emit::now();
     // SAFETY: a map value.
@@ -70,7 +75,7 @@ pub fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "inet_sk_error_report")]
 pub fn inet_sk_error_report(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
-    let Some(record) = record::find(sk) else { return 0 };
+    let Some(record) = adopt::find(sk) else { return 0 };
     newest_error(sk).and_then(|skb| icmp(skb, record));
     0
 }
@@ -78,7 +83,7 @@ pub fn inet_sk_error_report(ctx: RawTracePointContext) -> i32 {
 /// int sock_queue_err_skb(struct sock *sk, struct sk_buff *skb), 3.x to 7.2; for kernels before 5.15. The function that
 /// puts an ICMP message on the error queue: what the tracepoint above finds there a moment later.
 pub fn error_queued(sk: u64, skb: u64) {
-    if let Some(record) = record::find(sk) {
+    if let Some(record) = adopt::find(sk) {
         icmp(skb, record);
     }
 }
@@ -95,6 +100,7 @@ fn newest_error(sk: u64) -> Option<u64> {
     (last != queue).then_some(last)
 }
 
+/// Notes the ICMP error that the last packet on the error queue holds.
 #[inline(always)]
 fn icmp(last: u64, record: *mut Record) -> Option<()> {
     // struct sock_exterr_skb lies in skb->cb; its `ee` is at offset 24 there in every version read (5.4 to 7.2).

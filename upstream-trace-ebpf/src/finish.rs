@@ -4,17 +4,13 @@ use core::arch::asm;
 use core::ptr::NonNull;
 
 use upstream_trace_common::{
-    Addr, End, EventKind, FdKey, Record, RetryEvent, StepKind, Worker, flags, stats,
+    Disposition, End, EndFacts, FdKey, Record, StepKind, Worker, client_spoke, flags, stats,
 };
 
-use crate::classify::{self, Fate};
-use crate::kernel::{self, TCP_CLOSE, TCP_ESTABLISHED};
-use crate::maps::{PARKED, RECORDS, UNIX_FDS, WITHOUT_IO};
-use crate::record::{self, note};
-use crate::{birth, emit};
-
-/// nginx cuts the client off within the same turn of its event loop.
-const CUT_NS: u64 = 5_000_000;
+use crate::kernel::{self, TCP_ESTABLISHED};
+use crate::maps::{DEFERRED, RECORDS, UNIX_FDS, WITHOUT_IO};
+use crate::trail::note;
+use crate::{emit, record, retry, worker};
 
 /// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
 #[inline(never)]
@@ -43,39 +39,41 @@ pub fn finish(sk: u64, record: *mut Record, end: u32, now: u64) -> u32 {
         }
         let ours = end != End::Reborn as u32 && tgid == (*record).tgid;
         // In one register: of a pair the compiler may save the half that was never set, which the verifier refuses.
-        let worker = if ours { record::worker(tgid).and_then(NonNull::new) } else { None };
+        let worker = if ours { worker::get(tgid).and_then(NonNull::new) } else { None };
         explain_end(record, worker, now);
-        let mut fate = classify::fate(&*record, now);
-        if matches!(fate, Fate::Report | Fate::Park) && ours && kernel::current_is_exiting() {
+        let mut disposition = EndFacts::of(&*record, now).disposition();
+        if matches!(disposition, Disposition::Report | Disposition::Defer)
+            && ours
+            && kernel::current_is_exiting()
+        {
             (*record).flags |= flags::WORKER_EXITING;
-            fate = Fate::Aborted;
+            disposition = Disposition::Aborted;
         }
-        remember(record, fate);
+        set(record, disposition);
         settle(sk, record, worker, now);
     }
     0
 }
 
-/// Keeps what becomes of a record in the record itself, whose header is not used until it is sent. Of what a program
-/// reads from a map the verifier knows nothing: it walks what follows once, instead of once for every way on which it
-/// has come here, of which there are hundreds.
+/// Keeps the disposition in the record itself. Of what a program reads from a map the verifier knows nothing: it walks
+/// what follows once, instead of once for every way on which it has come here, of which there are hundreds.
 ///
 /// # Safety
 /// `record` is a map value.
 #[inline(always)]
-unsafe fn remember(record: *mut Record, fate: Fate) {
+unsafe fn set(record: *mut Record, disposition: Disposition) {
     // SAFETY: by contract.
-    unsafe { (&raw mut (*record).header.kind).write_volatile(fate as u32) }
+    unsafe { (&raw mut (*record).disposition).write_volatile(disposition as u8) }
 }
 
-/// Whether this is what becomes of the record; see [`remember`].
+/// Whether this is the disposition of the record; see [`set`].
 ///
 /// # Safety
 /// `record` is a map value.
 #[inline(always)]
-unsafe fn fate_is(record: *mut Record, fate: Fate) -> bool {
+unsafe fn is(record: *mut Record, disposition: Disposition) -> bool {
     // SAFETY: by contract.
-    unsafe { (&raw const (*record).header.kind).read_volatile() == fate as u32 }
+    unsafe { (&raw const (*record).disposition).read_volatile() == disposition as u8 }
 }
 
 /// What else the host knows that explains why it ended.
@@ -93,17 +91,8 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         {
             (*record).flags |= flags::ERROR_FETCHED;
         }
-        // nginx closed without having learnt of an end (a FIN that it has not read counts for nothing): did the client
-        // make it do so?
-        let gave_up = (*record).end == End::Closed as u8
-            && !has(flags::RESET_RECEIVED
-                | flags::ICMP
-                | flags::READ_EOF
-                | flags::SEND_ERROR
-                | flags::RECV_ERROR)
-            && (*record).tcp.err == 0
-            && (*record).tcp.err_soft == 0;
-        if !gave_up || !has(flags::CLIENT_KNOWN) {
+        // If nothing ended it, did the client make nginx close it?
+        if !EndFacts::of(&*record, now).gave_up() || !has(flags::CLIENT_KNOWN) {
             return;
         }
         let client = (*record).client;
@@ -113,11 +102,22 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         }
         if let Some(worker) = checked(worker)
             && (*worker).client == client
-            && classify::client_spoke(&*record, (*worker).client_ns, now)
+            && client_spoke((*worker).client_ns, begun_ns(record), now)
         {
             (*record).flags |= flags::CLIENT_GONE;
         }
     }
+}
+
+/// When the attempt, or its current request, began.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn begun_ns(record: *const Record) -> u64 {
+    // SAFETY: by contract.
+    let (request, born) = unsafe { ((*record).request_ns, (*record).born_ns) };
+    if request > born { request } else { born }
 }
 
 /// The worker, with a check for null that stays a branch of its own: joined with other conditions into one number, as
@@ -138,43 +138,39 @@ fn checked(worker: Option<NonNull<Worker>>) -> Option<*mut Worker> {
 unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, now: u64) {
     // SAFETY: by contract.
     unsafe {
-        // One that nginx took from its pool and found dead carries no request that would have told what it retries.
-        if fate_is(record, Fate::Report)
-            && classify::found_dead(&*record)
+        // On a pooled connection that nginx found dead no request began: what it retries was not noted then.
+        if is(record, Disposition::Report)
+            && EndFacts::of(&*record, now).found_dead()
             && let Some(worker) = checked(worker)
-            && (*worker).armed != 0
+            && (*worker).retry_candidate.id != 0
         {
-            birth::take_client(record, worker, now);
+            retry::assign_client(record, worker, now);
         }
-        if record::take_announced(record) && !fate_is(record, Fate::Report) {
-            remember(record, Fate::Announced);
+        if record::clear_trouble(record) && !is(record, Disposition::Report) {
+            set(record, Disposition::ReportEnd);
         }
-        if !fate_is(record, Fate::Healthy)
-            && !fate_is(record, Fate::Aborted)
+        if !is(record, Disposition::Healthy)
+            && !is(record, Disposition::Aborted)
             && (*record).end != End::Reborn as u8
         {
             record::refresh(sk, record);
         }
-        if fate_is(record, Fate::Park)
+        if is(record, Disposition::Defer)
             && (*record).flags & (flags::ADOPTED | flags::OUTSTANDING) != flags::ADOPTED
             && let Some(worker) = checked(worker)
         {
-            (*worker).parked_client = (*record).client;
-            (*worker).parked_ns = now;
-            let _ = PARKED.insert((*record).tgid, &*record, 0);
+            (*worker).deferred_client = (*record).client;
+            (*worker).deferred_ns = now;
+            let _ = DEFERRED.insert((*record).tgid, &*record, 0);
         }
-        if fate_is(record, Fate::Report)
+        if is(record, Disposition::Report)
             && let Some(worker) = checked(worker)
         {
-            (*worker).armed = (*record).id;
-            (*worker).armed_ns = now;
-            (*worker).armed_client = (*record).client;
-            (*worker).armed_client_key = (*record).client_key;
+            retry::make_candidate(worker, record, now);
         }
-        let sum = if fate_is(record, Fate::Report) || fate_is(record, Fate::Announced) {
-            let sent = emit::record(record, EventKind::End as u32, now);
-            if sent { stats::REPORTED } else { stats::LOST_RING }
-        } else if fate_is(record, Fate::Aborted) {
+        let sum = if is(record, Disposition::Report) || is(record, Disposition::ReportEnd) {
+            emit::end(record, now)
+        } else if is(record, Disposition::Aborted) {
             stats::ABORTED
         } else {
             stats::HEALTHY
@@ -201,52 +197,4 @@ pub fn forget_descriptor(record: *const Record) {
             let _ = UNIX_FDS.remove(&FdKey { tgid: (*record).tgid, fd: (*record).fd });
         }
     }
-}
-
-/// A watched process closed another socket, which was in this state: does that explain the attempt that it has just
-/// given up?
-#[inline(never)]
-pub fn client_closed(sk: u64, old_state: u8, tgid: u32) {
-    let Some(worker) = record::worker(tgid) else { return };
-    // SAFETY: map values.
-    unsafe {
-        let armed = (*worker).armed;
-        if armed != 0 && (*worker).armed_client == 0 && old_state != TCP_ESTABLISHED {
-            let now = emit::now();
-            (*worker).armed = 0;
-            if now.wrapping_sub((*worker).armed_ns) < CUT_NS {
-                emit::event::<RetryEvent>(EventKind::ClientGone, tgid, now, |event| {
-                    (*event).failed = armed;
-                    (*event).retry = 0;
-                    (*event).remote = Addr { ip: [0; 16], port: 0, family: 0 };
-                    (*event).pad = 0;
-                });
-            }
-            return;
-        }
-        if (*worker).parked_client != sk || sk == 0 {
-            return;
-        }
-        (*worker).parked_client = 0;
-        let now = emit::now();
-        if old_state != TCP_ESTABLISHED || now.wrapping_sub((*worker).parked_ns) > CUT_NS {
-            return;
-        }
-        let Some(record) = PARKED.get_ptr_mut(tgid) else { return };
-        (*record).flags |= flags::CLIENT_CUT;
-        if emit::record(record, EventKind::End as u32, (*worker).parked_ns) {
-            emit::count(stats::HEALTHY, -1);
-            emit::count(stats::REPORTED, 1);
-        } else {
-            emit::count(stats::HEALTHY, -1);
-            emit::count(stats::LOST_RING, 1);
-        }
-    }
-}
-
-/// Whether this transition of another socket is nginx closing it.
-#[inline(always)]
-pub fn is_close(old: u8, new: u8) -> bool {
-    old == TCP_ESTABLISHED && (new == kernel::TCP_FIN_WAIT1 || new == TCP_CLOSE)
-        || old == kernel::TCP_CLOSE_WAIT && new == kernel::TCP_LAST_ACK
 }

@@ -5,17 +5,34 @@ use upstream_trace_common::{ABSENT, Addr, TcpNumbers};
 
 use crate::config::offset;
 
-pub const AF_UNIX: u16 = 1;
-pub const AF_INET: u16 = 2;
-pub const AF_INET6: u16 = 10;
+/// Constants of the kernel, under its own names.
+macro_rules! constants {
+    ($($name:ident: $type:ty = $value:literal;)*) => {
+        $(#[doc = concat!("`", stringify!($name), "` of the kernel.")] pub const $name: $type = $value;)*
+    };
+}
 
-pub const TCP_ESTABLISHED: u8 = 1;
-pub const TCP_SYN_SENT: u8 = 2;
-pub const TCP_FIN_WAIT1: u8 = 4;
-pub const TCP_CLOSE: u8 = 7;
-pub const TCP_CLOSE_WAIT: u8 = 8;
-pub const TCP_LAST_ACK: u8 = 9;
-pub const TCP_LISTEN: u8 = 10;
+constants! {
+    AF_UNIX: u16 = 1;
+    AF_INET: u16 = 2;
+    AF_INET6: u16 = 10;
+
+    SOCK_STREAM: u16 = 1;
+    SOCK_DGRAM: u16 = 2;
+
+    TCP_ESTABLISHED: u8 = 1;
+    TCP_SYN_SENT: u8 = 2;
+    TCP_FIN_WAIT1: u8 = 4;
+    TCP_CLOSE: u8 = 7;
+    TCP_CLOSE_WAIT: u8 = 8;
+    TCP_LAST_ACK: u8 = 9;
+    TCP_LISTEN: u8 = 10;
+}
+
+/// `-EAGAIN`, as calls return it.
+pub const EAGAIN: i32 = -11;
+/// `-EPIPE`, as calls return it.
+pub const EPIPE: i32 = -32;
 
 /// `sk_shutdown` once the application has closed the socket.
 pub const SHUTDOWN_BOTH: u8 = 3;
@@ -47,6 +64,7 @@ pub fn current_is_exiting() -> bool {
     read::<u32>(task, offset!(task_flags)).unwrap_or(0) & PF_EXITING != 0
 }
 
+/// Address family of a socket, 0 if it cannot be read.
 #[inline(always)]
 pub fn family(sk: u64) -> u16 {
     read(sk, offset!(family)).unwrap_or(0)
@@ -61,13 +79,17 @@ pub struct Head {
     pub daddr: [u8; 4],
     /// Local IPv4 address.
     pub saddr: [u8; 4],
+    /// `skc_hash`.
     hash: u32,
     /// Remote port, network order.
     dport: u16,
     /// Local port, host order.
     pub num: u16,
+    /// Address family.
     pub family: u16,
+    /// TCP state.
     pub state: u8,
+    /// Bit fields that do not matter here.
     pad: u8,
 }
 
@@ -123,21 +145,25 @@ impl Head {
     }
 }
 
+/// Local port of a socket, 0 if it has none or it cannot be read.
 #[inline(always)]
 pub fn local_port(sk: u64) -> u16 {
     read(sk, offset!(num)).unwrap_or(0)
 }
 
+/// TCP state of a socket, 0 if it cannot be read.
 #[inline(always)]
 pub fn state(sk: u64) -> u8 {
     read(sk, offset!(state)).unwrap_or(0)
 }
 
+/// `sk_shutdown` of a socket, 0 if it cannot be read.
 #[inline(always)]
 pub fn shutdown(sk: u64) -> u8 {
     read(sk, offset!(sk_shutdown)).unwrap_or(0)
 }
 
+/// `sk_err` of a socket, a positive errno; 0 if there is none or it cannot be read.
 #[inline(always)]
 pub fn error(sk: u64) -> u32 {
     read(sk, offset!(sk_err)).unwrap_or(0)
@@ -168,6 +194,7 @@ pub fn local(sk: u64, head: &Head, to: &mut Addr) {
     to.ip = ip(sk, head.family, head.saddr, offset!(saddr6));
 }
 
+/// An address of a socket: the IPv4 address as it was read, or the IPv6 address at the offset `v6`.
 #[inline(always)]
 fn ip(sk: u64, family: u16, four: [u8; 4], v6: u16) -> [u8; 16] {
     if family == AF_INET6 {
@@ -229,6 +256,7 @@ pub fn socket_of_fd(fd: i32) -> (u64, u16) {
     socket_in(task, fd).unwrap_or((0, 0))
 }
 
+/// The socket behind a descriptor of this task, and its type.
 #[inline(always)]
 fn socket_in(task: u64, fd: i32) -> Option<(u64, u16)> {
     let table: u64 = read(read(task, offset!(task_files))?, offset!(files_fdt))?;

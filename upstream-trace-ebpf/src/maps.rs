@@ -3,18 +3,18 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use upstream_trace_common::{
-    Addr, FdKey, RING_BYTES, Record, Seed, SeedKey, UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters,
-    WORKER_PLACES, Worker, stats,
+    Addr, AdoptKey, AdoptState, FdKey, RING_BYTES, Record, UPSTREAMS as UPSTREAM_COUNT, UnixPath,
+    UpstreamCounters, WORKER_PLACES, Worker, stats,
 };
 
 /// Flight records by socket address. Sized by `--max-connections`.
 #[map]
 pub static RECORDS: HashMap<u64, Record> = HashMap::with_max_entries(32768, 0);
 
-/// Records that look healthy but for one thing that the next event of the process decides; by process; those of
-/// processes that ended make room.
+/// Records whose disposition the next event of their process decides, by process; those of processes that ended make
+/// room.
 #[map]
-pub static PARKED: LruHashMap<u32, Record> = LruHashMap::with_max_entries(512, 0);
+pub static DEFERRED: LruHashMap<u32, Record> = LruHashMap::with_max_entries(512, 0);
 
 /// The one way to user space. Sized by user space.
 #[map]
@@ -46,7 +46,7 @@ pub static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(stats::COUNT,
 #[map]
 pub static UNIX_FDS: HashMap<FdKey, u64> = HashMap::with_max_entries(32768, 0);
 
-/// Entry 0: not 0 once user space has taken the hooks on send and receive away.
+/// Entry 0: not 0 once user space has detached the hooks on send and receive.
 #[map]
 pub static WITHOUT_IO: Array<u64> = Array::with_max_entries(1, 0);
 
@@ -56,11 +56,11 @@ pub static ANY_FDLESS: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Connections that were open at the start and whose socket address is not known yet.
 #[map]
-pub static SEEDS: HashMap<SeedKey, Seed> = HashMap::with_max_entries(16384, 0);
+pub static ADOPTABLE: HashMap<AdoptKey, AdoptState> = HashMap::with_max_entries(16384, 0);
 
-/// Entry 0: how many seeds may be left. 0 spares the lookup.
+/// Entry 0: how many of these may be left. 0 spares the lookup.
 #[map]
-pub static SEEDS_LEFT: Array<u64> = Array::with_max_entries(1, 0);
+pub static ADOPTABLE_LEFT: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Numbers of the attempts that user space found stuck and reported, by socket address.
 #[map]

@@ -9,11 +9,12 @@ use upstream_trace_common::{
 };
 
 use crate::config::{self, offset};
-use crate::emit;
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
 use crate::maps::{EVENTS, PACKETS_SEEN, RECORDS, UPSTREAMS};
-use crate::record::{self, note};
+use crate::trail::note;
+use crate::{emit, record};
 
+/// Protocol number of TCP.
 const IPPROTO_TCP: u8 = 6;
 
 /// The same pair of addresses is reported at most this often when the packet has no socket.
@@ -26,18 +27,26 @@ const DROPS_REPORTED: u32 = 2;
 struct Sighting {
     /// Sender and receiver.
     pair: [Addr; 2],
+    /// When it was seen, nanoseconds of `CLOCK_MONOTONIC`.
     now: u64,
     /// The record it belongs to, or 0.
     id: u64,
+    /// Kernel address of the code that dropped it, 0 for a reset.
     location: u64,
+    /// Why it was dropped or sent, 0 if the kernel gives no reason.
     reason: u32,
+    /// Inode number of the network namespace, 0 if not known.
     netns: u32,
+    /// Dropped or sent.
     kind: EventKind,
+    /// Low byte of its TCP flags.
     tcp_flags: u8,
+    /// TCP state of its socket, 0 if it has none.
     state: u8,
 }
 
 impl Sighting {
+    /// A packet seen now, of which nothing else is known.
     #[inline(always)]
     fn new(kind: EventKind, reason: u32, location: u64) -> Self {
         let none = Addr { ip: [0; 16], port: 0, family: 0 };
@@ -66,14 +75,15 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
     }
     let mut seen = Sighting::new(EventKind::Drop, reason, location);
     match if sk == 0 { None } else { RECORDS.get_ptr_mut(sk) } {
-        Some(record) => ours(&ctx, sk, record, skb, &mut seen),
-        None => orphan(&ctx, skb, &mut seen),
+        Some(record) => of_record(&ctx, sk, record, skb, &mut seen),
+        None => without_socket(&ctx, skb, &mut seen),
     }
     0
 }
 
+/// A packet that belongs to a record was dropped.
 #[inline(always)]
-fn ours(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64, seen: &mut Sighting) {
+fn of_record(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64, seen: &mut Sighting) {
     let state = kernel::state(sk);
     // SAFETY: a map value.
     unsafe {
@@ -102,7 +112,7 @@ fn ours(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64, seen
 
 /// A packet without a socket: a reply dropped before it found one, a SYN on its way through this host.
 #[inline(always)]
-fn orphan(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
+fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
     if !parse(skb, seen) {
         return;
     }
@@ -174,6 +184,7 @@ fn parse(skb: u64, seen: &mut Sighting) -> bool {
     try_parse(skb, seen).is_some()
 }
 
+/// As [`parse`].
 #[inline(always)]
 fn try_parse(skb: u64, seen: &mut Sighting) -> Option<()> {
     let head: u64 = read(skb, offset!(skb_head))?;
@@ -182,8 +193,8 @@ fn try_parse(skb: u64, seen: &mut Sighting) -> Option<()> {
     let first: u8 = read(ip, 0)?;
     let tcp = match first >> 4 {
         4 if read::<u8>(ip, 9)? == IPPROTO_TCP => {
-            four(&mut seen.pair[0], read(ip, 12)?);
-            four(&mut seen.pair[1], read(ip, 16)?);
+            set_ipv4(&mut seen.pair[0], read(ip, 12)?);
+            set_ipv4(&mut seen.pair[1], read(ip, 16)?);
             ip + u64::from(first & 15) * 4
         }
         // Extension headers are not followed: TCP to an upstream carries none.
@@ -202,8 +213,9 @@ fn try_parse(skb: u64, seen: &mut Sighting) -> Option<()> {
     Some(())
 }
 
+/// Sets an IPv4 address.
 #[inline(always)]
-fn four(to: &mut Addr, ip: [u8; 4]) {
+fn set_ipv4(to: &mut Addr, ip: [u8; 4]) {
     to.family = AF_INET;
     to.ip[0] = ip[0];
     to.ip[1] = ip[1];
@@ -211,6 +223,7 @@ fn four(to: &mut Addr, ip: [u8; 4]) {
     to.ip[3] = ip[3];
 }
 
+/// Sends the packet to user space.
 #[inline(always)]
 fn send(ctx: &RawTracePointContext, seen: &Sighting) {
     let Some(mut entry) = EVENTS.reserve::<PacketEvent>(0) else {

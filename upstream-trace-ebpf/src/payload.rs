@@ -6,7 +6,7 @@
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs,
 };
-use upstream_trace_common::HEAD;
+use upstream_trace_common::{HEAD, tls};
 
 use crate::config::{offset, registers_at, task_registers};
 use crate::kernel::read;
@@ -14,7 +14,7 @@ use crate::kernel::read;
 /// The privilege of a process, in the segment of its code.
 const USER: u64 = 3;
 
-/// Address of the registers with which the current process entered the kernel; 0 if this kernel does not tell.
+/// Address of the registers with which the current process entered the kernel; 0 if it is not known.
 #[inline(always)]
 fn registers() -> u64 {
     if task_registers() == 0 {
@@ -88,67 +88,18 @@ pub fn head(to: &mut [u8; HEAD], received: i32) {
     unsafe { copy(to.as_mut_ptr(), len, 0) };
 }
 
-/// Whether these bytes begin an answer with a status of 500 or above: a status line, or the `Status` that programs
-/// behind FastCGI (in a record for standard output, type 6) and SCGI begin with.
-#[inline(always)]
-pub fn is_error(head: &[u8; HEAD]) -> bool {
-    let word = |at: usize| {
-        u64::from_le_bytes([
-            head[at],
-            head[at + 1],
-            head[at + 2],
-            head[at + 3],
-            head[at + 4],
-            head[at + 5],
-            head[at + 6],
-            head[at + 7],
-        ])
-    };
-    const HTTP: u64 = u64::from_le_bytes(*b"HTTP/1.\0");
-    const STATUS: u64 = u64::from_le_bytes(*b"Status: ");
-    const FASTCGI_STDOUT: [u8; 2] = [1, 6];
-    let first = word(0);
-    if first & 0x00ff_ffff_ffff_ffff == HTTP {
-        return head[8] == b' ' && head[9] == b'5';
-    }
-    if first == STATUS {
-        return head[8] == b'5';
-    }
-    head[0] == FASTCGI_STDOUT[0] && head[1] == FASTCGI_STDOUT[1] && word(8) == STATUS && head[16] == b'5'
-}
-
-/// Whether these bytes, `len` in all, are nothing but a TLS alert. From TLS 1.3 on it looks like data, but no data is
-/// that short: header, two bytes, their type, and the tag.
+/// Whether the `len` bytes are nothing but a TLS alert.
 #[inline(always)]
 pub fn is_alert(len: i32) -> bool {
-    const ALERT: u8 = 0x15;
-    const APPLICATION: u8 = 0x17;
-    const LONGEST: i32 = 64;
-    const ENCRYPTED: i32 = 5 + 2 + 1 + 16;
-    if len >= LONGEST {
-        return false;
-    }
-    let [kind, major, _] = first::<3>();
-    major == 3 && (kind == ALERT || kind == APPLICATION && len == ENCRYPTED)
+    tls::is_alert(&first(), len)
 }
 
-/// Size of the encrypted record that begins these bytes, header included; 0 if none does.
+/// Whether the second half of the `len` bytes is an encrypted TLS record of `size` bytes, as the first half is.
 #[inline(always)]
-pub fn record_size() -> u32 {
-    let [kind, major, minor, high, low] = first::<5>();
-    if kind != 0x17 || major != 3 || minor != 3 {
-        return 0;
-    }
-    5 + (u32::from(high) << 8 | u32::from(low))
-}
-
-/// Whether the second half of the bytes, `len` in all, is an encrypted record as long as the first.
-#[inline(always)]
-pub fn is_pair(len: i32, record: u32) -> bool {
+pub fn is_pair(len: i32, size: u32) -> bool {
     let mut second = [0u8; 5];
     // SAFETY: five bytes.
-    2 * record == len as u32
-        && unsafe { copy(second.as_mut_ptr(), 5, u64::from(record)) }
-        && second[..3] == [0x17, 3, 3]
-        && 5 + (u32::from(second[3]) << 8 | u32::from(second[4])) == record
+    2 * size == len as u32
+        && unsafe { copy(second.as_mut_ptr(), 5, u64::from(size)) }
+        && tls::record_size(&second) == size
 }

@@ -10,7 +10,7 @@ use upstream_trace_common::{EventKind, OriginExit, ProcessEvent, stats};
 use crate::config::offset;
 use crate::kernel::{self, read};
 use crate::maps::ORIGINS;
-use crate::{emit, record};
+use crate::{emit, worker};
 
 /// (struct task_struct *parent, struct task_struct *child), 5.4 to 7.2. A child of a watched process is watched
 /// before it runs, so that none of its connections is missed.
@@ -18,7 +18,7 @@ use crate::{emit, record};
 pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     let parent = kernel::current_tgid();
     origin_forked(parent, &ctx);
-    if !record::may_be_watched(parent) || record::worker(parent).is_none() {
+    if !worker::may_be_watched(parent) || worker::get(parent).is_none() {
         return 0;
     }
     let child: u64 = ctx.arg(1);
@@ -27,7 +27,7 @@ pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     if tgid == 0 || pid != tgid {
         return 0;
     }
-    if !record::watch(tgid) {
+    if !worker::watch(tgid) {
         emit::count(stats::LOST_WORKERS, 1);
         warn!(&ctx, "the table of processes is full: worker {} is not watched", tgid);
         return 0;
@@ -44,8 +44,8 @@ pub fn sched_process_exec(_ctx: RawTracePointContext) -> i32 {
     if origin(tgid).is_some_and(|origin| origin != tgid) {
         let _ = ORIGINS.remove(&tgid);
     }
-    if record::may_be_watched(tgid)
-        && let Some(worker) = record::worker(tgid)
+    if worker::may_be_watched(tgid)
+        && let Some(worker) = worker::get(tgid)
     {
         // A binary upgrade: the new program is a master until it forks.
         // SAFETY: a map value.
@@ -63,7 +63,7 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     if let Some(origin) = origin(tgid) {
         origin_ended(tgid, origin, task);
     }
-    if !record::may_be_watched(tgid) || record::worker(tgid).is_none() {
+    if !worker::may_be_watched(tgid) || worker::get(tgid).is_none() {
         return 0;
     }
     if read::<u32>(task, offset!(task_pid)) != Some(tgid) {
@@ -74,6 +74,7 @@ pub fn sched_process_exit(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// Sends an event of a watched process.
 #[inline(always)]
 fn send(kind: EventKind, tgid: u32, child: u32, exit_code: u32) {
     emit::event::<ProcessEvent>(kind, tgid, emit::now(), |event| {

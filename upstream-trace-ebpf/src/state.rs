@@ -8,9 +8,9 @@ use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
     TCP_SYN_SENT,
 };
-use crate::maps::RECORDS;
-use crate::record::{self, note};
-use crate::{birth, emit, finish};
+use crate::maps::{LISTENING, RECORDS};
+use crate::trail::note;
+use crate::{adopt, birth, client, counters, emit, finish, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -43,7 +43,7 @@ pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn never_connected(sk: u64) {
     let tgid = kernel::current_tgid();
-    if !record::may_be_watched(tgid) || record::serving(tgid).is_none() {
+    if !worker::may_be_watched(tgid) || worker::serving(tgid).is_none() {
         return;
     }
     let head = kernel::head(sk);
@@ -52,10 +52,11 @@ fn never_connected(sk: u64) {
     }
 }
 
+/// A socket goes to `SYN_SENT`.
 #[inline(always)]
 fn begins(sk: u64) {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid) {
+    if worker::may_be_watched(tgid) {
         birth::tcp(sk, tgid, flags::BORN_BY_STATE);
     }
 }
@@ -64,23 +65,24 @@ fn begins(sk: u64) {
 #[inline(always)]
 fn listens(sk: u64) {
     let tgid = kernel::current_tgid();
-    if record::may_be_watched(tgid)
-        && record::worker(tgid).is_some()
-        && let Some(flag) = crate::maps::LISTENING.get_ptr_mut(u32::from(kernel::local_port(sk)))
+    if worker::may_be_watched(tgid)
+        && worker::get(tgid).is_some()
+        && let Some(flag) = LISTENING.get_ptr_mut(u32::from(kernel::local_port(sk)))
     {
         // SAFETY: a map value.
         unsafe { *flag = 1 };
     }
 }
 
+/// A connecting or connected socket changes its state.
 #[inline(always)]
 fn changes(sk: u64, old: u8, new: u8) {
-    let Some(record) = record::find(sk) else {
+    let Some(record) = adopt::find(sk) else {
         // Most of these are other programs' sockets, and need no further look.
-        if finish::is_close(old, new) {
+        if client::is_close(old, new) {
             let tgid = kernel::current_tgid();
-            if record::may_be_watched(tgid) && kernel::shutdown(sk) == SHUTDOWN_BOTH {
-                finish::client_closed(sk, old, tgid);
+            if worker::may_be_watched(tgid) && kernel::shutdown(sk) == SHUTDOWN_BOTH {
+                client::closed(sk, old, tgid);
             }
         }
         return;
@@ -96,6 +98,7 @@ fn changes(sk: u64, old: u8, new: u8) {
     }
 }
 
+/// The TCP handshake finished.
 #[inline(always)]
 fn established(sk: u64, record: *mut Record, now: u64) {
     // SAFETY: a map value.
@@ -105,14 +108,15 @@ fn established(sk: u64, record: *mut Record, now: u64) {
         (*record).established_ns = now;
         kernel::local(sk, &kernel::head(sk), &mut (*record).local);
         note(record, StepKind::Established, now, 0);
-        if let Some(counters) = record::counters(&*record) {
-            record::add(&raw mut (*counters).established);
+        if let Some(counters) = counters::get(&(*record).remote) {
+            counters::add(&raw mut (*counters).established);
             (*counters).last_established_ns = now;
-            record::add_latency(&raw mut (*counters).connect, now.wrapping_sub((*record).born_ns));
+            counters::add_latency(&raw mut (*counters).connect, now.wrapping_sub((*record).born_ns));
         }
     }
 }
 
+/// The origin's FIN arrived.
 #[inline(always)]
 fn fin(sk: u64, record: *mut Record, now: u64) {
     let unacked = kernel::unacked(sk);
@@ -127,6 +131,7 @@ fn fin(sk: u64, record: *mut Record, now: u64) {
     }
 }
 
+/// A socket leaves the states in which it carries data, or the handshake failed.
 #[inline(always)]
 fn closes(sk: u64, record: *mut Record, old: u8, new: u8, now: u64) {
     if kernel::shutdown(sk) == SHUTDOWN_BOTH {

@@ -1,16 +1,11 @@
-//! The TLS handshake with an upstream, told from the kinds of the records: what nginx sends and reads before its first
-//! application data is no request and no answer.
+//! The TLS handshake with an upstream, recognised by the content types of its records: what nginx sends and receives
+//! before its first application data is no request and no response.
 
-use upstream_trace_common::{Record, StepKind, flags};
+use upstream_trace_common::tls::{self, HandshakeReceived, HandshakeSent};
+use upstream_trace_common::{HEAD, Record, StepKind, flags};
 
 use crate::payload;
-use crate::record::{note, rename_last};
-
-const CHANGE_CIPHER_SPEC: u8 = 0x14;
-const ALERT: u8 = 0x15;
-const HANDSHAKE: u8 = 0x16;
-const APPLICATION: u8 = 0x17;
-const CLIENT_HELLO: u8 = 1;
+use crate::trail::{note, rename_last};
 
 /// nginx sent bytes on a connection that has carried no request yet. Whether they belong to a TLS handshake.
 ///
@@ -22,7 +17,7 @@ pub unsafe fn sent(record: *mut Record, now: u64, bytes: i32) -> bool {
     unsafe {
         let first = payload::first::<7>();
         if (*record).flags & flags::TLS_HANDSHAKE == 0 {
-            let hello = first[0] == HANDSHAKE && first[1] == 3 && first[5] == CLIENT_HELLO && bytes > 5;
+            let hello = tls::is_client_hello(&first, bytes);
             if hello {
                 (*record).flags |= flags::TLS | flags::TLS_HANDSHAKE | flags::OUTSTANDING;
                 (*record).request_ns = now;
@@ -30,13 +25,10 @@ pub unsafe fn sent(record: *mut Record, now: u64, bytes: i32) -> bool {
             }
             return hello;
         }
-        match first[0] {
-            CHANGE_CIPHER_SPEC | HANDSHAKE => (*record).flags |= flags::OUTSTANDING,
-            _ if payload::is_alert(bytes) => {
-                let clear = first[0] == ALERT && bytes == 7;
-                note(record, StepKind::TlsRefused, now, if clear { i32::from(first[6]) } else { -1 });
-            }
-            _ => {
+        match tls::handshake_sent(&first, bytes) {
+            HandshakeSent::Handshake => (*record).flags |= flags::OUTSTANDING,
+            HandshakeSent::Alert(description) => note(record, StepKind::TlsRefused, now, description),
+            HandshakeSent::Data => {
                 (*record).flags &= !(flags::TLS_HANDSHAKE | flags::OUTSTANDING);
                 note(record, StepKind::TlsDone, now, 0);
                 return false;
@@ -47,19 +39,17 @@ pub unsafe fn sent(record: *mut Record, now: u64, bytes: i32) -> bool {
 }
 
 /// A TLS 1.3 server sends session tickets when it has the client's last handshake message, mostly two of one size, in
-/// one read or in two: they come before the answer, and are none. Whether these bytes are the last of them; what the
-/// first was taken for is taken back.
+/// one read or in two: they come before the response and are no part of it. Whether these bytes are the last of them;
+/// if the first was noted as the start of a response, that is undone.
 ///
 /// # Safety
 /// `record` is a map value.
 #[inline(never)]
 pub unsafe fn tickets(record: *mut Record, now: u64, bytes: i32) -> bool {
-    const SMALLEST: u32 = 64;
-    const SOON_NS: u64 = 100_000_000;
     // SAFETY: by contract.
     unsafe {
-        let size = payload::record_size();
-        if size < SMALLEST || now.wrapping_sub((*record).request_ns) > SOON_NS {
+        let size = tls::record_size(&payload::first());
+        if !tls::may_be_ticket(size, now.wrapping_sub((*record).request_ns)) {
             return false;
         }
         if (*record).first_recv_ns == 0 {
@@ -88,17 +78,15 @@ pub unsafe fn tickets(record: *mut Record, now: u64, bytes: i32) -> bool {
 pub unsafe fn received(record: *mut Record, now: u64, bytes: i32) -> u32 {
     // SAFETY: by contract.
     unsafe {
-        let earlier = (*record).app_received;
         payload::head(&mut (*record).head, bytes);
-        let [kind, major, ..] = (*record).head;
-        if kind == ALERT && major == 3 {
-            note(record, StepKind::TlsAlert, now, i32::from((*record).head[6]));
+        let kind = tls::handshake_received(&(*record).head, (*record).app_received);
+        if let HandshakeReceived::Alert(description) = kind {
+            note(record, StepKind::TlsAlert, now, i32::from(description));
             return 0;
         }
         note(record, StepKind::TlsAnswer, now, bytes);
-        // Only the very first bytes tell whether it is TLS: later ones may be the rest of a record.
-        if earlier != 0 || (CHANGE_CIPHER_SPEC..=APPLICATION).contains(&kind) {
-            (*record).head = [0; upstream_trace_common::HEAD];
+        if kind == HandshakeReceived::Handshake {
+            (*record).head = [0; HEAD];
         }
         0
     }

@@ -1,54 +1,86 @@
-//! Unix connections whose birth no hook saw: taken over at what nginx first sends.
+//! Unix connections: their end, and those whose birth no hook saw, which get a record at what nginx first sends.
 //!
 //! Where the kernel allows neither fentry nor kprobes, the hooks that see births are on system calls, which slows every
 //! system call of the host. So they stay away as long as error.log tells which connections could not be made.
 
-use core::arch::asm;
-
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
-use upstream_trace_common::{ABSENT, Addr, End, EventKind, FdKey, Record, StepKind, UNIX_PATH, flags, stats};
+use upstream_trace_common::{Addr, Disposition, End, EndFacts, FdKey, Record, flags, stats};
 
 use crate::config::offset;
-use crate::connect::{EMPTY_PATH, PathBuffer, SOCK_STREAM, number_of};
-use crate::kernel::{self, read};
-use crate::maps::{ANY_FDLESS, UNIX_FDS};
-use crate::record::{self, note};
-use crate::{birth, emit, finish, payload};
+use crate::kernel::{self, SOCK_STREAM, read};
+use crate::maps::{ANY_FDLESS, RECORDS, UNIX_FDS};
+use crate::unix_path::{self, EMPTY_PATH};
+use crate::{birth, emit, finish, payload, worker};
+
+/// A watched process closed this descriptor, which may be one of a unix connection.
+#[inline(always)]
+pub fn closed(tgid: u32, fd: i32) {
+    let key = FdKey { tgid, fd };
+    // SAFETY: a plain copy of the value.
+    let Some(sk) = (unsafe { UNIX_FDS.get(&key) }).copied() else {
+        closed_fdless(fd);
+        return;
+    };
+    match RECORDS.get_ptr_mut(sk) {
+        // SAFETY: a map value.
+        Some(record) if unsafe { (*record).fd == fd && (*record).tgid == tgid } => {
+            finish::finish(sk, record, End::Closed as u32, emit::now());
+        }
+        _ => {
+            let _ = UNIX_FDS.remove(&key);
+        }
+    }
+}
+
+/// The end of a connection whose record does not know its descriptor.
+#[inline(always)]
+fn closed_fdless(fd: i32) {
+    if ANY_FDLESS.get(0).is_none_or(|any| *any == 0) {
+        return;
+    }
+    let (sk, _) = kernel::socket_of_fd(fd);
+    if sk != 0
+        && let Some(record) = RECORDS.get_ptr_mut(sk)
+        // SAFETY: a map value.
+        && unsafe { (*record).flags } & flags::UNIX != 0
+    {
+        finish::finish(sk, record, End::Closed as u32, emit::now());
+    }
+}
+
+/// A watched process released this `struct socket`, which may be one of a unix connection.
+#[inline(always)]
+pub fn released(socket: u64) {
+    if !worker::may_be_watched(kernel::current_tgid()) {
+        return;
+    }
+    let sk = kernel::socket_sk(socket);
+    if let Some(record) = RECORDS.get_ptr_mut(sk) {
+        finish::finish(sk, record, End::Closed as u32, emit::now());
+    }
+}
 
 /// A record for a connected socket of a worker, if it goes to an upstream: a client's socket has the name that nginx
 /// listens on, one end of a pair has a peer without a name.
 #[inline(never)]
 pub fn first_sent(sk: u64, tgid: u32) -> Option<*mut Record> {
-    let worker = record::serving(tgid)?;
+    let worker = worker::serving(tgid)?;
     let peer: u64 = read(sk, offset!(unix_peer))?;
     let socket: u64 = read(sk, offset!(sk_socket))?;
     let kind: u16 = read(socket, offset!(socket_type))?;
-    let number: u64 = read(socket, offset!(socket_inode)).unwrap_or(0);
+    let inode: u64 = read(socket, offset!(socket_inode)).unwrap_or(0);
     if read::<u64>(sk, offset!(unix_addr))? != 0 || kind != SOCK_STREAM {
         return None;
     }
     let mut buffer = EMPTY_PATH;
-    name_of(peer, &mut buffer)?;
+    unix_path::bound_name(peer, &mut buffer)?;
     let now = emit::now();
-    let path_id = number_of(&buffer.path, now);
+    let path_id = unix_path::number(&buffer.path, now);
     emit::count(stats::ATTEMPTS, 1);
     let record = birth::create_fresh(sk, &Addr::of_path(path_id), now)?;
+    birth::unix(sk, record, worker, path_id, now);
     // SAFETY: a map value.
-    unsafe {
-        (*record).tgid = tgid;
-        (*record).path_id = path_id;
-        (*record).netns = record::netns(worker, sk);
-        (*record).flags = flags::UNIX | flags::ESTABLISHED;
-        (*record).established_ns = now;
-        (*record).tcp.bytes_sent = number;
-        remember_descriptor(sk, record, tgid);
-        note(record, StepKind::Established, now, 0);
-        birth::take_client(record, worker, now);
-        if let Some(counters) = record::counters(&*record) {
-            record::add(&raw mut (*counters).established);
-            (*counters).last_established_ns = now;
-        }
-    }
+    unsafe { (*record).sock_inode = inode };
+    remember_descriptor(sk, record, tgid);
     Some(record)
 }
 
@@ -71,8 +103,8 @@ fn remember_descriptor(sk: u64, record: *mut Record, tgid: u32) {
 pub fn is_replaced(sk: u64, record: *mut Record) -> bool {
     // SAFETY: a map value.
     unsafe {
-        let number = (*record).tcp.bytes_sent;
-        if (*record).flags & flags::UNIX == 0 || number == 0 || number == number_of_socket(sk) {
+        let inode = (*record).sock_inode;
+        if (*record).flags & flags::UNIX == 0 || inode == 0 || inode == inode_of(sk) {
             return false;
         }
     }
@@ -80,54 +112,25 @@ pub fn is_replaced(sk: u64, record: *mut Record) -> bool {
     true
 }
 
+/// Ends the record of a unix connection whose end no hook saw.
 #[inline(never)]
 fn settle(sk: u64, record: *mut Record) -> u32 {
+    let now = emit::now();
     // SAFETY: a map value.
     let sum = unsafe {
         finish::forget_descriptor(record);
-        if (*record).flags & flags::OUTSTANDING == 0 {
-            stats::HEALTHY
-        } else {
-            (*record).end = End::Vanished as u8;
-            let sent = emit::record(record, EventKind::End as u32, emit::now());
-            if sent { stats::REPORTED } else { stats::LOST_RING }
+        (*record).end = (*record).unseen_end() as u8;
+        match EndFacts::of(&*record, now).disposition() {
+            Disposition::Report => emit::end(record, now),
+            _ => stats::HEALTHY,
         }
     };
     finish::remove_and_count(sk, sum);
     0
 }
 
-/// What tells one unix socket from the next in the same memory; kept where a TCP socket's bytes are.
+/// Inode number of the socket, 0 if it cannot be read.
 #[inline(always)]
-fn number_of_socket(sk: u64) -> u64 {
+fn inode_of(sk: u64) -> u64 {
     read::<u64>(sk, offset!(sk_socket)).and_then(|socket| read(socket, offset!(socket_inode))).unwrap_or(0)
-}
-
-/// The name that this socket is bound to, as whoever bound it wrote it.
-#[inline(always)]
-fn name_of(sk: u64, to: &mut PathBuffer) -> Option<()> {
-    let address: u64 = read(sk, offset!(unix_addr))?;
-    // The family comes first.
-    let len = read::<u32>(address, offset!(unix_name_len))?.checked_sub(2)?;
-    if offset!(unix_name) == ABSENT {
-        return None;
-    }
-    let path = (address + u64::from(offset!(unix_name)) + 2) as *const _;
-    let bytes = to.path.bytes.as_mut_ptr().cast();
-    // SAFETY: the helper checks `path`; `bytes` has room for UNIX_PATH bytes.
-    let read = unsafe { bpf_probe_read_kernel_str(bytes, UNIX_PATH as u32, path) };
-    if read > 1 {
-        to.path.len = read as u16 - 1;
-        return Some(());
-    }
-    // An abstract name begins with NUL.
-    let mut len = u64::from(if len > UNIX_PATH as u32 { UNIX_PATH as u32 } else { len });
-    // SAFETY: one arithmetic instruction on a register, which the optimizer cannot leave out: by it verifiers (seen on
-    // 6.1) know the bound. The buffer has room for what it lets through; the helper checks `path`.
-    unsafe {
-        asm!("{0} &= 127", inout(reg) len);
-        bpf_probe_read_kernel(bytes, len as u32, path)
-    };
-    to.path.len = len as u16;
-    Some(())
 }

@@ -63,8 +63,8 @@ impl Sink for AsLive<'_> {
         self.0.summary(&summary, &Extra { cost: Some(cost), accounts: Some(Accounts::default()) });
     }
 
-    fn closed(&self) -> bool {
-        self.0.closed()
+    fn begin_recording(&mut self, file: &str) {
+        self.0.begin_recording(file);
     }
 }
 
@@ -81,8 +81,10 @@ fn recordings() -> Vec<PathBuf> {
 fn replayed(path: &Path) -> Vec<Value> {
     let (mut results, mut status) = (Vec::new(), Vec::new());
     let look = Look { width: 80, colour: false, status_colour: false, verbose: false };
-    let json = Json::new(&mut results, &mut status, look).part(Some("recording".to_owned()));
-    report::replay(&mut Reader::open(path).unwrap(), &mut AsLive(json));
+    let json = Json::new(&mut results, &mut status, look).several(true);
+    let mut sink = AsLive(json);
+    sink.begin_recording("recording");
+    report::replay(&mut Reader::open(path).unwrap(), &mut sink);
     objects(&results)
 }
 

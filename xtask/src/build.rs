@@ -44,12 +44,19 @@ fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
     Ok(dir.join(bpf_target()).join("release/upstream-trace"))
 }
 
-/// A cargo that builds for the BPF target; say which command.
-pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
+/// A cargo with the compiler that can build the standard library for targets that have none compiled.
+pub(crate) fn source_cargo(toolchain: &Toolchain) -> Command {
     let mut cargo = Command::new(&toolchain.cargo);
     for (name, _) in env::vars_os().filter(|(name, _)| is_of_host_build(name)) {
         cargo.env_remove(name);
     }
+    cargo.current_dir(paths::root()).env("RUSTC", &toolchain.rustc).env("RUSTC_BOOTSTRAP", "1");
+    cargo
+}
+
+/// A cargo that builds for the BPF target; say which command.
+pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
+    let mut cargo = source_cargo(toolchain);
     let linkers = toolchain.linker.parent().map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths(linkers.into_iter().chain(env::split_paths(&path)))
@@ -57,8 +64,6 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
     cargo
         .current_dir(paths::root().join("upstream-trace-ebpf"))
         .env("PATH", path)
-        .env("RUSTC", &toolchain.rustc)
-        .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", "-C debuginfo=2 -C link-arg=--btf")
         .env("CARGO_BUILD_TARGET", bpf_target())
         .env("CARGO_UNSTABLE_BUILD_STD", "core");

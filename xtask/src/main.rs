@@ -8,9 +8,11 @@ mod lint;
 mod paths;
 mod process;
 mod run;
+mod sandbox;
 mod say;
 mod setup;
-mod stage;
+mod site;
+mod soak;
 mod test;
 mod vm;
 
@@ -47,7 +49,7 @@ enum Command {
     /// Trace a private nginx with broken upstreams
     Demo(demo::Demo),
     /// Trace mixed traffic with reloads for long, and see whether anything grows
-    Soak(demo::soak::Soak),
+    Soak(soak::Soak),
     /// Measure what tracing costs a busy nginx, beside its peers
     Bench(bench::Options),
     /// Run unit tests and the fault lab
@@ -56,13 +58,13 @@ enum Command {
     Vm(vm::Vm),
     /// Give hostile input to whatever reads input, for as long as you like
     Fuzz(fuzz::Options),
-    /// Check form, lints, licences and documentation
-    Lint,
+    /// Check form, lints, rooms, licences, advisories and documentation
+    Lint(lint::Options),
     /// The upstreams of the demo
     #[command(hide = true)]
     Backend {
         /// Whose
-        side: demo::backend::Side,
+        side: site::backend::Side,
     },
     /// Empty programs on kernel tracepoints, for the benchmark
     #[command(hide = true)]
@@ -106,7 +108,9 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup { check: true } => setup::check(),
-        Command::Setup { check: false } => setup::all().map(|_| say::say("Ready", "nothing is missing")),
+        Command::Setup { check: false } => {
+            setup::everything().map(|()| say::say("Ready", "nothing is missing"))
+        }
         Command::Build(options) => build::build(options).map(drop),
         Command::Run { args } => run::run(&args),
         Command::Demo(options) => demo::demo(&options),
@@ -114,18 +118,18 @@ fn run(command: Command) -> Result<()> {
         Command::Test(selection) => test::test(&selection),
         Command::Vm(options) => vm::vm(&options),
         Command::Fuzz(options) => fuzz::fuzz(&options),
-        Command::Lint => lint::lint(),
-        Command::Backend { side } => demo::backend::serve(side),
+        Command::Lint(options) => lint::lint(&options),
+        Command::Backend { side } => site::backend::serve(side),
         Command::Floor { hooks } => bench::floor::hold(&hooks),
         Command::Hold { host } => bench::hold::accept(host),
         Command::Wait { clients } => bench::hold::ask(clients),
-        Command::Soak(options) => demo::soak::soak(&options),
+        Command::Soak(options) => soak::soak(&options),
         Command::Client { rounds, mixed: true } => {
-            demo::client::mix(Duration::from_secs(rounds as u64));
+            site::client::mix(Duration::from_secs(rounds as u64));
             Ok(())
         }
         Command::Client { rounds, mixed: false } => {
-            demo::client::ask(rounds);
+            site::client::ask(rounds);
             Ok(())
         }
     }

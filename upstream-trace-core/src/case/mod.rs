@@ -2,6 +2,26 @@
 //!
 //! A case is one attempt with what belongs to it: dropped packets, resets, facts that were looked up, and how other
 //! attempts fared. Whether `connect()` failed at once or the attempt ended later, it is seen through one [`Attempt`].
+//!
+//! What a recogniser asks, and where the answers are:
+//!
+//! | question | file | asks |
+//! |---|---|---|
+//! | who and where, for sentences and commands | here | `target`, `host`, `port`, `path`, `..._word`, `listener_command` |
+//! | how it is carried, since when | here | `tcp`, `unix`, `ipv6`, `since`, `duration` |
+//! | errno of `connect()` | here | `tcp_connect_errno`, `unix_connect_errno` |
+//! | what was not observed | here | `lacks`, and the fields `lossy`, `early`, `line_only` |
+//! | how far it came | `outcome` | `pending`, `connecting`, `awaiting`, `request_acked`, `phase` |
+//! | who ended it, and how | `outcome` | `reset_at`, `fin_at`, `ended_by_origin`, `silent`, `gave_up`, `refused`, `errno` |
+//! | a pause or a pooled connection | `outcome` | `stalled`, `connected_late`, `dead_in_pool`, `reset_in_pool` |
+//! | whether it failed, and with what status | `outcome` | `benign_end`, `status` |
+//! | single packets | `packets` | `icmp`, `dropped_for`, `drop_where`, `direction`, `rules_of`, `retransmits_left`, `reset_sent_for` |
+//! | the TLS handshake | `tls` | `in_tls_handshake`, `alert`, `nginx_alert`, `non_tls_prefix`, `handshake_cut` |
+//! | what was looked up around it | `context` | `route`, `neighbour`, `listener`, `conntrack`, `nat_fault`, `unix_target` |
+//! | how others fared | `context` | `siblings_wait`, `sibling_connected_meanwhile`, `host_alive` |
+//! | nginx's line | `log` | `log_kind`, `log_doing`, `log_words`, `resolve_error` |
+//! | the name that was looked up | `lookup` | `unresolved_name` |
+//! | nginx's configuration | `config` | `servers`, `group`, `passes`, `limits` |
 
 mod config;
 mod context;
@@ -182,7 +202,7 @@ impl<'a> Case<'a> {
 
     /// The command that shows the upstream's listener and its queue.
     #[must_use]
-    pub fn listeners(&self) -> String {
+    pub fn listener_command(&self) -> String {
         if self.unix() {
             format!("ss -xlp src {}", self.path_word())
         } else {
@@ -198,7 +218,7 @@ impl<'a> Case<'a> {
             return if tcp { Transport::Tcp } else { Transport::Udp };
         }
         // Of a lookup that was not seen; nginx asks over TCP only if an answer was cut off.
-        if self.said() == Some(Kind::Name) {
+        if self.log_kind() == Some(Kind::Name) {
             return Transport::Udp;
         }
         self.attempt.upstream.as_ref().map_or(Transport::Tcp, Upstream::transport)

@@ -64,7 +64,7 @@ impl Case<'_> {
     #[must_use]
     pub fn request_acked(&self) -> bool {
         // nginx's own goodbye over TLS is on its way when it closes.
-        let goodbye = if self.left_first() { LONGEST_GOODBYE } else { 0 };
+        let goodbye = if self.nginx_closed_first() { LONGEST_GOODBYE } else { 0 };
         self.attempt.socket.unacked <= goodbye
             && self.attempt.socket.unsent == 0
             && !self.attempt.send_blocked
@@ -83,14 +83,14 @@ impl Case<'_> {
                 )
             })
         });
-        reset.filter(|at| self.goodbye().is_none_or(|goodbye| *at < goodbye))
+        reset.filter(|at| self.nginx_close_notify().is_none_or(|goodbye| *at < goodbye))
     }
 
     /// When the other side closed in order.
     #[must_use]
     pub fn fin_at(&self) -> Option<Nanos> {
         let fin = self.attempt.fin.or_else(|| self.step(|step| matches!(step, Step::Fin { .. } | Step::Eof)));
-        fin.filter(|at| self.goodbye().is_none_or(|goodbye| *at < goodbye))
+        fin.filter(|at| self.nginx_close_notify().is_none_or(|goodbye| *at < goodbye))
     }
 
     /// When the other side ended it, in order or not.
@@ -105,13 +105,13 @@ impl Case<'_> {
         self.reset_at().is_none()
             && self.fin_at().is_none()
             && self.icmp().is_none()
-            && (self.left_first() || self.errno().is_none_or(|errno| errno == errno::ETIMEDOUT))
+            && (self.nginx_closed_first() || self.errno().is_none_or(|errno| errno == errno::ETIMEDOUT))
     }
 
     /// nginx closed a connection that nothing had ended: its timer ran out.
     #[must_use]
     pub fn gave_up(&self) -> bool {
-        (self.attempt.ended == Ended::ClosedByNginx || self.left_first())
+        (self.attempt.ended == Ended::ClosedByNginx || self.nginx_closed_first())
             && self.silent()
             && !self.attempt.send_error
             && !self.attempt.recv_error
@@ -120,7 +120,7 @@ impl Case<'_> {
     /// nginx closed in the middle of the TLS handshake, and nothing had come that would have made it do so.
     #[must_use]
     pub fn timed_out_in_handshake(&self) -> bool {
-        self.handshaking()
+        self.in_tls_handshake()
             && self.gave_up()
             && self.alert().is_none()
             && self.nginx_alert().is_none()
@@ -192,14 +192,14 @@ impl Case<'_> {
         if self.attempt.error_status.is_some() {
             return self.attempt.error_status;
         }
-        if self.said().is_some() {
+        if self.log_kind().is_some() {
             return self.status_by_log();
         }
         if let Some(lookup) = self.lookup {
             return (lookup.for_client && !self.pending()).then_some(502);
         }
         // Bytes of a handshake are no answer.
-        if self.handshaking() && !self.pending() {
+        if self.in_tls_handshake() && !self.pending() {
             return Some(if self.timed_out_in_handshake() { 504 } else { 502 });
         }
         let begun = self.attempt.bytes_received > 0 || self.attempt.answer.is_some();
@@ -219,7 +219,7 @@ impl Case<'_> {
         if self.connect.is_some() || attempt.no_local_port || self.connecting() {
             return Phase::Connect;
         }
-        if self.handshaking() {
+        if self.in_tls_handshake() {
             return Phase::Tls;
         }
         if attempt.bytes_received > 0 {
@@ -252,7 +252,7 @@ impl Case<'_> {
                 return Some(BenignEnd::Vanished);
             }
         }
-        if self.connecting() || self.handshaking() {
+        if self.connecting() || self.in_tls_handshake() {
             return None;
         }
         if attempt.idle_probe {

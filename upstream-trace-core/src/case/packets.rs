@@ -72,7 +72,7 @@ impl Case<'_> {
 
     /// A firewall in another network namespace of this machine dropped a packet of it.
     #[must_use]
-    pub fn dropped_elsewhere(&self) -> bool {
+    pub fn dropped_in_other_netns(&self) -> bool {
         self.drops_elsewhere.iter().any(|packet| packet.reason == "NETFILTER_DROP")
     }
 
@@ -113,7 +113,7 @@ impl Case<'_> {
 
     /// A second SYN-ACK arrived although the handshake was finished for nginx's side.
     #[must_use]
-    pub fn syn_ack_again(&self) -> bool {
+    pub fn syn_ack_retransmitted(&self) -> bool {
         self.attempt.established.is_some()
             && (self.step(|step| *step == Step::SynAckAgain).is_some() || self.dropped_for("TCP_INVALID_SYN"))
     }

@@ -24,11 +24,11 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said() == Some(Kind::Bind) {
+    if case.log_kind() == Some(Kind::Bind) {
         return Some(
             Finding::proven(format!(
                 "nginx could not bind the address set by `proxy_bind`: {}.",
-                case.words()
+                case.log_words()
             ))
             .fix("Compare `proxy_bind` with `ip address`; with `transparent` the worker needs CAP_NET_RAW."),
         );

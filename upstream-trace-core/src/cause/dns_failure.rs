@@ -24,10 +24,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.lookup.is_none() && case.said()? != Kind::Name {
+    if case.lookup.is_none() && case.log_kind()? != Kind::Name {
         return None;
     }
-    let (name, code) = (case.unresolved()?, case.unresolved_code());
+    let (name, code) = (case.unresolved_name()?, case.resolve_error());
     let said = sentence(name);
     let seen = match case.lookup.map(|lookup| lookup.state) {
         Some(LookupState::Failed(code)) => Some(i32::from(code)),
@@ -133,7 +133,7 @@ mod tests {
         let case = Case::of_lookup(&lookup, None);
         expect(&case, "dns-failure", Confidence::Proven);
         assert_eq!(
-            (case.phase(), case.status(), case.unresolved()),
+            (case.phase(), case.status(), case.unresolved_name()),
             (Phase::Resolve, Some(502), Some("app.test"))
         );
         assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));

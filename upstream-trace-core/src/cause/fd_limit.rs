@@ -20,7 +20,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::Files)
+    (case.log_kind()? == Kind::Files)
         .then(|| Finding::proven("The nginx worker could not open a socket: it has too many open files."))
 }
 

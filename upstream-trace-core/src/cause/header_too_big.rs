@@ -21,7 +21,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::TooBig).then(|| {
+    (case.log_kind()? == Kind::TooBig).then(|| {
         Finding::proven(format!(
             "The response header of {} does not fit nginx's buffer; nginx discarded the response.",
             case.target()

@@ -22,7 +22,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::TimedOut(Doing::Tunnel)).then(|| {
+    (case.log_kind()? == Kind::TimedOut(Doing::Tunnel)).then(|| {
         Finding::proven(format!(
             "No data came over the tunnel to {} until nginx's timeout; nginx closed it.",
             case.target()

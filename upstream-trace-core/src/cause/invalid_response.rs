@@ -25,12 +25,14 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    let (target, words) = (case.target(), case.words());
+    let (target, words) = (case.target(), case.log_words());
     let foreign = case.non_tls_prefix();
-    if case.said().is_none() && foreign.is_none() || case.said().is_some_and(|said| said != Kind::Invalid) {
+    if case.log_kind().is_none() && foreign.is_none()
+        || case.log_kind().is_some_and(|said| said != Kind::Invalid)
+    {
         return None;
     }
-    if case.said_doing() == Some(Doing::Tls) || foreign.is_some() {
+    if case.log_doing() == Some(Doing::Tls) || foreign.is_some() {
         let begins =
             foreign.map(|bytes| format!(": it starts with \"{}\"", sentence(bytes))).unwrap_or_default();
         let summary = format!("{target} answered the TLS handshake with something that is not TLS{begins}.");

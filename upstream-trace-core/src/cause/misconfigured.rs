@@ -25,10 +25,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said() == Some(Kind::Misconfigured) {
+    if case.log_kind() == Some(Kind::Misconfigured) {
         return Some(Finding::proven(format!(
             "nginx cannot do what its configuration asks for: {}.",
-            case.words()
+            case.log_words()
         )));
     }
     let path = case.path();

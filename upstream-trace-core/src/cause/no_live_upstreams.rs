@@ -26,7 +26,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::NoLive {
+    if case.log_kind()? != Kind::NoLive {
         return None;
     }
     let group = case.log.and_then(crate::errorlog::upstream_group);

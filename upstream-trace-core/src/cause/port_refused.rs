@@ -28,7 +28,7 @@ pub(super) const CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if !case.connecting()
         || case.dropped_for("NETFILTER_DROP")
-        || case.dropped_elsewhere()
+        || case.dropped_in_other_netns()
         || case.icmp().is_some()
     {
         return None;

@@ -27,11 +27,11 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.said_alone() {
+    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.log_kind_alone() {
         return by_words(case, doing);
     }
-    let no_header = case.said() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
-    if case.handshaking()
+    let no_header = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
+    if case.in_tls_handshake()
         || no_header
         || !attempt.client_cut
         || attempt.bytes_received == 0

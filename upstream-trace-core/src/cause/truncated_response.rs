@@ -22,7 +22,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::Closed || !matches!(case.said_doing(), Some(Doing::Body | Doing::Tunnel)) {
+    if case.log_kind()? != Kind::Closed || !matches!(case.log_doing(), Some(Doing::Body | Doing::Tunnel)) {
         return None;
     }
     let bytes = case.attempt.bytes_received;

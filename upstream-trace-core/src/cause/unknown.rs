@@ -28,7 +28,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return Some(Finding::possible(format!(
             "nginx logged about {}: {}. Nothing else was seen of that attempt.",
             case.target(),
-            case.words()
+            case.log_words()
         )));
     }
     let errno = case.errno().map(|errno| format!(" with {}", errno::text(errno))).unwrap_or_default();

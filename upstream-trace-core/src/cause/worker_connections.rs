@@ -20,10 +20,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::Connections).then(|| {
+    (case.log_kind()? == Kind::Connections).then(|| {
         Finding::proven(format!(
             "The nginx worker could not open a connection to the upstream: {}.",
-            case.words()
+            case.log_words()
         ))
     })
 }

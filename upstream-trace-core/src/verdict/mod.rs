@@ -13,6 +13,7 @@ use crate::event::{AttemptId, LogLine, Lost, Nanos, Transport, Upstream};
 /// How sure a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Confidence {
     /// Rivals fit as well; they are listed.
     Possible,
@@ -25,6 +26,7 @@ pub enum Confidence {
 /// Where in the life of an attempt it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Phase {
     /// Looking the name up.
     Resolve,

@@ -1,11 +1,11 @@
-//! From the bytes of the ring buffer to events. Everything is checked: a kernel side of another version must not make
-//! the program panic or tell nonsense.
+//! From the bytes of the ring buffer to events. Everything is checked: a broken or foreign kernel side must neither
+//! make the program panic nor produce garbage events.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use upstream_trace_common::{
-    Addr, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent, ProcessEvent,
-    Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags,
+    Addr, AttemptEvent, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent,
+    ProcessEvent, Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags, tls,
 };
 use upstream_trace_core::event::{
     Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
@@ -68,12 +68,10 @@ impl Decoder<'_> {
                 Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
             }
             EventKind::Answered => {
-                let answered: RetryEvent = read(bytes)?;
-                Event::Answered { at: header.now_ns, attempt: answered.failed }
+                Event::Answered { at: header.now_ns, attempt: read::<AttemptEvent>(bytes)?.id }
             }
             EventKind::ClientGone => {
-                let gone: RetryEvent = read(bytes)?;
-                Event::ClientGone { at: header.now_ns, attempt: gone.failed }
+                Event::ClientGone { at: header.now_ns, attempt: read::<AttemptEvent>(bytes)?.id }
             }
             EventKind::OriginExit => return Some(Message::OriginExit(read(bytes)?)),
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
@@ -147,7 +145,7 @@ impl Decoder<'_> {
             .filter_map(|step| {
                 Some(Moment {
                     at: step.at_ns,
-                    step: self.step(StepKind::from_u8(step.kind), step.arg)?,
+                    step: self.step(StepKind::from_u8(step.kind)?, step.arg),
                     count: step.count,
                     span_ms: step.span_ms,
                 })
@@ -155,9 +153,8 @@ impl Decoder<'_> {
             .collect()
     }
 
-    fn step(&self, kind: StepKind, arg: i32) -> Option<Step> {
-        Some(match kind {
-            StepKind::None => return None,
+    fn step(&self, kind: StepKind, arg: i32) -> Step {
+        match kind {
             StepKind::SynSent => Step::SynSent,
             StepKind::Retransmit => Step::Retransmit { errno: arg.saturating_abs() },
             StepKind::Established => Step::Established,
@@ -182,7 +179,7 @@ impl Decoder<'_> {
             StepKind::TlsAlert => Step::TlsAlert { alert: u8::try_from(arg).ok() },
             StepKind::TlsRefused => Step::TlsRefused { alert: u8::try_from(arg).ok() },
             StepKind::TlsDone => Step::TlsDone,
-        })
+        }
     }
 
     fn drop_reason(&self, number: u32) -> String {
@@ -289,11 +286,11 @@ fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
 }
 
 fn ended(record: &Record) -> Ended {
-    match record.end {
-        end if end == End::Open as u8 => Ended::Open,
-        end if end == End::Closed as u8 => Ended::ClosedByNginx,
-        end if end == End::Destroyed as u8 => Ended::Broken,
-        _ => Ended::Vanished,
+    match End::from_u8(record.end) {
+        Some(End::Open) => Ended::Open,
+        Some(End::Closed) => Ended::ClosedByNginx,
+        Some(End::Destroyed) => Ended::Broken,
+        Some(End::Reborn | End::Vanished) | None => Ended::Vanished,
     }
 }
 
@@ -319,8 +316,7 @@ fn socket(record: &Record) -> Socket {
     Socket {
         unacked: tcp.write_seq.wrapping_sub(tcp.snd_una),
         unsent: tcp.write_seq.wrapping_sub(tcp.snd_nxt),
-        // The peer's FIN takes a sequence number, and is never read.
-        unread: tcp.rcv_nxt.wrapping_sub(tcp.copied_seq).saturating_sub(u32::from(fin != 0)),
+        unread: tcp.unread(fin != 0),
         received: tcp.bytes_received.saturating_sub(fin),
         acked: tcp.bytes_acked.saturating_sub(syn),
         peer_window: tcp.snd_wnd,
@@ -336,10 +332,9 @@ fn socket(record: &Record) -> Socket {
 
 /// What came in answer to a TLS handshake and is no TLS.
 fn foreign(record: &Record) -> Option<String> {
-    const ALERT: u8 = 0x15;
     let handshake = record.flags & flags::TLS_HANDSHAKE != 0;
     let len = record.head.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let foreign = handshake && len > 0 && record.head[0] != ALERT;
+    let foreign = handshake && len > 0 && record.head[0] != tls::ALERT;
     foreign.then(|| record.head[..len].escape_ascii().to_string())
 }
 
@@ -355,4 +350,42 @@ fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     // SAFETY: long enough, as just checked; Pod types are valid for every bit pattern; read_unaligned asks for no
     // alignment.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::symbols::Symbols;
+    use super::*;
+
+    /// The event that these words, in the order of the structure, are decoded to.
+    fn decode(kind: EventKind, words: &[u64]) -> Option<Event> {
+        let header = [7, u64::from(kind as u32)];
+        let bytes: Vec<u8> = header.iter().chain(words).flat_map(|word| word.to_ne_bytes()).collect();
+        let (layout, symbols) = (Layout::default(), LateSymbols::from(Symbols::default()));
+        match (Decoder { layout: &layout, symbols: &symbols }).message(&bytes, |_| None)? {
+            Message::Event(event) => Some(*event),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn events_that_need_only_the_number_of_an_attempt() {
+        assert_eq!(decode(EventKind::Answered, &[5]), Some(Event::Answered { at: 7, attempt: 5 }));
+        assert_eq!(decode(EventKind::ClientGone, &[5]), Some(Event::ClientGone { at: 7, attempt: 5 }));
+        assert_eq!(decode(EventKind::ClientGone, &[]), None);
+    }
+
+    #[test]
+    fn how_a_record_ended() {
+        for (end, expected) in [
+            (End::Open as u8, Ended::Open),
+            (End::Closed as u8, Ended::ClosedByNginx),
+            (End::Destroyed as u8, Ended::Broken),
+            (End::Reborn as u8, Ended::Vanished),
+            (End::Vanished as u8, Ended::Vanished),
+            (u8::MAX, Ended::Vanished),
+        ] {
+            assert_eq!(ended(&Record { end, ..Record::ZERO }), expected, "{end}");
+        }
+    }
 }

@@ -140,10 +140,11 @@ impl Kernel {
             .override_global("RETRANSMIT_ERR", &at_least("tcp_retransmit_skb", 3), true)
             .override_global("RESET_REASON", &at_least("tcp_send_reset", 3), true)
             .override_global("TASK_REGISTERS", &u8::from(layout.task_registers), true)
+            .override_global("WAKEUP_BYTES", &u64::from(sizes.buffer / 4), true)
             .override_global("REGISTERS_AT", &layout.registers_at, true)
             .map_max_entries("RECORDS", sizes.connections)
             .map_max_entries("UNIX_FDS", sizes.connections)
-            .map_max_entries("SEEDS", sizes.open.max(1))
+            .map_max_entries("ADOPTABLE", sizes.open.max(1))
             .map_max_entries("EVENTS", sizes.buffer)
             .load(OBJECT)
             .context("the kernel refused the maps")?;

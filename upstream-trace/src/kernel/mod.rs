@@ -1,5 +1,7 @@
 //! The eBPF side as user space sees it: what the kernel offers, loading, attaching, reading.
 
+#[cfg(test)]
+mod abi;
 pub mod accounts;
 mod attach;
 pub mod btf;

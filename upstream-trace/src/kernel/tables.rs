@@ -4,9 +4,11 @@ use std::collections::HashMap as Table;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
-use upstream_trace_common::{Addr, FdKey, Record, Seed, SeedKey, UnixPath, UpstreamCounters, Worker, stats};
+use anyhow::{Context, Result, bail};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
+use upstream_trace_common::{
+    Addr, AdoptKey, AdoptState, FdKey, Record, UnixPath, UpstreamCounters, Worker, stats,
+};
 
 use super::load::Kernel;
 
@@ -21,8 +23,8 @@ pub struct Tables {
     upstreams: PerCpuHashMap<MapData, Addr, UpstreamCounters>,
     unix_paths: HashMap<MapData, UnixPath, u32>,
     stats: PerCpuArray<MapData, u64>,
-    seeds: HashMap<MapData, SeedKey, Seed>,
-    seeds_left: Array<MapData, u64>,
+    adoptable: HashMap<MapData, AdoptKey, AdoptState>,
+    adoptable_left: Array<MapData, u64>,
     announced: HashMap<MapData, u64, u64>,
     any_announced: Array<MapData, u64>,
     origins: HashMap<MapData, u32, u32>,
@@ -33,11 +35,15 @@ pub struct Tables {
     /// Open connections for which there was no room.
     pub seeds_lost: u64,
     paths: Table<u32, UnixPath>,
+    ring_bytes: u32,
 }
 
 impl Tables {
     /// Takes the maps and the ring buffer out of the loaded object.
     pub fn take(kernel: &mut Kernel) -> Result<(Self, RingBuf<MapData>)> {
+        let events = kernel.map("EVENTS")?;
+        let Map::RingBuf(data) = &events else { bail!("EVENTS is no ring buffer") };
+        let ring_bytes = data.info().context("the size of the ring buffer")?.max_entries();
         let tables = Self {
             records: kernel.map("RECORDS")?.try_into()?,
             workers: kernel.map("WORKERS")?.try_into()?,
@@ -45,8 +51,8 @@ impl Tables {
             upstreams: kernel.map("UPSTREAMS")?.try_into()?,
             unix_paths: kernel.map("UNIX_PATHS")?.try_into()?,
             stats: kernel.map("STATS")?.try_into()?,
-            seeds: kernel.map("SEEDS")?.try_into()?,
-            seeds_left: kernel.map("SEEDS_LEFT")?.try_into()?,
+            adoptable: kernel.map("ADOPTABLE")?.try_into()?,
+            adoptable_left: kernel.map("ADOPTABLE_LEFT")?.try_into()?,
             announced: kernel.map("ANNOUNCED")?.try_into()?,
             any_announced: kernel.map("ANY_ANNOUNCED")?.try_into()?,
             origins: kernel.map("ORIGINS")?.try_into()?,
@@ -55,8 +61,15 @@ impl Tables {
             taken: 0,
             seeds_lost: 0,
             paths: Table::new(),
+            ring_bytes,
         };
-        Ok((tables, kernel.map("EVENTS")?.try_into().context("the ring buffer")?))
+        Ok((tables, events.try_into().context("the ring buffer")?))
+    }
+
+    /// Size of the ring buffer in bytes, as the kernel has it: what was asked for, rounded up to a power of two.
+    #[must_use]
+    pub fn ring_bytes(&self) -> u32 {
+        self.ring_bytes
     }
 
     /// Watches this process; of a master only its children.
@@ -100,38 +113,38 @@ impl Tables {
     }
 
     /// Connections to be taken over, later.
-    pub fn seed(&mut self, seeds: &Table<SeedKey, Seed>) {
+    pub fn seed(&mut self, seeds: &Table<AdoptKey, AdoptState>) {
         for (key, seed) in seeds {
-            self.seeds_lost += u64::from(self.seeds.insert(key, seed, 0).is_err());
+            self.seeds_lost += u64::from(self.adoptable.insert(key, seed, 0).is_err());
         }
     }
 
     /// The kernel side takes them over from now on.
     pub fn take_over(&mut self, count: u32) -> Result<()> {
-        Ok(self.seeds_left.set(0, u64::from(count), 0)?)
+        Ok(self.adoptable_left.set(0, u64::from(count), 0)?)
     }
 
     /// What is known now of a connection, if it still waits to be taken over.
-    pub fn renew_seed(&mut self, key: &SeedKey, seed: &Seed) {
-        let _ = self.seeds.insert(key, seed, EXIST);
+    pub fn renew_seed(&mut self, key: &AdoptKey, seed: &AdoptState) {
+        let _ = self.adoptable.insert(key, seed, EXIST);
     }
 
     /// Connections that wait to be taken over.
-    pub fn seeds(&self) -> impl Iterator<Item = (SeedKey, Seed)> + '_ {
-        self.seeds.iter().flatten()
+    pub fn seeds(&self) -> impl Iterator<Item = (AdoptKey, AdoptState)> + '_ {
+        self.adoptable.iter().flatten()
     }
 
     /// This one is gone.
-    pub fn forget_seed(&mut self, key: &SeedKey) {
-        let _ = self.seeds.remove(key);
+    pub fn forget_seed(&mut self, key: &AdoptKey) {
+        let _ = self.adoptable.remove(key);
     }
 
     /// Counts those that wait; once there are none the kernel side need not look any more. It counts them itself, but
     /// two processors at once may count one only.
     pub fn count_seeds(&mut self) {
-        if self.seeds_left.get(&0, 0).is_ok_and(|left| left != 0) {
-            let left = self.seeds.keys().flatten().count() as u64;
-            let _ = self.seeds_left.set(0, left, 0);
+        if self.adoptable_left.get(&0, 0).is_ok_and(|left| left != 0) {
+            let left = self.adoptable.keys().flatten().count() as u64;
+            let _ = self.adoptable_left.set(0, left, 0);
         }
     }
 
@@ -186,9 +199,9 @@ impl Tables {
     }
 
     /// A connection that waits to be taken over is reported to be stuck; what is known of it if it still waits.
-    pub fn announce_seed(&mut self, key: &SeedKey) -> Option<Seed> {
-        let seed = Seed { announced: 1, ..self.seeds.get(key, 0).ok()? };
-        self.seeds.insert(key, seed, EXIST).ok().map(|()| seed)
+    pub fn announce_seed(&mut self, key: &AdoptKey) -> Option<AdoptState> {
+        let seed = AdoptState { announced: 1, ..self.adoptable.get(key, 0).ok()? };
+        self.adoptable.insert(key, seed, EXIST).ok().map(|()| seed)
     }
 
     /// The hooks on send and receive go away: which requests are outstanding is not known any more.
@@ -271,13 +284,13 @@ fn total(of: &PerCpuValues<UpstreamCounters>) -> UpstreamCounters {
     sum
 }
 
-/// Whether the descriptor still is the socket with this number (0: whatever it is); for unix connections whose end no
+/// Whether the descriptor still is the socket with this inode number (0: any socket); for unix connections whose end no
 /// hook saw.
 #[must_use]
-pub fn descriptor_exists(pid: u32, fd: i32, number: u64) -> bool {
+pub fn descriptor_exists(pid: u32, fd: i32, sock_inode: u64) -> bool {
     let descriptor = Path::new("/proc").join(pid.to_string()).join("fd").join(fd.to_string());
     match descriptor.read_link() {
-        Ok(target) => number == 0 || target == Path::new(&format!("socket:[{number}]")),
+        Ok(target) => sock_inode == 0 || target == Path::new(&format!("socket:[{sock_inode}]")),
         // Of a process that may not be looked into nothing is known.
         Err(error) => error.kind() != ErrorKind::NotFound,
     }

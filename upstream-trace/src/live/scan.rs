@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use upstream_trace_common::{End, Record, flags};
+use upstream_trace_common::{Disposition, EndFacts, Record, flags};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
 use super::Live;
@@ -117,10 +117,9 @@ impl Live {
     /// A unix connection whose end no hook saw.
     fn vanished(&mut self, mut record: Record, now: Nanos) {
         record.header.now_ns = now;
-        record.end = if learnt_of_end(&record) { End::Closed } else { End::Vanished } as u8;
-        // As the kernel side would judge: a request without an answer, or a pooled connection that was dead.
-        let broken = record.flags & (flags::SEND_ERROR | flags::SEND_BLOCKED) == flags::SEND_ERROR;
-        if !self.tables.end(&record) || record.flags & flags::OUTSTANDING == 0 && !broken {
+        record.end = record.unseen_end() as u8;
+        let disposition = EndFacts::of(&record, now).disposition();
+        if !self.tables.end(&record) || disposition != Disposition::Report {
             return;
         }
         if let Some(attempt) = self.decode(&record) {
@@ -148,17 +147,11 @@ fn is_stuck(record: &Record, now: Nanos, slow: Nanos) -> bool {
     now.saturating_sub(waits_since) >= slow
 }
 
-/// A unix connection that nginx learnt the end of.
-fn learnt_of_end(record: &Record) -> bool {
-    let over = flags::READ_EOF | flags::SEND_ERROR | flags::RECV_ERROR | flags::IDLE_PROBE;
-    record.flags & flags::UNIX != 0 && record.tcp.bytes_sent != 0 && record.flags & over != 0
-}
-
-/// The same, so that nginx has closed it, while no hook saw that. The hook sees it if it was there (since `closes`) when
-/// the connection began, and knows its descriptor.
+/// A unix connection that nginx learnt the end of, so that it has closed it, while no hook saw that. The hook sees it if
+/// it was attached (since `closes`) when the connection began, and knows its descriptor.
 fn is_over(record: &Record, closes: Option<Nanos>, now: Nanos) -> bool {
     let seen = record.fd >= 0 && closes.is_some_and(|since| record.born_ns > since);
-    learnt_of_end(record) && (!seen || is_quiet(record, now))
+    record.learnt_of_end() && (!seen || is_quiet(record, now))
 }
 
 /// Nothing happened for a while.
@@ -172,7 +165,7 @@ fn has_vanished(record: &Record, now: Nanos) -> bool {
     record.flags & flags::UNIX != 0
         && record.fd >= 0
         && is_quiet(record, now)
-        && !tables::descriptor_exists(record.tgid, record.fd, record.tcp.bytes_sent)
+        && !tables::descriptor_exists(record.tgid, record.fd, record.sock_inode)
 }
 
 /// What the socket knows now; the record has it as of the last event.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use upstream_trace_common::{Seed, SeedKey};
+use upstream_trace_common::{AdoptKey, AdoptState};
 use upstream_trace_core::event::{Attempt, AttemptId, Nanos};
 
 use crate::host::netns;
@@ -31,7 +31,7 @@ const COUNT: Nanos = 60_000_000_000;
 /// Upstream connections that these workers have open; a number for each. To be looked up before the hooks are attached.
 #[derive(Debug)]
 pub struct Open {
-    seeds: HashMap<SeedKey, Seed>,
+    seeds: HashMap<AdoptKey, AdoptState>,
 }
 
 impl Open {
@@ -40,7 +40,9 @@ impl Open {
         let open = nginx::open_sockets_of(workers).unwrap_or_default();
         let seeds = nginx::seeds(&open, now).into_iter().enumerate();
         Self {
-            seeds: seeds.map(|(index, (key, seed))| (key, Seed { id: number(now, index), ..seed })).collect(),
+            seeds: seeds
+                .map(|(index, (key, seed))| (key, AdoptState { id: number(now, index), ..seed }))
+                .collect(),
         }
     }
 
@@ -82,7 +84,7 @@ impl Takeover {
         let mut due = None::<Nanos>;
         for (key, seed) in nginx::seeds(&open, now) {
             let Some(known) = before.seeds.remove(&key) else { continue };
-            tables.renew_seed(&key, &Seed { id: known.id, ..seed });
+            tables.renew_seed(&key, &AdoptState { id: known.id, ..seed });
             if let Some(since) = waits_since(&seed) {
                 due = Some(due.map_or(since.saturating_add(slow), |due| due.min(since.saturating_add(slow))));
             }
@@ -150,7 +152,7 @@ impl Takeover {
 }
 
 /// Since when a connection has been waiting for its peer, as far as it was known when it was handed over.
-fn waits_since(seed: &Seed) -> Option<Nanos> {
+fn waits_since(seed: &AdoptState) -> Option<Nanos> {
     let silent = seed.received == 0 && seed.written <= 1;
     if seed.request_ns != 0 { Some(seed.request_ns) } else { silent.then_some(seed.born_ns) }
 }
@@ -163,7 +165,7 @@ struct Sockets {
 
 impl Sockets {
     /// The connection, unless it is gone; an error if that cannot be told.
-    fn find(&mut self, key: &SeedKey, seed: &Seed) -> Result<Option<OpenSocket>> {
+    fn find(&mut self, key: &AdoptKey, seed: &AdoptState) -> Result<Option<OpenSocket>> {
         let open = || netns::run_in(seed.tgid, Diag::open).and_then(|diag| diag).ok();
         let diag = self.namespaces.entry(key.netns).or_insert_with(open).as_mut();
         let diag = diag.context("its network namespace cannot be entered")?;
@@ -180,7 +182,7 @@ impl Sockets {
     }
 }
 
-fn key_of(socket: &OpenSocket) -> Option<SeedKey> {
+fn key_of(socket: &OpenSocket) -> Option<AdoptKey> {
     nginx::seeds(std::slice::from_ref(socket), 1).pop().map(|(key, _)| key)
 }
 

@@ -1,7 +1,7 @@
 //! Upstream connections that were open before the tool was: what the kernel side needs to take them over, and which
 //! of them are in trouble already.
 
-use upstream_trace_common::{Seed, SeedKey};
+use upstream_trace_common::{AdoptKey, AdoptState};
 use upstream_trace_core::event::{Attempt, AttemptId, Ended, Moment, Nanos, Socket, Step, Upstream};
 
 use super::OpenSocket;
@@ -9,17 +9,17 @@ use crate::netlink::diag::{RunningTimer, TcpInfo, TcpSocket};
 
 /// What the kernel side needs to take over the upstream connections among `open`.
 #[must_use]
-pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(SeedKey, Seed)> {
+pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(AdoptKey, AdoptState)> {
     let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
     let seed = |open: &OpenSocket| {
         let socket = open.upstream_tcp().filter(|socket| live(socket))?;
-        let key = SeedKey { local: socket.local.into(), remote: socket.remote.into(), netns: open.netns };
+        let key = AdoptKey { local: socket.local.into(), remote: socket.remote.into(), netns: open.netns };
         let info = socket.info.unwrap_or_default();
-        let mut seed = Seed {
+        let mut seed = AdoptState {
             tgid: open.worker,
             written: info.bytes_acked + u64::from(socket.wqueue),
             received: info.bytes_received,
-            ..Seed::default()
+            ..AdoptState::default()
         };
         if socket.is_established() {
             if unanswered(&info, socket) {
@@ -225,7 +225,7 @@ mod tests {
         }
     }
 
-    fn seed(open: &OpenSocket) -> (SeedKey, Seed) {
+    fn seed(open: &OpenSocket) -> (AdoptKey, AdoptState) {
         seeds(std::slice::from_ref(open), NOW).pop().unwrap()
     }
 

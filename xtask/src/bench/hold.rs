@@ -10,7 +10,7 @@ use nix::sys::socket::{Backlog, listen};
 
 use super::floor::READY;
 use super::world::{HOLD_PORT, HOLDERS, PORT, World};
-use crate::stage::Running;
+use crate::sandbox::Running;
 
 /// Clients of one process.
 const EACH: usize = 8_000;

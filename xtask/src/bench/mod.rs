@@ -23,8 +23,8 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use crate::build::{self, Options as Build};
+use crate::sandbox::interrupt;
 use crate::say::say;
-use crate::stage::interrupt;
 use crate::{paths, process, setup};
 use tracer::{Tracer, Tracers};
 use world::World;

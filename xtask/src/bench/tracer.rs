@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::world::{ORIGIN_PORT, World};
 use super::{floor, usage};
-use crate::stage::Running;
+use crate::sandbox::Running;
 
 /// The events that the tool looks at, as far as its tracepoints go, counted and timed.
 const BPFTRACE: &str = "

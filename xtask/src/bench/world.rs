@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 
 use crate::process;
-use crate::stage::{Files, Namespace, Nginx};
+use crate::sandbox::{Files, Namespace, Nginx};
 
 /// Where the proxy listens.
 pub(super) const PORT: u16 = 9000;

@@ -1,17 +1,18 @@
 //! `cargo xtask setup`: makes sure that everything is there that build, tests and demo need.
 
 mod apt;
+mod lints;
 mod programs;
 mod stamp;
 mod toolchain;
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 use crate::say::{note, say};
+pub(crate) use lints::{cargo_deny, clippy};
 pub(crate) use programs::browser;
 pub(crate) use toolchain::{Toolchain, own_tools};
 
@@ -21,7 +22,14 @@ const LINKER_VERSION: &str = "0.13.0";
 const BY_HAND: &str = "install a nightly compiler with its source and a bpf-linker of the same LLVM:\n  \
     rustup toolchain install nightly --component rust-src\n  cargo install bpf-linker";
 
-/// Everything.
+/// What people need who change the code: all of [`all`], and what lints need.
+pub(crate) fn everything() -> Result<()> {
+    let toolchain = all()?;
+    cargo_deny()?;
+    clippy(&toolchain).map(drop)
+}
+
+/// What build, demo and tests need.
 pub(crate) fn all() -> Result<Toolchain> {
     let toolchain = toolchain()?;
     programs::ensure()?;
@@ -74,17 +82,6 @@ pub(crate) fn toolchain() -> Result<Toolchain> {
     say("Found", toolchain.describe());
     stamp::write(&toolchain)?;
     Ok(toolchain)
-}
-
-/// The clippy that belongs to a toolchain's compiler; Debian has it in a package of its own.
-pub(crate) fn clippy(toolchain: &Toolchain) -> Option<PathBuf> {
-    let clippy = toolchain.rustc.with_file_name("clippy-driver");
-    let is_debians = toolchain.rustc == toolchain::system_rustc();
-    if !clippy.is_file() && is_debians && apt::is_usable() {
-        // Without it a check is skipped, which the caller says.
-        let _missing = apt::install(&["rust-web-clippy"]);
-    }
-    clippy.is_file().then_some(clippy)
 }
 
 fn install() -> Result<Toolchain> {

@@ -27,7 +27,7 @@ pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
 
 /// The group that nginx's line names where no server of it was tried.
 fn without_peer<'a>(case: &Case<'a>) -> Option<&'a Group> {
-    let line = case.log.filter(|_| case.said() == Some(Kind::NoLive))?;
+    let line = case.log.filter(|_| case.log_kind() == Some(Kind::NoLive))?;
     let name = errorlog::upstream_group(line)?;
     case.config?.groups.iter().find(|group| group.name == name)
 }

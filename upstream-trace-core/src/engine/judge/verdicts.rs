@@ -145,7 +145,7 @@ pub(in crate::engine) fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
         summary: finding.summary,
         fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
         log: case.log.cloned(),
-        name: case.unresolved().map(str::to_owned),
+        name: case.unresolved_name().map(str::to_owned),
         because: case.because.clone(),
         details: details::of(case),
     }

@@ -1,5 +1,6 @@
 use std::io::ErrorKind;
 
+use serde_json::{Value, json};
 use upstream_trace_core::verdict::{Note, Resolved, Verdict};
 
 use super::super::pipe::tests::Failing;

@@ -1,0 +1,93 @@
+//! What nginx sends and receives, on sockets of upstreams, clients and name servers.
+//!
+//! `sock_send_length` and `sock_recv_length` (6.3) see every family and way of sending in one place. They run for
+//! every socket of the host, so a process that is not watched must leave at once.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use upstream_trace_common::Record;
+
+use crate::kernel::{self, AF_UNIX, EAGAIN, EPIPE, Head};
+use crate::maps::RECORDS;
+use crate::{adopt, client, dns, request, response, unix, worker};
+
+/// Whose socket a watched process used.
+enum Side {
+    /// An upstream's, with its record.
+    Upstream(*mut Record),
+    /// A client's.
+    Client,
+    /// A name server's, or one that has no record yet.
+    Other,
+}
+
+/// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
+#[raw_tracepoint(tracepoint = "sock_send_length")]
+pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
+    let tgid = kernel::current_tgid();
+    if worker::may_be_watched(tgid) {
+        send_returned(ctx.arg(0), tgid, ctx.arg::<u64>(1) as i32);
+    }
+    0
+}
+
+/// A watched process sent through this socket, or tried to.
+#[inline(always)]
+pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
+    let head = kernel::head(sk);
+    match side(sk, &head) {
+        Side::Upstream(record) if !unix::is_replaced(sk, record) => request::sent(&head, record, tgid, ret),
+        Side::Client if ret > 0 => client::was_sent_to(tgid),
+        Side::Other | Side::Upstream(_) if head.family == AF_UNIX => {
+            // The peer may have closed before anything was sent.
+            if (ret > 0 || ret == EPIPE)
+                && let Some(record) = unix::first_sent(sk, tgid)
+            {
+                request::sent(&head, record, tgid, ret);
+            }
+        }
+        Side::Client | Side::Upstream(_) => {}
+        Side::Other => drop(dns::exchanged(sk, tgid, ret, 1)),
+    }
+}
+
+/// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
+#[raw_tracepoint(tracepoint = "sock_recv_length")]
+pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
+    let (sk, ret, how): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    if ret as i32 == EAGAIN {
+        return 0;
+    }
+    let tgid = kernel::current_tgid();
+    if worker::may_be_watched(tgid) {
+        receive_returned(sk, tgid, ret as i32, how as u32);
+    }
+    0
+}
+
+/// A watched process read from this socket, or tried to; `how` are the flags of the call.
+#[inline(always)]
+pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
+    // Nothing to read is no failure: OpenSSL always reads until there is nothing more.
+    if ret == EAGAIN {
+        return;
+    }
+    let head = kernel::head(sk);
+    match side(sk, &head) {
+        Side::Upstream(record) => response::received(sk, record, tgid, ret, how),
+        Side::Client if ret > 0 => client::spoke(sk, &head, tgid),
+        Side::Client => {}
+        Side::Other => drop(dns::exchanged(sk, tgid, ret, 0)),
+    }
+}
+
+/// Whose socket this is.
+#[inline(always)]
+fn side(sk: u64, head: &Head) -> Side {
+    let internet = head.is_internet();
+    if internet && worker::is_listening(head.num) {
+        return Side::Client;
+    }
+    let record = if internet { adopt::find(sk) } else { RECORDS.get_ptr_mut(sk) };
+    record.map_or(Side::Other, Side::Upstream)
+}
