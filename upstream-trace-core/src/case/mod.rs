@@ -38,7 +38,7 @@ use crate::cause::shell;
 use crate::errorlog::Kind;
 use crate::event::{
     Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, SECOND, Step, Transport, Upstream,
+    ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
 
 use crate::text::sentence;
@@ -79,6 +79,8 @@ pub struct Case<'a> {
     pub enrichment: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
+    /// The container or unit that nginx runs in.
+    pub workload: Option<&'a Workload>,
     /// How others fared.
     pub siblings: Siblings,
     /// All hooks; recognisers ask [`Case::lacks`].
@@ -130,6 +132,7 @@ impl<'a> Case<'a> {
             tries: None,
             enrichment: None,
             config: None,
+            workload: None,
             siblings: Siblings::default(),
             hooks: &[],
             lossy: false,

@@ -33,6 +33,7 @@ use stores::queue::{Failed, Queue};
 use stores::retries::Retries;
 use stores::troubles::Troubles;
 use stores::upstreams::Upstreams;
+use stores::workloads::Workloads;
 
 pub use percentiles::percentiles;
 
@@ -61,6 +62,7 @@ pub struct Engine {
     latest: Nanos,
     /// The latest of those before the first tick: lines among them may be older than the hooks.
     unwatched: Nanos,
+    workloads: Workloads,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -110,6 +112,9 @@ impl Engine {
                 out.extend(self.notes.on(process).map(Output::Note));
                 self.logs.process(process);
                 self.configs.process(process);
+                if matches!(process.change, ProcessChange::WorkerStarted) {
+                    self.workloads.forget(process.pid);
+                }
                 if matches!(process.change, ProcessChange::WorkerExited { .. }) {
                     self.dns_lookups.forget(process.pid);
                 }
@@ -145,6 +150,7 @@ impl Engine {
             Event::Log(line) => self.on_line(line, &mut out),
             Event::Lookup(lookup) => self.on_lookup(lookup, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(followed),
+            Event::RunsIn(runs) => self.workloads.keep(runs),
             Event::Tick { at } => self.on_tick(*at, &mut out),
         }
         out

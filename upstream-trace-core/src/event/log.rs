@@ -87,6 +87,18 @@ pub enum LogSource {
     Journal,
 }
 
+impl LogSource {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DockerJson => "docker-json",
+            Self::Cri => "cri",
+            Self::Journal => "journal",
+        }
+    }
+}
+
 /// Whether the lines of a worker's error.log are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFollowed {

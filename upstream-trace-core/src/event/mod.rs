@@ -27,7 +27,7 @@ pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
-pub use process::{NamedContainer, OriginExit, Process, ProcessChange, Runtime, Workload};
+pub use process::{NamedContainer, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload};
 pub use rules::{MatchedRule, Rules};
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;
@@ -114,6 +114,8 @@ pub enum Event {
     Log(LogLine),
     /// Whether the lines of a worker's error.log are read.
     LogFollowed(LogFollowed),
+    /// Where a process of nginx runs: a container, a unit.
+    RunsIn(RunsIn),
     /// Counters of one upstream, since the start.
     Upstream(UpstreamSample),
     /// Events were lost.
@@ -148,6 +150,7 @@ impl Event {
             Self::Log(e) => e.at,
             Self::Lookup(e) => e.at,
             Self::LogFollowed(e) => e.at,
+            Self::RunsIn(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,
         }

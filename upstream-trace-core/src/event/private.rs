@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::config::{Config, Group, Pass, Server, Setting, Target};
 use super::{
     Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer,
-    OriginExit, PacketDrop, PacketTuple, ResetSent, Rules, Workload,
+    OriginExit, PacketDrop, PacketTuple, ResetSent, Rules, RunsIn, Workload,
 };
 
 /// What a private text is.
@@ -55,6 +55,7 @@ impl Event {
             Self::Lookup(lookup) => of_lookup(lookup, show),
             Self::Trouble(attempt) | Self::End(attempt) => of_attempt(attempt, show),
             Self::OriginExit(exit) => of_exit(exit, show),
+            Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => of_workload(Some(workload), show),
             Self::Enrichment(facts) => of_facts(facts, show),
             Self::Drop(PacketDrop { tuple, .. }) => {
                 if let Some(tuple) = tuple {

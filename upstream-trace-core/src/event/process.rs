@@ -146,6 +146,17 @@ impl fmt::Display for Workload {
     }
 }
 
+/// Where a process of nginx runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsIn {
+    /// When that was found out.
+    pub at: Nanos,
+    /// The process.
+    pub pid: u32,
+    /// Where it runs.
+    pub workload: Workload,
+}
+
 /// The end of a process that serves an upstream on this host: it listens there, or was forked by one that does. Its
 /// connections are closed after this moment, unless it closed them itself before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use upstream_trace_core::event::Nanos;
 
+use super::envelopes::Kept;
 use super::file::FileId;
 use super::judge::{self, Header, Kind, Level};
 use super::same::Same;
@@ -44,6 +45,7 @@ pub(super) struct Line<'a> {
     pub(super) name: &'a str,
     /// It was not there yet at this time, or 0.
     pub(super) after: Nanos,
+    pub(super) kept: Kept,
 }
 
 /// The files that are read, and those that are known to be something else.
@@ -117,6 +119,16 @@ impl Files {
         Ok(())
     }
 
+    /// Follows an error.log, whose lines may be in envelopes.
+    pub(super) fn add_kept(&mut self, path: &Path, name: &str, now: Nanos) -> io::Result<()> {
+        let before = self.tails.len();
+        self.add(path, name, true, now)?;
+        for tail in &mut self.tails[before..] {
+            tail.expect_envelopes();
+        }
+        Ok(())
+    }
+
     fn first_offset(&self, id: FileId, name: &str, size: u64) -> u64 {
         if let Some((_, position)) = self.left.iter().rev().find(|(left, _)| *left == id) {
             return *position;
@@ -148,7 +160,7 @@ impl Files {
         let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
         let before = tail.left_out;
-        let result = tail.read(&mut self.buffer, share, &mut |text| {
+        let mut line = |text: &[u8], kept: Kept| {
             let header = Header::read(text);
             if kind == Kind::Undecided {
                 kind = if header.is_some() { Kind::Error } else { Kind::Other };
@@ -156,9 +168,15 @@ impl Files {
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
             if header.level != Level::DEBUG && (!several || same.is_new(text, file, now)) {
-                give(Line { header, text, file, name: &name, after });
+                give(Line { header, text, file, name: &name, after, kept });
             }
+        };
+        let mut envelopes = tail.envelopes.take();
+        let result = tail.read(&mut self.buffer, share, &mut |text| match &mut envelopes {
+            Some(envelopes) => envelopes.open(text, &mut line),
+            None => line(text, Kept::default()),
         });
+        tail.envelopes = envelopes;
         (tail.kind, tail.level) = (kind, level);
         // A file that cannot be read stays as it is; another one may come.
         if result.as_ref().is_ok_and(|read| *read < share) {

@@ -4,14 +4,17 @@
 //! A log is opened through the descriptor of the process that writes it, so that neither its name nor the mount
 //! namespace of a container matters. Files are looked at every few milliseconds instead of being waited for: a look
 //! costs less than a microsecond, works on every file system, and comes soon enough for a verdict. Only regular files
-//! are read; what goes to a pipe, a terminal or syslog stays unread, which is said once.
+//! are read: of what goes to the pipe of a container, the file that its runtime keeps ([`outside`]). What cannot be had is
+//! said once.
 
 mod choice;
+mod envelopes;
 mod file;
 mod files;
 mod find;
 mod judge;
 mod merge;
+mod outside;
 mod pids;
 mod processes;
 mod same;
@@ -32,9 +35,11 @@ use upstream_trace_core::event::{Event, LogFollowed, Nanos};
 
 use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
+use envelopes::Kept;
 use file::FileId;
 use files::{Files, Line};
 use judge::{Header, Level};
+use outside::Outsides;
 use pids::Pids;
 use processes::Processes;
 use tell::{Notes, Why};
@@ -60,6 +65,7 @@ pub struct Logs {
     source: ErrorLog,
     files: Files,
     processes: Processes,
+    outsides: Outsides,
     pids: Pids,
     /// What was last said of each worker.
     told: BTreeMap<u32, (bool, Option<Level>)>,
@@ -82,6 +88,7 @@ impl Logs {
             source,
             files: Files::new(),
             processes: Processes::default(),
+            outsides: Outsides::default(),
             pids: Pids::default(),
             told: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -98,7 +105,7 @@ impl Logs {
     pub fn open(source: &ErrorLog, watched: &WatchedPids, now: Nanos) -> Result<Self> {
         let mut logs = Self::new(source.clone());
         if let ErrorLog::File(path) = source {
-            let add = logs.files.add(path, &path.to_string_lossy(), true, now);
+            let add = logs.files.add_kept(path, &path.to_string_lossy(), now);
             add.with_context(|| format!("cannot read {}, the file of --error-log", path.display()))?;
         }
         if logs.source != ErrorLog::None {
@@ -157,21 +164,38 @@ impl Logs {
         for pid in gone {
             self.pids.end(pid, now);
             self.told.remove(&pid);
+            self.outsides.remove(pid);
         }
         let checked = self.processes.check(now);
         match self.source.clone() {
-            ErrorLog::Auto => self.look_through(now, all),
+            ErrorLog::Auto => {
+                self.look_through(now, all);
+                self.look_outside(checked || all, now);
+            }
             ErrorLog::File(path) if checked => self.look_at(&path, now),
             _ => {}
         }
         checked
     }
 
+    /// Where the lines go of those that write to a pipe or a socket.
+    fn look_outside(&mut self, checked: bool, now: Nanos) {
+        let Self { processes, outsides, files, .. } = self;
+        let mut new = false;
+        for pid in processes.writing_elsewhere() {
+            new |= outsides.add(pid);
+        }
+        if new || checked {
+            outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
+        }
+    }
+
     fn close_unused(&mut self, now: Nanos) {
         self.pids.forget(now);
         let named = self.named();
-        let processes = &self.processes;
-        self.files.close_unused(now, |id| named == Some(id) || processes.anyone_holds(id));
+        let Self { processes, outsides, files, .. } = self;
+        let held = |id| named == Some(id) || processes.anyone_holds(id) || outsides.anyone_holds(id);
+        files.close_unused(now, held);
     }
 
     fn look_through(&mut self, now: Nanos, all: bool) {
@@ -191,7 +215,7 @@ impl Logs {
     /// The file of that name may be another one by now. It may be missing for a while; then another one will come.
     fn look_at(&mut self, path: &Path, now: Nanos) {
         if self.named().is_some_and(|id| self.files.get(id).is_none()) {
-            let _ = self.files.add(path, &path.to_string_lossy(), true, now);
+            let _ = self.files.add_kept(path, &path.to_string_lossy(), now);
         }
     }
 
@@ -236,7 +260,15 @@ impl Logs {
         let tails: Vec<_> = match self.source {
             ErrorLog::File(_) => self.files.iter().collect(),
             _ if !held.known => return None,
-            _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
+            _ => {
+                let outside = self.outsides.get(worker).and_then(|outside| outside.file);
+                held.files
+                    .iter()
+                    .map(|open| open.id)
+                    .chain(outside)
+                    .filter_map(|id| self.files.get(id))
+                    .collect()
+            }
         };
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
         Some((!tails.is_empty(), level))
@@ -245,6 +277,9 @@ impl Logs {
     fn why(&self, worker: u32) -> Option<Why> {
         let held = self.processes.get(worker).filter(|held| held.known)?;
         let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&open.name));
+        if let Some(trouble) = self.outsides.get(worker).and_then(outside::Outside::trouble) {
+            return Some(Why::Container(trouble));
+        }
         Some(Why::of(held, unreadable.map(|(file, error)| (file.as_str(), error.as_str()))))
     }
 
@@ -263,16 +298,19 @@ impl Logs {
     }
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> usize {
-        let Self { files, pids, processes, masters, strangers, .. } = self;
+        let Self { files, pids, processes, outsides, masters, strangers, .. } = self;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
-            let worker = pids.find(line.header.pid, |pid| processes.holds(pid, line.file));
+            let holds = |pid| processes.holds(pid, line.file) || outsides.holds(pid, line.file);
+            let worker = pids.find(line.header.pid, holds);
             let Some(worker) = worker else { return false };
             if !masters.contains(&worker)
                 && let Some(mut parsed) = parse(line.text)
             {
-                parsed.at = now;
+                // A runtime knows to the microsecond when it came.
+                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(line.after);
                 parsed.after = line.after;
+                parsed.source = line.kept.source;
                 parsed.worker = Some(worker);
                 line.name.clone_into(&mut parsed.file);
                 lines.push(parsed);
@@ -303,6 +341,7 @@ struct Stranger {
     file: FileId,
     name: Arc<str>,
     after: Nanos,
+    kept: Kept,
 }
 
 impl Stranger {
@@ -313,10 +352,18 @@ impl Stranger {
             file: line.file,
             name: line.name.into(),
             after: line.after,
+            kept: line.kept,
         }
     }
 
     fn line(&self) -> Line<'_> {
-        Line { header: self.header, text: &self.text, file: self.file, name: &self.name, after: self.after }
+        Line {
+            header: self.header,
+            text: &self.text,
+            file: self.file,
+            name: &self.name,
+            after: self.after,
+            kept: self.kept,
+        }
     }
 }

@@ -54,6 +54,12 @@ impl Processes {
         self.held.get(&pid)
     }
 
+    /// Processes that write to a pipe or a socket.
+    pub(super) fn writing_elsewhere(&self) -> impl Iterator<Item = u32> {
+        let elsewhere = |held: &Held| matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket);
+        self.held.iter().filter(move |(_, held)| held.known && elsewhere(held)).map(|(pid, _)| *pid)
+    }
+
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {
         self.held.get(&pid).is_some_and(|held| held.files.iter().any(|open| open.id == id))
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use upstream_trace_core::event::Nanos;
 
+use super::envelopes::Envelopes;
 use super::file::FileId;
 use super::judge::{Judged, Kind, Level};
 
@@ -36,6 +37,10 @@ pub(super) struct Tail {
     pub(super) left_out: u64,
     /// It could not be read the last time.
     pub(super) fails: bool,
+    /// Takes lines out of their envelopes, if they may be in some.
+    pub(super) envelopes: Option<Envelopes>,
+    /// Longest line that is read whole.
+    longest: usize,
     file: File,
     offset: u64,
     partial: Vec<u8>,
@@ -55,11 +60,19 @@ impl Tail {
             whole: 0,
             left_out: 0,
             fails: false,
+            envelopes: None,
+            longest: LINE,
             file,
             offset,
             partial: Vec::new(),
             skipping: false,
         }
+    }
+
+    /// Its lines may be in envelopes.
+    pub(super) fn expect_envelopes(&mut self) {
+        self.envelopes = Some(Envelopes::default());
+        self.longest = Envelopes::LONGEST;
     }
 
     /// Where to go on if the file is opened again: at the beginning of a line.
@@ -117,9 +130,9 @@ impl Tail {
             if self.skipping {
                 self.skipping = !whole;
             } else if whole && self.partial.is_empty() {
-                line(&text[..text.len().min(LINE)]);
+                line(&text[..text.len().min(self.longest)]);
             } else {
-                let room = LINE - self.partial.len();
+                let room = self.longest - self.partial.len();
                 self.partial.extend_from_slice(&text[..text.len().min(room)]);
                 if whole || text.len() > room {
                     line(&self.partial);

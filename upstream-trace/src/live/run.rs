@@ -62,7 +62,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     }
     privileges::check()?;
     let prepared = Prepared::begin();
-    let nginx = WatchedNginx::find(&cli.pid)?;
+    let nginx = WatchedNginx::find(&cli.which.targets())?;
     let recorder = cli
         .record
         .as_deref()
@@ -144,6 +144,9 @@ fn start(
         overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
     };
     live.begin(host(&live));
+    for event in live.nginx.workloads(opened) {
+        live.feed(&event);
+    }
     live.wait_for_config();
     for attempt in stuck {
         live.event(&Event::Trouble(attempt));

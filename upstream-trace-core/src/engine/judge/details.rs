@@ -21,6 +21,7 @@ pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
         passes: passes.collect(),
         directives: case.limits().iter().take(MOST).map(directive).collect(),
         connection: connection(case),
+        workload: case.workload.cloned(),
         ..Details::default()
     }
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow};
 use upstream_trace_common::{EventKind, ProcessEvent};
-use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
+use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange, RunsIn, Workload};
 
-use crate::host::Identity;
 use crate::host::WatchedPids;
+use crate::host::{self, Identity};
 use crate::nginx::{self, Role, Target};
 
 /// Where the kernel side is told which processes to watch.
@@ -59,6 +59,8 @@ pub struct WatchedNginx {
     strangers: BTreeMap<u32, u64>,
     /// Processes that were not there the last time, whose end may still be told by an event.
     missing: BTreeSet<u32>,
+    /// Where processes run, as far as it was told.
+    placed: BTreeMap<u32, Option<Workload>>,
     /// The last worker whose title was looked at.
     last_titled: u32,
     /// When nginx may be looked for again.
@@ -117,6 +119,26 @@ impl WatchedNginx {
             }
         }
         Ok(masters)
+    }
+
+    /// Where processes run of which that was not told yet.
+    pub fn workloads(&mut self, at: Nanos) -> Vec<Event> {
+        let Self { masters, workers, placed, .. } = self;
+        placed.retain(|pid, _| masters.contains(pid) || workers.contains_key(pid));
+        let mut events = Vec::new();
+        for pid in self.masters.iter().chain(self.workers.keys()) {
+            if self.placed.contains_key(pid) {
+                continue;
+            }
+            // A worker runs where its master does.
+            let parent = nginx::parent_of(*pid).and_then(|parent| self.placed.get(&parent)).cloned();
+            let workload = parent.unwrap_or_else(|| host::workload(*pid));
+            self.placed.insert(*pid, workload.clone());
+            if let Some(workload) = workload {
+                events.push(Event::RunsIn(RunsIn { at, pid: *pid, workload }));
+            }
+        }
+        events
     }
 
     /// All watched processes.

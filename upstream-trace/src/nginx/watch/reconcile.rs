@@ -26,6 +26,7 @@ impl WatchedNginx {
         self.assign_roles(at, tables, &mut events);
         self.look_for_draining(at, &mut events);
         self.find_restarted(at, tables, &mut events);
+        events.extend(self.workloads(at));
         events
     }
 
