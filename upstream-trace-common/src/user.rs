@@ -89,7 +89,7 @@ mod tests {
     extern crate std;
 
     use super::*;
-    use std::string::ToString;
+    use std::string::{String, ToString};
 
     #[test]
     fn addresses_there_and_back() {
@@ -105,7 +105,7 @@ mod tests {
         let shown = |bytes: &[u8]| UnixPath::from(bytes).to_string();
         assert_eq!(shown(b"/run/app.sock"), "/run/app.sock");
         assert_eq!(shown(b"\0name"), "@name");
-        assert_eq!(shown(b"/a\xff\xfe/b"), std::string::String::from_utf8_lossy(b"/a\xff\xfe/b"));
-        assert_eq!(shown(&[b'x'; 500]).len(), crate::UNIX_PATH);
+        assert_eq!(shown(b"/a\xff\xfe/b"), String::from_utf8_lossy(b"/a\xff\xfe/b"));
+        assert_eq!(shown(&[b'x'; 500]).len(), UNIX_PATH);
     }
 }

@@ -92,7 +92,7 @@ fn verdicts(name: &str, edit: fn(&mut Value), suffix: &str) -> Vec<Verdict> {
             changed(&mut event, "", suffix);
         }
         let event: Event = serde_json::from_value(event).expect("an event");
-        said.extend(engine.on(&event));
+        said.extend(engine.on(event));
     }
     said.extend(engine.finish());
     let verdict = |output| match output {

@@ -10,6 +10,15 @@ use crate::verdict::Phase;
 /// Words of nginx in a sentence are cut here.
 const WORDS: usize = 160;
 
+/// What a line says, computed once: nearly every cause asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    /// Address of the line.
+    line: usize,
+    kind: Option<Kind>,
+    doing: Option<Doing>,
+}
+
 impl<'a> Case<'a> {
     /// A case of which nothing is known but a line.
     #[must_use]
@@ -34,13 +43,25 @@ impl<'a> Case<'a> {
     /// What nginx's line says.
     #[must_use]
     pub fn log_kind(&self) -> Option<Kind> {
-        self.log.and_then(errorlog::kind)
+        self.what_log_says().0
     }
 
     /// What nginx was doing, by its line.
     #[must_use]
     pub fn log_doing(&self) -> Option<Doing> {
-        self.log.and_then(errorlog::doing)
+        self.what_log_says().1
+    }
+
+    fn what_log_says(&self) -> (Option<Kind>, Option<Doing>) {
+        let Some(line) = self.log else { return (None, None) };
+        // Lines outlive the case: no other has this address.
+        let address = std::ptr::from_ref(line).addr();
+        if let Some(said) = self.said.get().filter(|said| said.line == address) {
+            return (said.kind, said.doing);
+        }
+        let said = Said { line: address, kind: errorlog::kind(line), doing: errorlog::doing(line) };
+        self.said.set(Some(said));
+        (said.kind, said.doing)
     }
 
     /// What nginx's line says, if that is what decides: no sign of the failure was seen otherwise.

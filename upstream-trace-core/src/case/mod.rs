@@ -32,22 +32,24 @@ mod packets;
 mod tls;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use crate::cause::shell;
 use crate::errorlog::Kind;
+use crate::event::Signal;
 use crate::event::{
-    Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
+    Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
 
+pub use crate::event::BenignEnd;
 use crate::text::sentence;
 use crate::verdict::Tries;
 pub use config::Limit;
 
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
-pub use outcome::BenignEnd;
 pub use packets::{Direction, IcmpSeen};
 pub use tls::alert_name;
 
@@ -91,6 +93,8 @@ pub struct Case<'a> {
     pub slow: Nanos,
     /// nginx's line about it.
     pub log: Option<&'a LogLine>,
+    /// What that says, once somebody has asked: nearly every cause does.
+    said: Cell<Option<log::Said>>,
     /// What the kernel saw of it looked healthy, or it saw nothing: nginx's line decides.
     pub by_log: bool,
     /// Nothing is known but nginx's line.
@@ -115,7 +119,13 @@ impl<'a> Case<'a> {
     /// A case of an error of `connect()`, with nothing else known.
     #[must_use]
     pub fn of_connect_error(error: &'a ConnectError) -> Self {
-        Self::new(Cow::Owned(attempt_of(error)), Some(error))
+        Self::new(Cow::Owned(Attempt::of_connect_error(error)), Some(error))
+    }
+
+    /// The same, of an attempt that was made of the error before.
+    #[must_use]
+    pub fn of_failed(attempt: &'a Attempt, connect: Option<&'a ConnectError>) -> Self {
+        Self::new(Cow::Borrowed(attempt), connect)
     }
 
     fn new(attempt: Cow<'a, Attempt>, connect: Option<&'a ConnectError>) -> Self {
@@ -138,6 +148,7 @@ impl<'a> Case<'a> {
             lossy: false,
             slow: SECOND,
             log: None,
+            said: Cell::new(None),
             by_log: false,
             line_only: false,
             early: false,
@@ -269,26 +280,23 @@ impl<'a> Case<'a> {
         self.attempt.seen.saturating_sub(self.since())
     }
 
-    /// A hook of this name exists on the list and none of that name is attached.
+    /// The hooks are known, and none that is attached gives this signal. A hook that this release does not know gives
+    /// none.
     #[must_use]
-    pub fn lacks(&self, name: &str) -> bool {
-        let mut named = self.hooks.iter().filter(|hook| hook.name == name).peekable();
-        named.peek().is_some() && !named.any(|hook| hook.attached)
+    pub fn lacks(&self, signal: Signal) -> bool {
+        let gives = |hook: &Hook| hook.attached && Signal::of_hook(&hook.name).contains(&signal);
+        !self.hooks.is_empty() && !self.hooks.iter().any(gives)
+    }
+
+    /// Hooks that are on the list and not attached, nor is another of that name.
+    pub fn missing_hooks(&self) -> impl Iterator<Item = &Hook> {
+        let attached = |name: &str| self.hooks.iter().any(|hook| hook.attached && hook.name == name);
+        self.hooks.iter().filter(move |hook| !attached(&hook.name))
     }
 
     /// Time of the first step that fits.
     #[must_use]
     pub fn step(&self, fits: impl Fn(&Step) -> bool) -> Option<Nanos> {
-        self.attempt.trail.iter().find(|moment| fits(&moment.step)).map(|moment| moment.at)
-    }
-}
-
-fn attempt_of(error: &ConnectError) -> Attempt {
-    Attempt {
-        retry_of: error.retry_of,
-        netns: error.netns,
-        ended: Ended::Broken,
-        begun: error.at.saturating_sub(error.took),
-        ..Attempt::blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
+        self.attempt.step(fits)
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Case;
 use crate::event::MS;
+use crate::event::Signal;
 use crate::event::{PacketDrop, Rules, Step, Upstream};
 
 /// Which way a packet went, seen from nginx.
@@ -124,7 +125,7 @@ impl Case<'_> {
         let attempt = &self.attempt;
         let noted = attempt.retransmits.saturating_sub(attempt.retransmits_failed);
         // The kernel tells of each refusal, or at least of each that left: the socket's own numbers count both kinds.
-        if !attempt.adopted && !self.lacks("tcp_retransmit_skb") {
+        if !attempt.adopted && !self.lacks(Signal::Retransmits) {
             return noted;
         }
         let on_socket = if self.connecting() {

@@ -2,13 +2,13 @@
 
 use super::Case;
 use crate::event::MS;
-use crate::event::{Nanos, Step};
+use crate::event::Step;
 
 impl Case<'_> {
     /// Connected, and the TLS handshake had begun and was not over.
     #[must_use]
     pub fn in_tls_handshake(&self) -> bool {
-        self.attempt.tls_handshake && self.connect.is_none() && !self.connecting()
+        self.connect.is_none() && self.attempt.handshaking()
     }
 
     /// The upstream sent an alert: its number, unless it is encrypted.
@@ -29,15 +29,10 @@ impl Case<'_> {
         })
     }
 
-    /// When nginx said goodbye. What the other side did from then on is an answer to that.
-    pub(super) fn nginx_close_notify(&self) -> Option<Nanos> {
-        self.step(|step| matches!(step, Step::TlsRefused { .. }))
-    }
-
-    /// nginx said goodbye before the other side had ended anything.
+    /// nginx sent its `close_notify` before the other side had ended anything.
     #[must_use]
     pub fn nginx_closed_first(&self) -> bool {
-        self.nginx_close_notify().is_some() && self.ended_by_origin().is_none()
+        self.attempt.left_first()
     }
 
     /// What came in answer to the handshake and is no TLS.

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn the_answer_says_it() {
         let line = line("app.test could not be resolved (3: Host not found)");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-failure", Confidence::Proven);
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Resolve, Some(502), None));
         assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));
@@ -166,7 +166,7 @@ mod tests {
     fn a_refused_question_is_no_silence() {
         let line = line("app.test could not be resolved (110: Operation timed out)");
         let complaint = crate::testkit::line("recv() failed (111: Connection refused) while resolving");
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-timeout", Confidence::Likely);
         case.complaint = Some(&complaint);
         expect(&case, "dns-failure", Confidence::Likely);

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("app.test could not be resolved (110: Operation timed out)");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-timeout", Confidence::Likely);
         assert_eq!((case.phase(), case.status()), (Phase::Resolve, Some(502)));
     }

@@ -76,7 +76,7 @@ fn weigh(case: &Case<'_>) -> (Confidence, &'static [&'static str]) {
     if case.dropped_in_other_netns() {
         return (Confidence::Likely, &[]);
     }
-    if case.lacks("kfree_skb") {
+    if case.lacks(Signal::Drops) {
         return (Confidence::Possible, &["firewall-drop-local", "accept-queue-full", "conntrack-full"]);
     }
     // Where others may have been established without having been counted, silence tells less.

@@ -74,7 +74,7 @@ fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
 }
 
 fn of_errno(case: &Case<'_>) -> Option<Finding> {
-    let errno = case.errno().filter(|_| case.ipv6() && !case.lacks("tcp_receive_reset"))?;
+    let errno = case.errno().filter(|_| case.ipv6() && !case.lacks(Signal::Resets))?;
     if !matches!(errno, EACCES | ECONNREFUSED) {
         return None;
     }

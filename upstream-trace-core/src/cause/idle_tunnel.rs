@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("upstream timed out (110: Connection timed out) while proxying upgraded connection");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "idle-tunnel", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Idle, None));
     }

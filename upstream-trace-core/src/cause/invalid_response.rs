@@ -76,7 +76,7 @@ mod tests {
             ),
         ] {
             let line = line(message);
-            let case = Case::of_line(&line, 1);
+            let case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "invalid-response", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, status), "{message}");
         }
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_refused_stream_is_a_matter_of_load() {
         let line = line("upstream rejected request with error 7 while reading response header from upstream");
-        let fix = judge(&Case::of_line(&line, 1)).and_then(|finding| finding.fix);
+        let fix = judge(&Case::of_line(&line, crate::testkit::id(1))).and_then(|finding| finding.fix);
         assert!(fix.is_some_and(|fix| fix.contains("workers")));
     }
 }

@@ -58,7 +58,7 @@ mod tests {
             ("no port in upstream \"x\"", Phase::Connect, Some(500)),
         ] {
             let line = line(message);
-            let case = Case::of_line(&line, 1);
+            let case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "misconfigured", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, status));
         }

@@ -124,7 +124,7 @@ mod tests {
             ),
         ] {
             let line = line(message);
-            let case = Case::of_line(&line, 1);
+            let case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "premature-close", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, Some(502)));
         }

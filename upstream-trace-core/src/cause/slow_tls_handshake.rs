@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn nginx_says_that_it_was_in_the_handshake() {
         let (line, attempt) = (line(SAYS), unanswered_request());
-        let alone = Case::of_line(&line, 1);
+        let alone = Case::of_line(&line, crate::testkit::id(1));
         let mut joined = Case::of_attempt(&attempt);
         joined.log = Some(&line);
         for case in [alone, joined] {

@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("upstream prematurely closed connection while reading upstream");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "truncated-response", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Receive, None));
     }

@@ -54,7 +54,7 @@ fn missing(case: &Case<'_>) -> Vec<String> {
     if case.attempt.trail_lost > 0 {
         missing.push(format!("{} steps of the attempt", case.attempt.trail_lost));
     }
-    for hook in case.hooks.iter().filter(|hook| case.lacks(&hook.name)) {
+    for hook in case.missing_hooks() {
         let costs = hook.costs.as_ref().map(|costs| format!(" ({costs})")).unwrap_or_default();
         missing.push(sentence(&format!("hook {}{costs}", hook.name)).into_owned());
     }

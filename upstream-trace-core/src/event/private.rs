@@ -55,7 +55,7 @@ impl Event {
             Self::Lookup(lookup) => of_lookup(lookup, show),
             Self::Trouble(attempt) | Self::End(attempt) => of_attempt(attempt, show),
             Self::OriginExit(exit) => of_exit(exit, show),
-            Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => of_workload(Some(workload), show),
+            Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => of_workload(workload, show),
             Self::Enrichment(facts) => of_facts(facts, show),
             Self::Drop(PacketDrop { tuple, .. }) => {
                 if let Some(tuple) = tuple {
@@ -207,27 +207,26 @@ fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut String)) {
     if let Some(command) = command {
         show(Private::Text, command);
     }
-    of_workload(home.as_mut(), show);
+    if let Some(home) = home {
+        of_workload(home, show);
+    }
 }
 
-fn of_workload(workload: Option<&mut Workload>, show: &mut dyn FnMut(Private, &mut String)) {
+fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut String)) {
     match workload {
-        Some(
-            Workload::Unit(name)
-            | Workload::Docker(name)
-            | Workload::Podman(name)
-            | Workload::Kubernetes(name)
-            | Workload::Lxc(name)
-            | Workload::Cgroup(name),
-        ) => show(Private::Workload, name),
-        Some(Workload::Container(container)) => {
+        Workload::Unit(name)
+        | Workload::Docker(name)
+        | Workload::Podman(name)
+        | Workload::Kubernetes(name)
+        | Workload::Lxc(name)
+        | Workload::Cgroup(name) => show(Private::Workload, name),
+        Workload::Container(container) => {
             let NamedContainer { runtime: _, id, name, image, namespace, pod } = &mut **container;
             let optional = [name, image, namespace, pod];
             for text in optional.into_iter().flatten().chain([id]) {
                 show(Private::Workload, text);
             }
         }
-        None => {}
     }
 }
 
@@ -236,7 +235,9 @@ fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut Stri
     for fact in facts {
         match fact {
             Fact::Listener(Listener { home, queue: _, limit: _, overflows: _, process: _ }) => {
-                of_workload(home.as_mut(), show);
+                if let Some(home) = home {
+                    of_workload(home, show);
+                }
             }
             Fact::Route(_)
             | Fact::Neighbour(_)

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::Engine;
-use crate::event::Event;
+use crate::event::{AttemptId, Event};
 use crate::testkit::{line, refused, remote};
 use crate::verdict::{
     Connection, Details, Directive, Ejection, Evidence, Name, Output, Tries, Try, TryEnd, Verdict,
@@ -15,7 +15,7 @@ fn value(object: &impl Serialize) -> Value {
 
 fn verdict() -> Verdict {
     let mut engine = Engine::new();
-    engine.on(&Event::End(refused()));
+    engine.on(Event::End(refused()));
     let Some(Output::Failure(verdict)) = engine.finish().pop() else { panic!("no failure") };
     verdict
 }
@@ -27,7 +27,7 @@ fn value_of(details: Details) -> Value {
 #[test]
 fn a_failure_has_the_fields_of_the_contract() {
     let mut engine = Engine::new();
-    engine.on(&Event::End(refused()));
+    engine.on(Event::End(refused()));
     let Some(Output::Failure(verdict)) = engine.finish().pop() else { panic!("no failure") };
     let host = Host { at: verdict.at, ..Host::default() };
     let scope = Scope { clock: Clock::new(&host), host: None };
@@ -87,7 +87,10 @@ fn everything_has_its_field() {
             origin_idle: None,
         }),
         tries: Some(Tries {
-            chain: vec![one(1, TryEnd::Failed("port-refused")), one(2, TryEnd::Answered)],
+            chain: vec![
+                one(AttemptId::from_kernel(1), TryEnd::Failed("port-refused")),
+                one(AttemptId::from_kernel(2), TryEnd::Answered),
+            ],
             this: 0,
         }),
         ejected: vec![Ejection { upstream: None, cause: "port-refused", count: 2, last: 0 }],

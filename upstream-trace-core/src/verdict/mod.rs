@@ -170,7 +170,7 @@ pub struct CauseCount {
     pub last: Nanos,
 }
 
-/// Percentiles of a latency, microseconds; upper bounds of power-of-two buckets.
+/// Percentiles of a latency, microseconds: upper bounds of the buckets that hold them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
     /// Half are at most this.
@@ -179,6 +179,8 @@ pub struct Percentiles {
     pub p90_us: u64,
     /// 99 of 100.
     pub p99_us: u64,
+    /// The buckets are whole powers of two: the true values may be little more than half of these.
+    pub bound_only: bool,
 }
 
 /// Numbers of one upstream.

@@ -10,9 +10,11 @@ pub mod layout;
 pub mod number;
 mod pipe;
 pub mod progress;
+mod queue;
 mod rate_limiter;
 mod sink;
 mod status;
+pub mod stream;
 mod summary;
 pub mod table;
 mod terminal;
@@ -111,4 +113,4 @@ fn reason(number: u8) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

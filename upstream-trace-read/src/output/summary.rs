@@ -32,15 +32,15 @@ impl TextLayout {
             let (lost, were) =
                 (plural(summary.lost, "event"), if summary.lost == 1 { "was" } else { "were" });
             remarks.push(format!(
-                "{lost} {were} lost{places}: the numbers above may be too low, and verdicts that may lack evidence \
-                 for it are not called proven."
+                "{lost} {were} lost{places}: the numbers above may be too low; verdicts that may lack evidence for it are \
+                 not called proven."
             ));
         }
         let log = summary.log_lines;
         if log.seen > 0 {
-            let seen = plural(log.seen, "line");
+            let seen = plural(log.seen, "upstream line");
             remarks.push(format!(
-                "error.log: {seen} about upstreams, {} joined to an attempt{}.",
+                "error.log: {seen}, {} matched to an attempt{}.",
                 count(log.joined),
                 of_lost(log.lost)
             ));
@@ -80,6 +80,10 @@ impl TextLayout {
     }
 
     fn upstreams(self, text: &mut String, upstreams: &[UpstreamSummary]) {
+        let all = upstreams.iter().flat_map(|one| [one.connect, one.first_byte]).flatten();
+        let bounds = all.into_iter().any(|found| found.bound_only);
+        // In the heads and not at each number, so that a row fits into 80 columns.
+        let heads = if bounds { "p50<= p99<=" } else { "p50   p99" };
         let row = |one: &UpstreamSummary| {
             [
                 count(one.attempts),
@@ -96,8 +100,8 @@ impl TextLayout {
             right("", "estab."),
             right("", "requests"),
             right("", "failed"),
-            right("connect, ms", "p50   p99"),
-            right("first byte, ms", "p50   p99"),
+            right("connect, ms", heads),
+            right("first byte, ms", heads),
             left("upstream"),
         ];
         self.table(text, columns, &upstreams.iter().map(row).collect::<Vec<_>>());
@@ -133,11 +137,9 @@ fn headline(summary: &Summary) -> String {
     let traffic = format!("{attempts}, {requests} to {more}{}", plural(known as u64, "upstream"));
     match summary.failures {
         0 if summary.attempts == 0 && summary.upstreams.is_empty() => {
-            format!(
-                "No attempt to reach an upstream seen in {time}: nginx proxied nothing while it was watched."
-            )
+            format!("nginx made no upstream connection in {time}.")
         }
-        0 => format!("No failed attempt seen in {time} ({traffic})."),
+        0 => format!("No attempt failed in {time} ({traffic})."),
         failures => {
             let recovered = match summary.recovered {
                 0 => String::new(),
@@ -166,14 +168,14 @@ fn accounts_of(accounts: &Accounts, verbose: bool) -> Option<String> {
     let lost = accounts.lost_buffer + accounts.lost_table;
     if accounts.missing != 0 {
         return Some(format!(
-            "{} attempts are not accounted for, which is a fault of this program: please report it. The numbers above \
-             may be wrong by as many.",
+            "Internal error: the accounts are off by {} attempts; please report it. The numbers above may be wrong by as \
+             many.",
             accounts.missing
         ));
     }
     verbose.then(|| {
         format!(
-            "Accounted for: {} = {} healthy + {} ended by clients or exits + {} reported + {} lost + {} going on.",
+            "Accounts: {} = {} healthy + {} ended by clients or exits + {} reported + {} lost + {} open.",
             plural(accounts.attempts + accounts.adopted, "attempt"),
             count(accounts.healthy),
             count(accounts.aborted),
@@ -220,17 +222,28 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
     }
 
     #[test]
+    fn what_is_only_a_bound_is_marked() {
+        let mut coarse = summary();
+        let of =
+            |p50_us, p99_us| Some(Percentiles { p50_us, p99_us, bound_only: true, ..Percentiles::default() });
+        (coarse.upstreams[0].connect, coarse.upstreams[0].first_byte) = (of(16, 1024), of(16_384, 1 << 20));
+        let text = text(&coarse, false);
+        assert!(text.contains("failed  p50<= p99<=     p50<= p99<=  upstream"), "{text}");
+        assert!(text.contains("37  0.016   1.0        16 1,049  "), "{text}");
+    }
+
+    #[test]
     fn nothing_failed() {
         let mut quiet = summary();
         (quiet.failures, quiet.recovered) = (0, 0);
         quiet.by_cause.clear();
         quiet.upstreams.truncate(1);
         let text = text(&quiet, false);
-        let first = "No failed attempt seen in 60 s (1,234 attempts, 5,600 requests to 1 upstream).";
+        let first = "No attempt failed in 60 s (1,234 attempts, 5,600 requests to 1 upstream).";
         assert_eq!(text.lines().next(), Some(first));
         assert!(
             PAGE.summary(Clock::default(), &Summary::default(), &Extra::default(), false)
-                .contains("proxied nothing")
+                .contains("no upstream connection")
         );
     }
 
@@ -242,8 +255,7 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         lossy.log_lines = LogLines { seen: 5, joined: 2, lost: 3 };
         let brief = text(&lossy, false);
         assert!(brief.contains("12 events were lost (packets 2, ring-buffer 10): the numbers"), "{brief}");
-        let lines =
-            "error.log: 5 lines about upstreams, 2 joined to an attempt, 3 of attempts that were not seen.";
+        let lines = "error.log: 5 upstream lines, 2 matched to an attempt, 3 of attempts that were not seen.";
         assert!(brief.replace('\n', " ").contains(lines), "{brief}");
         assert!(!brief.contains("mean ns"), "{brief}");
         let verbose = text(&lossy, true);
@@ -259,10 +271,10 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         extra.accounts = Some(accounts);
         let text = |extra: &Extra, verbose| PAGE.summary(Clock::default(), &summary(), extra, verbose);
         assert!(!text(&extra, false).contains("ccounted for"));
-        assert!(text(&extra, true).contains("Accounted for: 12 attempts = 7 healthy + 0 ended"));
+        assert!(text(&extra, true).contains("Accounts: 12 attempts = 7 healthy + 0 ended"));
         accounts.missing = -1;
         extra.accounts = Some(accounts);
-        assert!(text(&extra, false).contains("-1 attempts are not accounted for"));
+        assert!(text(&extra, false).contains("off by -1 attempts"));
     }
 
     #[test]

@@ -80,7 +80,9 @@ impl Outsides {
     }
 
     /// Looks at the files that are written to now. `found` gets the path of each that is new, and its name.
-    pub(super) fn look(&mut self, found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>) {
+    /// True if anything changed.
+    pub(super) fn look(&mut self, found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>) -> bool {
+        let mut changed = false;
         for outside in self.by_id.values_mut() {
             let ContainerLog::File(path) = outside.log.clone() else { continue };
             // Between a rename and the new file there is none for a moment.
@@ -91,11 +93,14 @@ impl Outsides {
                 }
                 Ok(id)
             });
+            let before = (outside.file, outside.error.take());
             match looked {
-                Ok(id) => (outside.file, outside.error) = (Some(id), None),
+                Ok(id) => outside.file = Some(id),
                 Err(error) => outside.error = Some(error.to_string()),
             }
+            changed |= before.0 != outside.file || before.1 != outside.error;
         }
+        changed
     }
 }
 

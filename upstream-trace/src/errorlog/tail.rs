@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use upstream_trace_core::event::Nanos;
 
+use super::classify::{Classified, Kind, Level};
 use super::envelopes::Envelopes;
 use super::file::FileId;
-use super::judge::{Judged, Kind, Level};
+use super::record::Record;
+use super::watchdog::Mount;
 
 /// Longest line; nginx's own end at half of it.
 const LINE: usize = 4096;
 
 /// Further behind than this what is between is left out.
-const BEHIND: u64 = 16 << 20;
+const MAX_BEHIND: u64 = 16 << 20;
 
 /// How much of it is read all the same.
-const KEPT: u64 = 1 << 20;
+const MAX_CATCH_UP: u64 = 1 << 20;
 
 /// A file, and how far it was read.
 #[derive(Debug)]
@@ -35,13 +37,18 @@ pub(super) struct Tail {
     pub(super) whole: Nanos,
     /// Bytes that were left out because it grows faster than it can be read.
     pub(super) left_out: u64,
+    /// Whether the last record goes on.
+    pub(super) record: Record,
     /// It could not be read the last time.
     pub(super) fails: bool,
     /// Takes lines out of their envelopes, if they may be in some.
     pub(super) envelopes: Option<Envelopes>,
     /// Longest line that is read whole.
     longest: usize,
-    file: File,
+    /// Where it is mounted.
+    pub(super) mount: Mount,
+    /// None once it was closed.
+    file: Option<File>,
     offset: u64,
     partial: Vec<u8>,
     /// What comes up to the next end of a line is not wanted.
@@ -50,19 +57,21 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Reads from `offset` on.
-    pub(super) fn new(file: File, id: FileId, name: &str, judged: Judged, offset: u64) -> Self {
+    pub(super) fn new(file: File, id: FileId, name: &str, classified: Classified, offset: u64) -> Self {
         Self {
             id,
             name: name.into(),
-            kind: judged.kind,
-            level: judged.level,
+            kind: classified.kind,
+            level: classified.level,
             busy: 0,
             whole: 0,
             left_out: 0,
+            record: Record::default(),
             fails: false,
             envelopes: None,
             longest: LINE,
-            file,
+            mount: 0,
+            file: Some(file),
             offset,
             partial: Vec::new(),
             skipping: false,
@@ -80,6 +89,11 @@ impl Tail {
         self.offset.saturating_sub(self.partial.len() as u64)
     }
 
+    /// Closes the file, which on some file systems asks a server.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+    }
+
     /// Hands out the lines that came, up to `most` bytes. Returns how many bytes were read.
     ///
     /// What is read has come after [`whole`](Self::whole), of which the caller takes care.
@@ -92,8 +106,9 @@ impl Tail {
         self.catch_up()?;
         let mut total = 0;
         while total < most {
+            let Some(file) = &self.file else { break };
             let piece = buffer.len().min(most - total);
-            let read = match self.file.read_at(&mut buffer[..piece], self.offset) {
+            let read = match file.read_at(&mut buffer[..piece], self.offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             };
@@ -109,14 +124,15 @@ impl Tail {
 
     /// Begins again if the file was cut (`copytruncate`), and leaves out what can no longer be caught up with.
     fn catch_up(&mut self) -> io::Result<()> {
-        let size = self.file.metadata()?.len();
+        let Some(file) = &self.file else { return Ok(()) };
+        let size = file.metadata()?.len();
         if size < self.offset {
             self.offset = 0;
             self.partial.clear();
             self.skipping = false;
-        } else if size - self.offset > BEHIND {
-            self.left_out += size - KEPT - self.offset;
-            self.offset = size - KEPT;
+        } else if size - self.offset > MAX_BEHIND {
+            self.left_out += size - MAX_CATCH_UP - self.offset;
+            self.offset = size - MAX_CATCH_UP;
             self.partial.clear();
             self.skipping = true;
         }
@@ -154,7 +170,7 @@ mod tests {
 
     fn follow(dir: &Dir, offset: u64) -> Tail {
         let (file, metadata) = regular_file(&dir.path("error.log")).unwrap();
-        Tail::new(file, FileId::of(&metadata), "", Judged { kind: Kind::Error, level: None }, offset)
+        Tail::new(file, FileId::of(&metadata), "", Classified { kind: Kind::Error, level: None }, offset)
     }
 
     fn lines(tail: &mut Tail) -> Vec<String> {
@@ -229,7 +245,7 @@ mod tests {
             count += 1;
         })
         .unwrap();
-        assert_eq!(tail.left_out, (20 << 20) - KEPT);
-        assert!(count * 10 <= KEPT && count * 10 > KEPT - 20);
+        assert_eq!(tail.left_out, (20 << 20) - MAX_CATCH_UP);
+        assert!(count * 10 <= MAX_CATCH_UP && count * 10 > MAX_CATCH_UP - 20);
     }
 }

@@ -16,7 +16,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::statfs::fstatfs;
 
 /// Magic numbers of file systems whose files are the kernel's own: `linux/magic.h`, and those of modules.
-const KERNEL_FILE_SYSTEMS: [i64; 22] = [
+const KERNEL_FILE_SYSTEMS: [i128; 22] = [
     0x9fa0,      // proc
     0x6265_6572, // sysfs
     0x6462_6720, // debugfs
@@ -75,8 +75,8 @@ fn reopen(handle: &File) -> io::Result<(File, Metadata)> {
         return Err(refused("not a regular file"));
     }
     let kind = fstatfs(handle)?.filesystem_type().0;
-    // The kernel's numbers have 32 bits; the C library's type may have a sign.
-    if KERNEL_FILE_SYSTEMS.contains(&(i64::from(kind) & 0xffff_ffff)) {
+    // The kernel's numbers have 32 bits; the type of the C library differs, and may have a sign.
+    if KERNEL_FILE_SYSTEMS.contains(&(i128::from(kind) & 0xffff_ffff)) {
         return Err(refused("a file of the kernel, not of a file system for files"));
     }
     let same = format!("/proc/self/fd/{}", handle.as_raw_fd());

@@ -124,7 +124,7 @@ fn script<'a>(program: &str, arguments: &'a [String]) -> Option<&'a str> {
     arguments.windows(2).find_map(|pair| {
         let [before, argument] = pair else { return None };
         let fits = match before.as_str() {
-            "-jar" => argument.ends_with(".jar") && is_path(argument),
+            "-jar" => is_script(argument) && is_path(argument),
             "-m" => program.starts_with("python") && is_path(argument) && !argument.contains('/'),
             option if option.starts_with('-') => false,
             _ => is_path(argument) && is_script(argument),

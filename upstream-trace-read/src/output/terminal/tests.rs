@@ -3,6 +3,9 @@ use std::io::ErrorKind;
 use super::super::layout::tests::assert_fits;
 use super::super::pipe::tests::Failing;
 use super::super::tests::{BEGIN, MS, SECOND, extra, host, summary, verdict};
+use upstream_trace_core::event::Upstream;
+use upstream_trace_core::verdict::Confidence;
+
 use super::*;
 
 const LOOK: Look = Look { width: 80, colour: false, status_colour: false, verbose: false };
@@ -17,7 +20,7 @@ fn run(steps: impl FnOnce(&mut dyn Sink)) -> (String, String) {
 }
 
 fn nth(attempt: u64, at: Nanos) -> Verdict {
-    Verdict { attempt, at, since: at - SECOND, ..verdict() }
+    Verdict { attempt: AttemptId::from_kernel(attempt), at, since: at - SECOND, ..verdict() }
 }
 
 fn blocks(text: &str) -> usize {
@@ -90,8 +93,12 @@ fn the_failure_of_a_pending_one_is_short_if_nothing_changed() {
 
 #[test]
 fn an_attempt_that_ended_well_takes_one_line() {
-    let resolved =
-        |attempt| Resolved { attempt, at: BEGIN + 3 * SECOND, upstream: verdict().upstream, how: "answered" };
+    let resolved = |attempt| Resolved {
+        attempt: AttemptId::from_kernel(attempt),
+        at: BEGIN + 3 * SECOND,
+        upstream: verdict().upstream,
+        how: "answered",
+    };
     let (results, _) = run(|sink| {
         sink.output(&Output::Pending(nth(1, BEGIN + SECOND)));
         sink.output(&Output::Resolved(resolved(1)));

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use upstream_trace_core::engine::to_powers_of_two;
 use upstream_trace_core::event::{Upstream, UpstreamSample};
 
 use super::{Micros, SECOND};
 
 /// Upstreams that are followed over time.
 const FOLLOWED: usize = 512;
+/// Upstreams whose last sample is remembered.
+const REMEMBERED: usize = 4_096;
 /// Spans of time kept of each; beyond that, time is told more coarsely.
 const SPANS: usize = 240;
 
@@ -20,6 +23,8 @@ pub struct Point {
     pub requests: u64,
     /// Attempts that failed.
     pub failures: u64,
+    /// How fine the buckets are, see [`UpstreamSample`].
+    pub sub_bits: u32,
     /// Times to connect, see [`UpstreamSample`].
     pub connect: Vec<u64>,
     /// Times to the first byte.
@@ -29,11 +34,24 @@ pub struct Point {
 impl Point {
     /// Adds what happened within another span.
     pub fn add(&mut self, other: &Self) {
-        self.attempts += other.attempts;
-        self.requests += other.requests;
-        self.failures += other.failures;
-        add(&mut self.connect, &other.connect);
-        add(&mut self.first_byte, &other.first_byte);
+        self.attempts = self.attempts.saturating_add(other.attempts);
+        self.requests = self.requests.saturating_add(other.requests);
+        self.failures = self.failures.saturating_add(other.failures);
+        if self.connect.is_empty() && self.first_byte.is_empty() {
+            self.sub_bits = other.sub_bits;
+        }
+        let has_times = !(other.connect.is_empty() && other.first_byte.is_empty());
+        if has_times && self.sub_bits != other.sub_bits {
+            // Of two releases: what they have in common.
+            self.connect = to_powers_of_two(&self.connect, self.sub_bits);
+            self.first_byte = to_powers_of_two(&self.first_byte, self.sub_bits);
+            self.sub_bits = 0;
+            add(&mut self.connect, &to_powers_of_two(&other.connect, other.sub_bits));
+            add(&mut self.first_byte, &to_powers_of_two(&other.first_byte, other.sub_bits));
+        } else {
+            add(&mut self.connect, &other.connect);
+            add(&mut self.first_byte, &other.first_byte);
+        }
     }
 }
 
@@ -88,6 +106,10 @@ impl Traffic {
 
     /// Takes a sample in.
     pub(super) fn sample(&mut self, upstream: &str, sample: &UpstreamSample, at: Micros) {
+        if self.last.len() >= REMEMBERED && !self.last.contains_key(&sample.upstream) {
+            self.more = true;
+            return;
+        }
         let before = self.last.insert(sample.upstream.clone(), sample.clone());
         let before = before.as_ref();
         let gain = |pick: fn(&UpstreamSample) -> u64| pick(sample).saturating_sub(before.map_or(0, pick));
@@ -100,6 +122,7 @@ impl Traffic {
             attempts: gain(|sample| sample.attempts),
             requests: gain(|sample| sample.requests),
             failures: 0,
+            sub_bits: sample.sub_bits,
             connect: gains(|sample| &sample.connect),
             first_byte: gains(|sample| &sample.first_byte),
         };

@@ -8,7 +8,7 @@ fn drop_of(src: &str, dst: &str, flags: u8, by: &str) -> PacketDrop {
     let tuple = PacketTuple { src: src.parse().expect("an address"), dst: dst.parse().expect("an address") };
     PacketDrop {
         at: 5,
-        attempt: Some(1),
+        attempt: Some(upstream_trace_core::event::AttemptId::from_kernel(1)),
         tuple: Some(tuple),
         tcp_flags: flags,
         reason: "NETFILTER_DROP".to_owned(),
@@ -98,4 +98,13 @@ fn a_namespace_that_cannot_be_entered_is_said() {
     assert!(news[0].unread.is_some());
     let conntrack = drop_of("10.0.0.1:40000", "10.0.0.2:8082", 2, "conntrack");
     assert!(Rulesets::new().dropped(&conntrack, SECOND, |_| None, |_, _| None).is_empty());
+}
+
+#[test]
+fn a_ruleset_is_forgotten() {
+    let mut rulesets = with(Source::Nft, SECOND, chains());
+    rulesets.poll(MAX_AGE);
+    assert_eq!(rulesets.read.len(), 1);
+    rulesets.poll(SECOND + MAX_AGE);
+    assert!(rulesets.read.is_empty());
 }

@@ -97,8 +97,6 @@ impl WatchedNginx {
             let ours = seen.as_ref().filter(|seen| master.as_ref().is_none_or(|m| seen.belongs_to(m)));
             let change = match (ours.and_then(Seen::role), master.as_ref()) {
                 (Some(Role::Worker | Role::Draining), _) => ProcessChange::WorkerStarted,
-                // The new program of a binary upgrade, before it has a title.
-                (Some(Role::Single), Some(_)) => continue,
                 (Some(Role::Single), None) => {
                     tables.serves(pid);
                     ProcessChange::WorkerStarted
@@ -106,7 +104,8 @@ impl WatchedNginx {
                 // A child that has not set its own title yet.
                 (Some(Role::Master), Some(master)) if is_starting(ours, master) => continue,
                 (Some(Role::Master), _) => ProcessChange::MasterStarted,
-                (Some(Role::Helper), _) => continue,
+                // Or the new program of a binary upgrade, before it has a title.
+                (Some(Role::Helper), _) | (Some(Role::Single), Some(_)) => continue,
                 (None, _) => {
                     // A program that nginx started (a piped log, a script), or gone.
                     let started = self.started.remove(&pid);

@@ -132,6 +132,9 @@ fn what_no_event_told_is_found_all_the_same() {
     assert_eq!((watched.masters.len(), watched.worker_pids()), (1, vec![first]));
     // A worker dies and another one starts, and neither is told.
     kill(first);
+    while crate::host::stat(first).is_some() {
+        thread::yield_now();
+    }
     std::io::Write::write_all(&mut nginx.0.stdin.as_ref().unwrap(), b"x\n").unwrap();
     let second = nginx.workers(1)[0];
     assert_ne!(first, second);

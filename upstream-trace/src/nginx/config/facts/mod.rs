@@ -73,9 +73,9 @@ pub(super) fn concerns(name: &str) -> bool {
     ];
     NAMES.contains(&name)
         || PASSES.iter().any(|(pass, _)| *pass == name)
+        || name.ends_with("_bind")
         || is_timeout(name)
         || is_program(name)
-        || name.ends_with("_bind")
 }
 
 fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
