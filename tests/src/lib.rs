@@ -11,6 +11,7 @@
 
 pub mod cgroup;
 pub mod client;
+pub mod container;
 pub mod expect;
 pub mod firewall;
 pub mod kernel;

@@ -40,7 +40,7 @@ use crate::errorlog::Kind;
 use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, SECOND, Step, Transport, Upstream,
+    ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
 
 pub use crate::event::BenignEnd;
@@ -81,6 +81,8 @@ pub struct Case<'a> {
     pub enrichment: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
+    /// The container or unit that nginx runs in.
+    pub workload: Option<&'a Workload>,
     /// How others fared.
     pub siblings: Siblings,
     /// All hooks; recognisers ask [`Case::lacks`].
@@ -140,6 +142,7 @@ impl<'a> Case<'a> {
             tries: None,
             enrichment: None,
             config: None,
+            workload: None,
             siblings: Siblings::default(),
             hooks: &[],
             lossy: false,

@@ -33,6 +33,7 @@ use stores::queue::Queue;
 use stores::retries::Retries;
 use stores::troubles::Troubles;
 use stores::upstreams::Upstreams;
+use stores::workloads::Workloads;
 
 pub use percentiles::{percentiles, to_powers_of_two};
 
@@ -59,6 +60,7 @@ pub struct Engine {
     latest: Nanos,
     /// The latest of those before the first tick: lines among them may be older than the hooks.
     unwatched: Nanos,
+    workloads: Workloads,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -146,6 +148,7 @@ impl Engine {
             Event::Log(line) => self.on_line(line, &mut out),
             Event::Lookup(lookup) => self.on_lookup(lookup, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(&followed),
+            Event::RunsIn(runs) => self.workloads.keep(&runs),
             Event::Tick { at } => self.on_tick(at, &mut out),
         }
         out
@@ -245,6 +248,9 @@ impl Engine {
         out.extend(self.notes.on(process).map(Output::Note));
         self.logs.process(process);
         self.configs.process(process);
+        if matches!(process.change, ProcessChange::WorkerStarted) {
+            self.workloads.forget(process.pid);
+        }
         if matches!(process.change, ProcessChange::WorkerExited { .. }) {
             self.dns_lookups.forget(process.pid);
         }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod size;
+mod which;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
-use crate::nginx::Target;
+pub use which::Which;
 
 const EXAMPLE: &str = "\
 Examples:
   sudo upstream-trace --pid nginx --duration 60s
+  sudo upstream-trace --container web
   sudo upstream-trace --pid nginx --record monday.zst
   upstream-trace report monday.zst --html monday.html
   upstream-trace explain accept-queue-full
@@ -44,9 +46,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// nginx to watch: pid of a master or a worker, or a process name; repeatable
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to watch.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = size::duration)]
@@ -138,9 +140,9 @@ pub enum Command {
 /// What to check.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Doctor {
-    /// nginx to look for: pid of a master or a worker, or a process name
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to look for.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Restrict hooks, as `--hooks` of a trace does
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]

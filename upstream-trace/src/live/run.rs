@@ -34,7 +34,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let stop = Stop::new()?;
     stream::queue(privileges::drop_all_capabilities).context("cannot start threads for the output")?;
     let prepared = Prepared::begin();
-    let nginx = WatchedNginx::find(&cli.pid)?;
+    let nginx = WatchedNginx::find(&cli.which.targets())?;
     let recorder = recorder(cli)?;
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };

@@ -103,6 +103,7 @@ fn say(live: &mut Live, stuck: Vec<Attempt>) {
     live.pipeline.start(host);
     let mut batch = Batch::default();
     live.sources.configs.wait(&mut batch);
+    batch.events.extend(live.context.nginx.workloads(now()));
     batch.events.extend(stuck.into_iter().map(Event::Trouble));
     live.feed_batch(batch, now());
 }

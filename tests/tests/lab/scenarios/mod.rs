@@ -3,6 +3,7 @@
 mod application;
 mod capture;
 mod cli;
+mod container;
 mod dns;
 mod firewall_local;
 mod firewall_remote;
@@ -30,8 +31,12 @@ mod software;
 mod timeouts;
 mod tls;
 
-pub(crate) use software::missing;
 use upstream_trace_tests::Scenario;
+
+/// The program that a scenario needs and this host has not: a small virtual machine, say.
+pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    software::missing(scenario).or_else(|| container::missing(scenario))
+}
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
@@ -59,6 +64,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         names::ALL,
         origins::ALL,
         cli::ALL,
+        container::ALL,
         rights::ALL,
         software::ALL,
         capture::ALL,
