@@ -1,7 +1,7 @@
 //! Files of nginx's configuration.
 
 use upstream_trace::nginx::config::fuzz;
-use upstream_trace_core::event::{Event, Upstream};
+use upstream_trace_core::event::{AttemptId, Event, Upstream};
 use upstream_trace_core::{Engine, event::Attempt};
 
 use crate::Target;
@@ -20,9 +20,9 @@ fn run(bytes: &[u8]) {
     let addresses = config.groups.iter().flat_map(|group| &group.servers).flat_map(|s| &s.target.addresses);
     let upstreams: Vec<Upstream> = addresses.take(4).cloned().collect();
     let mut engine = Engine::new();
-    engine.on(&Event::Config(Box::new(config)));
+    engine.on(Event::Config(Box::new(config)));
     for (id, upstream) in (1..).zip(upstreams) {
-        engine.on(&Event::End(Attempt::blank(id, 1, 7, Some(upstream))));
+        engine.on(Event::End(Attempt::blank(AttemptId::lookup(id), 1, 7, Some(upstream))));
     }
     let _ = engine.finish();
 }

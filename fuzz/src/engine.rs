@@ -55,7 +55,7 @@ fn once(events: &[&Event]) -> [Vec<String>; 2] {
             }
             sink.tick(event.at());
         }
-        say(&mut sinks, &engine.on(event));
+        say(&mut sinks, &engine.on((*event).clone()));
     }
     say(&mut sinks, &engine.finish());
     let summary = engine.summary(0);

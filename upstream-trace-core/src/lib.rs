@@ -3,6 +3,7 @@
 //! Pure: no clock, no files, no sockets, no kernel. All time comes from the events, so that whoever has a recording
 //! gets the same verdicts as the host on which it was made.
 
+pub mod bounded;
 pub mod case;
 pub mod cause;
 pub mod dns;
@@ -19,4 +20,5 @@ mod testkit;
 pub mod text;
 pub mod verdict;
 
+pub use bounded::Bounded;
 pub use engine::Engine;

@@ -6,15 +6,20 @@ use crate::case::Case;
 use crate::cause;
 use crate::errorlog;
 use crate::event::{
-    Attempt, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup, LookupState,
-    MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass, Query,
-    QueryResult, ResetSent, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
+    Attempt, AttemptId, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup,
+    LookupState, MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass,
+    Query, QueryResult, ResetSent, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
 };
 use crate::event::{MS, SECOND};
 use crate::verdict::Confidence;
 
 /// When attempts of the tests begin.
 pub(crate) const BEGUN: Nanos = 1_000 * SECOND;
+
+/// The number of an attempt.
+pub(crate) const fn id(number: u64) -> AttemptId {
+    AttemptId::from_kernel(number)
+}
 
 pub(crate) const LOCAL: &str = "10.0.0.1:41234";
 pub(crate) const REMOTE: &str = "10.0.0.2:8080";
@@ -116,7 +121,7 @@ pub(crate) fn icmp(kind: u8, code: u8, from: &str, local: bool, errno: i32) -> A
 /// An error of `connect()` on TCP.
 pub(crate) fn connect_error(errno: i32) -> ConnectError {
     ConnectError {
-        id: 1,
+        id: id(1),
         at: BEGUN + 50_000,
         retry_of: None,
         worker: 1713,
@@ -139,7 +144,7 @@ pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
     let (src, dst) = if incoming { (remote(), local()) } else { (local(), remote()) };
     PacketDrop {
         at: BEGUN + 10_000,
-        attempt: Some(1),
+        attempt: Some(id(1)),
         tuple: Some(PacketTuple { src, dst }),
         tcp_flags: if incoming { 0x12 } else { 2 },
         reason: "NETFILTER_DROP".to_owned(),
@@ -173,7 +178,7 @@ pub(crate) fn rules(rules: Vec<MatchedRule>) -> Rules {
         by: "nft".to_owned(),
         tuple: PacketTuple { src: local(), dst: remote() },
         tcp_flags: 2,
-        attempt: Some(1),
+        attempt: Some(id(1)),
         rules,
         chains: Vec::new(),
         complete: true,
@@ -273,7 +278,7 @@ pub(crate) fn lookup(state: LookupState, outcomes: Vec<Option<Outcome>>) -> Look
         Query { at, server, kind: "A".to_owned(), tcp: false, got }
     });
     Lookup {
-        id: 1 << 62 | 1,
+        id: AttemptId::lookup(1),
         at: BEGUN + 2 * SECOND,
         begun: BEGUN,
         worker: 1713,
@@ -327,6 +332,6 @@ fn bare(ended: Ended, duration: Nanos) -> Attempt {
         local: Some(local()),
         ended,
         begun: BEGUN,
-        ..Attempt::blank(1, BEGUN + duration, 1713, Some(Upstream::Tcp(remote())))
+        ..Attempt::blank(id(1), BEGUN + duration, 1713, Some(Upstream::Tcp(remote())))
     }
 }

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use upstream_trace_core::event::{
-    Attempt, Ended, Event, Host, LogFollowed, LogLine, Moment, Nanos, Netfilter, PacketDrop, PacketTuple,
-    Step, Upstream, UpstreamSample,
+    Attempt, AttemptId, Ended, Event, Host, LogFollowed, LogLine, Moment, Nanos, Netfilter, PacketDrop,
+    PacketTuple, Step, Upstream, UpstreamSample,
 };
 use upstream_trace_read::recording::{End, Recorder};
 
@@ -32,7 +32,7 @@ fn failure(n: u64, all: u64, to: &mut Recorder) {
     let at = 2 * S + n * 60 * S / all;
     let remote = upstream(n);
     let local = format!("10.0.0.1:{}", 1_024 + n % 60_000).parse().unwrap();
-    let mut attempt = Attempt::blank(n + 1, at, WORKER, Some(Upstream::Tcp(remote)));
+    let mut attempt = Attempt::blank(AttemptId::from_kernel(n + 1), at, WORKER, Some(Upstream::Tcp(remote)));
     attempt.local = Some(local);
     let moment = |at, step| Moment { at, step, count: 1, span_ms: 0 };
     attempt.trail.push(moment(at, Step::SynSent));
@@ -113,6 +113,7 @@ fn sample(n: u64, at: Nanos) -> UpstreamSample {
         answers: n / 80,
         last_established: at,
         last_answer: at,
+        sub_bits: 0,
         connect: buckets.clone(),
         first_byte: buckets,
     }

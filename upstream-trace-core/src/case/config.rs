@@ -115,7 +115,7 @@ impl<'a> Case<'a> {
 
     /// nginx's own timer ended it.
     fn timed_out(&self) -> bool {
-        match self.said() {
+        match self.log_kind() {
             Some(errorlog::Kind::TimedOut(doing)) => doing != Doing::Tunnel || self.gave_up() || self.by_log,
             Some(_) => false,
             None => self.gave_up() || self.stalled(),

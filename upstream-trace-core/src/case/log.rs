@@ -10,6 +10,15 @@ use crate::verdict::Phase;
 /// Words of nginx in a sentence are cut here.
 const WORDS: usize = 160;
 
+/// What a line says, computed once: nearly every cause asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    /// Address of the line.
+    line: usize,
+    kind: Option<Kind>,
+    doing: Option<Doing>,
+}
+
 impl<'a> Case<'a> {
     /// A case of which nothing is known but a line.
     #[must_use]
@@ -33,25 +42,37 @@ impl<'a> Case<'a> {
 
     /// What nginx's line says.
     #[must_use]
-    pub fn said(&self) -> Option<Kind> {
-        self.log.and_then(errorlog::kind)
+    pub fn log_kind(&self) -> Option<Kind> {
+        self.what_log_says().0
     }
 
     /// What nginx was doing, by its line.
     #[must_use]
-    pub fn said_doing(&self) -> Option<Doing> {
-        self.log.and_then(errorlog::doing)
+    pub fn log_doing(&self) -> Option<Doing> {
+        self.what_log_says().1
+    }
+
+    fn what_log_says(&self) -> (Option<Kind>, Option<Doing>) {
+        let Some(line) = self.log else { return (None, None) };
+        // Lines outlive the case: no other has this address.
+        let address = std::ptr::from_ref(line).addr();
+        if let Some(said) = self.said.get().filter(|said| said.line == address) {
+            return (said.kind, said.doing);
+        }
+        let said = Said { line: address, kind: errorlog::kind(line), doing: errorlog::doing(line) };
+        self.said.set(Some(said));
+        (said.kind, said.doing)
     }
 
     /// What nginx's line says, if that is what decides: no sign of the failure was seen otherwise.
     #[must_use]
-    pub fn said_alone(&self) -> Option<Kind> {
-        self.said().filter(|_| self.by_log)
+    pub fn log_kind_alone(&self) -> Option<Kind> {
+        self.log_kind().filter(|_| self.by_log)
     }
 
     /// nginx's words for a sentence, without what it was doing.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn log_words(&self) -> String {
         let Some(line) = self.log else { return String::new() };
         let message = line.message.as_str();
         let tail = line.action.as_ref().map(|action| format!(" while {action}")).unwrap_or_default();
@@ -65,22 +86,22 @@ impl<'a> Case<'a> {
 
     /// Number that nginx gives for why: an answer code, or an errno.
     #[must_use]
-    pub fn unresolved_code(&self) -> Option<i32> {
+    pub fn resolve_error(&self) -> Option<i32> {
         self.log?.message.split_once(" could not be resolved (")?.1.split_once(':')?.0.parse().ok()
     }
 
     /// errno in nginx's line, if that decides. The one in its timeouts is nginx's own timer.
     pub(super) fn errno_by_log(&self) -> Option<i32> {
-        let real = !matches!(self.said(), Some(Kind::TimedOut(_)));
+        let real = !matches!(self.log_kind(), Some(Kind::TimedOut(_)));
         self.log.filter(|_| real && self.by_log).and_then(|line| line.errno)
     }
 
     /// What nginx answers after it wrote such a line.
     pub(super) fn status_by_log(&self) -> Option<u16> {
-        let (line, kind) = (self.log?, self.said()?);
+        let (line, kind) = (self.log?, self.log_kind()?);
         // `stream` has no answers, and of those that have begun nothing can be taken back.
         let answers = line.request.is_some() || line.host.is_some() || line.truncated;
-        if !answers || matches!(self.said_doing(), Some(Doing::Body | Doing::Tunnel)) {
+        if !answers || matches!(self.log_doing(), Some(Doing::Body | Doing::Tunnel)) {
             return None;
         }
         Some(match kind {
@@ -96,7 +117,7 @@ impl<'a> Case<'a> {
         if self.lookup.is_some() {
             return Some(Phase::Resolve);
         }
-        let (kind, doing) = (self.said()?, self.said_doing());
+        let (kind, doing) = (self.log_kind()?, self.log_doing());
         if doing == Some(Doing::Tls) || kind == Kind::Tls {
             return Some(Phase::Tls);
         }
@@ -105,7 +126,7 @@ impl<'a> Case<'a> {
         }
         Some(match (kind, doing) {
             (Kind::Name, _) => Phase::Resolve,
-            (Kind::Misconfigured, _) if self.words().starts_with("no resolver defined") => Phase::Resolve,
+            (Kind::Misconfigured, _) if self.log_words().starts_with("no resolver defined") => Phase::Resolve,
             (_, Some(Doing::Sending)) => Phase::Send,
             (_, Some(Doing::Tunnel)) => Phase::Idle,
             (Kind::Receive, Some(Doing::Header)) => Phase::Wait,
@@ -117,10 +138,10 @@ impl<'a> Case<'a> {
     /// The upstream closed or reset during the TLS handshake: whether it was a reset.
     #[must_use]
     pub fn tls_cut(&self) -> Option<bool> {
-        if self.said().is_some_and(|kind| kind != Kind::TlsClosed) {
+        if self.log_kind().is_some_and(|kind| kind != Kind::TlsClosed) {
             return None;
         }
-        if self.said().is_some() {
+        if self.log_kind().is_some() {
             return Some(self.log.is_some_and(|line| line.errno == Some(errno::ECONNRESET)));
         }
         self.handshake_cut().then(|| self.fin_at().is_none())

@@ -53,7 +53,7 @@ impl<'a> Case<'a> {
 
     /// The name that could not be resolved.
     #[must_use]
-    pub fn unresolved(&self) -> Option<&str> {
+    pub fn unresolved_name(&self) -> Option<&str> {
         let said = self.log.and_then(|line| line.message.split_once(" could not be resolved ("));
         said.map(|(name, _)| name).or(self.lookup.map(|lookup| lookup.name.as_str()))
     }

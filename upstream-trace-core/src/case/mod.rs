@@ -2,6 +2,26 @@
 //!
 //! A case is one attempt with what belongs to it: dropped packets, resets, facts that were looked up, and how other
 //! attempts fared. Whether `connect()` failed at once or the attempt ended later, it is seen through one [`Attempt`].
+//!
+//! What a recogniser asks, and where the answers are:
+//!
+//! | question | file | asks |
+//! |---|---|---|
+//! | who and where, for sentences and commands | here | `target`, `host`, `port`, `path`, `..._word`, `listener_command` |
+//! | how it is carried, since when | here | `tcp`, `unix`, `ipv6`, `since`, `duration` |
+//! | errno of `connect()` | here | `tcp_connect_errno`, `unix_connect_errno` |
+//! | what was not observed | here | `lacks`, and the fields `lossy`, `early`, `line_only` |
+//! | how far it came | `outcome` | `pending`, `connecting`, `awaiting`, `request_acked`, `phase` |
+//! | who ended it, and how | `outcome` | `reset_at`, `fin_at`, `ended_by_origin`, `silent`, `gave_up`, `refused`, `errno` |
+//! | a pause or a pooled connection | `outcome` | `stalled`, `connected_late`, `dead_in_pool`, `reset_in_pool` |
+//! | whether it failed, and with what status | `outcome` | `benign_end`, `status` |
+//! | single packets | `packets` | `icmp`, `dropped_for`, `drop_where`, `direction`, `rules_of`, `retransmits_left`, `reset_sent_for` |
+//! | the TLS handshake | `tls` | `in_tls_handshake`, `alert`, `nginx_alert`, `non_tls_prefix`, `handshake_cut` |
+//! | what was looked up around it | `context` | `route`, `neighbour`, `listener`, `conntrack`, `nat_fault`, `unix_target` |
+//! | how others fared | `context` | `siblings_wait`, `sibling_connected_meanwhile`, `host_alive` |
+//! | nginx's line | `log` | `log_kind`, `log_doing`, `log_words`, `resolve_error` |
+//! | the name that was looked up | `lookup` | `unresolved_name` |
+//! | nginx's configuration | `config` | `servers`, `group`, `passes`, `limits` |
 
 mod config;
 mod context;
@@ -12,22 +32,24 @@ mod packets;
 mod tls;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use crate::cause::shell;
 use crate::errorlog::Kind;
+use crate::event::Signal;
 use crate::event::{
-    Attempt, Config, ConnectError, Ended, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
+    Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream,
 };
 
+pub use crate::event::BenignEnd;
 use crate::text::sentence;
 use crate::verdict::Tries;
 pub use config::Limit;
 
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
-pub use outcome::BenignEnd;
 pub use packets::{Direction, IcmpSeen};
 pub use tls::alert_name;
 
@@ -69,6 +91,8 @@ pub struct Case<'a> {
     pub slow: Nanos,
     /// nginx's line about it.
     pub log: Option<&'a LogLine>,
+    /// What that says, once somebody has asked: nearly every cause does.
+    said: Cell<Option<log::Said>>,
     /// What the kernel saw of it looked healthy, or it saw nothing: nginx's line decides.
     pub by_log: bool,
     /// Nothing is known but nginx's line.
@@ -93,7 +117,13 @@ impl<'a> Case<'a> {
     /// A case of an error of `connect()`, with nothing else known.
     #[must_use]
     pub fn of_connect_error(error: &'a ConnectError) -> Self {
-        Self::new(Cow::Owned(attempt_of(error)), Some(error))
+        Self::new(Cow::Owned(Attempt::of_connect_error(error)), Some(error))
+    }
+
+    /// The same, of an attempt that was made of the error before.
+    #[must_use]
+    pub fn of_failed(attempt: &'a Attempt, connect: Option<&'a ConnectError>) -> Self {
+        Self::new(Cow::Borrowed(attempt), connect)
     }
 
     fn new(attempt: Cow<'a, Attempt>, connect: Option<&'a ConnectError>) -> Self {
@@ -115,6 +145,7 @@ impl<'a> Case<'a> {
             lossy: false,
             slow: SECOND,
             log: None,
+            said: Cell::new(None),
             by_log: false,
             line_only: false,
             early: false,
@@ -182,7 +213,7 @@ impl<'a> Case<'a> {
 
     /// The command that shows the upstream's listener and its queue.
     #[must_use]
-    pub fn listeners(&self) -> String {
+    pub fn listener_command(&self) -> String {
         if self.unix() {
             format!("ss -xlp src {}", self.path_word())
         } else {
@@ -198,7 +229,7 @@ impl<'a> Case<'a> {
             return if tcp { Transport::Tcp } else { Transport::Udp };
         }
         // Of a lookup that was not seen; nginx asks over TCP only if an answer was cut off.
-        if self.said() == Some(Kind::Name) {
+        if self.log_kind() == Some(Kind::Name) {
             return Transport::Udp;
         }
         self.attempt.upstream.as_ref().map_or(Transport::Tcp, Upstream::transport)
@@ -246,26 +277,23 @@ impl<'a> Case<'a> {
         self.attempt.seen.saturating_sub(self.since())
     }
 
-    /// A hook of this name exists on the list and none of that name is attached.
+    /// The hooks are known, and none that is attached gives this signal. A hook that this release does not know gives
+    /// none.
     #[must_use]
-    pub fn lacks(&self, name: &str) -> bool {
-        let mut named = self.hooks.iter().filter(|hook| hook.name == name).peekable();
-        named.peek().is_some() && !named.any(|hook| hook.attached)
+    pub fn lacks(&self, signal: Signal) -> bool {
+        let gives = |hook: &Hook| hook.attached && Signal::of_hook(&hook.name).contains(&signal);
+        !self.hooks.is_empty() && !self.hooks.iter().any(gives)
+    }
+
+    /// Hooks that are on the list and not attached, nor is another of that name.
+    pub fn missing_hooks(&self) -> impl Iterator<Item = &Hook> {
+        let attached = |name: &str| self.hooks.iter().any(|hook| hook.attached && hook.name == name);
+        self.hooks.iter().filter(move |hook| !attached(&hook.name))
     }
 
     /// Time of the first step that fits.
     #[must_use]
     pub fn step(&self, fits: impl Fn(&Step) -> bool) -> Option<Nanos> {
-        self.attempt.trail.iter().find(|moment| fits(&moment.step)).map(|moment| moment.at)
-    }
-}
-
-fn attempt_of(error: &ConnectError) -> Attempt {
-    Attempt {
-        retry_of: error.retry_of,
-        netns: error.netns,
-        ended: Ended::Broken,
-        begun: error.at.saturating_sub(error.took),
-        ..Attempt::blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
+        self.attempt.step(fits)
     }
 }

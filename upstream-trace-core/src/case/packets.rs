@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::Case;
 use crate::event::MS;
+use crate::event::Signal;
 use crate::event::{PacketDrop, Rules, Step, Upstream};
 
 /// Which way a packet went, seen from nginx.
@@ -72,7 +73,7 @@ impl Case<'_> {
 
     /// A firewall in another network namespace of this machine dropped a packet of it.
     #[must_use]
-    pub fn dropped_elsewhere(&self) -> bool {
+    pub fn dropped_in_other_netns(&self) -> bool {
         self.drops_elsewhere.iter().any(|packet| packet.reason == "NETFILTER_DROP")
     }
 
@@ -113,7 +114,7 @@ impl Case<'_> {
 
     /// A second SYN-ACK arrived although the handshake was finished for nginx's side.
     #[must_use]
-    pub fn syn_ack_again(&self) -> bool {
+    pub fn syn_ack_retransmitted(&self) -> bool {
         self.attempt.established.is_some()
             && (self.step(|step| *step == Step::SynAckAgain).is_some() || self.dropped_for("TCP_INVALID_SYN"))
     }
@@ -124,7 +125,7 @@ impl Case<'_> {
         let attempt = &self.attempt;
         let noted = attempt.retransmits.saturating_sub(attempt.retransmits_failed);
         // The kernel tells of each refusal, or at least of each that left: the socket's own numbers count both kinds.
-        if !attempt.adopted && !self.lacks("tcp_retransmit_skb") {
+        if !attempt.adopted && !self.lacks(Signal::Retransmits) {
             return noted;
         }
         let on_socket = if self.connecting() {

@@ -2,13 +2,13 @@
 
 use super::Case;
 use crate::event::MS;
-use crate::event::{Nanos, Step};
+use crate::event::Step;
 
 impl Case<'_> {
     /// Connected, and the TLS handshake had begun and was not over.
     #[must_use]
-    pub fn handshaking(&self) -> bool {
-        self.attempt.tls_handshake && self.connect.is_none() && !self.connecting()
+    pub fn in_tls_handshake(&self) -> bool {
+        self.connect.is_none() && self.attempt.handshaking()
     }
 
     /// The upstream sent an alert: its number, unless it is encrypted.
@@ -29,21 +29,16 @@ impl Case<'_> {
         })
     }
 
-    /// When nginx said goodbye. What the other side did from then on is an answer to that.
-    pub(super) fn goodbye(&self) -> Option<Nanos> {
-        self.step(|step| matches!(step, Step::TlsRefused { .. }))
-    }
-
-    /// nginx said goodbye before the other side had ended anything.
+    /// nginx sent its `close_notify` before the other side had ended anything.
     #[must_use]
-    pub fn left_first(&self) -> bool {
-        self.goodbye().is_some() && self.ended_by_origin().is_none()
+    pub fn nginx_closed_first(&self) -> bool {
+        self.attempt.left_first()
     }
 
     /// What came in answer to the handshake and is no TLS.
     #[must_use]
     pub fn non_tls_prefix(&self) -> Option<&str> {
-        self.attempt.non_tls_prefix.as_deref().filter(|_| self.handshaking())
+        self.attempt.non_tls_prefix.as_deref().filter(|_| self.in_tls_handshake())
     }
 
     /// The few bytes that came straight after the handshake may have been a session ticket, and no answer: they look
@@ -61,7 +56,7 @@ impl Case<'_> {
     /// The upstream closed or reset during the handshake, without having said why.
     #[must_use]
     pub fn handshake_cut(&self) -> bool {
-        self.handshaking()
+        self.in_tls_handshake()
             && self.alert().is_none()
             && self.nginx_alert().is_none()
             && self.non_tls_prefix().is_none()

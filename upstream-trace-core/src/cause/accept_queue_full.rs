@@ -99,7 +99,8 @@ fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
 /// nginx holds the connection for established, the origin does not.
 fn not_taken_over(case: &Case<'_>) -> Option<Finding> {
     let unacked = case.attempt.socket.unacked > 0 && case.attempt.socket.acked == 0;
-    if !unacked || case.reset_at().is_some() || !(case.syn_ack_again() || case.listen_overflow_seen()) {
+    if !unacked || case.reset_at().is_some() || !(case.syn_ack_retransmitted() || case.listen_overflow_seen())
+    {
         return None;
     }
     let summary = format!(

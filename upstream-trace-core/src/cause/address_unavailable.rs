@@ -24,11 +24,11 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said() == Some(Kind::Bind) {
+    if case.log_kind() == Some(Kind::Bind) {
         return Some(
             Finding::proven(format!(
                 "nginx could not bind the address set by `proxy_bind`: {}.",
-                case.words()
+                case.log_words()
             ))
             .fix("Compare `proxy_bind` with `ip address`; with `transparent` the worker needs CAP_NET_RAW."),
         );
@@ -67,7 +67,7 @@ mod tests {
     fn nginx_says_that_it_could_not_bind() {
         let line =
             line("bind(10.0.0.9) failed (99: Cannot assign requested address) while connecting to upstream");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "address-unavailable", Confidence::Proven);
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Connect, Some(500), Some(99)));
     }

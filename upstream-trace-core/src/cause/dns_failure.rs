@@ -24,10 +24,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.lookup.is_none() && case.said()? != Kind::Name {
+    if case.lookup.is_none() && case.log_kind()? != Kind::Name {
         return None;
     }
-    let (name, code) = (case.unresolved()?, case.unresolved_code());
+    let (name, code) = (case.unresolved_name()?, case.resolve_error());
     let said = sentence(name);
     let seen = match case.lookup.map(|lookup| lookup.state) {
         Some(LookupState::Failed(code)) => Some(i32::from(code)),
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn the_answer_says_it() {
         let line = line("app.test could not be resolved (3: Host not found)");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-failure", Confidence::Proven);
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Resolve, Some(502), None));
         assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));
@@ -133,7 +133,7 @@ mod tests {
         let case = Case::of_lookup(&lookup, None);
         expect(&case, "dns-failure", Confidence::Proven);
         assert_eq!(
-            (case.phase(), case.status(), case.unresolved()),
+            (case.phase(), case.status(), case.unresolved_name()),
             (Phase::Resolve, Some(502), Some("app.test"))
         );
         assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));
@@ -166,7 +166,7 @@ mod tests {
     fn a_refused_question_is_no_silence() {
         let line = line("app.test could not be resolved (110: Operation timed out)");
         let complaint = crate::testkit::line("recv() failed (111: Connection refused) while resolving");
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-timeout", Confidence::Likely);
         case.complaint = Some(&complaint);
         expect(&case, "dns-failure", Confidence::Likely);

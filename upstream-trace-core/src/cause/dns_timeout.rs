@@ -28,11 +28,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(lookup) = case.lookup {
         return not_answered(case, lookup);
     }
-    let silent = case.said()? == Kind::Name && case.unresolved_code() == Some(errno::ETIMEDOUT);
+    let silent = case.log_kind()? == Kind::Name && case.resolve_error() == Some(errno::ETIMEDOUT);
     if !silent || case.complaint.is_some() {
         return None;
     }
-    let name = sentence(case.unresolved()?);
+    let name = sentence(case.unresolved_name()?);
     let server = case.attempt.upstream.as_ref().map(|address| format!(" {address}")).unwrap_or_default();
     Some(Finding::likely(format!(
         "{name} could not be resolved: the name server{server} did not answer in time."
@@ -41,15 +41,15 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 /// The questions were seen, and nothing came back.
 fn not_answered(case: &Case<'_>, lookup: &Lookup) -> Option<Finding> {
-    let told = case.said().is_some() && case.unresolved_code() == Some(errno::ETIMEDOUT);
+    let told = case.log_kind().is_some() && case.resolve_error() == Some(errno::ETIMEDOUT);
     let silent = told || matches!(lookup.state, LookupState::Open | LookupState::GivenUp);
-    if !silent || (case.said().is_some() && !told) || lookup.silent().next().is_none() {
+    if !silent || (case.log_kind().is_some() && !told) || lookup.silent().next().is_none() {
         return None;
     }
     let mut servers: Vec<_> = lookup.silent().map(|asked| asked.server.to_string()).collect();
     servers.sort_unstable();
     servers.dedup();
-    let (name, servers, ms) = (sentence(case.unresolved()?), servers.join(", "), case.duration() / MS);
+    let (name, servers, ms) = (sentence(case.unresolved_name()?), servers.join(", "), case.duration() / MS);
     if case.pending() {
         return Some(Finding::likely(format!(
             "{name}: the name server {servers} has not answered for {ms} ms so far."
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("app.test could not be resolved (110: Operation timed out)");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "dns-timeout", Confidence::Likely);
         assert_eq!((case.phase(), case.status()), (Phase::Resolve, Some(502)));
     }

@@ -20,7 +20,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::Files)
+    (case.log_kind()? == Kind::Files)
         .then(|| Finding::proven("The nginx worker could not open a socket: it has too many open files."))
 }
 
@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("socket() failed (24: Too many open files) while connecting to upstream");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "fd-limit", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Connect, Some(500)));
         assert_eq!(case.errno(), Some(24));

@@ -68,7 +68,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         && case.retransmits_left() == 0
         && case.attempt.retransmits == 0
         && !case.attempt.adopted
-        && !case.lacks("tcp_retransmit_skb");
+        && !case.lacks(Signal::Retransmits);
     stuck.then(|| {
         Finding::possible(format!("No packet to {target} seems to leave this host.")).or(&[
             "neighbour-unreachable",

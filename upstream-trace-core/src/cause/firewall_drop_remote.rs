@@ -55,7 +55,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(other) = case.siblings.other_ports.first() {
         summary = format!("{summary}, while port {} of the same host did answer", other.port);
     }
-    if case.dropped_elsewhere() {
+    if case.dropped_in_other_netns() {
         summary += "; another network namespace of this machine dropped them";
     }
     summary.push('.');
@@ -73,10 +73,10 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn weigh(case: &Case<'_>) -> (Confidence, &'static [&'static str]) {
-    if case.dropped_elsewhere() {
+    if case.dropped_in_other_netns() {
         return (Confidence::Likely, &[]);
     }
-    if case.lacks("kfree_skb") {
+    if case.lacks(Signal::Drops) {
         return (Confidence::Possible, &["firewall-drop-local", "accept-queue-full", "conntrack-full"]);
     }
     // Where others may have been established without having been counted, silence tells less.

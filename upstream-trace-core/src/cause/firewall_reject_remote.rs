@@ -50,7 +50,7 @@ fn of_reset(case: &Case<'_>) -> Option<Finding> {
         "A firewall rule in another network namespace of this machine reset the connection to {}.",
         case.target()
     );
-    (case.dropped_elsewhere() && case.resets.is_empty())
+    (case.dropped_in_other_netns() && case.resets.is_empty())
         .then(|| Finding::likely(summary).or(&["port-refused"]))
 }
 
@@ -74,7 +74,7 @@ fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
 }
 
 fn of_errno(case: &Case<'_>) -> Option<Finding> {
-    let errno = case.errno().filter(|_| case.ipv6() && !case.lacks("tcp_receive_reset"))?;
+    let errno = case.errno().filter(|_| case.ipv6() && !case.lacks(Signal::Resets))?;
     if !matches!(errno, EACCES | ECONNREFUSED) {
         return None;
     }

@@ -21,7 +21,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::TooBig).then(|| {
+    (case.log_kind()? == Kind::TooBig).then(|| {
         Finding::proven(format!(
             "The response header of {} does not fit nginx's buffer; nginx discarded the response.",
             case.target()
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("upstream sent too big header while reading response header from upstream");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "header-too-big", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Receive, Some(502)));
     }

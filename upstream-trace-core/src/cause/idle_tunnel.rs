@@ -22,7 +22,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::TimedOut(Doing::Tunnel)).then(|| {
+    (case.log_kind()? == Kind::TimedOut(Doing::Tunnel)).then(|| {
         Finding::proven(format!(
             "No data came over the tunnel to {} until nginx's timeout; nginx closed it.",
             case.target()
@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("upstream timed out (110: Connection timed out) while proxying upgraded connection");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "idle-tunnel", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Idle, None));
     }

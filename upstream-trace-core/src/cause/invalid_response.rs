@@ -25,12 +25,14 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    let (target, words) = (case.target(), case.words());
+    let (target, words) = (case.target(), case.log_words());
     let foreign = case.non_tls_prefix();
-    if case.said().is_none() && foreign.is_none() || case.said().is_some_and(|said| said != Kind::Invalid) {
+    if case.log_kind().is_none() && foreign.is_none()
+        || case.log_kind().is_some_and(|said| said != Kind::Invalid)
+    {
         return None;
     }
-    if case.said_doing() == Some(Doing::Tls) || foreign.is_some() {
+    if case.log_doing() == Some(Doing::Tls) || foreign.is_some() {
         let begins =
             foreign.map(|bytes| format!(": it starts with \"{}\"", sentence(bytes))).unwrap_or_default();
         let summary = format!("{target} answered the TLS handshake with something that is not TLS{begins}.");
@@ -74,7 +76,7 @@ mod tests {
             ),
         ] {
             let line = line(message);
-            let case = Case::of_line(&line, 1);
+            let case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "invalid-response", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, status), "{message}");
         }
@@ -95,7 +97,7 @@ mod tests {
     #[test]
     fn a_refused_stream_is_a_matter_of_load() {
         let line = line("upstream rejected request with error 7 while reading response header from upstream");
-        let fix = judge(&Case::of_line(&line, 1)).and_then(|finding| finding.fix);
+        let fix = judge(&Case::of_line(&line, crate::testkit::id(1))).and_then(|finding| finding.fix);
         assert!(fix.is_some_and(|fix| fix.contains("workers")));
     }
 }

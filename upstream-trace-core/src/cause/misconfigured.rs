@@ -25,10 +25,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said() == Some(Kind::Misconfigured) {
+    if case.log_kind() == Some(Kind::Misconfigured) {
         return Some(Finding::proven(format!(
             "nginx cannot do what its configuration asks for: {}.",
-            case.words()
+            case.log_words()
         )));
     }
     let path = case.path();
@@ -58,7 +58,7 @@ mod tests {
             ("no port in upstream \"x\"", Phase::Connect, Some(500)),
         ] {
             let line = line(message);
-            let case = Case::of_line(&line, 1);
+            let case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "misconfigured", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, status));
         }

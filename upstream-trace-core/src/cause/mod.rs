@@ -42,7 +42,6 @@ mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
 pub(crate) mod shell;
-mod signal;
 mod slow_body;
 mod slow_client;
 mod slow_response;
@@ -61,10 +60,10 @@ mod worker_stalled;
 use crate::case::Case;
 use crate::verdict::Confidence;
 
+pub use crate::event::Signal;
 pub use contract::{CONTRACT, category};
 pub use declaration::{Cause, NginxTimer, PeerFailure};
 pub use finding::Finding;
-pub use signal::Signal;
 
 /// All causes. If several are found with the same confidence, the first one in this list is the verdict: what rules the
 /// others out stands before them.

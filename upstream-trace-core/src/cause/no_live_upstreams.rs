@@ -26,7 +26,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::NoLive {
+    if case.log_kind()? != Kind::NoLive {
         return None;
     }
     let group = case.log.and_then(crate::errorlog::upstream_group);
@@ -49,7 +49,7 @@ mod tests {
     fn it_says_what_ejected_them_if_that_was_seen() {
         let mut line = line("no live upstreams while connecting to upstream");
         line.upstream = Some("http://backend/x".to_owned());
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "no-live-upstreams", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Connect, Some(502)));
         assert!(

@@ -41,7 +41,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     // Others than nginx may have come later, so that this one is not in the queue.
     Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
         "`{}`: if Recv-Q stays above zero, add workers to the application or find what blocks them.",
-        case.listeners()
+        case.listener_command()
     )))
 }
 

@@ -28,7 +28,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let tries = case.retransmits_left();
     let in_flight = socket.unacked > socket.unsent;
     let stuck = case.tcp() && case.awaiting() && in_flight && tries > 0 && socket.probes == 0;
-    if !stuck || !case.silent() || case.syn_ack_again() || case.dropped_for("NETFILTER_DROP") {
+    if !stuck || !case.silent() || case.syn_ack_retransmitted() || case.dropped_for("NETFILTER_DROP") {
         return None;
     }
     // One retransmission happens on healthy paths; nginx's patience, or the kernel's, must have ended, or be strained.

@@ -28,7 +28,7 @@ pub(super) const CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if !case.connecting()
         || case.dropped_for("NETFILTER_DROP")
-        || case.dropped_elsewhere()
+        || case.dropped_in_other_netns()
         || case.icmp().is_some()
     {
         return None;
@@ -43,7 +43,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         elsewhere(case)
     );
     if case.reset_at().is_none() {
-        let untold = case.errno() == Some(ECONNREFUSED) && case.lacks("tcp_receive_reset");
+        let untold = case.errno() == Some(ECONNREFUSED) && case.lacks(Signal::Resets);
         return untold.then(|| Finding::possible(summary).or(&["firewall-reject-remote"]).fix(fix));
     }
     Some(if case.nobody_listens() || case.reset_sent_for("NO_SOCKET") {

@@ -42,7 +42,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let fin = case.fin_at()?;
     let unused = attempt.request.is_none() && attempt.requests == 0 && !attempt.adopted;
     if case.connecting()
-        || case.handshaking()
+        || case.in_tls_handshake()
         || case.connect.is_some()
         || attempt.bytes_received > 0
         || !(attempt.outstanding || unused)
@@ -78,7 +78,7 @@ fn by_words(case: &Case<'_>) -> Option<String> {
     if case.tls_cut() == Some(false) {
         return Some(format!("{target} closed the connection during the TLS handshake."));
     }
-    let in_header = case.said_alone()? == Kind::Closed && case.said_doing() != Some(Doing::Body);
+    let in_header = case.log_kind_alone()? == Kind::Closed && case.log_doing() != Some(Doing::Body);
     in_header.then(|| format!("{target} closed the connection before its response header was complete."))
 }
 
@@ -124,7 +124,7 @@ mod tests {
             ),
         ] {
             let line = line(message);
-            let case = Case::of_line(&line, 1);
+            let case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "premature-close", Confidence::Proven);
             assert_eq!((case.phase(), case.status()), (phase, Some(502)));
         }

@@ -45,7 +45,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let attempt = &case.attempt;
     let reset = case.reset_at()?;
-    if case.connecting() || case.handshaking() || case.connect.is_some() {
+    if case.connecting() || case.in_tls_handshake() || case.connect.is_some() {
         return None;
     }
     let target = case.target();
@@ -107,8 +107,8 @@ fn by_words(case: &Case<'_>) -> Option<String> {
     if case.tls_cut() == Some(true) {
         return Some(format!("{target} reset the connection during the TLS handshake."));
     }
-    let reset = case.said_alone()? == Kind::Receive && case.errno() == Some(errno::ECONNRESET);
-    let at = if case.said_doing() == Some(Doing::Header) { "before" } else { "in the middle of" };
+    let reset = case.log_kind_alone()? == Kind::Receive && case.errno() == Some(errno::ECONNRESET);
+    let at = if case.log_doing() == Some(Doing::Header) { "before" } else { "in the middle of" };
     reset.then(|| format!("{target} reset the connection {at} its response."))
 }
 

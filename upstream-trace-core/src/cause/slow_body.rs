@@ -27,11 +27,11 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.said_alone() {
+    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.log_kind_alone() {
         return by_words(case, doing);
     }
-    let no_header = case.said() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
-    if case.handshaking()
+    let no_header = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
+    if case.in_tls_handshake()
         || no_header
         || !attempt.client_cut
         || attempt.bytes_received == 0
@@ -72,7 +72,7 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
     let seen = case.attempt.bytes_received > 0;
     // One without eyes for requests and answers, or not there yet, would not have, and it may be among what was lost: then
     // nothing follows from that silence.
-    let no_eyes = ["sock_send_length", "sock_recv_length"].iter().any(|hook| case.lacks(hook));
+    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers);
     let is_blind = no_eyes || case.early || case.lossy;
     if is_blind && doing == Doing::Header && !seen {
         return None;
@@ -124,7 +124,7 @@ mod tests {
             [("reading upstream", None), ("reading response header from upstream", Some(504))]
         {
             let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
-            let mut case = Case::of_line(&line, 1);
+            let mut case = Case::of_line(&line, crate::testkit::id(1));
             expect(&case, "slow-body", Confidence::Likely);
             assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, status, None));
             // An attempt that was lost may as well have got no byte of an answer.
@@ -145,10 +145,10 @@ mod tests {
             why: None,
             costs: None,
         }];
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         case.hooks = &hooks;
         assert!(judge(&case).is_none());
-        let mut case = Case::of_line(&line, 1);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
         case.early = true;
         assert!(judge(&case).is_none());
     }

@@ -44,7 +44,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 /// [`super::reset_by_backend`] then knows less.
 pub(super) fn stopped_reading(case: &Case<'_>) -> Option<u64> {
     let attempt = &case.attempt;
-    if case.handshaking() || case.connecting() || attempt.bytes_received == 0 || attempt.socket.unread == 0 {
+    if case.in_tls_handshake()
+        || case.connecting()
+        || attempt.bytes_received == 0
+        || attempt.socket.unread == 0
+    {
         return None;
     }
     let waited = case.reset_at()?.saturating_sub(attempt.last_recv?);

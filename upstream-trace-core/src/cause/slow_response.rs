@@ -31,15 +31,15 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    if case.said() == Some(Kind::TimedOut(Doing::Tls)) || case.handshaking() {
+    if case.log_kind() == Some(Kind::TimedOut(Doing::Tls)) || case.in_tls_handshake() {
         return None;
     }
-    let ticket = case.said() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
+    let ticket = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
     if !(case.awaiting() || ticket)
         || !case.request_acked()
         || !case.silent()
         || !case.overdue()
-        || (attempt.socket.unread > 0 && !case.left_first())
+        || (attempt.socket.unread > 0 && !case.nginx_closed_first())
     {
         return None;
     }

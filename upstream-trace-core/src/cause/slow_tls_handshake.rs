@@ -27,8 +27,8 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     // Bytes that never arrived are the path's.
-    let stands = case.said().is_none() && case.pending() && case.handshaking() && case.overdue();
-    let gave_up = match case.said() {
+    let stands = case.log_kind().is_none() && case.pending() && case.in_tls_handshake() && case.overdue();
+    let gave_up = match case.log_kind() {
         Some(said) => said == Kind::TimedOut(Doing::Tls),
         None => case.timed_out_in_handshake(),
     };
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn nginx_says_that_it_was_in_the_handshake() {
         let (line, attempt) = (line(SAYS), unanswered_request());
-        let alone = Case::of_line(&line, 1);
+        let alone = Case::of_line(&line, crate::testkit::id(1));
         let mut joined = Case::of_attempt(&attempt);
         joined.log = Some(&line);
         for case in [alone, joined] {

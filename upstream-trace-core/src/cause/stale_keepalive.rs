@@ -160,7 +160,11 @@ mod tests {
         let mut attempt = with_fin(reused_request(), 9_999);
         attempt.sent_after_fin = true;
         let one = |attempt, end| Try { attempt, upstream: None, end };
-        let chain = vec![one(9, TryEnd::Failed(CAUSE.id)), one(1, TryEnd::Unknown), one(2, TryEnd::Answered)];
+        let chain = vec![
+            one(crate::testkit::id(9), TryEnd::Failed(CAUSE.id)),
+            one(crate::testkit::id(1), TryEnd::Unknown),
+            one(crate::testkit::id(2), TryEnd::Answered),
+        ];
         let (tries, mut read) = (Tries { chain, this: 1 }, config());
         read.groups[0].keepalive = Some(8);
         read.groups[0].keepalive_timeout = Some(read.passes[1].read.clone());

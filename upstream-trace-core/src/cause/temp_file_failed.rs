@@ -26,7 +26,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::TempFile {
+    if case.log_kind()? != Kind::TempFile {
         return None;
     }
     let file = case.log.and_then(errorlog::file_named).unwrap_or_default();
@@ -46,7 +46,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         Finding::proven(format!(
             "nginx could not keep the response of {} in its temporary or cache file: {}.",
             case.target(),
-            case.words()
+            case.log_words()
         ))
         .fix(fix),
     )

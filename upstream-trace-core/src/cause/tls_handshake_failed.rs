@@ -24,7 +24,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    match case.said() {
+    match case.log_kind() {
         Some(Kind::Tls) => Some(by_words(case)),
         Some(_) => None,
         None => by_alert(case),
@@ -34,7 +34,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 /// The alerts of the handshake are seen without nginx's words.
 fn by_alert(case: &Case<'_>) -> Option<Finding> {
     let target = case.target();
-    if !case.handshaking() {
+    if !case.in_tls_handshake() {
         return None;
     }
     if let Some(alert) = case.alert() {
@@ -83,7 +83,7 @@ fn alert_in(words: &str) -> Option<u8> {
 }
 
 fn by_words(case: &Case<'_>) -> Finding {
-    let (target, words) = (case.target(), case.words());
+    let (target, words) = (case.target(), case.log_words());
     let fix = if words.contains("does not match") {
         Some("Set `proxy_ssl_name` to a name in the origin's certificate.")
     } else if words.contains("certificate verify error") {
@@ -140,7 +140,7 @@ mod tests {
         let line = line(
             "SSL_do_handshake() failed (SSL: error:1:alert handshake failure:SSL alert number 40) while SSL handshaking to upstream",
         );
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "tls-handshake-failed", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(502)));
         assert!(judge(&case).and_then(|found| found.fix).is_some_and(|fix| fix.contains("server_name")));

@@ -22,7 +22,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    if case.said()? != Kind::Closed || !matches!(case.said_doing(), Some(Doing::Body | Doing::Tunnel)) {
+    if case.log_kind()? != Kind::Closed || !matches!(case.log_doing(), Some(Doing::Body | Doing::Tunnel)) {
         return None;
     }
     let bytes = case.attempt.bytes_received;
@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("upstream prematurely closed connection while reading upstream");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "truncated-response", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Receive, None));
     }

@@ -28,7 +28,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return Some(Finding::possible(format!(
             "nginx logged about {}: {}. Nothing else was seen of that attempt.",
             case.target(),
-            case.words()
+            case.log_words()
         )));
     }
     let errno = case.errno().map(|errno| format!(" with {}", errno::text(errno))).unwrap_or_default();
@@ -54,7 +54,7 @@ fn missing(case: &Case<'_>) -> Vec<String> {
     if case.attempt.trail_lost > 0 {
         missing.push(format!("{} steps of the attempt", case.attempt.trail_lost));
     }
-    for hook in case.hooks.iter().filter(|hook| case.lacks(&hook.name)) {
+    for hook in case.missing_hooks() {
         let costs = hook.costs.as_ref().map(|costs| format!(" ({costs})")).unwrap_or_default();
         missing.push(sentence(&format!("hook {}{costs}", hook.name)).into_owned());
     }

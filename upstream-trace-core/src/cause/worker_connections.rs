@@ -20,10 +20,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
-    (case.said()? == Kind::Connections).then(|| {
+    (case.log_kind()? == Kind::Connections).then(|| {
         Finding::proven(format!(
             "The nginx worker could not open a connection to the upstream: {}.",
-            case.words()
+            case.log_words()
         ))
     })
 }
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn nginx_says_so() {
         let line = line("768 worker_connections are not enough while connecting to upstream");
-        let case = Case::of_line(&line, 1);
+        let case = Case::of_line(&line, crate::testkit::id(1));
         expect(&case, "worker-connections", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Connect, Some(500)));
     }

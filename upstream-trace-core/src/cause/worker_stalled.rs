@@ -31,8 +31,8 @@ const STALL: u64 = 100 * MS;
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let (attempt, unread) = (&case.attempt, case.attempt.socket.unread);
-    let gave_up = case.gave_up() && !case.left_first() && !attempt.client_gone;
-    if !gave_up || !case.awaiting() || case.handshaking() || unread == 0 || !case.request_acked() {
+    let gave_up = case.gave_up() && !case.nginx_closed_first() && !attempt.client_gone;
+    if !gave_up || !case.awaiting() || case.in_tls_handshake() || unread == 0 || !case.request_acked() {
         return None;
     }
     let (target, waited) = (case.target(), case.duration() / MS);
@@ -49,7 +49,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         }
         // It came in the moment of the timeout.
         Some(_) => return None,
-        None if matches!(case.said(), Some(Kind::TimedOut(_))) => {
+        None if matches!(case.log_kind(), Some(Kind::TimedOut(_))) => {
             Finding::likely(format!("{summary}: its worker did not run.")).or(&["slow-response"])
         }
         None => Finding::possible(format!("{summary}: its worker may not have run.")).or(&["slow-response"]),

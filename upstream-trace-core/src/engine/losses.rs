@@ -4,17 +4,16 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::engine::stores::overflow::Overflow;
-use crate::event::SECOND;
-use crate::event::{Attempt, LogLine, Lost, Nanos};
+use crate::event::{Attempt, LogLine, LossPlace, Lost, Nanos, SECOND, Takes};
 
 /// Stretches of time kept; beyond that the oldest two become one.
-const KEPT: usize = 256;
+const MAX_STRETCHES: usize = 256;
 /// Places counted apart; a recording may name as many as it likes.
-const PLACES: usize = 64;
+const MAX_PLACES: usize = 64;
 /// The others.
 const ELSEWHERE: &str = "elsewhere";
-/// Between two words about the same store: in a storm it overflows all the time.
-const AGAIN: Nanos = SECOND;
+/// Between two reports about the same store: in a storm it overflows all the time.
+const REPORT_INTERVAL: Nanos = SECOND;
 /// A line is read so long after it was written, on a busy host, and the record of its attempt later.
 const AROUND: Nanos = 2 * SECOND;
 
@@ -25,7 +24,7 @@ struct Stretches(VecDeque<(Nanos, Nanos)>);
 impl Stretches {
     fn add(&mut self, from: Nanos, to: Nanos) {
         self.0.push_back((from.min(to), to));
-        if self.0.len() > KEPT
+        if self.0.len() > MAX_STRETCHES
             && let (Some(first), Some(second)) = (self.0.pop_front(), self.0.front_mut())
         {
             *second = (second.0.min(first.0), second.1.max(first.1));
@@ -44,16 +43,16 @@ pub(super) struct Losses {
     evidence: Stretches,
     /// When whole attempts were.
     attempts: Stretches,
-    /// Lost attempts of which no line has told.
-    untold: u64,
+    /// Lost attempts that no line has reported.
+    unreported: u64,
     /// Counters of upstreams are not complete.
     pub(super) counters: bool,
     /// Events lost in all.
     pub(super) count: u64,
     by_place: BTreeMap<String, u64>,
-    /// What the engine itself lost and has not said.
-    owed: BTreeMap<&'static str, Lost>,
-    said: Nanos,
+    /// What the engine itself lost and has not reported.
+    owed: BTreeMap<LossPlace, Lost>,
+    reported: Nanos,
 }
 
 impl Losses {
@@ -63,43 +62,40 @@ impl Losses {
             return;
         }
         self.count = self.count.saturating_add(lost.count);
-        let known = self.by_place.contains_key(&lost.place) || self.by_place.len() < PLACES;
+        let known = self.by_place.contains_key(&lost.place) || self.by_place.len() < MAX_PLACES;
         let place = if known { lost.place.as_str() } else { ELSEWHERE };
         let sum = self.by_place.entry(place.to_owned()).or_default();
         *sum = sum.saturating_add(lost.count);
-        match lost.place.as_str() {
+        match lost.takes() {
+            Takes::Nothing => {}
             // Its attempts are seen as all others are; see `Siblings::uncounted`.
-            "upstream-table" => self.counters = true,
-            // Of names only; no attempt rests on them.
-            "name-lookups" => {}
-            place => {
+            Takes::Counters => self.counters = true,
+            Takes::Proof => self.evidence.add(lost.since, lost.at),
+            Takes::Attempts => {
                 self.evidence.add(lost.since, lost.at);
-                if matches!(place, "ring-buffer" | "connection-map" | "undecoded") {
-                    self.attempts.add(lost.since, lost.at);
-                    self.untold = self.untold.saturating_add(lost.count);
-                }
+                self.attempts.add(lost.since, lost.at);
+                self.unreported = self.unreported.saturating_add(lost.count);
             }
         }
     }
 
-    /// A store of the engine had no room: whatever rests on that counts from now on; it is said by `due`.
-    pub(super) fn overflowed(&mut self, place: &'static str, evidence: bool, overflow: &mut Overflow) {
+    /// A store of the engine had no room: whatever rests on that counts from now on; `due` reports it.
+    pub(super) fn overflowed(&mut self, place: LossPlace, overflow: &mut Overflow) {
         let Some((count, since, at)) = overflow.take() else { return };
-        if evidence {
+        if place.takes_proof() {
             self.evidence.add(since, at);
         }
-        let owed =
-            self.owed.entry(place).or_insert_with(|| Lost { at, count: 0, place: place.to_owned(), since });
+        let owed = self.owed.entry(place).or_insert_with(|| Lost::new(place, 0, since, at));
         (owed.count, owed.at) = (owed.count.saturating_add(count), owed.at.max(at));
         owed.since = owed.since.min(since);
     }
 
-    /// What the engine lost and has not said, now and then.
+    /// What the engine lost and has not reported; at most once a second.
     pub(super) fn due(&mut self, now: Nanos) -> Vec<Lost> {
-        if self.owed.is_empty() || now < self.said.saturating_add(AGAIN) {
+        if self.owed.is_empty() || now < self.reported.saturating_add(REPORT_INTERVAL) {
             return Vec::new();
         }
-        self.said = now;
+        self.reported = now;
         let owed: Vec<Lost> = std::mem::take(&mut self.owed).into_values().collect();
         for lost in &owed {
             self.count = self.count.saturating_add(lost.count);
@@ -120,10 +116,10 @@ impl Losses {
         self.attempts.touch(from.saturating_sub(AROUND), line.at.saturating_add(AROUND))
     }
 
-    /// A line tells of a lost attempt; false if lines have told of as many as were lost.
-    pub(super) fn told_by_line(&mut self) -> bool {
-        let room = self.untold > 0;
-        self.untold = self.untold.saturating_sub(1);
+    /// A line reports a lost attempt; false if lines have reported as many as were lost.
+    pub(super) fn reported_by_line(&mut self) -> bool {
+        let room = self.unreported > 0;
+        self.unreported = self.unreported.saturating_sub(1);
         room
     }
 
@@ -136,7 +132,6 @@ impl Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::SECOND;
     use crate::testkit::{BEGUN, line, unanswered_syn};
 
     fn lost(since: Nanos, at: Nanos) -> Lost {
@@ -168,7 +163,7 @@ mod tests {
         for second in 100..1_000 {
             losses.add(&lost(BEGUN + second * SECOND, BEGUN + second * SECOND));
         }
-        assert_eq!((losses.evidence.0.len(), losses.count), (KEPT, 901));
+        assert_eq!((losses.evidence.0.len(), losses.count), (MAX_STRETCHES, 901));
         assert!(losses.touch(&unanswered_syn()));
     }
 
@@ -181,34 +176,34 @@ mod tests {
     }
 
     #[test]
-    fn lines_tell_of_as_many_attempts_as_were_lost() {
+    fn lines_report_as_many_attempts_as_were_lost() {
         let mut losses = Losses::default();
         losses.add(&lost(BEGUN, BEGUN + SECOND));
         let at = |at| LogLine { at, ..line("connect() failed") };
         assert!(!losses.around(&at(BEGUN)), "no attempts were among them");
         losses.add(&Lost { count: 2, place: "ring-buffer".to_owned(), ..lost(BEGUN, BEGUN + SECOND) });
         assert!(losses.around(&at(BEGUN)) && !losses.around(&at(BEGUN + 9 * SECOND)));
-        assert_eq!([(); 3].map(|()| losses.told_by_line()), [true, true, false]);
+        assert_eq!([(); 3].map(|()| losses.reported_by_line()), [true, true, false]);
     }
 
     #[test]
     fn places_are_bounded() {
         let mut losses = Losses::default();
-        for place in 0..2 * PLACES {
+        for place in 0..2 * MAX_PLACES {
             losses.add(&Lost { place: place.to_string(), ..lost(BEGUN, BEGUN) });
         }
         let by_place = losses.by_place();
-        assert_eq!((by_place.len(), by_place[ELSEWHERE]), (PLACES + 1, PLACES as u64));
+        assert_eq!((by_place.len(), by_place[ELSEWHERE]), (MAX_PLACES + 1, MAX_PLACES as u64));
     }
 
     #[test]
-    fn a_full_store_is_said_once_a_second_and_counts_at_once() {
+    fn a_full_store_is_reported_once_a_second_and_counts_at_once() {
         let mut losses = Losses::default();
         let overflow = |losses: &mut Losses, at| {
             let mut overflow = Overflow::default();
             overflow.note(at, at + SECOND);
             overflow.note(at, at + SECOND);
-            losses.overflowed("packets", true, &mut overflow);
+            losses.overflowed(LossPlace::Packets, &mut overflow);
         };
         overflow(&mut losses, BEGUN);
         assert!(losses.touch(&unanswered_syn()));

@@ -9,20 +9,20 @@ use super::{AttemptId, Nanos, Upstream};
 pub struct ConnectError {
     /// Number of the attempt.
     pub id: AttemptId,
-    /// When `connect()` returned.
+    /// When `connect()` returned, or its line was read, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// The attempt that it retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<AttemptId>,
-    /// The worker.
+    /// Worker: process id, in the tracing host's numbering.
     pub worker: u32,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
-    /// Where to.
+    /// Address or path that nginx connected to.
     pub upstream: Upstream,
-    /// errno.
+    /// errno of `connect()`, positive.
     pub errno: i32,
-    /// How long `connect()` took.
+    /// How long `connect()` took, nanoseconds; 0 if only a line of error.log tells of it.
     pub took: Nanos,
     /// A local address was chosen and the socket hashed before the error: what was missing is a port.
     pub had_syn_sent: bool,

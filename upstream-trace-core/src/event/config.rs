@@ -8,7 +8,7 @@ use super::{Nanos, Upstream};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// When it was read.
+    /// When it was read, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// Workers that run with it; they keep it until they end.
     pub workers: Vec<u32>,
@@ -28,7 +28,7 @@ pub struct Config {
     /// `None` in recordings of earlier releases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transparent: Option<bool>,
-    /// Blocks `upstream{}`.
+    /// All blocks `upstream{}`, of `http{}` and `stream{}`, in the order of the files.
     pub groups: Vec<Group>,
     /// Places that send requests to an upstream: `proxy_pass` and the like.
     pub passes: Vec<Pass>,
@@ -38,11 +38,11 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Group {
-    /// Its name.
+    /// Its name, as `proxy_pass` and error.log have it.
     pub name: String,
     /// It is one of `stream{}`.
     pub stream: bool,
-    /// Its servers.
+    /// Its lines `server`, in the order of the file.
     pub servers: Vec<Server>,
     /// Idle connections that each worker keeps, if it keeps any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,11 +115,11 @@ pub struct Pass {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Setting {
-    /// The directive.
+    /// Name of the directive: `proxy_read_timeout`.
     pub directive: String,
     /// Its value, as it is written.
     pub text: String,
-    /// Milliseconds.
+    /// The value in milliseconds.
     pub ms: u64,
     /// File and line; `None` if it is nginx's default.
     #[serde(skip_serializing_if = "Option::is_none")]

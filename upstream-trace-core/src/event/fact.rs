@@ -12,7 +12,7 @@ use super::{Nanos, Upstream, Workload};
 pub enum Route {
     /// A way there.
     Found {
-        /// Interface.
+        /// Name of the interface that packets leave by; absent if the kernel names none.
         interface: Option<String>,
         /// Next hop, if not on the link.
         gateway: Option<IpAddr>,
@@ -21,7 +21,7 @@ pub enum Route {
     },
     /// None, with the errno that the kernel gives: 101 none, 113 unreachable, 22 blackhole, 13 prohibit.
     Refused {
-        /// errno.
+        /// errno, positive.
         errno: i32,
     },
 }
@@ -33,7 +33,7 @@ pub struct Neighbour {
     pub address: IpAddr,
     /// `reachable`, `stale`, `delay`, `probe`, `failed`, `incomplete`, `permanent`, `noarp`, `none`.
     pub state: String,
-    /// Interface.
+    /// Name of the interface on whose link the neighbour is; absent if not known.
     pub interface: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub struct Conntrack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnixTarget {
-    /// Nothing.
+    /// There is nothing at that path.
     Missing,
     /// A socket file.
     Socket,
@@ -94,9 +94,9 @@ pub enum NatFault {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case")]
 pub enum Fact {
-    /// Routing table.
+    /// What the routing table says.
     Route(Route),
-    /// Neighbour table.
+    /// What the neighbour table says.
     Neighbour(Neighbour),
     /// A listener of that address on this host.
     Listener(Listener),
@@ -104,13 +104,13 @@ pub enum Fact {
     NoListener,
     /// Somebody listens on that port of another address of this host.
     ListensElsewhere {
-        /// Which address.
+        /// The address that is listened on.
         address: SocketAddr,
         /// Process that listens, `name[pid]`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<String>,
     },
-    /// Connection tracking.
+    /// Usage of the connection-tracking table.
     Conntrack(Conntrack),
     /// Address translation of this connection, if something is wrong with it.
     Nat {
@@ -119,7 +119,7 @@ pub enum Fact {
     },
     /// What is at the socket path.
     UnixPath {
-        /// What.
+        /// Nothing, a socket, something else, or not readable.
         target: UnixTarget,
     },
 }
@@ -127,9 +127,9 @@ pub enum Fact {
 /// Facts about the way to one upstream, at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrichment {
-    /// When it was looked up.
+    /// When it was looked up, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// Seen from this network namespace.
+    /// Network namespace it was looked up in, that of nginx's worker; 0 if not known.
     pub netns: u32,
     /// About which upstream.
     pub upstream: Upstream,

@@ -1,4 +1,4 @@
-//! The host, the run, and what was lost.
+//! The host and the run.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ pub struct Hook {
 /// The host and the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Host {
-    /// When tracing began.
+    /// When tracing began, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// The same moment, microseconds since 1970 UTC.
     pub unix_us: i64,
@@ -33,30 +33,17 @@ pub struct Host {
     /// Name of the host; empty if it is not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hostname: String,
-    /// Kernel release.
+    /// Kernel release, as `uname -r` has it.
     pub kernel: String,
     /// Which nginx the masters run, each once, as it names itself: `nginx/1.22.1`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nginx: Vec<String>,
     /// Hooks, attached or not.
     pub hooks: Vec<Hook>,
-    /// Master processes.
+    /// Process ids of the masters, in the tracing host's numbering.
     pub masters: Vec<u32>,
-    /// Worker processes.
+    /// Process ids of the workers, same numbering.
     pub workers: Vec<u32>,
-    /// `--slow`, nanoseconds.
+    /// `--slow`: an attempt that waits for longer is reported as pending, nanoseconds.
     pub slow: Nanos,
-}
-
-/// Events that did not arrive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// When it was noticed.
-    pub at: Nanos,
-    /// How many since `since`.
-    pub count: u64,
-    /// `ring-buffer`, `connection-map`, `events`, `upstream-table`, `origin-table`.
-    pub place: String,
-    /// Since when.
-    pub since: Nanos,
 }

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::Nanos;
+use super::bounds::{optional_text, text};
 
 /// A line of nginx's error.log, taken apart. Whoever reads the file fills in `at`, `worker` and `file`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogLine {
-    /// When the line was read.
+    /// When the line was read, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// It was not there yet at this time: the file had been read to its end before. 0 if that is not known.
+    /// It was not there yet at this time, same clock: the file had been read to its end before. 0 if that is not known.
     #[serde(skip_serializing_if = "is_zero")]
     pub after: Nanos,
     /// The worker that wrote it, in the tracing host's numbering.
@@ -19,44 +20,47 @@ pub struct LogLine {
     /// Process id as printed: in the numbering of the worker's own pid namespace.
     pub pid: u32,
     /// Time as printed, `2026/11/20 09:12:01`: local, in whole seconds, that of the turn of the event loop.
+    #[serde(deserialize_with = "text")]
     pub time: String,
     /// `error`, `crit` ...
+    #[serde(deserialize_with = "text")]
     pub level: String,
     /// Number of the client's connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<u64>,
     /// nginx's own words, with errno and `while ...`, without what follows (`, client: ...`). Control characters are
     /// written `\xNN`.
+    #[serde(deserialize_with = "text")]
     pub message: String,
     /// Number of the error, if one ends the message. Not the answer code of a name server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errno: Option<i32>,
     /// What nginx was doing: `connecting to upstream`, `reading response header from upstream` ...
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub action: Option<String>,
     /// Address of the client.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub client: Option<String>,
     /// Name of the server block; for `stream`, its address.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub server: Option<String>,
     /// The request line.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub request: Option<String>,
     /// Path of the subrequest.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub subrequest: Option<String>,
     /// The upstream as printed: scheme, address and path.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub upstream: Option<String>,
     /// The `Host` of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub host: Option<String>,
     /// Address of the name server, for what went wrong with that.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub resolver: Option<String>,
     /// The file it was read from.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "text")]
     pub file: String,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,
@@ -70,7 +74,7 @@ fn is_zero(time: &Nanos) -> bool {
 /// Whether the lines of a worker's error.log are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFollowed {
-    /// Since when.
+    /// Since when that holds, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// The worker, in the tracing host's numbering.
     pub worker: u32,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{steps, text};
 use super::{AttemptId, Nanos};
 
 /// A lookup in trouble, as far as it is known.
@@ -11,21 +12,23 @@ use super::{AttemptId, Nanos};
 pub struct Lookup {
     /// Its number, from the same space as those of attempts.
     pub id: AttemptId,
-    /// When it was looked at.
+    /// When it ended, or was looked at, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// The first question.
+    /// When its first query was sent, same clock.
     pub begun: Nanos,
-    /// The worker.
+    /// Worker: process id, in the tracing host's numbering.
     pub worker: u32,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
     /// The name. Bytes that do not print are escaped.
+    #[serde(deserialize_with = "text")]
     pub name: String,
     /// A client had just spoken when nginx asked: it waits for the answer.
     pub for_client: bool,
     /// How it stands.
     pub state: LookupState,
     /// Questions, in order of time.
+    #[serde(deserialize_with = "steps")]
     pub asked: Vec<Query>,
     /// Questions that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -49,13 +52,14 @@ pub enum LookupState {
 /// A question, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
-    /// When it was sent.
+    /// When it was sent, same clock.
     pub at: Nanos,
     /// Which name server.
     pub server: SocketAddr,
     /// `A`, `AAAA` ...
+    #[serde(deserialize_with = "text")]
     pub kind: String,
-    /// Over TCP.
+    /// It was sent over TCP, since an answer over UDP was cut off.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tcp: bool,
     /// What became of it; nothing if `None`.
@@ -66,9 +70,9 @@ pub struct Query {
 /// What became of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryResult {
-    /// When.
+    /// When it came, or failed, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// What.
+    /// The answer, or why there is none.
     pub what: Outcome,
 }
 
@@ -78,21 +82,21 @@ pub struct QueryResult {
 pub enum Outcome {
     /// An answer that nginx took.
     Answer {
-        /// Its code.
+        /// Its code (RCODE), 0 to 15: 0 no error, 2 SERVFAIL, 3 NXDOMAIN, 5 REFUSED.
         code: u8,
-        /// How many records answer.
+        /// How many records its answer section has.
         records: u16,
     },
     /// An answer that nginx dropped, and why.
-    Ignored(String),
+    Ignored(#[serde(deserialize_with = "text")] String),
     /// This host did not send it.
     NotSent {
-        /// errno.
+        /// errno, positive.
         errno: i32,
     },
     /// The socket got an error: mostly, nobody listens there.
     Error {
-        /// errno.
+        /// errno, positive.
         errno: i32,
     },
 }

@@ -2,33 +2,42 @@
 
 mod attempt;
 mod attempt_error;
+mod attempt_id;
+mod bounds;
 mod config;
 mod counters;
 mod fact;
 mod host;
 mod log;
 mod lookup;
+mod loss;
 mod packet;
 mod private;
 mod process;
 mod rules;
+mod signal;
 mod step;
 mod upstream;
 
 use serde::{Deserialize, Serialize};
 
-pub use attempt::{Attempt, Ended, IcmpError, Socket};
+pub use attempt::{Attempt, BenignEnd, Ended, IcmpError, Socket};
 pub use attempt_error::ConnectError;
+pub use attempt_id::AttemptId;
+pub use bounds::MAX_TEXT;
+pub(crate) use bounds::{Weigh, weigh_rare};
 pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
 pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UnixTarget};
-pub use host::{Hook, Host, Lost};
+pub use host::{Hook, Host};
 pub use log::{LogFollowed, LogLine};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
+pub use loss::{LossPlace, Lost, Takes};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
 pub use process::{OriginExit, Process, ProcessChange, Workload};
 pub use rules::{MatchedRule, Rules};
+pub use signal::Signal;
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;
 pub use upstream::{Transport, Upstream};
@@ -40,9 +49,6 @@ pub type Nanos = u64;
 pub const MS: Nanos = 1_000_000;
 /// One second, in nanoseconds.
 pub const SECOND: Nanos = 1_000 * MS;
-
-/// Number of an attempt, unique within one run of the program.
-pub type AttemptId = u64;
 
 /// One thing that happened, or that was found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,40 +72,40 @@ pub enum Event {
     OriginExit(OriginExit),
     /// nginx went on to another attempt straight after a failed one.
     RetryStarted {
-        /// When.
+        /// When the retry began, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
         /// The attempt that failed.
         failed: AttemptId,
         /// The attempt that followed.
         retry: AttemptId,
-        /// Where that one goes.
+        /// Address or path that the retry goes to; absent if it has none in the table.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         upstream: Option<Upstream>,
     },
     /// That other attempt got an answer.
     RetryAnswered {
-        /// When.
+        /// When its answer began, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
         /// The attempt that failed.
         failed: AttemptId,
         /// The attempt that was answered.
         retry: AttemptId,
-        /// Where that one went.
+        /// Address or path that the retry went to; absent if it has none in the table.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         upstream: Option<Upstream>,
     },
     /// The answer to an attempt in trouble has begun.
     Answered {
-        /// When.
+        /// When it began, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
-        /// Which attempt.
+        /// The attempt that is answered.
         attempt: AttemptId,
     },
     /// nginx closed a client that had gone away straight after it gave this attempt up: not a failure.
     ClientGone {
-        /// When.
+        /// When nginx closed the client, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
-        /// Which attempt.
+        /// The attempt that nginx gave up.
         attempt: AttemptId,
     },
     /// Something looked up on the host because an attempt is in trouble. Comes before the `Trouble` or `End` that it is for.
@@ -120,7 +126,7 @@ pub enum Event {
     Lost(Lost),
     /// All that happened until this time has been told: what waited for it can be decided.
     Tick {
-        /// That time.
+        /// That time, nanoseconds of `CLOCK_MONOTONIC`.
         at: Nanos,
     },
 }

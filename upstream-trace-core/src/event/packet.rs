@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{optional_text, text};
 use super::{AttemptId, Nanos};
 
 /// Addresses of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PacketTuple {
-    /// Sender.
+    /// Address and port of the sender, as they stood in the packet.
     pub src: SocketAddr,
-    /// Receiver.
+    /// Address and port of the receiver, likewise.
     pub dst: SocketAddr,
 }
 
@@ -19,19 +20,20 @@ pub struct PacketTuple {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Netfilter {
     /// `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub hook: Option<String>,
     /// `nft`, `iptables`, `conntrack`, `nat` or `other`.
+    #[serde(deserialize_with = "text")]
     pub by: String,
     /// `ip`, `ip6`, `inet`, `netdev`, `arp`, `bridge`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub family: Option<String>,
 }
 
 /// A packet that this host dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketDrop {
-    /// When.
+    /// When it was dropped, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// The attempt whose socket the packet belonged to; `None` if it had no socket (match by `tuple`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,11 +44,12 @@ pub struct PacketDrop {
     /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
     pub tcp_flags: u8,
     /// The kernel's name of the reason, such as `NETFILTER_DROP`.
+    #[serde(deserialize_with = "text")]
     pub reason: String,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
     /// Kernel function that dropped it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub function: Option<String>,
     /// For netfilter: where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,15 +60,16 @@ pub struct PacketDrop {
 /// connection that nginx had given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResetSent {
-    /// When.
+    /// When it was sent, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is.
     pub tuple: PacketTuple,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
+    #[serde(deserialize_with = "text")]
     pub reason: String,
     /// Kernel function on whose behalf it was sent, if one of interest was on the call stack: `inet_csk_listen_stop`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub function: Option<String>,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
 }

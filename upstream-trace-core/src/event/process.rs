@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{optional_text, text};
 use super::{Nanos, Upstream};
 
 /// What became of a process of nginx.
@@ -30,11 +31,11 @@ pub enum ProcessChange {
 /// A process event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// When.
+    /// When, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// Who.
+    /// Its process id, in the tracing host's numbering.
     pub pid: u32,
-    /// What.
+    /// What became of it.
     #[serde(flatten)]
     pub change: ProcessChange,
 }
@@ -44,17 +45,17 @@ pub struct Process {
 #[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
 pub enum Workload {
     /// A unit of systemd.
-    Unit(String),
+    Unit(#[serde(deserialize_with = "text")] String),
     /// A container of Docker: its short number.
-    Docker(String),
+    Docker(#[serde(deserialize_with = "text")] String),
     /// A container of Podman: its short number.
-    Podman(String),
+    Podman(#[serde(deserialize_with = "text")] String),
     /// A container of Kubernetes: its short number.
-    Kubernetes(String),
+    Kubernetes(#[serde(deserialize_with = "text")] String),
     /// A container of LXC or LXD: its name.
-    Lxc(String),
+    Lxc(#[serde(deserialize_with = "text")] String),
     /// Another control group: its path.
-    Cgroup(String),
+    Cgroup(#[serde(deserialize_with = "text")] String),
 }
 
 impl fmt::Display for Workload {
@@ -74,14 +75,15 @@ impl fmt::Display for Workload {
 /// connections are closed after this moment, unless it closed them itself before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginExit {
-    /// When.
+    /// When it ended, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// Which process.
+    /// Its process id, in the tracing host's numbering.
     pub pid: u32,
-    /// Its name.
+    /// Its name (`comm`), at most 15 bytes.
+    #[serde(deserialize_with = "text")]
     pub name: String,
     /// What it ran, in short: program and script.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub command: Option<String>,
     /// Where it ran: a unit of systemd, a container, a control group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +93,7 @@ pub struct OriginExit {
     pub out_of_memory: Option<bool>,
     /// Network namespace of nginx, 0 if not known.
     pub netns: u32,
-    /// What it served.
+    /// Address or path of the upstream that it served.
     pub upstream: Upstream,
     /// Signal that ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,11 +8,11 @@ use super::{AttemptId, Nanos, PacketTuple};
 /// TCP flags and port of the upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rules {
-    /// When the ruleset was read.
+    /// When the ruleset was read, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
     /// Network namespace in which the packet was dropped.
     pub netns: u32,
-    /// Netfilter hook.
+    /// Netfilter hook: `prerouting`, `input`, `forward`, `output`, `postrouting`, `ingress`, `egress`.
     pub hook: String,
     /// `nft`, `iptables`, or `other`: one of these or something else.
     pub by: String,
@@ -40,9 +40,9 @@ pub struct Rules {
 pub struct MatchedRule {
     /// `inet`, `ip`, `ip6`, `netdev`.
     pub family: String,
-    /// Table.
+    /// Name of the table.
     pub table: String,
-    /// Chain.
+    /// Name of the chain.
     pub chain: String,
     /// Handle, by which nft names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use super::Nanos;
+use super::bounds::text;
 
 /// What happened to an attempt, with the time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// When; for repeated steps the first time.
+    /// When, nanoseconds of `CLOCK_MONOTONIC`; for repeated steps the first time.
     pub at: Nanos,
-    /// What.
+    /// What happened.
     pub step: Step,
-    /// How often in a row.
+    /// How often in a row; 255 for that and more.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u8,
     /// From the first to the last time in a row, milliseconds.
@@ -34,12 +35,12 @@ pub enum Step {
     Established,
     /// nginx sent the first bytes of a request.
     Request {
-        /// How many.
+        /// How many bytes.
         bytes: i32,
     },
     /// nginx read the first bytes of an answer.
     Response {
-        /// How many.
+        /// How many bytes.
         bytes: i32,
     },
     /// The origin closed its side.
@@ -55,30 +56,31 @@ pub enum Step {
     /// This host dropped a packet of the connection.
     Dropped {
         /// The kernel's name of the reason, such as `NETFILTER_DROP`.
+        #[serde(deserialize_with = "text")]
         reason: String,
     },
     /// An ICMP error came back.
     Icmp {
-        /// Type.
+        /// ICMP or `ICMPv6` type, by the family of the connection.
         kind: u8,
-        /// Code.
+        /// Code of that type.
         code: u8,
     },
     /// The socket got an error.
     Error {
-        /// errno.
+        /// errno; its sign means nothing.
         errno: i32,
     },
     /// The send buffer is full: the origin does not read.
     SendBlocked,
     /// `send()` failed.
     SendError {
-        /// errno.
+        /// errno; its sign means nothing.
         errno: i32,
     },
     /// `recv()` failed.
     RecvError {
-        /// errno.
+        /// errno; its sign means nothing.
         errno: i32,
     },
     /// nginx read end of stream.
@@ -94,7 +96,7 @@ pub enum Step {
     },
     /// Bytes came during the TLS handshake.
     TlsAnswer {
-        /// How many.
+        /// How many bytes.
         bytes: i32,
     },
     /// The origin sent a TLS alert.

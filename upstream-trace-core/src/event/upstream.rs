@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// How a connection is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Transport {
     /// TCP over IPv4 or IPv6.
     Tcp,

@@ -41,16 +41,19 @@ mod tests {
     #[test]
     fn the_same_attempt_has_the_same_number() {
         let mut numbers = Numbers::default();
-        assert_eq!([1 << 63, 7, 1 << 63, u64::MAX, 7].map(|id| numbers.of(id)), [1, 2, 1, 3, 2]);
+        assert_eq!(
+            [1 << 63, 7, 1 << 63, u64::MAX, 7].map(|id| numbers.of(AttemptId::from_kernel(id))),
+            [1, 2, 1, 3, 2]
+        );
     }
 
     #[test]
     fn they_are_bounded() {
         let mut numbers = Numbers::default();
         for id in 0..2 * KEPT as u64 {
-            assert_eq!(numbers.of(id), id + 1);
+            assert_eq!(numbers.of(AttemptId::from_kernel(id)), id + 1);
         }
         assert_eq!((numbers.known.len(), numbers.in_order.len()), (KEPT, KEPT));
-        assert_eq!(numbers.of(2 * KEPT as u64 - 1), 2 * KEPT as u64);
+        assert_eq!(numbers.of(AttemptId::from_kernel(2 * KEPT as u64 - 1)), 2 * KEPT as u64);
     }
 }

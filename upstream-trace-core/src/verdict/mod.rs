@@ -13,6 +13,7 @@ use crate::event::{AttemptId, LogLine, Lost, Nanos, Transport, Upstream};
 /// How sure a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Confidence {
     /// Rivals fit as well; they are listed.
     Possible,
@@ -25,6 +26,7 @@ pub enum Confidence {
 /// Where in the life of an attempt it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Phase {
     /// Looking the name up.
     Resolve,
@@ -168,7 +170,7 @@ pub struct CauseCount {
     pub last: Nanos,
 }
 
-/// Percentiles of a latency, microseconds; upper bounds of power-of-two buckets.
+/// Percentiles of a latency, microseconds: upper bounds of the buckets that hold them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
     /// Half are at most this.
@@ -177,6 +179,8 @@ pub struct Percentiles {
     pub p90_us: u64,
     /// 99 of 100.
     pub p99_us: u64,
+    /// The buckets are whole powers of two: the true values may be little more than half of these.
+    pub bound_only: bool,
 }
 
 /// Numbers of one upstream.

@@ -169,7 +169,11 @@ mod tests {
 
     #[test]
     fn chains() {
-        let one = |end| Try { attempt: 1, upstream: Some(address("10.0.0.2:80")), end };
+        let one = |end| Try {
+            attempt: upstream_trace_core::event::AttemptId::from_kernel(1),
+            upstream: Some(address("10.0.0.2:80")),
+            end,
+        };
         let chain = vec![one(TryEnd::Failed("port-refused")), one(TryEnd::Unknown), one(TryEnd::Answered)];
         assert_eq!(
             plain(&tries(&Tries { chain, this: 1 })),

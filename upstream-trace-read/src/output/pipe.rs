@@ -23,11 +23,16 @@ impl<W: Write> Pipe<W> {
 
     /// Writes and flushes. Returns what went wrong, once, unless it is just that the reader has gone.
     pub(super) fn write(&mut self, text: &str) -> Option<String> {
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// The same for text that is UTF-8 by its making.
+    pub(super) fn write_bytes(&mut self, text: &[u8]) -> Option<String> {
         if self.state != SinkState::Open || text.is_empty() {
             return None;
         }
         progress::clear();
-        let error = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush()).err()?;
+        let error = self.to.write_all(text).and_then(|()| self.to.flush()).err()?;
         let gone = error.kind() == ErrorKind::BrokenPipe;
         self.state = if gone { SinkState::Closed } else { SinkState::Failed };
         (!gone).then(|| format!("upstream-trace: cannot write the output: {error}\n"))

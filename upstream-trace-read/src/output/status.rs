@@ -1,6 +1,6 @@
 //! What is being watched, and what cannot be seen: lines for stderr.
 
-use upstream_trace_core::event::{Hook, Host, Lost};
+use upstream_trace_core::event::{Hook, Host, LossPlace, Lost};
 
 use super::clock::Clock;
 use super::escape::escape;
@@ -47,38 +47,10 @@ impl TextLayout {
 
     /// One line on events that were lost.
     pub(super) fn lost(self, clock: Clock, lost: &Lost) -> String {
-        let place = match lost.place.as_str() {
-            "ring-buffer" | "events" => {
-                "the buffer between the kernel and this program was full; --buffer makes it larger"
-            }
-            "connection-map" => "the table of connections was full; --max-connections makes it larger",
-            "upstream-table" => "the table of upstreams was full; attempts to others are not in its numbers",
-            "open-connections" => "the table of connections that were open at the start was full",
-            "process-table" => "the table of nginx's processes was full: new workers are not watched",
-            "undecoded" => "messages of the kernel side made no sense",
-            "error-log" => "error.log could not be read, or grows faster than it can be",
-            "origin-table" => "the table of the origins' processes was full",
-            "failures-held" => "too many failures at a time: some were judged before all about them had come",
-            "packets" => "too many dropped packets at a time to remember them all",
-            "origin-exits" => "too many processes of origins ended at a time to remember them all",
-            "pending" => {
-                "too many attempts were stuck at a time: some are told of twice, or their end is not"
-            }
-            "retries" => "too many retries at a time: some that were answered are not called recovered",
-            "rules" => "too many kinds of dropped packets at a time: not all rules of the firewall are named",
-            "facts" => "too many upstreams in trouble at a time to keep what was looked up about each",
-            "name-lookups" => "too many names were looked up at a time to follow them all",
-            "log-lines" => {
-                "too many failures or lines of error.log at a time: some are told of without the other"
-            }
-            "workers" => "too many workers to remember the log and the configuration of each",
-            other => other,
-        };
-        let rests = match lost.place.as_str() {
-            "upstream-table" | "pending" | "retries" | "rules" | "facts" | "name-lookups" | "log-lines"
-            | "workers" => "",
-            _ => " Verdicts on that time are not called proven.",
-        };
+        let known = lost.known_place();
+        let place = known.map_or(lost.place.as_str(), |place| place.text());
+        let takes_proof = known.is_none_or(LossPlace::takes_proof);
+        let rests = if takes_proof { " Verdicts on that time are not called proven." } else { "" };
         let text = format!(
             "{} lost since {}: {}.{rests}",
             number::plural(lost.count, "event"),

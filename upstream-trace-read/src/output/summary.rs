@@ -153,11 +153,15 @@ pub(crate) fn of_lost(lines: u64) -> String {
     if lines == 0 { String::new() } else { format!(", {} of attempts that were not seen", count(lines)) }
 }
 
-/// `0.13   1.0`: half and 99 of 100.
+/// `0.13   1.0`, or `<=0.13 <=1.0` where only a bound is known: half and 99 of 100.
 fn percentiles(of: Option<Percentiles>) -> String {
     of.map_or_else(
         || format!("{:>5} {:>5}", "-", "-"),
-        |of| format!("{:>5} {:>5}", number::ms(of.p50_us), number::ms(of.p99_us)),
+        |of| {
+            let bound = if of.bound_only { "<=" } else { "" };
+            let ms = |us| format!("{bound}{}", number::ms(us));
+            format!("{:>5} {:>5}", ms(of.p50_us), ms(of.p99_us))
+        },
     )
 }
 

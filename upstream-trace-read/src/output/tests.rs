@@ -57,7 +57,7 @@ pub(super) fn evidence(at_ms: f64, what: &str, details: Value) -> Evidence {
 /// A SYN that was dropped on this host, four seconds after it was sent, at 09:12:05.003.
 pub(super) fn verdict() -> Verdict {
     Verdict {
-        attempt: 7,
+        attempt: upstream_trace_core::event::AttemptId::from_kernel(7),
         at: BEGIN + 5_003 * MS,
         since: BEGIN + 1_000 * MS,
         worker: 1713,
@@ -111,8 +111,8 @@ pub(super) fn summary() -> Summary {
         established: 1160,
         failures: 37,
         requests: 5600,
-        connect: Some(Percentiles { p50_us: 128, p90_us: 512, p99_us: 1024 }),
-        first_byte: Some(Percentiles { p50_us: 16384, p90_us: 65536, p99_us: 1 << 20 }),
+        connect: Some(Percentiles { p50_us: 128, p90_us: 512, p99_us: 1024, bound_only: false }),
+        first_byte: Some(Percentiles { p50_us: 16384, p90_us: 65536, p99_us: 1 << 20, bound_only: false }),
     };
     let others = UpstreamSummary {
         upstream: None,

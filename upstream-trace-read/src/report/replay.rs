@@ -26,7 +26,7 @@ pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
         sink.event(&event);
         // What was said before belongs to the time before.
         sink.tick(event.at());
-        say(sink, engine.on(&event));
+        say(sink, engine.on(event));
         if sink.state() != SinkState::Open {
             return;
         }

@@ -8,8 +8,8 @@ use upstream_trace_common::{
     ProcessEvent, Record, RetryEvent, StepKind, TRAIL, UnixPath, UpstreamCounters, flags, tls,
 };
 use upstream_trace_core::event::{
-    Attempt, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple, ResetSent,
-    Socket, Step, Upstream, UpstreamSample,
+    Attempt, AttemptId, ConnectError, Ended, Event, IcmpError, Moment, Nanos, PacketDrop, PacketTuple,
+    ResetSent, Socket, Step, Upstream, UpstreamSample,
 };
 use upstream_trace_core::http;
 
@@ -62,18 +62,30 @@ impl Decoder<'_> {
             EventKind::RetryStarted => {
                 let retry: RetryEvent = read(bytes)?;
                 let upstream = to(&retry.remote, path);
-                Event::RetryStarted { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
+                Event::RetryStarted {
+                    at: header.now_ns,
+                    failed: AttemptId::from_kernel(retry.failed),
+                    retry: AttemptId::from_kernel(retry.retry),
+                    upstream,
+                }
             }
             EventKind::RetryAnswered => {
                 let retry: RetryEvent = read(bytes)?;
                 let upstream = to(&retry.remote, path);
-                Event::RetryAnswered { at: header.now_ns, failed: retry.failed, retry: retry.retry, upstream }
+                Event::RetryAnswered {
+                    at: header.now_ns,
+                    failed: AttemptId::from_kernel(retry.failed),
+                    retry: AttemptId::from_kernel(retry.retry),
+                    upstream,
+                }
             }
             EventKind::Answered => {
-                Event::Answered { at: header.now_ns, attempt: read::<AttemptEvent>(bytes)?.id }
+                let id = AttemptId::from_kernel(read::<AttemptEvent>(bytes)?.id);
+                Event::Answered { at: header.now_ns, attempt: id }
             }
             EventKind::ClientGone => {
-                Event::ClientGone { at: header.now_ns, attempt: read::<AttemptEvent>(bytes)?.id }
+                let id = AttemptId::from_kernel(read::<AttemptEvent>(bytes)?.id);
+                Event::ClientGone { at: header.now_ns, attempt: id }
             }
             EventKind::OriginExit => return Some(Message::OriginExit(read(bytes)?)),
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
@@ -93,9 +105,9 @@ impl Decoder<'_> {
         };
         let seen = record.header.now_ns;
         Some(Attempt {
-            id: record.id,
+            id: AttemptId::from_kernel(record.id),
             seen,
-            retry_of: (record.retry_of != 0).then_some(record.retry_of),
+            retry_of: some(record.retry_of).map(AttemptId::from_kernel),
             worker: record.tgid,
             netns: record.netns,
             upstream,
@@ -197,7 +209,7 @@ impl Decoder<'_> {
         };
         PacketDrop {
             at: packet.header.now_ns,
-            attempt: some(packet.id),
+            attempt: some(packet.id).map(AttemptId::from_kernel),
             tuple: tuple(packet),
             tcp_flags: packet.tcp_flags,
             reason,
@@ -231,6 +243,7 @@ pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters
         answers: counters.answers,
         last_established: counters.last_established_ns,
         last_answer: counters.last_answer_ns,
+        sub_bits: 0,
         connect: wide(&counters.connect),
         first_byte: wide(&counters.first_byte),
     }
@@ -292,9 +305,9 @@ fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
         Upstream::Tcp(socket_addr(&failed.remote)?)
     };
     Some(ConnectError {
-        id: failed.id,
+        id: AttemptId::from_kernel(failed.id),
         at: failed.header.now_ns,
-        retry_of: some(failed.retry_of),
+        retry_of: some(failed.retry_of).map(AttemptId::from_kernel),
         worker: failed.header.tgid,
         netns: failed.netns,
         upstream,
@@ -394,8 +407,14 @@ mod tests {
 
     #[test]
     fn events_that_need_only_the_number_of_an_attempt() {
-        assert_eq!(decode(EventKind::Answered, &[5]), Some(Event::Answered { at: 7, attempt: 5 }));
-        assert_eq!(decode(EventKind::ClientGone, &[5]), Some(Event::ClientGone { at: 7, attempt: 5 }));
+        assert_eq!(
+            decode(EventKind::Answered, &[5]),
+            Some(Event::Answered { at: 7, attempt: AttemptId::from_kernel(5) })
+        );
+        assert_eq!(
+            decode(EventKind::ClientGone, &[5]),
+            Some(Event::ClientGone { at: 7, attempt: AttemptId::from_kernel(5) })
+        );
         assert_eq!(decode(EventKind::ClientGone, &[]), None);
     }
 

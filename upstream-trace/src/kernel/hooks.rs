@@ -344,6 +344,13 @@ mod tests {
     }
 
     #[test]
+    fn verdicts_rest_on_what_each_hook_provides() {
+        for hook in HOOKS {
+            assert_eq!(Signal::of_hook(hook.name), hook.provides, "{}", hook.name);
+        }
+    }
+
+    #[test]
     fn every_hook_is_there_for_a_cause() {
         for hook in HOOKS {
             assert!(hook.affected_causes().is_none_or(|causes| !causes.is_empty()), "{}", hook.name);

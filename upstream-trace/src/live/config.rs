@@ -83,7 +83,7 @@ impl Live {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(read) = self.configs.answers.recv_timeout(left) else { break };
             if let Some(event) = self.configs.heard(read) {
-                self.feed(&event);
+                self.feed(event);
             }
         }
     }
@@ -92,7 +92,7 @@ impl Live {
     pub(super) fn poll_config(&mut self) {
         while let Ok(read) = self.configs.answers.try_recv() {
             if let Some(event) = self.configs.heard(read) {
-                self.feed(&event);
+                self.feed(event);
             }
         }
     }

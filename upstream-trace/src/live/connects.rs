@@ -5,10 +5,10 @@
 //! error.log does not tell (its line `connect() to 10.0.0.2:80 failed (101: ...)` has all that the hook would see), the
 //! one on `close()` once there is a unix upstream. Unix connections themselves are taken over at what nginx first sends.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use upstream_trace_common::stats;
+use upstream_trace_core::Bounded;
 use upstream_trace_core::errno::{EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, EPERM};
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{AttemptId, ConnectError, Event, LogLine, Nanos, Upstream};
@@ -29,7 +29,7 @@ const LINES_COME: u32 = 2;
 const ORIGINS_KNOWN: Nanos = 300_000_000;
 
 /// What is attached late, and why.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connects {
     attached: bool,
     /// Since when the end of unix connections is seen.
@@ -47,16 +47,33 @@ pub struct Connects {
     /// side may have more to say of that time.
     waiting: Vec<(ConnectError, Option<Upstream>)>,
     /// What each worker last wrote of an upstream: the number of the client's connection, and the upstream.
-    lines: HashMap<u32, (u64, Option<Upstream>)>,
+    lines: Bounded<u32, (u64, Option<Upstream>)>,
     /// What last failed in each worker.
-    failed: HashMap<u32, (AttemptId, Option<Upstream>, Nanos)>,
+    failed: Bounded<u32, (AttemptId, Option<Upstream>, Nanos)>,
 }
 
-/// Workers remembered; beyond that they are all forgotten.
-const WORKERS: usize = 1024;
+/// Workers remembered; the one not heard of for longest makes room.
+const MAX_WORKERS: usize = 1024;
 
 /// nginx turns to the next peer at once; reading its lines and events takes a turn of ours.
 const RETRY: Nanos = 500_000_000;
+
+impl Default for Connects {
+    fn default() -> Self {
+        Self {
+            attached: false,
+            unix: None,
+            unix_seen: None,
+            told: 0,
+            unexplained: 0,
+            numbered: 0,
+            since: 0,
+            waiting: Vec::new(),
+            lines: Bounded::new(MAX_WORKERS),
+            failed: Bounded::new(MAX_WORKERS),
+        }
+    }
+}
 
 impl Connects {
     /// Attaches the hooks on `connect()` if error.log will not tell.
@@ -120,11 +137,8 @@ impl Live {
         if let Some(error) = self.connect_failed(line) {
             self.connects.waiting.push((error, before));
         }
-        if self.connects.lines.len() >= WORKERS {
-            self.connects.lines.clear();
-        }
         let upstream = target(&line.message).or_else(|| errorlog::upstream_address(line));
-        self.connects.lines.insert(worker, (connection, upstream));
+        self.connects.lines.insert(worker, (connection, upstream), line.at);
     }
 
     /// Tells of what was kept. What the kernel side said of that time has been heard by now, so that it is known which
@@ -136,7 +150,7 @@ impl Live {
                 .filter(|(_, upstream, at)| before.is_some() && *upstream == before && error.at < at + RETRY)
                 .map(|(id, ..)| *id);
             self.remember_failure(error.worker, error.id, Some(&error.upstream), error.at);
-            self.event(&Event::ConnectError(error));
+            self.event(Event::ConnectError(error));
         }
     }
 
@@ -151,10 +165,7 @@ impl Live {
         if self.connects.attached {
             return;
         }
-        if self.connects.failed.len() >= WORKERS {
-            self.connects.failed.clear();
-        }
-        self.connects.failed.insert(worker, (id, upstream.cloned(), at));
+        self.connects.failed.insert(worker, (id, upstream.cloned(), at), at);
     }
 
     fn connect_failed(&mut self, line: &LogLine) -> Option<ConnectError> {
@@ -166,7 +177,7 @@ impl Live {
         }
         self.connects.numbered += 1;
         Some(ConnectError {
-            id: number(line.at, self.connects.numbered),
+            id: AttemptId::connect_line(line.at, self.connects.numbered),
             at: line.at,
             retry_of: None,
             worker,
@@ -177,11 +188,6 @@ impl Live {
             had_syn_sent: false,
         })
     }
-}
-
-/// Numbers of their own: the kernel side ends its numbers in that of the CPU.
-fn number(at: Nanos, count: u64) -> AttemptId {
-    (at + count) << 6 | 0b11_1110
 }
 
 /// Where to, in nginx's words: `connect() to ADDRESS failed (`.
@@ -207,10 +213,5 @@ mod tests {
         assert_eq!(of("unix:/run/app.sock"), Some(Upstream::Unix("/run/app.sock".to_owned())));
         assert_eq!(of("nonsense"), None);
         assert_eq!(target("connect() failed (111: Connection refused) while connecting to upstream"), None);
-    }
-
-    #[test]
-    fn numbers_differ() {
-        assert_ne!(number(1, 1), number(1, 2));
     }
 }

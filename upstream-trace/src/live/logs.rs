@@ -44,7 +44,7 @@ impl Live {
                         self.names_of(worker, at);
                     }
                 }
-                self.feed(&event);
+                self.feed(*event);
             }
             LogOutput::Note(text) => {
                 let text = self.redactor.as_mut().map(|redactor| redactor.note(&text)).unwrap_or(text);

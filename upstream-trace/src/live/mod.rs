@@ -21,7 +21,7 @@ use nix::time::{ClockId, clock_gettime};
 use upstream_trace_common::{UnixPath, UpstreamCounters, stats};
 use upstream_trace_core::dns::Tracker;
 use upstream_trace_core::engine::Engine;
-use upstream_trace_core::event::{Event, Host, Lost, Nanos, Upstream, UpstreamSample};
+use upstream_trace_core::event::{Event, Host, LossPlace, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
 
 use crate::errorlog::Logs;
@@ -74,7 +74,7 @@ struct Live {
     /// When that was.
     checked: Nanos,
     /// What was lost until now, by place.
-    lost: HashMap<&'static str, u64>,
+    lost: HashMap<LossPlace, u64>,
     /// Messages of the ring buffer that made no sense.
     undecoded: u64,
     slow: Nanos,
@@ -90,17 +90,13 @@ impl Live {
         if let Event::Host(host) = &event {
             self.sink.start(host);
         }
-        self.take(&event);
+        self.take(event);
     }
 
     /// Gives an event to the engine and prints what it says.
-    fn feed(&mut self, event: &Event) {
-        if self.redactor.is_some() {
-            let event = self.redacted(event.clone());
-            self.take(&event);
-        } else {
-            self.take(event);
-        }
+    fn feed(&mut self, event: Event) {
+        let event = self.redacted(event);
+        self.take(event);
     }
 
     fn redacted(&mut self, mut event: Event) -> Event {
@@ -110,10 +106,15 @@ impl Live {
         event
     }
 
-    fn take(&mut self, event: &Event) {
+    fn take(&mut self, event: Event) {
+        // Whether an event led to anything is asked of ticks alone.
+        let tick = if let Event::Tick { at } = event { Some(Event::Tick { at }) } else { None };
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| tick.is_none()) {
+            recorder.record(&event, true);
+        }
         let outputs = self.engine.on(event);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.record(event, !outputs.is_empty());
+        if let Some((recorder, tick)) = self.recorder.as_mut().zip(tick) {
+            recorder.record(&tick, !outputs.is_empty());
         }
         self.say(&outputs);
     }
@@ -153,17 +154,17 @@ impl Live {
                 // Of that one a line told already, while the hook was being attached.
                 let told = matches!(&*event, Event::ConnectError(error) if error.at <= self.connects.since);
                 if !told {
-                    self.event(&event);
+                    self.event(*event);
                 }
             }
             Some(Message::Process(kind, process)) => {
                 for event in self.nginx.changed(kind, &process, &mut self.tables) {
-                    self.feed(&event);
+                    self.feed(event);
                 }
             }
             Some(Message::OriginExit(exit)) => {
                 for event in self.origins.ended(&exit, &self.tables) {
-                    self.feed(&event);
+                    self.feed(event);
                 }
             }
             Some(Message::Dns(message)) => self.on_dns_message(&message),
@@ -175,8 +176,8 @@ impl Live {
     }
 
     /// An event, with what has to be known to judge it.
-    fn event(&mut self, event: &Event) {
-        match event {
+    fn event(&mut self, event: Event) {
+        match &event {
             Event::Trouble(attempt) | Event::End(attempt) => {
                 if matches!(event, Event::End(_)) {
                     self.remember_failure(
@@ -193,9 +194,10 @@ impl Live {
             Event::ConnectError(error) => self.surround(error.worker, error.netns, &error.upstream),
             _ => {}
         }
+        let dropped = if let Event::Drop(packet) = &event { Some(packet.clone()) } else { None };
         self.feed(event);
-        if let Event::Drop(packet) = event {
-            self.ruled(packet);
+        if let Some(packet) = dropped {
+            self.ruled(&packet);
         }
     }
 
@@ -209,7 +211,7 @@ impl Live {
             self.sampled_one(now, upstream.clone(), &counters);
         }
         if let Some(facts) = self.enricher.facts(worker, netns, upstream, now) {
-            self.feed(&Event::Enrichment(facts));
+            self.feed(Event::Enrichment(facts));
         }
     }
 
@@ -227,7 +229,7 @@ impl Live {
         let sample = decode::sample(now, Some(upstream.clone()), counters);
         let before = self.sampled.insert(upstream, sample.clone());
         if before.is_none_or(|before| UpstreamSample { at: now, ..before } != sample) {
-            self.feed(&Event::Upstream(sample));
+            self.feed(Event::Upstream(sample));
         }
     }
 
@@ -249,32 +251,32 @@ impl Live {
             let before = self.lost.insert(place, total).unwrap_or(0);
             let count = total.saturating_sub(before);
             if count > 0 {
-                self.feed(&Event::Lost(Lost { at: now, count, place: place.to_owned(), since }));
+                self.feed(Event::Lost(Lost::new(place, count, since, now)));
             }
         }
     }
 
     /// Every place where something can be lost, and how much was.
-    fn losses(&self) -> Vec<(&'static str, u64)> {
+    fn losses(&self) -> Vec<(LossPlace, u64)> {
         use upstream_trace_common::stats;
         let here = [
-            ("origin-table", self.origins.lost),
-            ("open-connections", self.tables.seeds_lost),
-            ("undecoded", self.undecoded),
-            ("error-log", self.logs.gaps()),
-            ("name-lookups", self.names.lost),
+            (LossPlace::OriginTable, self.origins.lost),
+            (LossPlace::OpenConnections, self.tables.seeds_lost),
+            (LossPlace::Undecoded, self.undecoded),
+            (LossPlace::ErrorLog, self.logs.gaps()),
+            (LossPlace::NameLookups, self.names.lost),
         ];
         let kernel = [
-            ("ring-buffer", stats::LOST_RING),
-            ("connection-map", stats::LOST_MAP),
-            ("events", stats::LOST_EVENTS),
-            ("upstream-table", stats::LOST_SLOTS),
-            ("origin-table", stats::LOST_ORIGINS),
-            ("process-table", stats::LOST_WORKERS),
+            (LossPlace::RingBuffer, stats::LOST_RING),
+            (LossPlace::ConnectionMap, stats::LOST_MAP),
+            (LossPlace::Events, stats::LOST_EVENTS),
+            (LossPlace::UpstreamTable, stats::LOST_SLOTS),
+            (LossPlace::OriginTable, stats::LOST_ORIGINS),
+            (LossPlace::ProcessTable, stats::LOST_WORKERS),
         ];
         let Ok(sums) = self.tables.sums() else { return here.to_vec() };
         let of_kernel = kernel.map(|(place, index)| (place, sums[index as usize]));
-        let mut all: Vec<(&'static str, u64)> = Vec::new();
+        let mut all: Vec<(LossPlace, u64)> = Vec::new();
         for (place, count) in of_kernel.into_iter().chain(here) {
             match all.iter_mut().find(|(known, _)| *known == place) {
                 Some((_, sum)) => *sum += count,

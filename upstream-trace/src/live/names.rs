@@ -24,21 +24,21 @@ impl Live {
             payload: message.payload.get(..usize::from(message.len)).unwrap_or_default(),
         };
         if let Some(lookup) = self.names.on(&exchange) {
-            self.feed(&Event::Lookup(lookup));
+            self.feed(Event::Lookup(lookup));
         }
     }
 
     /// Tells of names that have been looked up for long.
     pub(super) fn look_at_names(&mut self, now: Nanos) {
         for lookup in self.names.tick(now, self.slow) {
-            self.feed(&Event::Lookup(lookup));
+            self.feed(Event::Lookup(lookup));
         }
     }
 
     /// Tells how the lookups of a worker stand, before its line about one of them.
     pub(super) fn names_of(&mut self, worker: u32, now: Nanos) {
         for lookup in self.names.of(worker, now) {
-            self.feed(&Event::Lookup(lookup));
+            self.feed(Event::Lookup(lookup));
         }
     }
 }

@@ -188,7 +188,7 @@ impl Live {
         }
         self.kernel.shed(hooks, &format!("given up to keep --max-overhead {limit}"));
         let host = host(self);
-        self.feed(&Event::Host(host));
+        self.feed(Event::Host(host));
     }
 }
 

@@ -24,14 +24,14 @@ impl Live {
             })
         };
         for rules in self.rulesets.dropped(packet, now, process, device) {
-            self.feed(&Event::Rules(rules));
+            self.feed(Event::Rules(rules));
         }
     }
 
     /// Tells of rulesets that took longer to read.
     pub(super) fn poll_rules(&mut self, now: Nanos) {
         for rules in self.rulesets.poll(now) {
-            self.feed(&Event::Rules(rules));
+            self.feed(Event::Rules(rules));
         }
     }
 }

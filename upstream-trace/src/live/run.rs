@@ -146,7 +146,7 @@ fn start(
     live.begin(host(&live));
     live.wait_for_config();
     for attempt in stuck {
-        live.event(&Event::Trouble(attempt));
+        live.event(Event::Trouble(attempt));
     }
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
     // AsyncFd.
@@ -245,11 +245,11 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     }
     if count.is_multiple_of(SLOW_TICK) {
         for event in live.nginx.tick(now, &mut live.tables) {
-            live.feed(&event);
+            live.feed(event);
         }
         live.look_for_config();
         for attempt in live.takeover.tick(now, live.slow, &mut live.tables) {
-            live.event(&Event::Trouble(attempt));
+            live.event(Event::Trouble(attempt));
         }
         live.check_connects();
         live.kernel.flush_log();
@@ -263,7 +263,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     live.measure(now);
     live.poll_rules(now);
     live.poll_config();
-    live.feed(&Event::Tick { at: known });
+    live.feed(Event::Tick { at: known });
     live.sink.tick(now);
     if count.is_multiple_of(SLOW_TICK) {
         live.show_progress(now);

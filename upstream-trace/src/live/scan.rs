@@ -79,7 +79,10 @@ impl Live {
             }
             if has_vanished(&record, now) || is_over(&record, closes, now) {
                 vanished.push(record);
-            } else if stuck.len() < MOST && is_stuck(&record, now, slow) && self.scan.is_due(record.id, now) {
+            } else if stuck.len() < MOST
+                && is_stuck(&record, now, slow)
+                && self.scan.is_due(AttemptId::from_kernel(record.id), now)
+            {
                 stuck.push(record);
             }
         }
@@ -108,9 +111,9 @@ impl Live {
                     None => continue,
                 }
             }
-            self.scan.looked.insert(record.id, now);
+            self.scan.looked.insert(AttemptId::from_kernel(record.id), now);
             self.tables.announce(record.sk, record.id);
-            self.event(&Event::Trouble(attempt));
+            self.event(Event::Trouble(attempt));
         }
     }
 
@@ -123,7 +126,7 @@ impl Live {
             return;
         }
         if let Some(attempt) = self.decode(&record) {
-            self.event(&Event::End(attempt));
+            self.event(Event::End(attempt));
         }
     }
 

@@ -41,7 +41,9 @@ impl Open {
         let seeds = nginx::seeds(&open, now).into_iter().enumerate();
         Self {
             seeds: seeds
-                .map(|(index, (key, seed))| (key, AdoptState { id: number(now, index), ..seed }))
+                .map(|(index, (key, seed))| {
+                    (key, AdoptState { id: AttemptId::taken_over(now, index as u64).to_kernel(), ..seed })
+                })
                 .collect(),
         }
     }
@@ -94,9 +96,11 @@ impl Takeover {
         }
         tables.count_seeds();
         let mut stuck = nginx::stuck(&open, now, slow, |socket| {
-            key_of(socket).and_then(|key| tables.announce_seed(&key)).map_or(0, |seed| seed.id)
+            key_of(socket)
+                .and_then(|key| tables.announce_seed(&key))
+                .map_or(AttemptId::NONE, |seed| AttemptId::from_kernel(seed.id))
         });
-        stuck.retain(|attempt| attempt.id != 0);
+        stuck.retain(|attempt| attempt.id != AttemptId::NONE);
         let looked = stuck.iter().map(|attempt| (attempt.id, now)).collect();
         Ok((Self { due, count: now + COUNT, looked }, stuck))
     }
@@ -120,8 +124,9 @@ impl Takeover {
                 next = Some(next.map_or(due, |next| next.min(due)));
                 continue;
             }
-            let looked = self.looked.get(&seed.id).copied();
-            left.extend(looked.map(|at| (seed.id, at)));
+            let id = AttemptId::from_kernel(seed.id);
+            let looked = self.looked.get(&id).copied();
+            left.extend(looked.map(|at| (id, at)));
             let due = looked.map_or(0, |at| at + AGAIN);
             if due <= now {
                 waiting.push((due, key, seed));
@@ -134,14 +139,15 @@ impl Takeover {
         waiting.truncate(MOST);
         let mut stuck = Vec::new();
         for (_, key, seed) in waiting {
-            self.looked.insert(seed.id, now);
+            let id = AttemptId::from_kernel(seed.id);
+            self.looked.insert(id, now);
             match sockets.find(&key, &seed) {
-                Ok(Some(socket)) => stuck.extend(nginx::stuck(&[socket], now, slow, |_| seed.id)),
+                Ok(Some(socket)) => stuck.extend(nginx::stuck(&[socket], now, slow, |_| id)),
                 // It has just ended.
                 Ok(None) => {}
                 Err(error) => log::debug!("a connection that was open before cannot be looked up: {error:#}"),
             }
-            if stuck.last().is_some_and(|attempt: &Attempt| attempt.id == seed.id) {
+            if stuck.last().is_some_and(|attempt: &Attempt| attempt.id == id) {
                 tables.announce_seed(&key);
             }
         }
@@ -184,10 +190,4 @@ impl Sockets {
 
 fn key_of(socket: &OpenSocket) -> Option<AdoptKey> {
     nginx::seeds(std::slice::from_ref(socket), 1).pop().map(|(key, _)| key)
-}
-
-/// Numbers for connections that the kernel side did not see being born: its own end in the number of the CPU, which
-/// is below 63 on all but the largest hosts.
-fn number(now: Nanos, index: usize) -> AttemptId {
-    (now + index as u64) << 6 | 63
 }

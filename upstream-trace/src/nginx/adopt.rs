@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn troubled(open: &OpenSocket) -> Option<Attempt> {
-        stuck(std::slice::from_ref(open), NOW, SECOND, |_| 5).pop()
+        stuck(std::slice::from_ref(open), NOW, SECOND, |_| AttemptId::from_kernel(5)).pop()
     }
 
     #[test]
@@ -243,7 +243,12 @@ mod tests {
         assert_eq!(NOW - seed.last_recv_ns, 9 * SECOND);
         assert_eq!((seed.tgid, NOW - seed.born_ns), (7, 9 * SECOND));
         let attempt = troubled(&open).unwrap();
-        assert!(attempt.adopted && attempt.outstanding && attempt.reused && attempt.id == 5);
+        assert!(
+            attempt.adopted
+                && attempt.outstanding
+                && attempt.reused
+                && attempt.id == AttemptId::from_kernel(5)
+        );
         assert_eq!(attempt.since(), seed.request_ns);
     }
 

@@ -7,8 +7,6 @@ use super::message::{Message, kind_name, parse};
 use crate::event::SECOND;
 use crate::event::{AttemptId, Lookup, LookupState, Nanos, Outcome, Query, QueryResult};
 
-/// Numbers of lookups begin here: far above those of attempts, below those of lines.
-pub(crate) const IDS: AttemptId = 1 << 62;
 /// Lookups that run at a time; beyond that new ones are not followed.
 const RUNNING: usize = 4_096;
 /// Questions kept per lookup.
@@ -137,7 +135,7 @@ impl Tracker {
             return over.map(|running| running.ends(LookupState::GivenUp, exchange.at));
         }
         self.count += 1;
-        let new = || Running::new(IDS | self.count, exchange, &message.name);
+        let new = || Running::new(AttemptId::lookup(self.count), exchange, &message.name);
         self.running.entry(key).or_insert_with(new).asks(exchange, message);
         over.map(|running| running.ends(LookupState::GivenUp, exchange.at))
     }

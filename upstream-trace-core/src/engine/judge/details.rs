@@ -1,25 +1,26 @@
-//! What is told of an attempt beside its verdict.
+//! What is reported of an attempt beside its verdict.
 
 use crate::case::{Case, Limit};
 use crate::errorlog::{self, Kind};
 use crate::event::{Group, Nanos, Pass, Server};
 use crate::verdict::{Connection, Details, Directive, Name};
 
-/// Places and names of each kind that are told.
-const MOST: usize = 8;
+/// Places and names of each kind that are reported.
+const MAX_NAMED: usize = 8;
 
 /// From the case alone: not the other attempts.
 pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
     let names: Vec<_> = match without_peer(case) {
         Some(group) => vec![Name { group: group.name.clone(), server: String::new() }],
-        None => case.servers().into_iter().take(MOST).map(name).collect(),
+        None => case.servers().into_iter().take(MAX_NAMED).map(name).collect(),
     };
     let passes = if names.is_empty() { case.passes() } else { Vec::new() };
-    let passes = passes.into_iter().take(MOST).map(|pass| format!("{} in {}", pass.directive, place(pass)));
+    let passes =
+        passes.into_iter().take(MAX_NAMED).map(|pass| format!("{} in {}", pass.directive, place(pass)));
     Details {
         names,
         passes: passes.collect(),
-        directives: case.limits().iter().take(MOST).map(directive).collect(),
+        directives: case.limits().iter().take(MAX_NAMED).map(directive).collect(),
         connection: connection(case),
         ..Details::default()
     }
@@ -27,7 +28,7 @@ pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
 
 /// The group that nginx's line names where no server of it was tried.
 fn without_peer<'a>(case: &Case<'a>) -> Option<&'a Group> {
-    let line = case.log.filter(|_| case.said() == Some(Kind::NoLive))?;
+    let line = case.log.filter(|_| case.log_kind() == Some(Kind::NoLive))?;
     let name = errorlog::upstream_group(line)?;
     case.config?.groups.iter().find(|group| group.name == name)
 }
@@ -44,7 +45,7 @@ fn directive(limit: &Limit<'_>) -> Directive {
     let setting = limit.setting;
     let places = match &setting.place {
         Some(place) => vec![place.clone()],
-        None => limit.passes.iter().take(MOST).map(|pass| place(pass)).collect(),
+        None => limit.passes.iter().take(MAX_NAMED).map(|pass| place(pass)).collect(),
     };
     Directive {
         name: setting.directive.clone(),

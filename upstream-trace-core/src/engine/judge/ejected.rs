@@ -9,11 +9,11 @@ use crate::event::{Config, LogLine, Nanos, Upstream};
 use crate::verdict::{Ejection, Phase, Verdict};
 
 /// Failures remembered.
-const KEPT: usize = 1_024;
+const MAX_FAILURES: usize = 1_024;
 /// nginx's own `fail_timeout`, unless told otherwise; then the longest that is looked back.
 const WINDOWS: [Nanos; 2] = [10 * SECOND, 60 * SECOND];
-/// Peers and causes that are told.
-const TOLD: usize = 16;
+/// Peers and causes that are reported.
+const MAX_REPORTED: usize = 16;
 
 #[derive(Debug)]
 struct Failure {
@@ -43,7 +43,7 @@ impl Ejected {
             upstream: verdict.upstream.clone(),
             cause: verdict.cause,
         });
-        if self.recent.len() > KEPT {
+        if self.recent.len() > MAX_FAILURES {
             self.recent.pop_front();
         }
     }
@@ -99,7 +99,7 @@ fn count<'a>(failures: impl Iterator<Item = &'a Failure>) -> Vec<Ejection> {
                 found[known].count = found[known].count.saturating_add(1);
                 found[known].last = found[known].last.max(failure.at);
             }
-            None if found.len() < TOLD => found.push(Ejection {
+            None if found.len() < MAX_REPORTED => found.push(Ejection {
                 upstream: failure.upstream.clone(),
                 cause: failure.cause,
                 count: 1,

@@ -1,5 +1,6 @@
 //! When an attempt is judged, and what is said then.
 
+pub(super) mod attempts;
 pub(super) mod details;
 pub(super) mod ejected;
 pub(super) mod notes;

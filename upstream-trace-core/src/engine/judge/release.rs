@@ -20,7 +20,7 @@ impl Engine {
             verdict.details.tries.clone_from(&tries);
             // That nothing is known is worth a word only once it lasts.
             let worth = verdict.reason.is_some() || case.overdue();
-            if worth && self.troubles.say(id, verdict.cause, verdict.confidence) {
+            if worth && self.troubles.report(id, verdict.cause, verdict.confidence) {
                 out.push(Output::Pending(verdict));
             }
         }
@@ -28,9 +28,10 @@ impl Engine {
 
     /// Lets go of failures whose fate is known, or whose time is up.
     pub(in crate::engine) fn release(&mut self, until: Nanos, out: &mut Vec<Output>) {
-        while let Some(id) = self.held.due(until) {
-            let ended = self.held.ended(id).unwrap_or(until);
-            if self.awaits_line(id, ended, until) {
+        while let Some(failed) = self.held.due(until) {
+            let (id, ended) = (failed.attempt.id, failed.attempt.seen);
+            let awaits_line = self.awaits_line(failed, until);
+            if awaits_line {
                 self.held.postpone(id, ended + LINE_COMES);
                 continue;
             }

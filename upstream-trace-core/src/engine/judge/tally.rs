@@ -6,7 +6,7 @@ use crate::event::{Nanos, Upstream};
 use crate::verdict::{CauseCount, Verdict};
 
 /// Pairs of cause and upstream counted apart; beyond that, by cause alone.
-const KEPT: usize = 4_096;
+const MAX_COUNTS: usize = 4_096;
 
 /// The counts.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Tally {
         self.failures += 1;
         self.recovered += u64::from(verdict.recovered);
         let mut key = (verdict.cause, verdict.upstream.clone());
-        if self.counts.len() >= KEPT && !self.counts.contains_key(&key) {
+        if self.counts.len() >= MAX_COUNTS && !self.counts.contains_key(&key) {
             key.1 = None;
         }
         let upstream = key.1.clone();

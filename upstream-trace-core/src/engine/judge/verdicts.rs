@@ -1,12 +1,10 @@
-//! From a failure to what is told of it.
+//! From a failure to its report.
 
 use crate::case::{BenignEnd, Case};
 use crate::cause;
+use crate::engine::Engine;
 use crate::engine::judge::details;
-use crate::engine::logjoin::lines::LINE_IDS;
-use crate::engine::stores::queue::Failed;
 use crate::engine::stores::upstreams::Outcome;
-use crate::engine::{Engine, TOLD};
 use crate::event::{Attempt, AttemptId, Nanos};
 use crate::evidence;
 use crate::verdict::{Output, Phase, Resolved, Tries, TryEnd, Verdict};
@@ -25,20 +23,17 @@ impl Engine {
         let late = case.late;
         let mut verdict = verdict(&case, recovered);
         drop(case);
-        self.packets.done(&failed.case().attempt);
-        if let Failed::Ended(attempt) = &failed
-            && self.client_left(attempt, &verdict)
-        {
-            self.logs.left(attempt);
+        let attempt = &failed.attempt;
+        self.packets.done(attempt);
+        if failed.is_ended() && self.client_left(attempt, &verdict) {
             self.remember(id, attempt.seen, true);
             if warned {
                 out.push(Output::Resolved(resolved(attempt, BenignEnd::ClientGone)));
             }
+            self.logs.left(failed.attempt);
             return;
         }
-        if let Failed::Ended(attempt) = &failed
-            && outcome == Outcome::Silent
-        {
+        if failed.is_ended() && outcome == Outcome::Silent {
             self.upstreams.unanswered(attempt, late);
         }
         self.retries.failed(id, verdict.upstream.as_ref(), verdict.cause);
@@ -46,7 +41,7 @@ impl Engine {
             tries.chain[tries.this].end = TryEnd::Failed(verdict.cause);
         }
         verdict.details.tries = tries;
-        self.tell(verdict, outcome, out);
+        self.report(verdict, outcome, out);
     }
 
     /// The chain of a failure; those that followed it may be judged by now, as far as they are held.
@@ -61,13 +56,13 @@ impl Engine {
         Some(tries)
     }
 
-    /// Counts a failure and tells of it.
-    pub(in crate::engine) fn tell(&mut self, verdict: Verdict, outcome: Outcome, out: &mut Vec<Output>) {
+    /// Counts a failure and reports it.
+    pub(in crate::engine) fn report(&mut self, verdict: Verdict, outcome: Outcome, out: &mut Vec<Output>) {
         // A name server is no upstream, and without an address there is none to count.
         if verdict.upstream.is_some() && verdict.phase != Phase::Resolve {
             self.upstreams.failed(verdict.upstream.as_ref(), verdict.attempt, verdict.at, outcome);
         }
-        self.logs.counts.joined += u64::from(verdict.log.is_some() && verdict.attempt < LINE_IDS);
+        self.logs.counts.joined += u64::from(verdict.log.is_some() && !verdict.attempt.is_log_line());
         self.tally.add(&verdict);
         let retried =
             self.retries.retried(verdict.attempt) || !self.retries.before(verdict.attempt).is_empty();
@@ -79,12 +74,9 @@ impl Engine {
     }
 
     fn remember(&mut self, id: AttemptId, at: Nanos, recovered: bool) {
-        self.told.insert(id, recovered);
-        self.told_order.push_back((at, id));
-        while self.told_order.len() > TOLD {
-            let Some((since, oldest)) = self.told_order.pop_front() else { break };
-            if self.told.remove(&oldest) == Some(false) {
-                self.retries.forgets(oldest, since, at);
+        for evicted in self.reported.0.insert(id, recovered, at) {
+            if !evicted.value {
+                self.retries.forget(evicted.key, evicted.at, at);
             }
         }
     }
@@ -145,7 +137,7 @@ pub(in crate::engine) fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
         summary: finding.summary,
         fix: finding.fix.unwrap_or_else(|| found.fix.to_owned()),
         log: case.log.cloned(),
-        name: case.unresolved().map(str::to_owned),
+        name: case.unresolved_name().map(str::to_owned),
         because: case.because.clone(),
         details: details::of(case),
     }

@@ -15,8 +15,10 @@ const LONG_AGO: Nanos = 2 * SECOND;
 const NEAR: Nanos = 50 * MS;
 /// A line may be read before the end of its attempt is seen.
 pub(in crate::engine) const BEFORE: Nanos = 100 * MS;
-/// Lines and failures that are looked at together; more at one upstream within a moment are joined in later turns.
-const MOST: (usize, usize) = (512, 1_024);
+/// Lines that are looked at together; more at one upstream within a moment are joined in later turns.
+const MAX_LINES: usize = 512;
+/// The same, of failures.
+const MAX_FAILURES: usize = 1_024;
 
 /// How unlikely it is, by nature the logarithm of a chance: that a line has no failure among those seen ...
 const NO_FAILURE: u32 = 30;
@@ -65,9 +67,11 @@ pub(in crate::engine) fn align(
     failures: &[Silence],
     late: bool,
 ) -> Vec<(usize, usize)> {
-    let (Some(first), lines) = (lines.first(), &lines[..lines.len().min(MOST.0)]) else { return Vec::new() };
+    let (Some(first), lines) = (lines.first(), &lines[..lines.len().min(MAX_LINES)]) else {
+        return Vec::new();
+    };
     let possible = |at: &usize| lines.iter().any(|line| pair(line, &failures[*at], late).is_some());
-    let chosen: Vec<usize> = (0..failures.len()).filter(possible).take(MOST.1).collect();
+    let chosen: Vec<usize> = (0..failures.len()).filter(possible).take(MAX_FAILURES).collect();
     // All that nginx wrote until then has been read; a later failure may have a line that has not.
     let read = lines.iter().map(|line| line.at).max().unwrap_or_default();
     let skip = |at: usize| {

@@ -1,42 +1,71 @@
 //! Attempts that looked healthy, and of which a line may say that they were not.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use crate::bounded::Bounded;
 use crate::engine::logjoin::align::BEFORE;
-use crate::engine::logjoin::logs::{KEYS, Key};
+use crate::engine::logjoin::logs::{AFTER, JoinKey, MAX_KEYS};
 use crate::engine::logjoin::matching::near;
 use crate::engine::logjoin::signature::healthy_fits;
 use crate::errorlog::Kind;
-use crate::event::{Attempt, LogLine, Nanos};
+use crate::event::{Attempt, LogLine, Nanos, Weigh};
 
 /// Kept per worker and upstream; the oldest make room.
-const KEPT: usize = 64;
+const MAX_PER_KEY: usize = 64;
+/// Bytes of all attempts.
+const MAX_BYTES: usize = 16 << 20;
+/// A line is read, and has waited, so long after the attempt that it is about.
+const LINE_LOOKS: Nanos = 2 * AFTER;
 
-/// The attempts, each with the time until which a line may come.
-#[derive(Debug, Default)]
+/// Attempts of one worker and upstream, each with the time until which a line may come.
+type Kept = VecDeque<(Box<Attempt>, Nanos)>;
+
+/// The attempts.
+#[derive(Debug)]
 pub(in crate::engine) struct Healthy {
-    by_key: HashMap<Key, VecDeque<(Box<Attempt>, Nanos)>>,
+    by_key: Bounded<JoinKey, Kept>,
     /// When the latest ended that made room while a line may still come.
-    forgotten: HashMap<Key, Nanos>,
+    forgotten: Bounded<JoinKey, Nanos>,
+}
+
+impl Default for Healthy {
+    fn default() -> Self {
+        let weigh = |kept: &Kept| kept.iter().map(|(attempt, _)| attempt.weigh()).sum();
+        Self {
+            by_key: Bounded::with_max_bytes(MAX_KEYS, MAX_BYTES, weigh),
+            forgotten: Bounded::new(MAX_KEYS),
+        }
+    }
 }
 
 impl Healthy {
-    pub(in crate::engine) fn keep(&mut self, attempt: &Attempt, until: Nanos) {
+    pub(in crate::engine) fn keep(&mut self, attempt: Box<Attempt>, until: Nanos) {
+        let at = attempt.seen;
         let key = (attempt.worker, attempt.upstream.clone());
-        if self.by_key.len() >= KEYS && !self.by_key.contains_key(&key) {
-            return;
+        if !self.by_key.contains_key(&key) {
+            self.by_key.insert(key.clone(), Kept::new(), at);
         }
-        let kept = self.by_key.entry(key.clone()).or_default();
-        kept.push_back((Box::new(attempt.clone()), until));
-        if kept.len() > KEPT
-            && let Some((oldest, _)) = kept.pop_front().filter(|(_, until)| *until >= attempt.seen)
-        {
-            self.forgotten.insert(key, oldest.seen);
+        let mut crowded_out = None;
+        let evicted = self.by_key.update(&key, at, |kept| {
+            kept.push_back((attempt, until));
+            crowded_out = if kept.len() > MAX_PER_KEY { kept.pop_front() } else { None };
+        });
+        let latest =
+            evicted.into_iter().filter_map(|mut evicted| Some((evicted.key, evicted.value.pop_back()?)));
+        for (key, (oldest, until)) in latest.chain(crowded_out.map(|oldest| (key, oldest))) {
+            if until >= at {
+                self.forgotten.insert(key, oldest.seen, at);
+            }
         }
     }
 
     /// The one that such a line must be about; none if there are several.
-    pub(in crate::engine) fn take(&mut self, key: &Key, kind: Kind, line: &LogLine) -> Option<Box<Attempt>> {
+    pub(in crate::engine) fn take(
+        &mut self,
+        key: &JoinKey,
+        kind: Kind,
+        line: &LogLine,
+    ) -> Option<Box<Attempt>> {
         let kept = self.by_key.get_mut(key)?;
         let mut fitting = kept.iter().enumerate().filter(|(_, (attempt, until))| {
             near(attempt.seen, line) && line.at <= *until && healthy_fits(kind, attempt)
@@ -49,17 +78,13 @@ impl Healthy {
     }
 
     /// A line may be about one that made room: mostly there is none, since they did look healthy.
-    pub(in crate::engine) fn forgot(&self, key: &Key, line: &LogLine) -> bool {
+    pub(in crate::engine) fn forgot(&self, key: &JoinKey, line: &LogLine) -> bool {
         self.forgotten.get(key).is_some_and(|ended| near(*ended, line))
     }
 
     pub(in crate::engine) fn expire(&mut self, now: Nanos) {
-        // Those of which nothing is kept any more have no forgotten ones that matter.
-        self.forgotten.retain(|key, _| self.by_key.contains_key(key));
-        self.by_key.retain(|_, kept| {
-            // A line waits for a moment before it looks here.
-            while kept.pop_front_if(|(_, until)| until.saturating_add(10 * BEFORE) < now).is_some() {}
-            !kept.is_empty()
-        });
+        self.forgotten.expire(now.saturating_sub(LINE_LOOKS));
+        // A line waits for a moment before it looks here.
+        self.by_key.expire(now.saturating_sub(LINE_LOOKS + 10 * BEFORE));
     }
 }

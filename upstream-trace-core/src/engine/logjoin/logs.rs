@@ -5,14 +5,17 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use crate::bounded::Bounded;
 use crate::engine::logjoin::healthy::Healthy;
 use crate::engine::logjoin::matching::{earliest, timeout};
+use crate::engine::logjoin::open::{Open, OpenFailures};
 use crate::engine::logjoin::signature::{FailureSignature, seen_by_kernel, without_attempt};
 use crate::engine::stores::overflow::Overflow;
 use crate::engine::stores::resolver_errors::ResolverErrors;
 use crate::errorlog::{self, Kind};
-use crate::event::{Attempt, AttemptId, LogFollowed, LogLine, Nanos, Process, ProcessChange, Upstream};
-use crate::event::{MS, SECOND};
+use crate::event::{
+    Attempt, AttemptId, LogFollowed, LogLine, MS, Nanos, Process, ProcessChange, SECOND, Upstream, Weigh,
+};
 use crate::verdict::LogLines;
 
 /// How long a failure is held for its line, if the log of its worker is read.
@@ -24,22 +27,14 @@ const SETTLES: Nanos = 50 * MS;
 /// How long a line waits for the end of its attempt before it is a failure of its own.
 pub(in crate::engine) const ALONE: Nanos = 300 * MS;
 /// Lines that wait; beyond that the oldest waits no longer.
-const WAITING: usize = 16_384;
-/// Failures without a line, per worker and upstream; the oldest make room.
-const OPEN: usize = 4_096;
+const MAX_WAITING: usize = 16_384;
+/// Bytes of all lines that wait; beyond that likewise.
+const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Pairs of worker and upstream, workers, paths of sockets.
-pub(in crate::engine) const KEYS: usize = 4_096;
+pub(in crate::engine) const MAX_KEYS: usize = 4_096;
 
-/// Worker and upstream.
-pub(in crate::engine) type Key = (u32, Option<Upstream>);
-
-/// A failure that has no line.
-#[derive(Debug)]
-pub(in crate::engine) struct Open {
-    pub(in crate::engine) id: AttemptId,
-    pub(in crate::engine) at: Nanos,
-    pub(in crate::engine) shape: FailureSignature,
-}
+/// What lines and failures have in common: worker and upstream.
+pub(in crate::engine) type JoinKey = (u32, Option<Upstream>);
 
 /// A line that has no failure.
 #[derive(Debug)]
@@ -50,32 +45,35 @@ pub(in crate::engine) struct Waiting {
     due: Nanos,
     /// It made room for others before its time: its failure may still come.
     pub(in crate::engine) early: bool,
-    pub(in crate::engine) key: Key,
+    pub(in crate::engine) key: JoinKey,
 }
 
 /// What was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Logs {
-    followed: HashMap<u32, bool>,
+    followed: Bounded<u32, bool>,
     /// Workers that ended a short while ago, in order of time; as many as there are in `followed`.
     exited: VecDeque<(Nanos, u32)>,
-    pub(in crate::engine) open: HashMap<Key, VecDeque<Open>>,
+    pub(in crate::engine) open: OpenFailures,
     healthy: Healthy,
     /// Lines by number, in the order in which they came, and so of `due`.
     waiting: VecDeque<u64>,
     pub(in crate::engine) lines: HashMap<u64, Waiting>,
-    pub(in crate::engine) by_key: HashMap<Key, BTreeSet<u64>>,
+    /// Bytes of `lines`.
+    bytes: usize,
+    pub(in crate::engine) by_key: HashMap<JoinKey, BTreeSet<u64>>,
     /// Timeouts by number, in order of `settles`.
     pub(in crate::engine) settling: VecDeque<u64>,
     /// Where a failure came that may be a timeout.
-    pub(in crate::engine) unsettled: BTreeSet<Key>,
+    pub(in crate::engine) unsettled: BTreeSet<JoinKey>,
     joined: HashMap<AttemptId, LogLine>,
-    paths: BTreeSet<String>,
-    complaints: ResolverErrors,
+    /// Paths of unix sockets that attempts went to, for lines that name them.
+    paths: Bounded<String, ()>,
+    resolver_errors: ResolverErrors,
     next: u64,
     cleaned: Nanos,
     /// When the latest failure ended that made room, or found none, while its line may still come; by worker.
-    forgotten: HashMap<u32, Nanos>,
+    forgotten: Bounded<u32, Nanos>,
     /// Lines, and failures that wait for theirs, that made room for others.
     pub(in crate::engine) lost: Overflow,
     /// Workers of which it is not known whether their lines are read.
@@ -83,14 +81,37 @@ pub(in crate::engine) struct Logs {
     pub(in crate::engine) counts: LogLines,
 }
 
+impl Default for Logs {
+    fn default() -> Self {
+        Self {
+            followed: Bounded::new(MAX_KEYS),
+            exited: VecDeque::new(),
+            open: OpenFailures::default(),
+            healthy: Healthy::default(),
+            waiting: VecDeque::new(),
+            lines: HashMap::new(),
+            bytes: 0,
+            by_key: HashMap::new(),
+            settling: VecDeque::new(),
+            unsettled: BTreeSet::new(),
+            joined: HashMap::new(),
+            paths: Bounded::new(MAX_KEYS),
+            resolver_errors: ResolverErrors::default(),
+            next: 0,
+            cleaned: 0,
+            forgotten: Bounded::new(MAX_KEYS),
+            lost: Overflow::default(),
+            workers_lost: Overflow::default(),
+            counts: LogLines::default(),
+        }
+    }
+}
+
 impl Logs {
     pub(in crate::engine) fn follow(&mut self, followed: &LogFollowed) {
-        if self.followed.len() < KEYS || self.followed.contains_key(&followed.worker) {
-            self.followed.insert(followed.worker, followed.followed);
-            self.exited.retain(|(_, pid)| *pid != followed.worker);
-        } else {
-            self.workers_lost.note(followed.at, followed.at);
-        }
+        let LogFollowed { at, worker, followed, .. } = *followed;
+        self.workers_lost.note_evicted(self.followed.insert(worker, followed, at), Nanos::MAX, at);
+        self.exited.retain(|(_, pid)| *pid != worker);
     }
 
     /// What a worker that ended was known to do is forgotten.
@@ -102,7 +123,7 @@ impl Logs {
             {
                 self.exited.push_back((process.at, process.pid));
             }
-            self.complaints.forget(process.pid);
+            self.resolver_errors.forget(process.pid);
         }
     }
 
@@ -117,16 +138,16 @@ impl Logs {
     }
 
     /// A line was read; the failure that it belongs to, if that is clear at once.
-    pub(in crate::engine) fn read(&mut self, line: &LogLine, now: Nanos) -> Option<AttemptId> {
-        let Some(kind) = errorlog::kind(line) else {
-            self.complaints.read(line);
+    pub(in crate::engine) fn read(&mut self, line: LogLine, now: Nanos) -> Option<AttemptId> {
+        let Some(kind) = errorlog::kind(&line) else {
+            self.resolver_errors.read(line);
             return None;
         };
         self.counts.seen += 1;
-        let key = self.key(line);
+        let key = self.key(&line);
         let waits = without_attempt(kind) || (timeout(kind) && key.1.is_some());
-        if !waits && let Some(id) = self.best(&key, line, kind) {
-            self.join(&key, id, line.clone());
+        if !waits && let Some(id) = self.best(&key, &line, kind) {
+            self.join(&key, id, line);
             return Some(id);
         }
         self.next += 1;
@@ -140,7 +161,8 @@ impl Logs {
         if timeout(kind) {
             self.settling.push_back(number);
         }
-        let waiting = Waiting { line: Box::new(line.clone()), kind, settles, due, early: false, key };
+        self.bytes += line.weigh();
+        let waiting = Waiting { line: Box::new(line), kind, settles, due, early: false, key };
         self.lines.insert(number, waiting);
         None
     }
@@ -152,63 +174,52 @@ impl Logs {
         worker: u32,
         upstream: Option<&Upstream>,
         at: Nanos,
-        shape: FailureSignature,
+        signature: FailureSignature,
     ) {
-        self.remember(upstream);
+        self.remember(upstream, at);
         let key = (worker, upstream.cloned());
-        let number = self.best_line(&key, at, shape, |_| true).or_else(|| {
+        let number = self.best_line(&key, at, signature, |_| true).or_else(|| {
             // Of a path that was not known before, a line may tell only now.
             let upstream = upstream?;
-            self.best_line(&(worker, None), at, shape, |line| errorlog::fits(line, upstream))
+            self.best_line(&(worker, None), at, signature, |line| errorlog::fits(line, upstream))
         });
         if let Some(found) = number.and_then(|number| self.remove(number)) {
             self.joined.insert(id, *found.line);
             return;
         }
-        if self.open.len() >= KEYS && !self.open.contains_key(&key) {
-            self.forget(worker, at);
-            return;
-        }
-        if shape.silent() {
+        if signature.silent() {
             self.unsettled.insert(key.clone());
         }
-        let open = self.open.entry(key).or_default();
-        open.push_back(Open { id, at, shape });
-        if open.len() > OPEN
-            && let Some(oldest) = open.pop_front().filter(|oldest| oldest.at.saturating_add(AFTER) >= at)
-        {
-            self.forget(worker, oldest.at);
+        if let Some(oldest) = self.open.push(key, Open { id, at, signature }) {
+            self.forget(worker, oldest);
         }
     }
 
     /// A failure that ended then is not known any more when its line comes.
     fn forget(&mut self, worker: u32, at: Nanos) {
         self.lost.note(at, at);
-        // Beyond so many workers, whichever it is.
-        let worker = if self.forgotten.len() < KEYS { worker } else { 0 };
-        let latest = self.forgotten.entry(worker).or_default();
-        *latest = at.max(*latest);
+        let latest = self.forgotten.get(&worker).copied().unwrap_or(0).max(at);
+        self.forgotten.insert(worker, latest, latest);
     }
 
-    /// The failure that a line is about may be one that was told of, or will be, without it.
-    pub(in crate::engine) fn told_without(&self, waiting: &Waiting) -> bool {
-        let workers = [waiting.key.0, 0];
-        let mut forgotten = workers.iter().filter_map(|worker| self.forgotten.get(worker));
-        waiting.early || forgotten.any(|at| *at >= earliest(&waiting.line))
+    /// The failure that a line is about may be one that was reported, or will be, without it.
+    pub(in crate::engine) fn reported_without(&self, waiting: &Waiting) -> bool {
+        let forgotten = self.forgotten.get(&waiting.key.0);
+        waiting.early || forgotten.is_some_and(|at| *at >= earliest(&waiting.line))
     }
 
     /// An attempt that ended well, as far as was seen.
-    pub(in crate::engine) fn ended_well(&mut self, attempt: &Attempt) {
-        self.remember(attempt.upstream.as_ref());
-        self.healthy.keep(attempt, attempt.seen.saturating_add(ALONE));
+    pub(in crate::engine) fn ended_well(&mut self, attempt: Box<Attempt>) {
+        self.remember(attempt.upstream.as_ref(), attempt.seen);
+        let until = attempt.seen.saturating_add(ALONE);
+        self.healthy.keep(attempt, until);
     }
 
     /// An attempt that is taken for one whose client left, since no line came.
-    pub(in crate::engine) fn left(&mut self, attempt: &Attempt) {
-        if let Some(open) = self.open.get_mut(&(attempt.worker, attempt.upstream.clone())) {
-            open.retain(|open| open.id != attempt.id);
-        }
-        self.healthy.keep(attempt, attempt.seen.saturating_add(AFTER));
+    pub(in crate::engine) fn left(&mut self, attempt: Box<Attempt>) {
+        self.open.remove(&(attempt.worker, attempt.upstream.clone()), attempt.id);
+        let until = attempt.seen.saturating_add(AFTER);
+        self.healthy.keep(attempt, until);
     }
 
     /// A failure has its line, or none is to be expected.
@@ -223,7 +234,7 @@ impl Logs {
 
     /// More lines wait than there is room for.
     pub(in crate::engine) fn crowded(&self) -> bool {
-        self.lines.len() > WAITING
+        self.lines.len() > MAX_WAITING || self.bytes > MAX_WAITING_BYTES
     }
 
     /// The next line that has waited long enough; and the failures that found theirs at the last moment.
@@ -266,13 +277,13 @@ impl Logs {
     }
 
     /// What this worker last had to say about a name server, at that time.
-    pub(in crate::engine) fn complaint(&self, line: &LogLine) -> Option<&LogLine> {
-        self.complaints.before(line)
+    pub(in crate::engine) fn resolver_error(&self, line: &LogLine) -> Option<&LogLine> {
+        self.resolver_errors.before(line)
     }
 
     /// The upstream of a line.
     pub(in crate::engine) fn upstream(&self, line: &LogLine) -> Option<Upstream> {
-        let known = errorlog::unix_paths(line).find(|path| self.paths.contains(*path));
+        let known = errorlog::unix_paths(line).find(|path| self.paths.contains_key(*path));
         known.map(|path| Upstream::Unix(path.to_owned())).or_else(|| errorlog::upstream_address(line))
     }
 
@@ -282,46 +293,34 @@ impl Logs {
             return;
         }
         self.cleaned = now;
-        self.open.retain(|_, open| {
-            while open.pop_front_if(|open| open.at.saturating_add(AFTER) < now).is_some() {}
-            !open.is_empty()
-        });
+        self.open.expire(now);
         self.healthy.expire(now);
-        self.forgotten.retain(|_, at| at.saturating_add(2 * AFTER) >= now);
+        self.forgotten.expire(now.saturating_sub(2 * AFTER));
         while let Some((_, pid)) = self.exited.pop_front_if(|(at, _)| at.saturating_add(AFTER) < now) {
             self.followed.remove(&pid);
         }
     }
 
-    fn key(&self, line: &LogLine) -> Key {
+    fn key(&self, line: &LogLine) -> JoinKey {
         (line.worker.unwrap_or_default(), self.upstream(line))
     }
 
-    fn remember(&mut self, upstream: Option<&Upstream>) {
+    fn remember(&mut self, upstream: Option<&Upstream>, at: Nanos) {
         if let Some(Upstream::Unix(path)) = upstream
-            && self.paths.len() < KEYS
-            && !self.paths.contains(path)
+            && !self.paths.contains_key(path)
         {
-            self.paths.insert(path.clone());
+            self.paths.insert(path.clone(), (), at);
         }
     }
 
-    pub(in crate::engine) fn join(&mut self, key: &Key, id: AttemptId, line: LogLine) {
-        let keys: Vec<Key> = match key {
-            (worker, None) => self.open.keys().filter(|(of, _)| of == worker).cloned().collect(),
-            key => vec![key.clone()],
-        };
-        for key in keys {
-            let Some(open) = self.open.get_mut(&key) else { continue };
-            if let Some(index) = open.iter().position(|open| open.id == id) {
-                open.remove(index);
-            }
-        }
+    pub(in crate::engine) fn join(&mut self, key: &JoinKey, id: AttemptId, line: LogLine) {
+        self.open.remove(key, id);
         self.joined.insert(id, line);
     }
 
     pub(in crate::engine) fn remove(&mut self, number: u64) -> Option<Waiting> {
         let waiting = self.lines.remove(&number)?;
+        self.bytes -= waiting.line.weigh();
         if let Some(numbers) = self.by_key.get_mut(&waiting.key) {
             numbers.remove(&number);
             if numbers.is_empty() {

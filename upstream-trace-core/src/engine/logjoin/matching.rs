@@ -1,7 +1,8 @@
 //! Which of the failures and lines that are there belong together.
 
 use crate::engine::logjoin::align::BEFORE;
-use crate::engine::logjoin::logs::{AFTER, ALONE, Key, Logs, Open, Waiting};
+use crate::engine::logjoin::logs::{AFTER, ALONE, JoinKey, Logs, Waiting};
+use crate::engine::logjoin::open::Open;
 use crate::engine::logjoin::signature::FailureSignature;
 use crate::errorlog::Kind;
 use crate::event::MS;
@@ -12,15 +13,14 @@ const PROMPT: Nanos = 150 * MS;
 
 impl Logs {
     /// The failure that a line belongs to: the first that it fits best.
-    pub(in crate::engine) fn best(&self, key: &Key, line: &LogLine, kind: Kind) -> Option<AttemptId> {
+    pub(in crate::engine) fn best(&self, key: &JoinKey, line: &LogLine, kind: Kind) -> Option<AttemptId> {
         if key.1.is_none() {
             return self.only(key.0, line, kind);
         }
         let fits = |open: &Open| {
-            Some((open.shape.fits(kind, line).filter(|_| near(open.at, line))?, open.at, open.id))
+            Some((open.signature.fits(kind, line).filter(|_| near(open.at, line))?, open.at, open.id))
         };
-        let fitting = self.open.get(key)?.iter().filter_map(fits);
-        fitting.min().map(|(_, _, id)| id)
+        self.open.of(key).filter_map(fits).min().map(|(_, _, id)| id)
     }
 
     /// Joins lines without an upstream whose moment has passed: the end of the attempt is mostly read after the line.
@@ -43,11 +43,10 @@ impl Logs {
 
     /// The only failure of the worker that a line without an upstream fits.
     fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
-        let mine = self.open.iter().filter(|((of, _), _)| *of == worker).flat_map(|(_, open)| open);
-        let mut fitting = mine.filter(|open| {
+        let mut fitting = self.open.of_worker(worker).filter(|open| {
             near(open.at, line)
                 && line.at <= open.at.saturating_add(PROMPT)
-                && open.shape.fits(kind, line) == Some(0)
+                && open.signature.fits(kind, line) == Some(0)
         });
         let first = fitting.next()?;
         fitting.next().is_none().then_some(first.id)
@@ -56,9 +55,9 @@ impl Logs {
     /// The line that such a failure, which ended then, fits best.
     pub(in crate::engine) fn best_line(
         &self,
-        key: &Key,
+        key: &JoinKey,
         at: Nanos,
-        shape: FailureSignature,
+        signature: FailureSignature,
         names: impl Fn(&LogLine) -> bool,
     ) -> Option<u64> {
         let mut best = None;
@@ -74,7 +73,7 @@ impl Logs {
             if !soon || (timeout(*kind) && key.1.is_some()) {
                 continue;
             }
-            match shape.fits(*kind, line).filter(|_| names(line)) {
+            match signature.fits(*kind, line).filter(|_| names(line)) {
                 // None fits better.
                 Some(0) => return Some(*number),
                 Some(badly) if best.is_none_or(|(least, _)| badly < least) => best = Some((badly, *number)),

@@ -5,5 +5,6 @@ pub(super) mod healthy;
 pub(super) mod lines;
 pub(super) mod logs;
 pub(super) mod matching;
+pub(super) mod open;
 pub(super) mod settle;
 pub(super) mod signature;

@@ -1,7 +1,7 @@
 //! Timeouts: of these a line is joined only when those around it are there as well.
 
 use crate::engine::logjoin::align::{Silence, Written, align};
-use crate::engine::logjoin::logs::{Key, Logs};
+use crate::engine::logjoin::logs::{JoinKey, Logs};
 use crate::errorlog::{Doing, Kind};
 use crate::event::{AttemptId, Nanos};
 
@@ -20,7 +20,7 @@ impl Logs {
         keys.into_iter().flat_map(|key| self.settle_at(&key, now, false)).collect()
     }
 
-    pub(in crate::engine) fn settle_at(&mut self, key: &Key, now: Nanos, late: bool) -> Vec<AttemptId> {
+    pub(in crate::engine) fn settle_at(&mut self, key: &JoinKey, now: Nanos, late: bool) -> Vec<AttemptId> {
         let mut settled = Vec::new();
         for kind in Doing::ALL.map(Kind::TimedOut) {
             let numbers: Vec<u64> = self.by_key.get(key).into_iter().flatten().copied().collect();
@@ -30,9 +30,9 @@ impl Logs {
                 .filter(|(_, waiting)| waiting.kind == kind)
                 .collect();
             let Some((_, first)) = lines.first().filter(|(_, first)| first.settles <= now) else { continue };
-            let mut open: Vec<_> = (self.open.get(key).into_iter().flatten())
-                .filter(|open| open.shape.fits(kind, &first.line).is_some())
-                .map(|open| (open.id, Silence { at: open.at, timer: open.shape.timer() }))
+            let mut open: Vec<_> = (self.open.of(key))
+                .filter(|open| open.signature.fits(kind, &first.line).is_some())
+                .map(|open| (open.id, Silence { at: open.at, timer: open.signature.timer() }))
                 .collect();
             open.sort_by_key(|(_, silence)| silence.at);
             let times: Vec<_> = lines.iter().map(|(_, waiting)| Written::of(&waiting.line)).collect();

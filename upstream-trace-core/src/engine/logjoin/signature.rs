@@ -2,12 +2,11 @@
 
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
-use crate::event::{Attempt, Ended, LogLine, Nanos};
-use crate::event::{MS, SECOND};
+use crate::event::{Attempt, Ended, LogLine, MS, Nanos, SECOND};
 use crate::verdict::Phase;
 
-/// nginx's timers go off that much after their time, or before: they count from when its turn began.
-const TIMER: Nanos = 40 * MS;
+/// nginx's timers go off that much after their time, or before: they count from when its event-loop iteration began.
+const TIMER_SLACK: Nanos = 40 * MS;
 
 /// How an attempt failed, as far as nginx's words depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +23,11 @@ enum EndKind {
     Silent,
 }
 
-/// The shape of a failure.
+/// What of a failure a line of nginx can be compared with.
 #[derive(Clone, Copy, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "independent observations, by name")]
 pub(in crate::engine) struct FailureSignature {
-    way: EndKind,
+    kind: EndKind,
     phase: Phase,
     errno: Option<i32>,
     /// Bytes of an answer came, or an alert of TLS.
@@ -37,14 +36,14 @@ pub(in crate::engine) struct FailureSignature {
     closed: bool,
     /// Something gave nginx an error.
     failed: bool,
-    /// The silence was one of whole seconds, as timeouts are: more likely nginx's timer than a client that left.
+    /// See [`ended_by_timer`].
     timer: bool,
 }
 
 impl FailureSignature {
     pub(in crate::engine) fn of(case: &Case<'_>) -> Self {
         let attempt = &case.attempt;
-        let way = if case.connect.is_some() || attempt.no_local_port {
+        let kind = if case.connect.is_some() || attempt.no_local_port {
             EndKind::SyncConnectError
         } else {
             match (case.connecting(), case.gave_up()) {
@@ -54,23 +53,21 @@ impl FailureSignature {
                 (false, true) => EndKind::Silent,
             }
         };
-        let last = attempt.last_send.max(attempt.last_recv).unwrap_or(attempt.begun);
-        let silence = attempt.seen.saturating_sub(last);
         let calls_failed = attempt.send_error || attempt.recv_error;
         Self {
-            way,
+            kind,
             phase: case.phase(),
             errno: case.errno(),
             bytes: attempt.bytes_received > 0 || case.alert().is_some(),
             closed: case.unix() || case.fin_at().is_some(),
             failed: case.unix() || case.reset_at().is_some() || case.errno().is_some() || calls_failed,
-            timer: silence >= SECOND - TIMER && silence.saturating_add(TIMER) % SECOND <= 2 * TIMER,
+            timer: ended_by_timer(attempt),
         }
     }
 
     /// nginx's timer, or the client, ended it.
     pub(in crate::engine) fn silent(&self) -> bool {
-        matches!(self.way, EndKind::Unanswered | EndKind::Silent)
+        matches!(self.kind, EndKind::Unanswered | EndKind::Silent)
     }
 
     /// It looks like a timer.
@@ -82,19 +79,19 @@ impl FailureSignature {
     pub(in crate::engine) fn fits(&self, kind: Kind, line: &LogLine) -> Option<u8> {
         let same_errno = self.errno.zip(line.errno).is_none_or(|(seen, said)| seen == said);
         let fits = match kind {
-            Kind::SyncConnectError => self.way == EndKind::SyncConnectError && same_errno,
-            Kind::Connect => self.way == EndKind::Refused || (self.way == EndKind::Broken && self.failed),
+            Kind::SyncConnectError => self.kind == EndKind::SyncConnectError && same_errno,
+            Kind::Connect => self.kind == EndKind::Refused || (self.kind == EndKind::Broken && self.failed),
             Kind::TimedOut(Doing::Connecting) => {
-                let late = self.way == EndKind::Silent && matches!(self.phase, Phase::Connect | Phase::Idle);
-                self.way == EndKind::Unanswered || late
+                let late = self.kind == EndKind::Silent && matches!(self.phase, Phase::Connect | Phase::Idle);
+                self.kind == EndKind::Unanswered || late
             }
-            Kind::TimedOut(doing) => self.way == EndKind::Silent && self.stood_at(doing),
-            Kind::Closed => matches!(self.way, EndKind::Broken | EndKind::Silent) && self.closed,
-            Kind::Receive | Kind::Send => self.way == EndKind::Broken && self.failed,
-            Kind::TlsClosed => self.way == EndKind::Broken,
+            Kind::TimedOut(doing) => self.kind == EndKind::Silent && self.stood_at(doing),
+            Kind::Closed => matches!(self.kind, EndKind::Broken | EndKind::Silent) && self.closed,
+            Kind::Receive | Kind::Send => self.kind == EndKind::Broken && self.failed,
+            Kind::TlsClosed => self.kind == EndKind::Broken,
             // Words about bytes that nginx has read.
             Kind::TooBig | Kind::Invalid | Kind::Tls | Kind::TempFile => {
-                matches!(self.way, EndKind::Broken | EndKind::Silent) && self.bytes
+                matches!(self.kind, EndKind::Broken | EndKind::Silent) && self.bytes
             }
             _ => false,
         };
@@ -113,6 +110,13 @@ impl FailureSignature {
             Doing::Tunnel => true,
         }
     }
+}
+
+/// Its last silence was one of whole seconds, as timeouts are: more likely nginx's timer than a client that left.
+pub(in crate::engine) fn ended_by_timer(attempt: &Attempt) -> bool {
+    let last = attempt.last_send.max(attempt.last_recv).unwrap_or(attempt.begun);
+    let silence = attempt.seen.saturating_sub(last);
+    silence >= SECOND - TIMER_SLACK && silence.saturating_add(TIMER_SLACK) % SECOND <= 2 * TIMER_SLACK
 }
 
 /// The kernel side sees every such failure: a line that names no upstream is most likely about one that it saw.

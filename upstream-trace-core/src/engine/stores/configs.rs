@@ -1,42 +1,63 @@
 //! nginx's configuration, by worker: one that is draining keeps the one it began with.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::bounded::Bounded;
 use crate::case::servers;
 use crate::engine::stores::overflow::Overflow;
-use crate::event::{Config, Process, ProcessChange, Upstream};
+use crate::event::{Config, Nanos, Process, ProcessChange, Upstream, weigh_rare};
 use crate::verdict::Summary;
 
-/// Workers that are remembered.
-const WORKERS: usize = 4_096;
+/// Workers that are remembered; the one whose configuration was read first makes room.
+const MAX_WORKERS: usize = 4_096;
+/// Bytes of all configurations: that of a large nginx takes about one million.
+const MAX_BYTES: usize = 64 << 20;
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Configs {
     /// `None` for workers whose configuration is not known.
-    by_worker: HashMap<u32, Option<Arc<Config>>>,
+    by_worker: Bounded<u32, Option<Share>>,
     /// Workers for which there was no room.
     pub(in crate::engine) lost: Overflow,
     /// For workers that began after it was read.
     latest: Option<Arc<Config>>,
 }
 
+/// A worker's part of the configuration that it shares with others.
+#[derive(Debug)]
+struct Share {
+    config: Arc<Config>,
+    bytes: usize,
+}
+
+impl Default for Configs {
+    fn default() -> Self {
+        let weigh = |share: &Option<Share>| share.as_ref().map_or(0, |share| share.bytes);
+        let by_worker = Bounded::with_max_bytes(MAX_WORKERS, MAX_BYTES, weigh);
+        Self { by_worker, lost: Overflow::default(), latest: None }
+    }
+}
+
 impl Configs {
-    pub(in crate::engine) fn read(&mut self, config: &Config) {
+    pub(in crate::engine) fn read(&mut self, config: Box<Config>) {
         let at = config.at;
-        let config = Arc::new(config.clone());
-        let room = WORKERS.saturating_sub(self.by_worker.len());
-        for worker in config.workers.iter().take(room) {
-            self.by_worker.insert(*worker, Some(Arc::clone(&config)));
+        let config: Arc<Config> = Arc::from(config);
+        let bytes = weigh_rare(&*config) / config.workers.len().max(1);
+        for worker in &config.workers {
+            let share = Share { config: Arc::clone(&config), bytes };
+            self.insert(*worker, Some(share), at);
         }
-        for worker in config.older.iter().take(room.saturating_sub(config.workers.len())) {
-            self.by_worker.entry(*worker).or_default();
-        }
-        for _ in room..config.workers.len().saturating_add(config.older.len()) {
-            self.lost.note(at, at);
+        for worker in &config.older {
+            if !self.by_worker.contains_key(worker) {
+                self.insert(*worker, None, at);
+            }
         }
         self.latest = Some(config);
+    }
+
+    fn insert(&mut self, worker: u32, share: Option<Share>, at: Nanos) {
+        self.lost.note_evicted(self.by_worker.insert(worker, share, at), Nanos::MAX, at);
     }
 
     pub(in crate::engine) fn process(&mut self, process: &Process) {
@@ -47,7 +68,10 @@ impl Configs {
 
     /// The configuration of a worker.
     pub(in crate::engine) fn of(&self, worker: u32) -> Option<&Config> {
-        self.by_worker.get(&worker).unwrap_or(&self.latest).as_deref()
+        match self.by_worker.get(&worker) {
+            Some(share) => share.as_ref().map(|share| &*share.config),
+            None => self.latest.as_deref(),
+        }
     }
 
     /// Names the groups in a summary.
@@ -78,14 +102,14 @@ mod tests {
     fn a_worker_keeps_the_configuration_it_began_with() {
         let mut configs = Configs::default();
         assert!(configs.of(7).is_none());
-        configs.read(&Config { workers: vec![7], ..config() });
-        configs.read(&Config { workers: vec![8], groups: Vec::new(), ..config() });
+        configs.read(Box::new(Config { workers: vec![7], ..config() }));
+        configs.read(Box::new(Config { workers: vec![8], groups: Vec::new(), ..config() }));
         let groups = |configs: &Configs, worker| configs.of(worker).map(|read| read.groups.len());
         assert_eq!(
             (groups(&configs, 7), groups(&configs, 8), groups(&configs, 9)),
             (Some(1), Some(0), Some(0))
         );
-        configs.read(&Config { workers: vec![8], older: vec![7, 10], ..config() });
+        configs.read(Box::new(Config { workers: vec![8], older: vec![7, 10], ..config() }));
         assert_eq!(
             (groups(&configs, 7), groups(&configs, 8), groups(&configs, 10)),
             (Some(1), Some(1), None)

@@ -1,37 +1,37 @@
 //! What was looked up about upstreams, latest first.
 
-use std::collections::HashMap;
-
+use crate::bounded::Bounded;
 use crate::engine::stores::overflow::Overflow;
-use crate::event::SECOND;
-use crate::event::{Attempt, Enrichment, Nanos, Upstream};
+use crate::event::{Attempt, Enrichment, Nanos, SECOND, Upstream, weigh_rare};
 
 /// Upstreams kept; the one looked up longest ago makes room.
-const KEPT: usize = 1_024;
+const MAX_UPSTREAMS: usize = 1_024;
+/// Bytes of all facts.
+const MAX_BYTES: usize = 8 << 20;
 /// A fact older than this says nothing about an attempt.
 const FRESH: Nanos = 5 * SECOND;
 /// The look-up follows the sign of trouble, so it may be a little later.
 const AFTER: Nanos = SECOND;
 
 /// The cache.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct FactCache {
-    latest: HashMap<(u32, Upstream), Enrichment>,
+    latest: Bounded<(u32, Upstream), Enrichment>,
     /// Facts that made room while they were fresh.
     pub(in crate::engine) lost: Overflow,
 }
 
+impl Default for FactCache {
+    fn default() -> Self {
+        let latest = Bounded::with_max_bytes(MAX_UPSTREAMS, MAX_BYTES, weigh_rare);
+        Self { latest, lost: Overflow::default() }
+    }
+}
+
 impl FactCache {
-    pub(in crate::engine) fn keep(&mut self, found: &Enrichment) {
-        let key = (found.netns, found.upstream.clone());
-        if self.latest.len() >= KEPT && !self.latest.contains_key(&key) {
-            let oldest = self.latest.iter().min_by_key(|(_, found)| found.at).map(|(key, _)| key.clone());
-            let forgotten = oldest.and_then(|oldest| self.latest.remove(&oldest));
-            if let Some(fresh) = forgotten.filter(|old| old.at.saturating_add(FRESH) >= found.at) {
-                self.lost.note(fresh.at, found.at);
-            }
-        }
-        self.latest.insert(key, found.clone());
+    pub(in crate::engine) fn keep(&mut self, found: Enrichment) {
+        let (key, at) = ((found.netns, found.upstream.clone()), found.at);
+        self.lost.note_evicted(self.latest.insert(key, found, at), FRESH, at);
     }
 
     pub(in crate::engine) fn of(&self, attempt: &Attempt) -> Option<&Enrichment> {
@@ -48,26 +48,26 @@ mod tests {
 
     #[test]
     fn only_fresh_facts_of_the_same_namespace_count() {
-        let mut lookups = FactCache::default();
-        lookups.keep(&enrichment(Vec::new()));
+        let mut facts = FactCache::default();
+        facts.keep(enrichment(Vec::new()));
         let mut attempt = unanswered_syn();
-        assert!(lookups.of(&attempt).is_some());
+        assert!(facts.of(&attempt).is_some());
         attempt.seen = BEGUN + FRESH + 1;
-        assert!(lookups.of(&attempt).is_none());
+        assert!(facts.of(&attempt).is_none());
         (attempt.seen, attempt.netns) = (BEGUN, 8);
-        assert!(lookups.of(&attempt).is_none());
+        assert!(facts.of(&attempt).is_none());
     }
 
     #[test]
     fn the_cache_is_bounded() {
-        let mut lookups = FactCache::default();
+        let mut facts = FactCache::default();
         for netns in 0..2_000 {
-            lookups.keep(&Enrichment { netns, at: u64::from(netns), ..enrichment(Vec::new()) });
+            facts.keep(Enrichment { netns, at: u64::from(netns), ..enrichment(Vec::new()) });
         }
-        assert_eq!(lookups.latest.len(), KEPT);
-        assert_eq!(lookups.lost.take().map(|(count, ..)| count), Some(2_000 - KEPT as u64));
-        lookups.keep(&Enrichment { netns: 9_999, at: 60 * SECOND, ..enrichment(Vec::new()) });
-        assert!(lookups.lost.take().is_none(), "what is not fresh is of no use");
-        assert!(lookups.latest.keys().all(|(netns, _)| *netns >= 2_000 - KEPT as u32));
+        assert_eq!(facts.latest.len(), MAX_UPSTREAMS);
+        assert_eq!(facts.lost.take().map(|(count, ..)| count), Some(2_000 - MAX_UPSTREAMS as u64));
+        facts.keep(Enrichment { netns: 9_999, at: 60 * SECOND, ..enrichment(Vec::new()) });
+        assert!(facts.lost.take().is_none(), "what is not fresh is of no use");
+        assert!(facts.latest.iter().all(|((netns, _), _)| *netns >= 2_000 - MAX_UPSTREAMS as u32));
     }
 }

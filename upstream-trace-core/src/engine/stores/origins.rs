@@ -1,16 +1,16 @@
 //! Processes of origins on this host that ended, kept until the attempts that they had open are judged.
 
-use std::collections::VecDeque;
-
+use crate::bounded::Bounded;
 use crate::case::Case;
 use crate::engine::stores::overflow::Overflow;
-use crate::event::SECOND;
-use crate::event::{Nanos, OriginExit};
+use crate::event::{Nanos, OriginExit, SECOND, weigh_rare};
 
 /// Ends kept; the oldest make room.
-const KEPT: usize = 1_024;
+const MAX_EXITS: usize = 1_024;
+/// Bytes of all ends.
+const MAX_BYTES: usize = 8 << 20;
 /// Ends of one upstream that a case is given; in a crash loop further ones say nothing new.
-const PER_CASE: usize = 8;
+const MAX_PER_CASE: usize = 8;
 /// A process that ended longer ago had nothing to do with what happened then.
 const BEFORE: Nanos = SECOND;
 /// A process closes its connections before it ends, if it ends by itself.
@@ -19,22 +19,27 @@ const AFTER: Nanos = SECOND / 20;
 const HELD: Nanos = 3 * SECOND;
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Origins {
-    exits: VecDeque<OriginExit>,
+    /// By number, in the order in which they came.
+    exits: Bounded<u64, OriginExit>,
+    count: u64,
     /// Ends that made room while attempts that they ended may still have been held.
     pub(in crate::engine) lost: Overflow,
 }
 
+impl Default for Origins {
+    fn default() -> Self {
+        let exits = Bounded::with_max_bytes(MAX_EXITS, MAX_BYTES, weigh_rare);
+        Self { exits, count: 0, lost: Overflow::default() }
+    }
+}
+
 impl Origins {
-    pub(in crate::engine) fn exited(&mut self, exit: &OriginExit) {
-        if self.exits.len() == KEPT
-            && let Some(oldest) = self.exits.pop_front()
-            && oldest.at.saturating_add(HELD) >= exit.at
-        {
-            self.lost.note(oldest.at, exit.at);
-        }
-        self.exits.push_back(exit.clone());
+    pub(in crate::engine) fn exited(&mut self, exit: OriginExit) {
+        self.count += 1;
+        let at = exit.at;
+        self.lost.note_evicted(self.exits.insert(self.count, exit, at), HELD, at);
     }
 
     /// Gives a case the processes of its upstream that ended about when the connection was ended; or, if there was none,
@@ -45,7 +50,7 @@ impl Origins {
             let here = netns == 0 || exit.netns == 0 || exit.netns == netns;
             here && Some(&exit.upstream) == upstream.as_ref()
         };
-        let mut latest = self.exits.iter().rev().filter(same);
+        let mut latest = self.exits.values().rev().filter(same);
         if case.refused() {
             case.gone = latest.find(|exit| exit.at <= seen).filter(|exit| exit.alone);
         } else if let Some(ended) = case.ended_by_origin() {
@@ -53,7 +58,7 @@ impl Origins {
                 exit.at.saturating_sub(ended) <= AFTER && ended.saturating_sub(exit.at) <= BEFORE
             };
             // The last ones come nearest to the end of the connection.
-            case.exits = latest.filter(then).take(PER_CASE).collect();
+            case.exits = latest.filter(then).take(MAX_PER_CASE).collect();
             case.exits.sort_by_key(|exit| exit.at);
         }
     }
@@ -71,7 +76,7 @@ mod tests {
         let attempt = with_fin(unanswered_request(), 1_500);
         let fits = |exit: OriginExit| {
             let mut origins = Origins::default();
-            origins.exited(&exit);
+            origins.exited(exit);
             let mut case = Case::of_attempt(&attempt);
             origins.fill(&mut case);
             case.exits.len()
@@ -94,7 +99,7 @@ mod tests {
         let gone = |exits: &[OriginExit]| {
             let mut origins = Origins::default();
             for exit in exits {
-                origins.exited(exit);
+                origins.exited(exit.clone());
             }
             let mut case = Case::of_attempt(&attempt);
             origins.fill(&mut case);
@@ -112,15 +117,15 @@ mod tests {
     #[test]
     fn nothing_is_kept_for_ever() {
         let mut origins = Origins::default();
-        for _ in 0..2 * KEPT {
-            origins.exited(&origin_killed(499));
+        for _ in 0..2 * MAX_EXITS {
+            origins.exited(origin_killed(499));
         }
         let attempt = with_fin(unanswered_request(), 500);
         let mut case = Case::of_attempt(&attempt);
         origins.fill(&mut case);
-        assert_eq!((origins.exits.len(), case.exits.len()), (KEPT, PER_CASE));
-        assert_eq!(origins.lost.take().map(|(count, ..)| count), Some(KEPT as u64));
-        origins.exited(&origin_killed(60_000));
+        assert_eq!((origins.exits.len(), case.exits.len()), (MAX_EXITS, MAX_PER_CASE));
+        assert_eq!(origins.lost.take().map(|(count, ..)| count), Some(MAX_EXITS as u64));
+        origins.exited(origin_killed(60_000));
         assert!(origins.lost.take().is_none(), "what it ended is judged");
     }
 }

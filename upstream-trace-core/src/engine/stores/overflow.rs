@@ -1,5 +1,6 @@
 //! What one store of the engine had no room for.
 
+use crate::bounded::Evicted;
 use crate::event::Nanos;
 
 /// Counted where it happens, until the engine takes it.
@@ -16,6 +17,20 @@ impl Overflow {
         self.since = if self.count == 0 { since } else { self.since.min(since) };
         self.at = self.at.max(at).max(since);
         self.count = self.count.saturating_add(1);
+    }
+
+    /// Entries made room at `at`. One that was no younger than `useful` is no loss.
+    pub(in crate::engine) fn note_evicted<K, V>(
+        &mut self,
+        evicted: impl IntoIterator<Item = Evicted<K, V>>,
+        useful: Nanos,
+        at: Nanos,
+    ) {
+        for entry in evicted {
+            if entry.at.saturating_add(useful) >= at {
+                self.note(entry.at, at);
+            }
+        }
     }
 
     /// How much since the last time, from when to when.

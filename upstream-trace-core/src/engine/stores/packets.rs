@@ -1,33 +1,40 @@
 //! Dropped packets and resets, kept until the attempt that they belong to is judged.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::bounded::Bounded;
 use crate::case::{Case, Direction};
 use crate::engine::stores::overflow::Overflow;
-use crate::event::{Attempt, AttemptId, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, Upstream};
-use crate::event::{MS, SECOND};
+use crate::event::{
+    Attempt, AttemptId, MS, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, SECOND, Upstream, Weigh,
+    weigh_rare,
+};
 
-/// Packets kept in all; the oldest make room.
-const KEPT: usize = 16_384;
+/// Attempts and tuples of which packets are kept; the oldest make room.
+const MAX_KEYS: usize = 16_384;
 /// Packets kept per attempt or tuple; further ones of a storm say nothing new.
-const PER_KEY: usize = 16;
-/// Answers of rulesets kept; beyond that all are forgotten.
-const RULES: usize = 1_024;
+const MAX_PER_KEY: usize = 16;
+/// Bytes of all packets.
+const MAX_BYTES: usize = 16 << 20;
+/// Answers of rulesets kept, two for each ruleset query; the oldest make room.
+const MAX_RULES: usize = 1_024;
+/// Bytes of all answers of rulesets.
+const MAX_RULES_BYTES: usize = 16 << 20;
 /// Longer than the kernel tries to connect.
-const KEPT_FOR: Nanos = 130 * SECOND;
+const KEEP: Nanos = 130 * SECOND;
 /// How far a packet's time may lie outside its attempt's: events arrive from several CPUs.
 const SLACK: Nanos = 50 * MS;
 
 /// What packets are found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
+enum PacketKey {
     Attempt(AttemptId),
     /// Both ends, the smaller first: a packet belongs to its connection in either direction.
     Ends(SocketAddr, SocketAddr),
 }
 
-impl Key {
+impl PacketKey {
     fn ends(tuple: PacketTuple) -> Self {
         if tuple.src <= tuple.dst {
             Self::Ends(tuple.src, tuple.dst)
@@ -38,7 +45,7 @@ impl Key {
 }
 
 /// For which packets a ruleset says the same: namespace, hook, program, flags, the upstream, the other end's address.
-type Alike = (u32, String, String, u8, SocketAddr, IpAddr);
+type RulesetQuery = (u32, String, String, u8, SocketAddr, IpAddr);
 
 #[derive(Debug)]
 enum Packet {
@@ -55,51 +62,61 @@ impl Packet {
     }
 }
 
-/// Packets of one attempt or tuple. The same tuple may come again after its attempt is judged: another number.
-#[derive(Debug)]
-struct Kept {
-    number: u64,
-    packets: VecDeque<Packet>,
+impl Weigh for Packet {
+    fn weigh(&self) -> usize {
+        match self {
+            Self::Dropped(packet) => packet.weigh(),
+            Self::Reset(reset) => reset.weigh(),
+        }
+    }
+}
+
+fn weigh_all(packets: &VecDeque<Packet>) -> usize {
+    packets.iter().map(Weigh::weigh).sum()
 }
 
 /// The store.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Packets {
-    by_key: HashMap<Key, Kept>,
-    /// Oldest first, each with the number of its `Kept`; those of attempts that are judged stay until they come up.
-    in_order: VecDeque<(Nanos, u64, Key)>,
-    next: u64,
-    rules: HashMap<Alike, Rules>,
+    by_key: Bounded<PacketKey, VecDeque<Packet>>,
+    rules: Bounded<RulesetQuery, Rules>,
     /// Packets that made room while they may still have been needed.
     pub(in crate::engine) lost: Overflow,
     /// Answers of rulesets that did.
     pub(in crate::engine) rules_lost: Overflow,
 }
 
+impl Default for Packets {
+    fn default() -> Self {
+        Self {
+            by_key: Bounded::with_max_bytes(MAX_KEYS, MAX_BYTES, weigh_all),
+            rules: Bounded::with_max_bytes(MAX_RULES, MAX_RULES_BYTES, weigh_rare),
+            lost: Overflow::default(),
+            rules_lost: Overflow::default(),
+        }
+    }
+}
+
 impl Packets {
-    pub(in crate::engine) fn dropped(&mut self, packet: &PacketDrop) {
-        let key = packet.attempt.map(Key::Attempt).or(packet.tuple.map(Key::ends));
+    pub(in crate::engine) fn dropped(&mut self, packet: PacketDrop) {
+        let key = packet.attempt.map(PacketKey::Attempt).or(packet.tuple.map(PacketKey::ends));
         if let Some(key) = key {
-            self.keep(key, Packet::Dropped(packet.clone()));
+            self.keep(key, Packet::Dropped(packet));
         }
     }
 
-    pub(in crate::engine) fn reset_sent(&mut self, reset: &ResetSent) {
-        self.keep(Key::ends(reset.tuple), Packet::Reset(reset.clone()));
+    pub(in crate::engine) fn reset_sent(&mut self, reset: ResetSent) {
+        self.keep(PacketKey::ends(reset.tuple), Packet::Reset(reset));
     }
 
     /// Keeps what a ruleset says, for either end being the upstream.
     pub(in crate::engine) fn ruled(&mut self, rules: &Rules) {
-        if self.rules.len() + 2 > RULES {
-            for (_, forgotten) in self.rules.drain() {
-                self.rules_lost.note(forgotten.at, rules.at);
-            }
-        }
         let PacketTuple { src, dst } = rules.tuple;
         for (upstream, other) in [(dst, src), (src, dst)] {
             let (hook, by) = (rules.hook.clone(), rules.by.clone());
             let key = (rules.netns, hook, by, rules.tcp_flags, upstream, other.ip());
-            self.rules.insert(key, rules.clone());
+            let evicted = self.rules.insert(key, rules.clone(), rules.at);
+            self.rules_lost.note_evicted(evicted, KEEP, rules.at);
         }
     }
 
@@ -113,24 +130,21 @@ impl Packets {
         self.rules.get(&(packet.netns, hook, by, packet.tcp_flags, upstream, other.ip()))
     }
 
-    fn keep(&mut self, key: Key, packet: Packet) {
+    fn keep(&mut self, key: PacketKey, packet: Packet) {
         let at = packet.at();
-        let next = &mut self.next;
-        let kept = self.by_key.entry(key).or_insert_with(|| {
-            *next += 1;
-            Kept { number: *next, packets: VecDeque::new() }
-        });
-        if kept.packets.len() == PER_KEY {
-            // A port may have been used by an older connection: the first of a storm matters less than the latest.
-            kept.packets.pop_front();
+        let evicted = if self.by_key.contains_key(&key) {
+            self.by_key.update(&key, at, |packets| {
+                // A port may have been used by an older connection: the first of a storm matters less than the latest.
+                if packets.len() == MAX_PER_KEY {
+                    packets.pop_front();
+                }
+                packets.push_back(packet);
+            })
         } else {
-            self.in_order.push_back((at, kept.number, key));
-        }
-        kept.packets.push_back(packet);
-        while self.in_order.len() > KEPT {
-            if let Some(forgotten) = self.forget_oldest() {
-                self.lost.note(forgotten, at);
-            }
+            self.by_key.insert(key, VecDeque::from([packet]), at)
+        };
+        for forgotten in evicted.iter().flat_map(|evicted| &evicted.value) {
+            self.lost.note(forgotten.at(), at);
         }
     }
 
@@ -143,20 +157,7 @@ impl Packets {
 
     /// Drops what is too old to matter.
     pub(in crate::engine) fn expire(&mut self, now: Nanos) {
-        while self.in_order.front().is_some_and(|(at, ..)| at.saturating_add(KEPT_FOR) < now) {
-            self.forget_oldest();
-        }
-    }
-
-    /// The time of the oldest packet, if it was still there.
-    fn forget_oldest(&mut self) -> Option<Nanos> {
-        let (at, number, key) = self.in_order.pop_front()?;
-        let kept = self.by_key.get_mut(&key).filter(|kept| kept.number == number)?;
-        let forgotten = kept.packets.pop_front();
-        if kept.packets.is_empty() {
-            self.by_key.remove(&key);
-        }
-        forgotten.map(|_| at)
+        self.by_key.expire(now.saturating_sub(KEEP));
     }
 
     /// Puts the packets of an attempt into its case.
@@ -169,7 +170,7 @@ impl Packets {
             Some(Upstream::Tcp(upstream)) => Some(*upstream),
             _ => None,
         };
-        let found = keys(attempt).filter_map(|key| self.by_key.get(&key)).flat_map(|kept| &kept.packets);
+        let found = keys(attempt).filter_map(|key| self.by_key.get(&key)).flatten();
         for packet in found.filter(|packet| from <= packet.at()) {
             match packet {
                 // An answer to a connection that nginx had given up.
@@ -195,12 +196,12 @@ impl Packets {
 }
 
 /// Under which packets of an attempt are found.
-fn keys(attempt: &Attempt) -> impl Iterator<Item = Key> + use<> {
+fn keys(attempt: &Attempt) -> impl Iterator<Item = PacketKey> + use<> {
     let ends = match (&attempt.upstream, attempt.local) {
-        (Some(Upstream::Tcp(dst)), Some(src)) => Some(Key::ends(PacketTuple { src, dst: *dst })),
+        (Some(Upstream::Tcp(dst)), Some(src)) => Some(PacketKey::ends(PacketTuple { src, dst: *dst })),
         _ => None,
     };
-    [Some(Key::Attempt(attempt.id)), ends].into_iter().flatten()
+    [Some(PacketKey::Attempt(attempt.id)), ends].into_iter().flatten()
 }
 
 /// Dropped in nginx's network namespace. Where the namespace is not known, the hook must be on nginx's side.
@@ -220,18 +221,18 @@ fn here(case: &Case<'_>, packet: &PacketDrop, netns: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{BEGUN, matched, netfilter_drop, rules, unanswered_syn};
+    use crate::testkit::{BEGUN, id, matched, netfilter_drop, rules, unanswered_syn};
 
     #[test]
     fn packets_without_a_socket_are_found_by_their_ends_in_both_directions() {
         let attempt = unanswered_syn();
         let mut packets = Packets::default();
         for hook in ["output", "input"] {
-            packets.dropped(&PacketDrop { attempt: None, ..netfilter_drop(hook, "nft") });
+            packets.dropped(PacketDrop { attempt: None, ..netfilter_drop(hook, "nft") });
         }
-        packets.dropped(&PacketDrop { attempt: None, netns: 99, ..netfilter_drop("input", "nft") });
-        packets.dropped(&PacketDrop { attempt: Some(77), ..netfilter_drop("input", "nft") });
-        packets.dropped(&PacketDrop { attempt: None, at: BEGUN - SECOND, ..netfilter_drop("input", "nft") });
+        packets.dropped(PacketDrop { attempt: None, netns: 99, ..netfilter_drop("input", "nft") });
+        packets.dropped(PacketDrop { attempt: Some(id(77)), ..netfilter_drop("input", "nft") });
+        packets.dropped(PacketDrop { attempt: None, at: BEGUN - SECOND, ..netfilter_drop("input", "nft") });
         let mut case = Case::of_attempt(&attempt);
         packets.fill(&mut case);
         assert_eq!((case.drops.len(), case.drops_elsewhere.len()), (2, 1));
@@ -244,7 +245,7 @@ mod tests {
             let mut packet = PacketDrop { attempt: None, netns: 0, ..netfilter_drop("input", "nft") };
             packet.netfilter.as_mut().expect("netfilter").hook = Some(hook.to_owned());
             let mut packets = Packets::default();
-            packets.dropped(&packet);
+            packets.dropped(packet);
             let mut case = Case::of_attempt(&attempt);
             packets.fill(&mut case);
             assert_eq!(
@@ -257,16 +258,17 @@ mod tests {
     #[test]
     fn what_a_ruleset_says_of_one_packet_holds_for_those_alike() {
         let mut attempt = unanswered_syn();
-        attempt.id = 2;
+        attempt.id = id(2);
         let mut packets = Packets::default();
         packets.ruled(&rules(vec![matched("output", "drop", true)]));
         let later =
             PacketTuple { src: "10.0.0.1:50000".parse().expect("an address"), ..rules(Vec::new()).tuple };
-        let alike = PacketDrop { attempt: Some(2), tuple: Some(later), ..netfilter_drop("output", "nft") };
-        let other_hook = PacketDrop { attempt: Some(2), ..netfilter_drop("input", "nft") };
+        let alike =
+            PacketDrop { attempt: Some(id(2)), tuple: Some(later), ..netfilter_drop("output", "nft") };
+        let other_hook = PacketDrop { attempt: Some(id(2)), ..netfilter_drop("input", "nft") };
         let other_flags = PacketDrop { tcp_flags: 0x18, ..alike.clone() };
         for packet in [&alike, &other_hook, &other_flags] {
-            packets.dropped(packet);
+            packets.dropped(packet.clone());
         }
         let mut case = Case::of_attempt(&attempt);
         packets.fill(&mut case);
@@ -281,31 +283,41 @@ mod tests {
     #[test]
     fn the_store_is_bounded_and_forgets() {
         let mut packets = Packets::default();
-        for id in 0..2 * KEPT as u64 {
-            packets.dropped(&PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
+        for number in 0..2 * MAX_KEYS as u64 {
+            packets.dropped(PacketDrop { attempt: Some(id(number)), ..netfilter_drop("output", "nft") });
         }
         for _ in 0..100 {
-            packets.dropped(&PacketDrop { attempt: Some(1), ..netfilter_drop("output", "nft") });
+            packets.dropped(PacketDrop { attempt: Some(id(1)), ..netfilter_drop("output", "nft") });
         }
-        assert!(packets.in_order.len() <= KEPT && packets.by_key.len() <= KEPT);
-        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(KEPT as u64 + PER_KEY as u64));
-        assert!(packets.by_key.values().all(|kept| kept.packets.len() <= PER_KEY));
-        packets.expire(BEGUN + KEPT_FOR + SECOND);
-        assert!(packets.by_key.is_empty() && packets.in_order.is_empty());
+        assert_eq!(packets.by_key.len(), MAX_KEYS);
+        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(MAX_KEYS as u64 + 1));
+        assert!(packets.by_key.values().all(|packets| packets.len() <= MAX_PER_KEY));
+        packets.expire(BEGUN + KEEP + SECOND);
+        assert!(packets.by_key.is_empty());
+    }
+
+    #[test]
+    fn long_texts_do_not_add_up() {
+        let mut packets = Packets::default();
+        for number in 0..MAX_KEYS as u64 {
+            let reason = "x".repeat(crate::event::MAX_TEXT);
+            packets.dropped(PacketDrop {
+                attempt: Some(id(number)),
+                reason,
+                ..netfilter_drop("output", "nft")
+            });
+        }
+        assert!(packets.by_key.bytes() <= MAX_BYTES && packets.by_key.len() > 1_000);
+        assert!(packets.lost.take().is_some());
     }
 
     #[test]
     fn packets_of_attempts_that_are_judged_are_not_lost() {
         let mut packets = Packets::default();
-        for id in 0..2 * KEPT as u64 {
-            packets.dropped(&PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
+        for id in (0..2 * MAX_KEYS as u64).map(id) {
+            packets.dropped(PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
             packets.done(&Attempt { id, ..unanswered_syn() });
         }
         assert!(packets.by_key.is_empty() && packets.lost.take().is_none());
-        packets.dropped(&PacketDrop { attempt: Some(7), ..netfilter_drop("output", "nft") });
-        for id in 8..8 + KEPT as u64 {
-            packets.dropped(&PacketDrop { attempt: Some(id), ..netfilter_drop("output", "nft") });
-        }
-        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(1));
     }
 }

@@ -1,50 +1,66 @@
 //! Which attempt retries which, what became of each, and which of them came to a good end.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
+use crate::bounded::Bounded;
 use crate::engine::stores::overflow::Overflow;
-use crate::event::SECOND;
-use crate::event::{AttemptId, Nanos, Upstream};
+use crate::event::{AttemptId, Nanos, SECOND, Upstream};
 use crate::verdict::{Tries, Try, TryEnd};
 
 /// Links kept; the oldest make room.
-const KEPT: usize = 65_536;
+const MAX_LINKS: usize = 65_536;
 /// A retry that began longer ago is not answered any more, or nothing was heard of it.
 const RUNS: Nanos = 60 * SECOND;
 /// Longest chain that is followed; nginx tries each peer once, and pooled connections on top.
-const LONGEST: usize = 64;
+const MAX_CHAIN: usize = 64;
 
 /// The links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Retries {
-    next: HashMap<AttemptId, AttemptId>,
+    /// The retry of each failed attempt.
+    next: Bounded<AttemptId, AttemptId>,
     previous: HashMap<AttemptId, AttemptId>,
     answered: HashSet<AttemptId>,
     /// What is known of attempts that have a link.
     known: HashMap<AttemptId, Try>,
-    in_order: VecDeque<(Nanos, AttemptId)>,
     /// Links that made room before it was known what became of the retry.
     pub(in crate::engine) lost: Overflow,
 }
 
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            next: Bounded::new(MAX_LINKS),
+            previous: HashMap::new(),
+            answered: HashSet::new(),
+            known: HashMap::new(),
+            lost: Overflow::default(),
+        }
+    }
+}
+
 impl Retries {
     pub(in crate::engine) fn link(&mut self, failed: AttemptId, retry: AttemptId, at: Nanos) {
-        if failed == retry || self.next.insert(failed, retry).is_some() {
+        if failed == retry {
+            return;
+        }
+        if let Some(known) = self.next.get_mut(&failed) {
+            *known = retry;
             return;
         }
         self.previous.insert(retry, failed);
-        self.in_order.push_back((at, failed));
-        while self.in_order.len() > KEPT {
-            let Some((since, failed)) = self.in_order.pop_front() else { break };
-            self.forgets(failed, since, at);
-            self.answered.remove(&failed);
-            self.known.remove(&failed);
-            if let Some(retry) = self.next.remove(&failed) {
-                self.previous.remove(&retry);
-                if !self.next.contains_key(&retry) {
-                    self.known.remove(&retry);
-                }
-            }
+        for evicted in self.next.insert(failed, retry, at) {
+            self.forget_link(evicted.key, evicted.value, evicted.at, at);
+        }
+    }
+
+    fn forget_link(&mut self, failed: AttemptId, retry: AttemptId, since: Nanos, at: Nanos) {
+        self.note_undecided(failed, Some(retry), since, at);
+        self.answered.remove(&failed);
+        self.known.remove(&failed);
+        self.previous.remove(&retry);
+        if !self.next.contains_key(&retry) {
+            self.known.remove(&retry);
         }
     }
 
@@ -63,11 +79,16 @@ impl Retries {
         chain
     }
 
-    /// Something about an attempt makes room: whether it recovered may not be seen any more.
-    pub(in crate::engine) fn forgets(&mut self, id: AttemptId, since: Nanos, at: Nanos) {
-        let open = |last: &AttemptId| self.known.get(last).is_none_or(|last| last.end == TryEnd::Unknown);
-        let undecided = !self.recovered(id) && along(id, &self.next).last().is_some_and(open);
-        if undecided && since.saturating_add(RUNS) >= at {
+    /// What was reported about an attempt makes room: whether it recovered may not be seen any more.
+    pub(in crate::engine) fn forget(&mut self, id: AttemptId, since: Nanos, at: Nanos) {
+        self.note_undecided(id, self.next.get(&id).copied(), since, at);
+    }
+
+    fn note_undecided(&mut self, id: AttemptId, retry: Option<AttemptId>, since: Nanos, at: Nanos) {
+        let Some(retry) = retry else { return };
+        let last = self.after(retry).last().copied().unwrap_or(retry);
+        let open = self.known.get(&last).is_none_or(|last| last.end == TryEnd::Unknown);
+        if open && !self.recovered(id) && since.saturating_add(RUNS) >= at {
             self.lost.note(since, at);
         }
     }
@@ -104,7 +125,7 @@ impl Retries {
 
     /// The attempts that led to this one, first to last.
     pub(in crate::engine) fn before(&self, id: AttemptId) -> Vec<AttemptId> {
-        let mut chain = along(id, &self.previous);
+        let mut chain = along(id, |id| self.previous.get(&id));
         chain.reverse();
         chain
     }
@@ -113,10 +134,14 @@ impl Retries {
     pub(in crate::engine) fn chain(&self, id: AttemptId) -> Option<Tries> {
         let before = self.before(id);
         let this = before.len();
-        let all = before.into_iter().chain([id]).chain(along(id, &self.next));
+        let all = before.into_iter().chain([id]).chain(self.after(id));
         let chain: Vec<_> =
             all.map(|id| self.known.get(&id).cloned().unwrap_or_else(|| nothing_known(id))).collect();
         (chain.len() > 1).then_some(Tries { chain, this })
+    }
+
+    fn after(&self, id: AttemptId) -> Vec<AttemptId> {
+        along(id, |id| self.next.get(&id))
     }
 
     fn linked(&self, id: AttemptId) -> bool {
@@ -128,10 +153,10 @@ impl Retries {
     }
 }
 
-fn along(id: AttemptId, links: &HashMap<AttemptId, AttemptId>) -> Vec<AttemptId> {
+fn along<'a>(id: AttemptId, link: impl Fn(AttemptId) -> Option<&'a AttemptId>) -> Vec<AttemptId> {
     let mut chain = Vec::new();
     let mut at = id;
-    while let Some(other) = links.get(&at).filter(|_| chain.len() < LONGEST) {
+    while let Some(other) = link(at).filter(|_| chain.len() < MAX_CHAIN) {
         chain.push(*other);
         at = *other;
     }
@@ -145,27 +170,27 @@ fn nothing_known(attempt: AttemptId) -> Try {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{BEGUN, remote};
+    use crate::testkit::{BEGUN, id, remote};
 
     #[test]
     fn an_answer_makes_the_whole_chain_good() {
         let mut retries = Retries::default();
-        retries.link(1, 2, BEGUN);
-        assert_eq!(retries.answered(2, 3, BEGUN), [1, 2]);
-        assert!(retries.recovered(1) && retries.recovered(2) && !retries.recovered(3));
+        retries.link(id(1), id(2), BEGUN);
+        assert_eq!(retries.answered(id(2), id(3), BEGUN), [id(1), id(2)]);
+        assert!(retries.recovered(id(1)) && retries.recovered(id(2)) && !retries.recovered(id(3)));
     }
 
     #[test]
     fn a_chain_tells_what_became_of_each() {
         let mut retries = Retries::default();
         let upstream = Upstream::Tcp(remote());
-        retries.failed(9, Some(&upstream), "port-refused");
-        assert!(retries.chain(9).is_none() && retries.known.is_empty(), "the only attempt");
-        retries.link(1, 2, BEGUN);
-        retries.failed(1, Some(&upstream), "port-refused");
-        retries.answered(2, 3, BEGUN);
-        retries.went(3, Some(&upstream));
-        let tries = retries.chain(2).expect("a chain");
+        retries.failed(id(9), Some(&upstream), "port-refused");
+        assert!(retries.chain(id(9)).is_none() && retries.known.is_empty(), "the only attempt");
+        retries.link(id(1), id(2), BEGUN);
+        retries.failed(id(1), Some(&upstream), "port-refused");
+        retries.answered(id(2), id(3), BEGUN);
+        retries.went(id(3), Some(&upstream));
+        let tries = retries.chain(id(2)).expect("a chain");
         assert_eq!((tries.this, tries.chain.len()), (1, 3));
         assert_eq!(tries.chain[0].end, TryEnd::Failed("port-refused"));
         assert_eq!((tries.chain[1].end, &tries.chain[1].upstream), (TryEnd::Unknown, &None));
@@ -175,37 +200,37 @@ mod tests {
     #[test]
     fn links_are_bounded() {
         let mut retries = Retries::default();
-        for id in 0..2 * KEPT as u64 {
-            retries.link(2 * id, 2 * id + 1, BEGUN);
-            retries.failed(2 * id, None, "port-refused");
-            retries.failed(2 * id + 1, None, "port-refused");
+        for n in 0..2 * MAX_LINKS as u64 {
+            retries.link(id(2 * n), id(2 * n + 1), BEGUN);
+            retries.failed(id(2 * n), None, "port-refused");
+            retries.failed(id(2 * n + 1), None, "port-refused");
         }
-        assert!(retries.next.len() <= KEPT && retries.previous.len() <= KEPT);
-        assert!(retries.known.len() <= 2 * KEPT);
+        assert!(retries.next.len() <= MAX_LINKS && retries.previous.len() <= MAX_LINKS);
+        assert!(retries.known.len() <= 2 * MAX_LINKS);
     }
 
     #[test]
     fn a_retry_that_is_forgotten_before_it_was_decided_is_lost() {
         let mut retries = Retries::default();
-        for id in 0..KEPT as u64 {
-            retries.link(2 * id, 2 * id + 1, BEGUN + id);
+        for n in 0..MAX_LINKS as u64 {
+            retries.link(id(2 * n), id(2 * n + 1), BEGUN + n);
         }
-        retries.failed(3, None, "port-refused");
+        retries.failed(id(3), None, "port-refused");
         let mut more = |from: u64, at| {
-            for id in from..from + 3 {
-                retries.link(2 * id, 2 * id + 1, at);
+            for n in from..from + 3 {
+                retries.link(id(2 * n), id(2 * n + 1), at);
             }
             retries.lost.take().map(|(count, ..)| count)
         };
-        assert_eq!(more(KEPT as u64, BEGUN + SECOND), Some(2), "of three one had failed");
-        assert_eq!(more(KEPT as u64 + 3, BEGUN + 2 * RUNS), None, "long ago");
+        assert_eq!(more(MAX_LINKS as u64, BEGUN + SECOND), Some(2), "of three one had failed");
+        assert_eq!(more(MAX_LINKS as u64 + 3, BEGUN + 2 * RUNS), None, "long ago");
     }
 
     #[test]
     fn a_circle_of_links_ends() {
         let mut retries = Retries::default();
-        retries.link(1, 2, BEGUN);
-        retries.link(2, 1, BEGUN);
-        assert!(retries.chain(1).is_some_and(|tries| tries.chain.len() <= 2 * LONGEST + 1));
+        retries.link(id(1), id(2), BEGUN);
+        retries.link(id(2), id(1), BEGUN);
+        assert!(retries.chain(id(1)).is_some_and(|tries| tries.chain.len() <= 2 * MAX_CHAIN + 1));
     }
 }

@@ -1,14 +1,16 @@
 //! Attempts in trouble that are not over.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
+use crate::bounded::Bounded;
 use crate::engine::stores::overflow::Overflow;
-use crate::event::SECOND;
-use crate::event::{Attempt, AttemptId, Nanos, Upstream};
+use crate::event::{Attempt, AttemptId, Nanos, SECOND, Upstream, Weigh};
 use crate::verdict::Confidence;
 
-/// Attempts in trouble that are remembered; the oldest make room.
-const KEPT: usize = 8_192;
+/// Attempts in trouble that are remembered; those that were not looked at for longest make room.
+const MAX_TROUBLES: usize = 8_192;
+/// Bytes of all of them.
+const MAX_BYTES: usize = 32 << 20;
 /// An answer to one of them may have come since: only the last minute counts.
 const WINDOW: Nanos = 60 * SECOND;
 /// More than this many others need not be counted.
@@ -18,70 +20,75 @@ const MANY: usize = 100;
 #[derive(Debug)]
 pub(in crate::engine) struct Trouble {
     pub(in crate::engine) attempt: Box<Attempt>,
-    /// The verdict that was told last.
-    pub(in crate::engine) said: Option<(&'static str, Confidence)>,
+    /// The verdict that was reported last.
+    pub(in crate::engine) reported: Option<(&'static str, Confidence)>,
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::engine) struct Troubles {
-    by_id: HashMap<AttemptId, Trouble>,
-    /// Oldest first; ids of those that ended stay until they come up.
-    in_order: VecDeque<AttemptId>,
+    by_id: Bounded<AttemptId, Trouble>,
     /// Those that are connected and wait for an answer, by upstream and time.
     waiting: HashMap<Upstream, BTreeSet<(Nanos, AttemptId)>>,
-    /// Those that made room: they are told of again, or their end is not.
+    /// Those that made room: they are reported again, or their end is not.
     pub(in crate::engine) lost: Overflow,
+}
+
+impl Default for Troubles {
+    fn default() -> Self {
+        let weigh = |trouble: &Trouble| trouble.attempt.weigh();
+        let by_id = Bounded::with_max_bytes(MAX_TROUBLES, MAX_BYTES, weigh);
+        Self { by_id, waiting: HashMap::new(), lost: Overflow::default() }
+    }
 }
 
 impl Troubles {
     /// Keeps the latest view of an attempt; whether it is new.
-    pub(in crate::engine) fn keep(&mut self, attempt: &Attempt) -> bool {
+    pub(in crate::engine) fn keep(&mut self, attempt: Box<Attempt>) -> bool {
         let earlier = self.remove(attempt.id);
-        if let Some(upstream) = attempt.upstream.as_ref().filter(|_| waits(attempt)) {
+        if let Some(upstream) = attempt.upstream.as_ref().filter(|_| waits(&attempt)) {
             self.waiting.entry(upstream.clone()).or_default().insert((attempt.seen, attempt.id));
         }
         let new = earlier.is_none();
-        let said = earlier.and_then(|trouble| trouble.said);
-        self.by_id.insert(attempt.id, Trouble { attempt: Box::new(attempt.clone()), said });
-        if new {
-            self.in_order.push_back(attempt.id);
-        }
-        while self.by_id.len() > KEPT || self.in_order.len() > 8 * KEPT {
-            let Some(oldest) = self.in_order.pop_front() else { break };
-            if let Some(forgotten) = self.remove(oldest) {
-                self.lost.note(forgotten.attempt.seen, attempt.seen);
-            }
+        let reported = earlier.and_then(|trouble| trouble.reported);
+        let (id, at) = (attempt.id, attempt.seen);
+        for evicted in self.by_id.insert(id, Trouble { attempt, reported }, at) {
+            self.forget_waiting(&evicted.value.attempt);
+            self.lost.note(evicted.at, at);
         }
         new
     }
 
     pub(in crate::engine) fn remove(&mut self, id: AttemptId) -> Option<Trouble> {
         let trouble = self.by_id.remove(&id)?;
-        if let Some(upstream) = trouble.attempt.upstream.as_ref().filter(|_| waits(&trouble.attempt))
+        self.forget_waiting(&trouble.attempt);
+        Some(trouble)
+    }
+
+    fn forget_waiting(&mut self, attempt: &Attempt) {
+        if let Some(upstream) = attempt.upstream.as_ref().filter(|_| waits(attempt))
             && let Some(waiting) = self.waiting.get_mut(upstream)
         {
-            waiting.remove(&(trouble.attempt.seen, id));
+            waiting.remove(&(attempt.seen, attempt.id));
             if waiting.is_empty() {
                 self.waiting.remove(upstream);
             }
         }
-        Some(trouble)
     }
 
     pub(in crate::engine) fn get(&self, id: AttemptId) -> Option<&Trouble> {
         self.by_id.get(&id)
     }
 
-    /// Notes what is told about an attempt; `false` if that was told before.
-    pub(in crate::engine) fn say(
+    /// Notes the verdict that is reported about an attempt; `false` if that was reported before.
+    pub(in crate::engine) fn report(
         &mut self,
         id: AttemptId,
         cause: &'static str,
         confidence: Confidence,
     ) -> bool {
         let now = Some((cause, confidence));
-        self.by_id.get_mut(&id).is_some_and(|trouble| std::mem::replace(&mut trouble.said, now) != now)
+        self.by_id.get_mut(&id).is_some_and(|trouble| std::mem::replace(&mut trouble.reported, now) != now)
     }
 
     /// Others at the same upstream that are connected and wait for an answer.
@@ -97,7 +104,7 @@ impl Troubles {
 
     fn others(&self, attempt: &Attempt) -> impl Iterator<Item = AttemptId> {
         let waiting = attempt.upstream.as_ref().and_then(|upstream| self.waiting.get(upstream));
-        let from = (attempt.seen.saturating_sub(WINDOW), 0);
+        let from = (attempt.seen.saturating_sub(WINDOW), AttemptId::NONE);
         let lately = waiting.into_iter().flat_map(move |waiting| waiting.range(from..));
         lately.map(|(_, id)| *id).filter(|id| *id != attempt.id).take(MANY)
     }
@@ -110,32 +117,37 @@ fn waits(attempt: &Attempt) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{BEGUN, unanswered_request, unanswered_syn};
+    use crate::testkit::{BEGUN, id, unanswered_request, unanswered_syn};
 
     #[test]
     fn others_that_wait_are_counted_without_oneself() {
         let mut troubles = Troubles::default();
-        for id in 1..=3 {
-            assert!(troubles.keep(&Attempt { id, ..unanswered_request() }));
+        for id in (1..=3).map(id) {
+            assert!(troubles.keep(Box::new(Attempt { id, ..unanswered_request() })));
         }
-        assert!(!troubles.keep(&Attempt { id: 3, ..unanswered_request() }));
-        assert_eq!(troubles.others_waiting(&Attempt { id: 3, ..unanswered_request() }), 2);
-        assert_eq!(troubles.others_waiting(&Attempt { id: 9, ..unanswered_syn() }), 3);
-        let first = Attempt { id: 9, established: Some(BEGUN), ..unanswered_request() };
+        assert!(!troubles.keep(Box::new(Attempt { id: id(3), ..unanswered_request() })));
+        assert_eq!(troubles.others_waiting(&Attempt { id: id(3), ..unanswered_request() }), 2);
+        assert_eq!(troubles.others_waiting(&Attempt { id: id(9), ..unanswered_syn() }), 3);
+        let first = Attempt { id: id(9), established: Some(BEGUN), ..unanswered_request() };
         assert_eq!((troubles.later_waiting(&first), troubles.later_waiting(&unanswered_request())), (3, 0));
-        troubles.remove(1);
-        troubles.keep(&Attempt { id: 2, answer: Some(1), outstanding: false, ..unanswered_request() });
-        assert_eq!(troubles.others_waiting(&Attempt { id: 9, ..unanswered_syn() }), 1);
+        troubles.remove(id(1));
+        troubles.keep(Box::new(Attempt {
+            id: id(2),
+            answer: Some(1),
+            outstanding: false,
+            ..unanswered_request()
+        }));
+        assert_eq!(troubles.others_waiting(&Attempt { id: id(9), ..unanswered_syn() }), 1);
     }
 
     #[test]
     fn only_so_many_are_remembered() {
         let mut troubles = Troubles::default();
-        for id in 0..2 * KEPT as u64 {
-            troubles.keep(&Attempt { id, ..unanswered_request() });
+        for id in (0..2 * MAX_TROUBLES as u64).map(id) {
+            troubles.keep(Box::new(Attempt { id, ..unanswered_request() }));
         }
-        assert_eq!(troubles.by_id.len(), KEPT);
-        assert_eq!(troubles.lost.take().map(|(count, ..)| count), Some(KEPT as u64));
-        assert_eq!(troubles.waiting.values().map(BTreeSet::len).sum::<usize>(), KEPT);
+        assert_eq!(troubles.by_id.len(), MAX_TROUBLES);
+        assert_eq!(troubles.lost.take().map(|(count, ..)| count), Some(MAX_TROUBLES as u64));
+        assert_eq!(troubles.waiting.values().map(BTreeSet::len).sum::<usize>(), MAX_TROUBLES);
     }
 }

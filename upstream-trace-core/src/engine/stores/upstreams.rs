@@ -1,22 +1,21 @@
-//! How upstreams fare: their counters, and what became of other attempts in the last minute.
+//! How upstreams stats: their counters, and what became of other attempts in the last minute.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::case::{Case, OtherPort, Siblings};
 use crate::engine::percentiles::percentiles;
-use crate::event::SECOND;
-use crate::event::{Attempt, AttemptId, Nanos, PacketTuple, ResetSent, Upstream, UpstreamSample};
+use crate::event::{Attempt, AttemptId, Nanos, PacketTuple, ResetSent, SECOND, Upstream, UpstreamSample};
 use crate::verdict::UpstreamSummary;
 
 /// The window in which others count.
 const WINDOW: Nanos = 60 * SECOND;
 /// Upstreams kept; further ones are counted together, as the kernel side does.
-const KEPT: usize = 4_096;
+const MAX_UPSTREAMS: usize = 4_096;
 /// Failures remembered per upstream.
-const RECENT: usize = 64;
+const MAX_RECENT: usize = 64;
 /// Other ports named per verdict.
-const PORTS: usize = 4;
+const MAX_PORTS: usize = 4;
 
 /// How an attempt to connect failed, as far as others learn from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,28 +51,29 @@ struct UpstreamStats {
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Upstreams {
     stats: HashMap<Option<Upstream>, UpstreamStats>,
-    /// Ports of `fares` by address.
+    /// Ports of `stats` by address.
     ports: HashMap<IpAddr, BTreeSet<SocketAddr>>,
 }
 
 impl Upstreams {
-    fn fare(&mut self, upstream: Option<&Upstream>) -> &mut UpstreamStats {
+    fn stats_of(&mut self, upstream: Option<&Upstream>) -> &mut UpstreamStats {
         let key = upstream.cloned();
         let known = self.stats.contains_key(&key);
-        let key = if known || self.stats.len() < KEPT { key } else { None };
+        let key = if known || self.stats.len() < MAX_UPSTREAMS { key } else { None };
         if let Some(Upstream::Tcp(address)) = key.as_ref().filter(|_| !known) {
             self.ports.entry(address.ip()).or_default().insert(*address);
         }
         self.stats.entry(key).or_default()
     }
 
-    pub(in crate::engine) fn sample(&mut self, sample: &UpstreamSample) {
-        self.fare(sample.upstream.as_ref()).sample = Some(sample.clone());
+    pub(in crate::engine) fn sample(&mut self, sample: UpstreamSample) {
+        let stats = self.stats_of(sample.upstream.as_ref());
+        stats.sample = Some(sample);
     }
 
     /// Counts an attempt of which an event told.
     pub(in crate::engine) fn seen(&mut self, upstream: Option<&Upstream>) {
-        self.fare(upstream).seen += 1;
+        self.stats_of(upstream).seen += 1;
     }
 
     pub(in crate::engine) fn failed(
@@ -83,34 +83,34 @@ impl Upstreams {
         at: Nanos,
         outcome: Outcome,
     ) {
-        let fare = self.fare(upstream);
-        fare.failures += 1;
-        fare.recent.push_back((at, id, outcome));
-        if fare.recent.len() > RECENT {
-            fare.recent.pop_front();
+        let stats = self.stats_of(upstream);
+        stats.failures += 1;
+        stats.recent.push_back((at, id, outcome));
+        if stats.recent.len() > MAX_RECENT {
+            stats.recent.pop_front();
         }
     }
 
     /// Remembers whose SYN got no answer: it may come later, or has come so long after `connect()`.
     pub(in crate::engine) fn unanswered(&mut self, attempt: &Attempt, late: Option<Nanos>) {
         let Some(local) = attempt.local else { return };
-        let fare = self.fare(attempt.upstream.as_ref());
+        let stats = self.stats_of(attempt.upstream.as_ref());
         if let Some(took) = late {
-            fare.late = Some((attempt.begun + took, took));
+            stats.late = Some((attempt.begun + took, took));
             return;
         }
-        fare.silent.push_back((local, attempt.begun));
-        if fare.silent.len() > RECENT {
-            fare.silent.pop_front();
+        stats.silent.push_back((local, attempt.begun));
+        if stats.silent.len() > MAX_RECENT {
+            stats.silent.pop_front();
         }
     }
 
     /// This host reset a packet; a SYN-ACK for one of those, if it comes from an upstream.
     pub(in crate::engine) fn reset_sent(&mut self, reset: &ResetSent) {
         let PacketTuple { src, dst } = reset.tuple;
-        let Some(fare) = self.stats.get_mut(&Some(Upstream::Tcp(src))) else { return };
-        if let Some((_, begun)) = fare.silent.iter().rev().find(|(local, _)| *local == dst) {
-            fare.late = Some((reset.at, reset.at.saturating_sub(*begun)));
+        let Some(stats) = self.stats.get_mut(&Some(Upstream::Tcp(src))) else { return };
+        if let Some((_, begun)) = stats.silent.iter().rev().find(|(local, _)| *local == dst) {
+            stats.late = Some((reset.at, reset.at.saturating_sub(*begun)));
         }
     }
 
@@ -123,11 +123,11 @@ impl Upstreams {
     ) -> Siblings {
         let Some(upstream) = upstream else { return Siblings::default() };
         let mut siblings = Siblings::default();
-        if let Some(fare) = self.stats.get(&Some(upstream.clone())) {
-            (siblings.established, siblings.answered) = fare.lately(now);
-            siblings.late = fare.late.filter(|(at, _)| at.saturating_add(WINDOW) >= now);
+        if let Some(stats) = self.stats.get(&Some(upstream.clone())) {
+            (siblings.established, siblings.answered) = stats.lately(now);
+            siblings.late = stats.late.filter(|(at, _)| at.saturating_add(WINDOW) >= now);
             for (_, _, outcome) in
-                fare.recent.iter().filter(|(at, other, _)| *other != id && at.saturating_add(WINDOW) >= now)
+                stats.recent.iter().filter(|(at, other, _)| *other != id && at.saturating_add(WINDOW) >= now)
             {
                 match outcome {
                     Outcome::Silent => siblings.silent += 1,
@@ -142,10 +142,10 @@ impl Upstreams {
 
     /// How others fared at this upstream is not known: it found no room in a table, here or on the kernel side.
     pub(in crate::engine) fn uncounted(&self, upstream: Option<&Upstream>, counters_lost: bool) -> bool {
-        let Some(upstream) = upstream.filter(|_| counters_lost || self.stats.len() >= KEPT) else {
+        let Some(upstream) = upstream.filter(|_| counters_lost || self.stats.len() >= MAX_UPSTREAMS) else {
             return false;
         };
-        self.stats.get(&Some(upstream.clone())).is_none_or(|fare| counters_lost && fare.sample.is_none())
+        self.stats.get(&Some(upstream.clone())).is_none_or(|stats| counters_lost && stats.sample.is_none())
     }
 
     fn other_ports(&self, upstream: &Upstream, now: Nanos) -> Vec<OtherPort> {
@@ -154,19 +154,19 @@ impl Upstreams {
         let alive = |other: &SocketAddr| {
             self.stats.get(&Some(Upstream::Tcp(*other)))?.sign_of_life(other.port(), now)
         };
-        ports.filter_map(alive).take(PORTS).collect()
+        ports.filter_map(alive).take(MAX_PORTS).collect()
     }
 
     /// Connections begun: the kernel's counters if there are any, else those that events told of.
     pub(in crate::engine) fn attempts(&self) -> u64 {
-        let samples = self.stats.values().filter_map(|fare| fare.sample.as_ref());
+        let samples = self.stats.values().filter_map(|stats| stats.sample.as_ref());
         let counted = samples.fold(0_u64, |sum, sample| sum.saturating_add(sample.attempts));
-        if counted > 0 { counted } else { self.stats.values().map(|fare| fare.seen).sum() }
+        if counted > 0 { counted } else { self.stats.values().map(|stats| stats.seen).sum() }
     }
 
     pub(in crate::engine) fn summaries(&self) -> Vec<UpstreamSummary> {
         let mut all: Vec<_> =
-            self.stats.iter().map(|(upstream, fare)| fare.summary(upstream.clone())).collect();
+            self.stats.iter().map(|(upstream, stats)| stats.summary(upstream.clone())).collect();
         all.sort_by(|a, b| {
             (b.failures, b.requests).cmp(&(a.failures, a.requests)).then_with(|| a.upstream.cmp(&b.upstream))
         });
@@ -204,8 +204,8 @@ impl UpstreamStats {
             established: count(|sample| sample.established),
             failures: self.failures,
             requests: count(|sample| sample.requests),
-            connect: sample.and_then(|sample| percentiles(&sample.connect)),
-            first_byte: sample.and_then(|sample| percentiles(&sample.first_byte)),
+            connect: sample.and_then(|sample| percentiles(&sample.connect, sample.sub_bits)),
+            first_byte: sample.and_then(|sample| percentiles(&sample.first_byte, sample.sub_bits)),
         }
     }
 }

@@ -2,17 +2,14 @@
 
 use std::io::Write;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 use upstream_trace_core::event::Host;
-use upstream_trace_core::json::{self, Clock, Numbers};
+use upstream_trace_core::json::{self, Clock, Numbers, Scope};
 use upstream_trace_core::verdict::{Output, Summary};
 
 use super::layout::TextLayout;
 use super::pipe::Pipe;
-use super::{Extra, Look, Sink, SinkState, host_label};
-
-/// Version of the objects; fields are only ever added to it.
-const SCHEMA: u32 = 1;
+use super::{Accounts, Extra, HookCost, Look, Sink, SinkState, host_label};
 
 /// Writes JSON, one object a line, flushed at once.
 #[derive(Debug)]
@@ -22,6 +19,8 @@ pub struct Json<W, E> {
     page: TextLayout,
     clock: Clock,
     numbers: Numbers,
+    /// The line that is being written.
+    line: Vec<u8>,
     /// Every object names its host.
     several: bool,
     /// File of the recording, if there is one.
@@ -41,6 +40,7 @@ impl<W: Write, E: Write> Json<W, E> {
             page,
             clock: Clock::default(),
             numbers: Numbers::default(),
+            line: Vec::new(),
             several: false,
             file: String::new(),
             host: None,
@@ -54,12 +54,14 @@ impl<W: Write, E: Write> Json<W, E> {
         self
     }
 
-    fn print(&mut self, mut object: Value) {
-        if let Some(host) = &self.host {
-            object["host"] = host.as_str().into();
-        }
-        if let Some(error) = self.results.write(&format!("{object}\n")) {
-            self.status.write(&error);
+    /// Writes one object as one line.
+    fn print(results: &mut Pipe<W>, status: &mut Pipe<E>, line: &mut Vec<u8>, object: &impl Serialize) {
+        line.clear();
+        // Objects hold nothing that cannot be written, and memory does not refuse it.
+        if json::write(line, object).is_ok()
+            && let Some(error) = results.write_bytes(line)
+        {
+            status.write(&error);
         }
     }
 }
@@ -74,32 +76,39 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
         self.clock = Clock::new(host);
         self.status.write(&self.page.watching(host));
         self.host = self.several.then(|| host_label(host, &self.file));
-        self.print(start(self.clock, host));
+        let scope = Scope { clock: self.clock, host: self.host.as_deref() };
+        Self::print(&mut self.results, &mut self.status, &mut self.line, &json::start(host, scope));
     }
 
     fn output(&mut self, output: &Output) {
-        let (clock, numbers) = (self.clock, &mut self.numbers);
-        let object = match output {
-            Output::Pending(verdict) => json::pending(verdict, &clock, numbers),
-            Output::Failure(verdict) => json::failure(verdict, &clock, numbers),
-            Output::Resolved(resolved) => json::resolved(resolved, &clock, numbers),
-            Output::Lost(lost) => json::lost(lost, &clock),
-            Output::Note(note) => json::note(note, &clock),
-        };
-        self.print(object);
+        let Self { results, status, line, numbers, .. } = self;
+        let scope = Scope { clock: self.clock, host: self.host.as_deref() };
+        match output {
+            Output::Pending(verdict) => {
+                Self::print(results, status, line, &json::pending(verdict, scope, numbers));
+            }
+            Output::Failure(verdict) => {
+                Self::print(results, status, line, &json::failure(verdict, scope, numbers));
+            }
+            Output::Resolved(resolved) => {
+                Self::print(results, status, line, &json::resolved(resolved, scope, numbers));
+            }
+            Output::Lost(lost) => Self::print(results, status, line, &json::lost(lost, scope)),
+            Output::Note(note) => Self::print(results, status, line, &json::note(note, scope)),
+        }
     }
 
     fn summary(&mut self, numbers: &Summary, extra: &Extra) {
-        let mut object = json::summary(numbers, &self.clock);
-        if let Some(cost) = &extra.cost {
-            object["overhead"] = json!(cost.overhead);
-            object["startup_ms"] = json!(cost.startup_ms);
-            object["rss_bytes"] = json!(cost.rss_bytes);
-        }
-        if let Some(accounts) = &extra.accounts {
-            object["accounts"] = json!(accounts);
-        }
-        self.print(object);
+        let scope = Scope { clock: self.clock, host: self.host.as_deref() };
+        let cost = extra.cost.as_ref();
+        let object = json::Summary {
+            accounts: extra.accounts.as_ref().map(accounts),
+            overhead: cost.map(|cost| cost.overhead.iter().map(hook_cost).collect()),
+            rss_bytes: cost.map(|cost| cost.rss_bytes),
+            startup_ms: cost.map(|cost| cost.startup_ms),
+            ..json::summary(numbers, scope)
+        };
+        Self::print(&mut self.results, &mut self.status, &mut self.line, &object);
     }
 
     fn state(&self) -> SinkState {
@@ -107,20 +116,23 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
     }
 }
 
-fn start(clock: Clock, host: &Host) -> Value {
-    json!({
-        "type": "start",
-        "schema": SCHEMA,
-        "time": clock.iso(host.at),
-        "version": host.version,
-        "hostname": host.hostname,
-        "kernel": host.kernel,
-        "nginx": host.nginx,
-        "hooks": host.hooks,
-        "master": host.masters.first(),
-        "masters": host.masters,
-        "workers": host.workers,
-    })
+fn hook_cost(cost: &HookCost) -> json::HookCost<'_> {
+    json::HookCost { mean_ns: cost.mean_ns, name: &cost.name, per_second: cost.per_second, runs: cost.runs }
+}
+
+fn accounts(found: &Accounts) -> json::Accounts {
+    json::Accounts {
+        aborted: found.aborted,
+        adopted: found.adopted,
+        attempts: found.attempts,
+        healthy: found.healthy,
+        live: found.live,
+        lost_buffer: found.lost_buffer,
+        lost_table: found.lost_table,
+        missing: found.missing,
+        reported: found.reported,
+        vanished: found.vanished,
+    }
 }
 
 #[cfg(test)]

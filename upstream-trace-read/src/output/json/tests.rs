@@ -1,10 +1,11 @@
 use std::io::ErrorKind;
 
+use serde_json::{Value, json};
 use upstream_trace_core::verdict::{Note, Resolved, Verdict};
 
 use super::super::pipe::tests::Failing;
 use super::super::tests::{BEGIN, SECOND, extra, host, summary, verdict};
-use upstream_trace_core::event::Lost;
+use upstream_trace_core::event::{AttemptId, Lost};
 
 use super::*;
 
@@ -65,9 +66,9 @@ fn attempts_have_small_numbers_that_stay() {
     let at = BEGIN + SECOND;
     let large = |attempt| Verdict { attempt, ..verdict() };
     let objects = objects(|sink| {
-        sink.output(&Output::Pending(large(1 << 63)));
-        sink.output(&Output::Failure(large(1 << 63 | 1)));
-        let resolved = Resolved { attempt: 1 << 63, at, upstream: None, how: "answered" };
+        sink.output(&Output::Pending(large(AttemptId::log_line(0))));
+        sink.output(&Output::Failure(large(AttemptId::log_line(1))));
+        let resolved = Resolved { attempt: AttemptId::log_line(0), at, upstream: None, how: "answered" };
         sink.output(&Output::Resolved(resolved));
     });
     let numbers: Vec<_> = objects[1..].iter().map(|object| object["attempt"].as_u64()).collect();
@@ -78,7 +79,12 @@ fn attempts_have_small_numbers_that_stay() {
 fn the_other_objects() {
     let at = BEGIN + SECOND;
     let objects = objects(|sink| {
-        sink.output(&Output::Resolved(Resolved { attempt: 7, at, upstream: None, how: "client-gone" }));
+        sink.output(&Output::Resolved(Resolved {
+            attempt: AttemptId::from_kernel(7),
+            at,
+            upstream: None,
+            how: "client-gone",
+        }));
         sink.output(&Output::Note(Note { at, text: "a\x1b\nb".into() }));
         sink.output(&Output::Lost(Lost { at, count: 3, place: "ring-buffer".into(), since: BEGIN }));
     });

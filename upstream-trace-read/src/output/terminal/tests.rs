@@ -17,7 +17,7 @@ fn run(steps: impl FnOnce(&mut dyn Sink)) -> (String, String) {
 }
 
 fn nth(attempt: u64, at: Nanos) -> Verdict {
-    Verdict { attempt, at, since: at - SECOND, ..verdict() }
+    Verdict { attempt: AttemptId::from_kernel(attempt), at, since: at - SECOND, ..verdict() }
 }
 
 fn blocks(text: &str) -> usize {
@@ -90,8 +90,12 @@ fn the_failure_of_a_pending_one_is_short_if_nothing_changed() {
 
 #[test]
 fn an_attempt_that_ended_well_takes_one_line() {
-    let resolved =
-        |attempt| Resolved { attempt, at: BEGIN + 3 * SECOND, upstream: verdict().upstream, how: "answered" };
+    let resolved = |attempt| Resolved {
+        attempt: AttemptId::from_kernel(attempt),
+        at: BEGIN + 3 * SECOND,
+        upstream: verdict().upstream,
+        how: "answered",
+    };
     let (results, _) = run(|sink| {
         sink.output(&Output::Pending(nth(1, BEGIN + SECOND)));
         sink.output(&Output::Resolved(resolved(1)));

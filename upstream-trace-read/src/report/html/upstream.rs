@@ -110,7 +110,7 @@ fn rate(points: &[Point], slot: &str) -> Rate {
 }
 
 fn latency(what: &str, points: &[Point], pick: fn(&Point) -> &Vec<u64>) -> Option<Latency> {
-    let all: Vec<_> = points.iter().map(|point| percentiles(pick(point))).collect();
+    let all: Vec<_> = points.iter().map(|point| percentiles(pick(point), point.sub_bits)).collect();
     let known = || all.iter().flatten();
     let lowest = known().map(|found| found.p50_us).min()?;
     let highest = known().map(|found| found.p99_us).max()?;

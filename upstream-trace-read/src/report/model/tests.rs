@@ -1,7 +1,7 @@
 //! Stories for tests, and tests of how they are made.
 
 use upstream_trace_core::event::{
-    Attempt, ConnectError, Ended, Event, Host, Moment, Nanos, Step, Upstream, UpstreamSample,
+    Attempt, AttemptId, ConnectError, Ended, Event, Host, Moment, Nanos, Step, Upstream, UpstreamSample,
 };
 
 use super::super::replay::{replay, warnings};
@@ -44,7 +44,8 @@ pub(in crate::report) fn host(name: &str) -> Event {
 
 /// A connection that was refused.
 pub(in crate::report) fn refused(id: u64, at: Nanos, upstream: &str) -> Event {
-    let mut attempt = Attempt::blank(id, at, 1713, Some(Upstream::Tcp(upstream.parse().unwrap())));
+    let mut attempt =
+        Attempt::blank(AttemptId::from_kernel(id), at, 1713, Some(Upstream::Tcp(upstream.parse().unwrap())));
     attempt.ended = Ended::Broken;
     attempt.reset = Some(at);
     attempt.socket.error = 111;
@@ -57,13 +58,23 @@ pub(in crate::report) fn refused(id: u64, at: Nanos, upstream: &str) -> Event {
 /// A `connect()` that failed at once.
 pub(in crate::report) fn connect_error(id: u64, at: Nanos, upstream: Upstream, errno: i32) -> Event {
     let (retry_of, worker, netns, took, had_syn_sent) = (None, 1713, 0, 3, false);
-    Event::ConnectError(ConnectError { id, at, retry_of, worker, netns, upstream, errno, took, had_syn_sent })
+    Event::ConnectError(ConnectError {
+        id: AttemptId::from_kernel(id),
+        at,
+        retry_of,
+        worker,
+        netns,
+        upstream,
+        errno,
+        took,
+        had_syn_sent,
+    })
 }
 
 /// A SYN without an answer, still open.
 fn unanswered(id: u64, at: Nanos) -> Event {
     let upstream = Some(Upstream::Tcp("10.0.0.9:80".parse().unwrap()));
-    let mut attempt = Attempt::blank(id, at + 3 * S, 1713, upstream);
+    let mut attempt = Attempt::blank(AttemptId::from_kernel(id), at + 3 * S, 1713, upstream);
     (attempt.begun, attempt.ended, attempt.retransmits) = (at, Ended::Open, 2);
     let moment = |at, step, count| Moment { at, step, count, span_ms: 2_000 };
     attempt.trail = vec![moment(at, Step::SynSent, 1), moment(at + S, Step::Retransmit { errno: 0 }, 2)];
@@ -80,6 +91,7 @@ fn sample(at: Nanos, attempts: u64) -> Event {
         answers: 0,
         last_established: 0,
         last_answer: 0,
+        sub_bits: 0,
         connect: vec![0, attempts],
         first_byte: Vec::new(),
     })
@@ -156,7 +168,7 @@ fn a_storm_is_told_by_its_first_and_last_ones() {
     let failed = (0..500).map(|n| refused(n, 2 * S + n * MS, "10.0.0.2:8080"));
     let model = story_of(&[[host("web1")].into_iter().chain(failed).collect()]);
     assert_eq!(model.problems[0].count, 500);
-    let shown: Vec<_> = model.shown.iter().map(|shown| shown.verdict.attempt).collect();
+    let shown: Vec<_> = model.shown.iter().map(|shown| shown.verdict.attempt.to_kernel()).collect();
     assert_eq!(shown, [0, 1, 2, 3, 4, 5, 496, 497, 498, 499]);
     assert_eq!(model.timeline.counts.values().sum::<u64>(), 500);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use upstream_trace_core::engine::to_powers_of_two;
 use upstream_trace_core::event::{Upstream, UpstreamSample};
 
 use super::{Micros, SECOND};
@@ -20,6 +21,8 @@ pub struct Point {
     pub requests: u64,
     /// Attempts that failed.
     pub failures: u64,
+    /// How fine the buckets are, see [`UpstreamSample`].
+    pub sub_bits: u32,
     /// Times to connect, see [`UpstreamSample`].
     pub connect: Vec<u64>,
     /// Times to the first byte.
@@ -32,8 +35,21 @@ impl Point {
         self.attempts += other.attempts;
         self.requests += other.requests;
         self.failures += other.failures;
-        add(&mut self.connect, &other.connect);
-        add(&mut self.first_byte, &other.first_byte);
+        if self.connect.is_empty() && self.first_byte.is_empty() {
+            self.sub_bits = other.sub_bits;
+        }
+        let has_times = !(other.connect.is_empty() && other.first_byte.is_empty());
+        if has_times && self.sub_bits != other.sub_bits {
+            // Of two releases: what they have in common.
+            self.connect = to_powers_of_two(&self.connect, self.sub_bits);
+            self.first_byte = to_powers_of_two(&self.first_byte, self.sub_bits);
+            self.sub_bits = 0;
+            add(&mut self.connect, &to_powers_of_two(&other.connect, other.sub_bits));
+            add(&mut self.first_byte, &to_powers_of_two(&other.first_byte, other.sub_bits));
+        } else {
+            add(&mut self.connect, &other.connect);
+            add(&mut self.first_byte, &other.first_byte);
+        }
     }
 }
 
@@ -100,6 +116,7 @@ impl Traffic {
             attempts: gain(|sample| sample.attempts),
             requests: gain(|sample| sample.requests),
             failures: 0,
+            sub_bits: sample.sub_bits,
             connect: gains(|sample| &sample.connect),
             first_byte: gains(|sample| &sample.first_byte),
         };

@@ -8,7 +8,7 @@ fn drop_of(src: &str, dst: &str, flags: u8, by: &str) -> PacketDrop {
     let tuple = PacketTuple { src: src.parse().expect("an address"), dst: dst.parse().expect("an address") };
     PacketDrop {
         at: 5,
-        attempt: Some(1),
+        attempt: Some(upstream_trace_core::event::AttemptId::from_kernel(1)),
         tuple: Some(tuple),
         tcp_flags: flags,
         reason: "NETFILTER_DROP".to_owned(),

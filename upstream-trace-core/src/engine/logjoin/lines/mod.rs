@@ -5,8 +5,7 @@ use crate::cause::{self, NginxTimer};
 use crate::engine::judge::ejected::because;
 use crate::engine::judge::verdicts::verdict;
 use crate::engine::logjoin::logs::{LINE_COMES, Waiting};
-use crate::engine::logjoin::signature::FailureSignature;
-use crate::engine::logjoin::signature::seen_by_kernel;
+use crate::engine::logjoin::signature::{FailureSignature, ended_by_timer, seen_by_kernel};
 use crate::engine::stores::queue::Failed;
 use crate::engine::stores::upstreams::Outcome;
 use crate::engine::{Engine, RETRY_STARTS};
@@ -14,20 +13,17 @@ use crate::errorlog::Kind;
 use crate::event::{Attempt, AttemptId, Ended, LogLine, Nanos, Upstream};
 use crate::verdict::{Output, Verdict};
 
-/// Numbers of attempts of which only a line is known begin here: far above all times since the start of a host.
-pub(in crate::engine) const LINE_IDS: AttemptId = 1 << 63;
-
 impl Engine {
-    pub(in crate::engine) fn on_line(&mut self, line: &LogLine, out: &mut Vec<Output>) {
+    pub(in crate::engine) fn on_line(&mut self, line: LogLine, out: &mut Vec<Output>) {
         if let Some(id) = self.logs.read(line, self.now) {
             self.line_came(id);
         }
         if self.logs.crowded() {
-            self.tell_lines(self.now, out);
+            self.report_lines(self.now, out);
         }
     }
 
-    /// A failure that is held need not wait for its line any longer; one that was told of needs it no more.
+    /// A failure that is held need not wait for its line any longer; one that was reported needs it no more.
     fn line_came(&mut self, id: AttemptId) {
         match self.held.ended(id) {
             Some(ended) => self.held.postpone(id, ended.saturating_add(RETRY_STARTS)),
@@ -37,20 +33,21 @@ impl Engine {
 
     /// Looks for the line of a failure.
     pub(in crate::engine) fn expect_line(&mut self, failed: &Failed) {
-        let case = failed.case();
-        let attempt = &case.attempt;
         // nginx has nothing to say about an answer that it passes on.
-        if attempt.error_status.is_some() {
+        if failed.is_unlogged() {
             return;
         }
-        let shape = FailureSignature::of(&case);
-        self.logs.failed(attempt.id, attempt.worker, attempt.upstream.as_ref(), attempt.seen, shape);
+        let signature = FailureSignature::of(&failed.case());
+        let attempt = &failed.attempt;
+        self.logs.failed(attempt.id, attempt.worker, attempt.upstream.as_ref(), attempt.seen, signature);
     }
 
     /// A failure whose line is still to be expected.
-    pub(in crate::engine) fn awaits_line(&self, id: AttemptId, ended: Nanos, now: Nanos) -> bool {
-        let worker = self.held.worker(id).unwrap_or_default();
-        !self.held.silent(id) && now < ended.saturating_add(LINE_COMES) && !self.logs.ready(id, worker)
+    pub(in crate::engine) fn awaits_line(&self, failed: &Failed, now: Nanos) -> bool {
+        let attempt = &failed.attempt;
+        !failed.is_unlogged()
+            && now < attempt.seen.saturating_add(LINE_COMES)
+            && !self.logs.ready(attempt.id, attempt.worker)
     }
 
     /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left. Of a silence
@@ -59,8 +56,7 @@ impl Engine {
     /// straight afterwards, as a worker that drains does with a pool that was idle for about a second.
     pub(in crate::engine) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
         let by_timer = cause::find(verdict.cause).map_or(NginxTimer::No, |cause| cause.by_nginx_timer);
-        let timer =
-            by_timer == NginxTimer::WholeSeconds && FailureSignature::of(&Case::of_attempt(attempt)).timer();
+        let timer = by_timer == NginxTimer::WholeSeconds && ended_by_timer(attempt);
         verdict.log.is_none()
             && by_timer != NginxTimer::No
             && attempt.ended == Ended::ClosedByNginx
@@ -80,8 +76,8 @@ impl Engine {
         }
     }
 
-    /// Tells of the lines for which no failure came.
-    pub(in crate::engine) fn tell_lines(&mut self, until: Nanos, out: &mut Vec<Output>) {
+    /// Reports the lines for which no failure came.
+    pub(in crate::engine) fn report_lines(&mut self, until: Nanos, out: &mut Vec<Output>) {
         self.settle_lines(until);
         loop {
             let (found, waiting) = self.logs.due(until);
@@ -89,17 +85,17 @@ impl Engine {
                 self.line_came(id);
             }
             let Some(waiting) = waiting else { break };
-            self.tell_line(&waiting, out);
+            self.report_line(&waiting, out);
         }
     }
 
-    fn tell_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
+    fn report_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
         let line = &*waiting.line;
         let healthy = self.logs.healthy(waiting);
         let alone = healthy.is_none() && seen_by_kernel(waiting.kind);
         // The log is opened before the hooks are there: what is read first may be about attempts that nobody saw.
         let before_start = line.after > 0 && line.after < self.begun;
-        if alone && (before_start || self.logs.told_without(waiting)) {
+        if alone && (before_start || self.logs.reported_without(waiting)) {
             self.logs.counts.lost += 1;
             return;
         }
@@ -107,27 +103,27 @@ impl Engine {
         let mut case = if let Some((lookup, first)) = &named {
             let mut case = Case::of_lookup(lookup, Some(line));
             if !first {
-                self.lines_told += 1;
-                case.attempt.to_mut().id = LINE_IDS | self.lines_told;
+                self.lines_reported += 1;
+                case.attempt.to_mut().id = AttemptId::log_line(self.lines_reported);
             }
             case
         } else if let Some(attempt) = &healthy {
             Case::of_healthy(attempt, line)
         } else {
-            self.lines_told += 1;
-            let mut case = Case::of_line(line, LINE_IDS | self.lines_told);
+            self.lines_reported += 1;
+            let mut case = Case::of_line(line, AttemptId::log_line(self.lines_reported));
             case.attempt.to_mut().upstream = self.logs.upstream(line);
             case.early = line.at <= self.unwatched;
             case
         };
-        let complaint = self.logs.complaint(line).filter(|_| waiting.kind == Kind::Name).cloned();
+        let resolver_error = self.logs.resolver_error(line).filter(|_| waiting.kind == Kind::Name).cloned();
         if waiting.kind == Kind::Name && named.is_none() {
-            let server = [Some(line), complaint.as_ref()]
+            let server = [Some(line), resolver_error.as_ref()]
                 .into_iter()
                 .flatten()
                 .find_map(|line| line.resolver.as_ref());
             case.attempt.to_mut().upstream = server.and_then(|server| server.parse().ok()).map(Upstream::Tcp);
-            case.complaint = complaint.as_ref();
+            case.complaint = resolver_error.as_ref();
         }
         let mut ejected = Vec::new();
         if waiting.kind == Kind::NoLive {
@@ -139,14 +135,14 @@ impl Engine {
         case.lossy |= lost;
         let mut verdict = verdict(&case, self.retries.recovered(case.attempt.id));
         drop(case);
-        // Its attempt was lost: told of by this line if that says why, and by no more lines than were lost.
-        if lost && (verdict.reason.is_none() || !self.losses.told_by_line()) {
+        // Its attempt was lost: reported by this line if that says why, and by no more lines than were lost.
+        if lost && (verdict.reason.is_none() || !self.losses.reported_by_line()) {
             self.logs.counts.lost += 1;
             return;
         }
         verdict.details.tries = self.retries.chain(verdict.attempt);
         verdict.details.ejected = ejected;
-        self.tell(verdict, Outcome::Other, out);
+        self.report(verdict, Outcome::Other, out);
     }
 }
 

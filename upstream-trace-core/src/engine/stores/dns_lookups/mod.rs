@@ -3,139 +3,154 @@
 //! Several requests may wait for one lookup, and nginx may look names up on its own behalf: where its lines are read,
 //! each line is a failure, and a lookup without a line is none. Otherwise each lookup is one.
 
-use std::collections::{BTreeMap, VecDeque};
-
+use crate::bounded::Bounded;
 use crate::case::{BenignEnd, Case};
 use crate::engine::Engine;
 use crate::engine::judge::verdicts::verdict;
-use crate::engine::logjoin::logs::{KEYS, LINE_COMES, Logs};
+use crate::engine::logjoin::logs::{LINE_COMES, Logs};
 use crate::engine::stores::overflow::Overflow;
 use crate::engine::stores::upstreams::Outcome;
-use crate::event::{AttemptId, LogLine, Lookup, LookupState, Nanos, Upstream};
-use crate::event::{MS, SECOND};
+use crate::event::{AttemptId, LogLine, Lookup, LookupState, MS, Nanos, SECOND, Upstream, weigh_rare};
 use crate::verdict::{Confidence, Output, Resolved};
 
-/// Kept per worker; the oldest make room.
-const KEPT: usize = 64;
+/// Lookups kept; the oldest make room.
+const MAX_LOOKUPS: usize = 4_096;
+/// Bytes of all lookups.
+const MAX_BYTES: usize = 16 << 20;
 /// How long a lookup that is over may still get lines.
 const AFTER: Nanos = 2 * SECOND;
 /// nginx writes its lines as soon as a lookup has failed; with another name if that stands for it (CNAME).
 const AT_ONCE: Nanos = 500 * MS;
 
 #[derive(Debug)]
-struct Name {
+struct Tracked {
     lookup: Lookup,
-    /// The verdict that was told last.
-    said: Option<(&'static str, Confidence)>,
-    /// It has a line, or has been told of without.
+    /// The verdict that was reported last.
+    reported: Option<(&'static str, Confidence)>,
+    /// It has a line, or has been reported without.
     done: bool,
 }
 
-/// Lookups in trouble, by worker, oldest first.
-#[derive(Debug, Default)]
+impl Tracked {
+    fn is_over(&self) -> bool {
+        matches!(self.lookup.state, LookupState::Failed(_) | LookupState::GivenUp)
+    }
+}
+
+/// Lookups in trouble, oldest first.
+#[derive(Debug)]
 pub(in crate::engine) struct DnsLookups {
-    by_worker: BTreeMap<u32, VecDeque<Name>>,
-    /// Lookups that found no room, or made room before they were told.
+    by_id: Bounded<AttemptId, Tracked>,
+    /// Lookups that made room before they were reported.
     pub(in crate::engine) lost: Overflow,
 }
 
+impl Default for DnsLookups {
+    fn default() -> Self {
+        let weigh = |tracked: &Tracked| weigh_rare(&tracked.lookup);
+        let by_id = Bounded::with_max_bytes(MAX_LOOKUPS, MAX_BYTES, weigh);
+        Self { by_id, lost: Overflow::default() }
+    }
+}
+
 impl DnsLookups {
-    fn keep(&mut self, lookup: &Lookup) {
-        if self.by_worker.len() >= KEYS && !self.by_worker.contains_key(&lookup.worker) {
-            self.lost.note(lookup.begun, lookup.at);
-            return;
-        }
-        let names = self.by_worker.entry(lookup.worker).or_default();
-        if let Some(known) = names.iter_mut().find(|known| known.lookup.id == lookup.id) {
-            known.lookup = lookup.clone();
-            return;
-        }
-        names.push_back(Name { lookup: lookup.clone(), said: None, done: false });
-        if names.len() > KEPT
-            && let Some(oldest) = names.pop_front()
-            && !oldest.done
-        {
-            self.lost.note(oldest.lookup.begun, lookup.at);
+    fn keep(&mut self, lookup: Lookup) {
+        let (id, at) = (lookup.id, lookup.at);
+        let tracked = match self.by_id.remove(&id) {
+            Some(known) => Tracked { lookup, ..known },
+            None => Tracked { lookup, reported: None, done: false },
+        };
+        for evicted in self.by_id.insert(id, tracked, at) {
+            if !evicted.value.done {
+                self.lost.note(evicted.value.lookup.begun, at);
+            }
         }
     }
 
     /// The lookup that a line is about, and whether it is the first line about it.
     pub(in crate::engine) fn of(&mut self, line: &LogLine) -> Option<(Lookup, bool)> {
         let name = line.message.split_once(" could not be resolved (")?.0;
-        let names = self.by_worker.get_mut(&line.worker?)?;
-        let timely = |found: &Name| match found.lookup.state {
+        let worker = line.worker?;
+        let timely = |found: &Tracked| match found.lookup.state {
             LookupState::Open | LookupState::GivenUp => found.lookup.begun <= line.at,
             LookupState::Failed(_) => line.at <= found.lookup.at.saturating_add(AFTER),
             LookupState::Answered => false,
         };
-        let at_once = |found: &Name| {
+        let at_once = |found: &Tracked| {
             let failed = matches!(found.lookup.state, LookupState::Failed(_));
             failed && line.at.abs_diff(found.lookup.at) <= AT_ONCE && !found.done
         };
-        let index = names
-            .iter()
-            .rposition(|found| found.lookup.name.eq_ignore_ascii_case(name) && timely(found))
-            .or_else(|| names.iter().rposition(at_once))?;
-        let found = names.get_mut(index)?;
+        let mine = || self.by_id.values().rev().filter(|found| found.lookup.worker == worker);
+        let id = mine()
+            .find(|found| found.lookup.name.eq_ignore_ascii_case(name) && timely(found))
+            .or_else(|| mine().find(|found| at_once(found)))
+            .map(|found| found.lookup.id)?;
+        let found = self.by_id.get_mut(&id)?;
         let first = !std::mem::replace(&mut found.done, true);
         Some((found.lookup.clone(), first))
     }
 
-    /// A lookup whose time has come without a line, and whether it had been told of.
-    fn due(&mut self, now: Nanos, logs: &Logs) -> Option<(Lookup, bool)> {
-        for (worker, names) in &mut self.by_worker {
-            let waits = if logs.unread(*worker) { 0 } else { LINE_COMES };
-            let due = names.iter_mut().find(|found| {
-                let over = matches!(found.lookup.state, LookupState::Failed(_) | LookupState::GivenUp);
-                over && !found.done && found.lookup.at.saturating_add(waits) <= now
-            });
-            if let Some(found) = due {
+    /// Lookups whose time has come without a line, and whether each had been reported.
+    fn due(&mut self, now: Nanos, logs: &Logs) -> Vec<(Lookup, bool)> {
+        let due = |found: &&Tracked| {
+            let waits = if logs.unread(found.lookup.worker) { 0 } else { LINE_COMES };
+            found.is_over() && !found.done && found.lookup.at.saturating_add(waits) <= now
+        };
+        let ids: Vec<_> = self.by_id.values().filter(due).map(|found| found.lookup.id).collect();
+        let mut all = Vec::new();
+        for id in ids {
+            if let Some(found) = self.by_id.get_mut(&id) {
                 found.done = true;
-                return Some((found.lookup.clone(), found.said.is_some()));
+                all.push((found.lookup.clone(), found.reported.is_some()));
             }
         }
-        None
+        all
     }
 
     /// Forgets what is too old, and what is over.
     fn expire(&mut self, now: Nanos) {
-        self.by_worker.retain(|_, names| {
-            names.retain(|found| {
-                found.lookup.state == LookupState::Open || found.lookup.at.saturating_add(AFTER) >= now
-            });
-            !names.is_empty()
+        self.retain(|found| {
+            found.lookup.state == LookupState::Open || found.lookup.at.saturating_add(AFTER) >= now
         });
     }
 
     pub(in crate::engine) fn forget(&mut self, worker: u32) {
-        self.by_worker.remove(&worker);
+        self.retain(|found| found.lookup.worker != worker);
     }
 
-    fn told(&self, id: AttemptId) -> Option<(&'static str, Confidence)> {
-        self.by_worker.values().flatten().find(|known| known.lookup.id == id)?.said
+    fn retain(&mut self, keep: impl Fn(&Tracked) -> bool) {
+        let gone: Vec<_> = self.by_id.iter().filter(|(_, found)| !keep(found)).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.by_id.remove(&id);
+        }
     }
 
-    fn say(&mut self, lookup: &Lookup, said: (&'static str, Confidence)) {
-        let names = self.by_worker.get_mut(&lookup.worker);
-        if let Some(known) =
-            names.and_then(|names| names.iter_mut().find(|known| known.lookup.id == lookup.id))
-        {
-            known.said = Some(said);
+    fn reported(&self, id: AttemptId) -> Option<(&'static str, Confidence)> {
+        self.by_id.get(&id)?.reported
+    }
+
+    fn report(&mut self, id: AttemptId, verdict: (&'static str, Confidence)) {
+        if let Some(known) = self.by_id.get_mut(&id) {
+            known.reported = Some(verdict);
         }
     }
 }
 
 impl Engine {
-    pub(in crate::engine) fn on_lookup(&mut self, lookup: &Lookup, out: &mut Vec<Output>) {
-        self.dns_lookups.keep(lookup);
+    pub(in crate::engine) fn on_lookup(&mut self, lookup: Lookup, out: &mut Vec<Output>) {
         let waited = lookup.at.saturating_sub(lookup.begun);
         match lookup.state {
-            LookupState::Open if waited >= self.slow.unwrap_or(SECOND) => self.pending_lookup(lookup, out),
-            LookupState::Answered if self.dns_lookups.told(lookup.id).is_some() => {
-                out.push(resolved(lookup, BenignEnd::Answered));
+            LookupState::Open if waited >= self.slow.unwrap_or(SECOND) => {
+                self.dns_lookups.keep(lookup.clone());
+                self.pending_lookup(&lookup, out);
+                return;
+            }
+            LookupState::Answered if self.dns_lookups.reported(lookup.id).is_some() => {
+                out.push(resolved(&lookup, BenignEnd::Answered));
             }
             _ => {}
         }
+        self.dns_lookups.keep(lookup);
     }
 
     fn pending_lookup(&mut self, lookup: &Lookup, out: &mut Vec<Output>) {
@@ -143,16 +158,16 @@ impl Engine {
         self.fill(&mut case);
         let verdict = verdict(&case, false);
         drop(case);
-        let said = (verdict.cause, verdict.confidence);
-        if self.dns_lookups.told(lookup.id) != Some(said) {
-            self.dns_lookups.say(lookup, said);
+        let reported = (verdict.cause, verdict.confidence);
+        if self.dns_lookups.reported(lookup.id) != Some(reported) {
+            self.dns_lookups.report(lookup.id, reported);
             out.push(Output::Pending(verdict));
         }
     }
 
-    /// Tells of lookups for which no line came.
-    pub(in crate::engine) fn tell_lookups(&mut self, now: Nanos, out: &mut Vec<Output>) {
-        while let Some((lookup, warned)) = self.dns_lookups.due(now, &self.logs) {
+    /// Reports lookups for which no line came.
+    pub(in crate::engine) fn report_lookups(&mut self, now: Nanos, out: &mut Vec<Output>) {
+        for (lookup, warned) in self.dns_lookups.due(now, &self.logs) {
             // nginx would have said so: it asked on its own behalf, or its clients had left.
             if self.logs.followed(lookup.worker) {
                 out.extend(warned.then(|| resolved(&lookup, BenignEnd::ClientGone)));
@@ -162,7 +177,7 @@ impl Engine {
             self.fill(&mut case);
             let verdict = verdict(&case, false);
             drop(case);
-            self.tell(verdict, Outcome::Other, out);
+            self.report(verdict, Outcome::Other, out);
         }
         self.dns_lookups.expire(now);
     }

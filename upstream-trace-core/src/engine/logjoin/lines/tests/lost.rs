@@ -52,12 +52,12 @@ fn a_line_of_a_failure_that_was_forgotten_is_none_of_its_own() {
     let mut engine = followed();
     let mut out = Vec::new();
     for id in 1..=STORM {
-        out.extend(engine.on(&end(refused(), id, AT + id)));
+        out.extend(engine.on(end(refused(), id, AT + id)));
     }
     for id in 1..=STORM {
-        out.extend(engine.on(&said(REFUSED, id, AT + 100 * MS)));
+        out.extend(engine.on(said(REFUSED, id, AT + 100 * MS)));
     }
-    out.extend(engine.on(&tick(AT + 100 * MS)));
+    out.extend(engine.on(tick(AT + 100 * MS)));
     out.extend(engine.finish());
     let (told, summary) = (failures(&out).count() as u64, engine.summary(0));
     assert_eq!((told, summary.failures), (STORM, STORM));
@@ -73,10 +73,10 @@ fn a_line_that_made_room_is_no_failure_of_its_own() {
     let mut engine = followed();
     let mut out = Vec::new();
     for id in 1..=STORM {
-        out.extend(engine.on(&said(REFUSED, id, AT)));
+        out.extend(engine.on(said(REFUSED, id, AT)));
     }
     for id in 1..=STORM {
-        out.extend(engine.on(&end(refused(), id, AT + id)));
+        out.extend(engine.on(end(refused(), id, AT + id)));
     }
     out.extend(engine.finish());
     let summary = engine.summary(0);
@@ -90,13 +90,13 @@ fn a_line_that_made_room_is_no_failure_of_its_own() {
 #[test]
 fn lines_from_before_the_start_are_no_failures() {
     let mut engine = followed();
-    engine.on(&Event::Host(Host { at: AT, ..Host::default() }));
+    engine.on(Event::Host(Host { at: AT, ..Host::default() }));
     let written = |after: Nanos, client| {
         Event::Log(LogLine { at: AT + 20 * MS, after, connection: Some(client), ..line(REFUSED) })
     };
     // The attempt of one of them was seen, and it has its line.
     let mut out = feed(&mut engine, [written(AT - MS, 1), written(AT - MS, 2), end(refused(), 1, AT + MS)]);
-    out.extend(engine.on(&tick(AT + SECOND)));
+    out.extend(engine.on(tick(AT + SECOND)));
     out.extend(feed(&mut engine, [written(AT + MS, 3)]));
     out.extend(engine.finish());
     let told: Vec<_> = told(&out).into_iter().map(|(_, cause, line)| (cause, line)).collect();

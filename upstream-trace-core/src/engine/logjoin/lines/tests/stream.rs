@@ -50,17 +50,18 @@ fn a_busy_stream_is_joined_without_a_wrong_one() {
     events.sort_by_key(|(at, _)| *at);
     let mut engine = followed();
     for worker in [1715, 1716] {
-        engine.on(&Event::LogFollowed(LogFollowed { at: 0, worker, followed: true, level: None }));
+        engine.on(Event::LogFollowed(LogFollowed { at: 0, worker, followed: true, level: None }));
     }
     let mut out = Vec::new();
     for (at, event) in events {
-        out.extend(engine.on(&event));
-        out.extend(engine.on(&tick(at)));
+        out.extend(engine.on(event));
+        out.extend(engine.on(tick(at)));
     }
-    out.extend(engine.on(&tick(at + 3 * SECOND)));
+    out.extend(engine.on(tick(at + 3 * SECOND)));
     out.extend(engine.finish());
     let told = told(&out);
-    let (own, of_kernel): (Vec<_>, Vec<_>) = told.iter().partition(|(id, ..)| *id >= LINE_IDS);
+    let (own, of_kernel): (Vec<_>, Vec<_>) =
+        told.iter().partition(|(id, ..)| *id >= AttemptId::log_line(0).to_kernel());
     let wrong = of_kernel.iter().filter(|(id, _, line)| line.is_some_and(|line| line != *id)).count();
     let joined = of_kernel.iter().filter(|(id, _, line)| *line == Some(*id)).count() as u64;
     let expected = 2_000 - alone - left;

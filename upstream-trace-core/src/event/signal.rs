@@ -36,7 +36,32 @@ pub enum Signal {
     Exits,
 }
 
+/// Which hook gives what, by the names that recordings have: those of earlier releases stay.
+const HOOKS: &[(&str, &[Signal])] = &[
+    ("inet_sock_set_state", &[Signal::Connections]),
+    ("tcp_destroy_sock", &[Signal::Connections]),
+    ("kfree_skb", &[Signal::Drops]),
+    ("tcp_receive_reset", &[Signal::Resets]),
+    ("tcp_retransmit_skb", &[Signal::Retransmits]),
+    ("inet_sk_error_report", &[Signal::Icmp]),
+    ("tcp_send_reset", &[Signal::ResetsSent]),
+    ("sock_send_length", &[Signal::Requests]),
+    ("sock_recv_length", &[Signal::Answers]),
+    ("sched_process_fork", &[Signal::Workers]),
+    ("sched_process_exec", &[Signal::Upgrades]),
+    ("sched_process_exit", &[Signal::Exits]),
+    ("connect", &[Signal::ConnectErrors, Signal::UnixConnections, Signal::UnixEnds]),
+    ("sys_exit_connect", &[Signal::ConnectErrors, Signal::UnixConnections]),
+    ("tcp_connect", &[Signal::LocalPorts]),
+];
+
 impl Signal {
+    /// What the hook of this name gives; nothing if it is not known.
+    #[must_use]
+    pub fn of_hook(name: &str) -> &'static [Self] {
+        HOOKS.iter().find(|(hook, _)| *hook == name).map_or(&[], |(_, signals)| *signals)
+    }
+
     /// Every cause needs it: none has to declare it.
     #[must_use]
     pub fn for_all(self) -> bool {

@@ -1,11 +1,16 @@
 //! One attempt of nginx to get an answer from an upstream: a connection, or a request on a pooled one.
 
+mod outcome;
+
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{optional_text, steps};
 use super::step::is_zero;
-use super::{AttemptId, Moment, Nanos, Upstream};
+use super::{AttemptId, ConnectError, Moment, Nanos, Upstream};
+
+pub use outcome::BenignEnd;
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,11 +29,11 @@ pub enum Ended {
 /// An ICMP error that was queued on the socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IcmpError {
-    /// Type.
+    /// ICMP or `ICMPv6` type, by the family of the connection.
     pub kind: u8,
-    /// Code.
+    /// Code of that type.
     pub code: u8,
-    /// Who sent it.
+    /// Address of the host that sent it.
     pub from: IpAddr,
     /// errno that the kernel made of it.
     pub errno: i32,
@@ -78,31 +83,31 @@ pub struct Socket {
 pub struct Attempt {
     /// Number of the attempt.
     pub id: AttemptId,
-    /// When it was looked at: its end, or the sign of trouble.
+    /// When it was looked at: its end, or the sign of trouble; nanoseconds of `CLOCK_MONOTONIC`, as all times here.
     pub seen: Nanos,
     /// The attempt that it retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<AttemptId>,
     /// Process id of the worker, in the tracing host's numbering.
     pub worker: u32,
-    /// Network namespace, 0 if not known.
+    /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
-    /// Where to; `None` if the table of addresses was full.
+    /// Address or path it went to; `null` if the table of addresses was full.
     pub upstream: Option<Upstream>,
-    /// nginx's side.
+    /// Address and port of nginx's side; absent for unix sockets, and if not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
     /// How it ended.
     pub ended: Ended,
     /// `connect()`; for adopted connections as far as it could be found out.
     pub begun: Nanos,
-    /// End of the handshake.
+    /// When the handshake finished; absent if it did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub established: Option<Nanos>,
     /// First byte of the current request handed to the kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Nanos>,
-    /// Last successful send.
+    /// When nginx last sent something; absent if it never did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_send: Option<Nanos>,
     /// First byte of the current answer read by nginx.
@@ -111,10 +116,10 @@ pub struct Attempt {
     /// Last byte read by nginx, of this or an earlier answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_recv: Option<Nanos>,
-    /// Arrival of the origin's FIN.
+    /// When the origin's FIN arrived; absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fin: Option<Nanos>,
-    /// Arrival of a RST.
+    /// When a RST arrived; absent if none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<Nanos>,
     /// Bytes of the current request that nginx handed to the kernel.
@@ -175,7 +180,12 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "is_false")]
     pub tls_handshake: bool,
     /// What came in answer to the TLS handshake and is no TLS: its first bytes, those that do not print as `\\xNN`.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "no_tls")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        rename = "no_tls",
+        deserialize_with = "optional_text"
+    )]
     pub non_tls_prefix: Option<String>,
     /// Packets of it that were dropped on this host.
     pub drops: u32,
@@ -189,6 +199,7 @@ pub struct Attempt {
     /// What the socket knew.
     pub socket: Socket,
     /// What happened, in order of time.
+    #[serde(deserialize_with = "steps")]
     pub trail: Vec<Moment>,
     /// Steps that did not fit into the trail.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -244,6 +255,18 @@ impl Attempt {
             socket: Socket::default(),
             trail: Vec::new(),
             trail_lost: 0,
+        }
+    }
+
+    /// An attempt made of what an error of `connect()` tells.
+    #[must_use]
+    pub fn of_connect_error(error: &ConnectError) -> Self {
+        Self {
+            retry_of: error.retry_of,
+            netns: error.netns,
+            ended: Ended::Broken,
+            begun: error.at.saturating_sub(error.took),
+            ..Self::blank(error.id, error.at, error.worker, Some(error.upstream.clone()))
         }
     }
 
