@@ -212,7 +212,7 @@ fn ip(sk: u64, family: u16, four: [u8; 4], v6: u16) -> [u8; 16] {
 /// makes the rule see nothing rather than a failure.
 #[inline(always)]
 pub fn socket_facts(sk: u64, now: u64) -> SocketFacts {
-    let rcv_nxt = read(sk, offset!(rcv_nxt)).unwrap_or(0);
+    let rcv_nxt: u32 = read(sk, offset!(rcv_nxt)).unwrap_or(0);
     SocketFacts {
         snd_wl1: read(sk, offset!(snd_wl1)).unwrap_or(rcv_nxt.wrapping_sub(1)),
         rcv_nxt,
@@ -233,7 +233,7 @@ pub fn socket_facts(sk: u64, now: u64) -> SocketFacts {
 /// `CLOCK_MONOTONIC`, 0 if it is not known.
 #[inline(always)]
 pub fn last_sent_ns(sk: u64) -> u64 {
-    read::<u64>(sk, offset!(first_tx_mstamp)).unwrap_or(0).saturating_mul(1000)
+    read::<u64>(sk, offset!(first_tx_mstamp)).unwrap_or(0).wrapping_mul(1000)
 }
 
 /// One past the last byte that nginx wrote.

@@ -39,6 +39,7 @@ pub struct Scope<'a> {
 #[must_use]
 pub fn start<'a>(host: &'a Host, scope: Scope<'a>) -> Start<'a> {
     Start {
+        depth: Some(host.depth.as_str()).filter(|depth| !depth.is_empty()),
         hooks: host.hooks.iter().map(hook).collect(),
         host: scope.host,
         hostname: &host.hostname,

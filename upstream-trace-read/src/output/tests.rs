@@ -44,6 +44,7 @@ pub(super) fn host() -> Host {
         masters: vec![1712],
         workers: vec![1713, 1714],
         slow: SECOND,
+        depth: "deep".into(),
     }
 }
 
