@@ -84,9 +84,9 @@ fn plain_lines_and_a_cut() {
 fn what_cannot_be_reported() {
     let newer = b"{\"recording\":\"upstream-trace\",\"version\":9,\"by\":\"9.0.0\"}\n";
     for (name, bytes, says) in [
-        ("garbage", &b"no recording"[..], "it is no recording"),
+        ("garbage", &b"no recording"[..], "not a recording"),
         ("newer", newer, "9.0.0"),
-        ("empty", b"", "it is empty"),
+        ("empty", b"", "empty"),
     ] {
         let file = Temporary::new(name, bytes);
         let output = report(&file.0, &[]);

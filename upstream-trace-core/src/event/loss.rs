@@ -60,61 +60,61 @@ macro_rules! loss_places {
 loss_places! {
     /// Kernel side: no room in the ring buffer for the record of an attempt.
     RingBuffer = "ring-buffer", Attempts,
-        "the buffer between the kernel and this program was full; --buffer makes it larger";
+        "the ring buffer was full; enlarge it with --ring-buffer-size";
     /// Kernel side: no room in the ring buffer for another message.
     Events = "events", Proof,
-        "the buffer between the kernel and this program was full; --buffer makes it larger";
+        "the ring buffer was full; enlarge it with --ring-buffer-size";
     /// Kernel side: no room for the flight record of a connection.
     ConnectionMap = "connection-map", Attempts,
-        "the table of connections was full; --max-connections makes it larger";
+        "the connection table was full; enlarge it with --max-connections";
     /// Kernel side: no room for the counters of an upstream.
     UpstreamTable = "upstream-table", Counters,
-        "the table of upstreams was full; attempts to others are not in its numbers";
+        "the upstream table was full: the numbers of further upstreams are missing";
     /// Both sides: no room for a process that serves an upstream.
     OriginTable = "origin-table", Proof,
-        "the table of the origins' processes was full";
+        "the table of origin processes was full";
     /// Kernel side: no room for a process of nginx.
     ProcessTable = "process-table", Proof,
-        "the table of nginx's processes was full: new workers are not watched";
+        "the process table was full: new workers are not traced";
     /// Program: no room for a connection that was open at the start.
     OpenConnections = "open-connections", Proof,
-        "the table of connections that were open at the start was full";
+        "too many connections were open at the start";
     /// Program: a malformed message of the kernel side.
     Undecoded = "undecoded", Attempts,
-        "malformed messages came from the kernel side";
+        "malformed messages from the kernel programs";
     /// Program: lines of error.log that were not read.
     ErrorLog = "error-log", Proof,
-        "error.log could not be read, or grows faster than it can be";
+        "error.log could not be read, or grows faster than it can be read";
     /// Program and engine: no room for a DNS lookup.
     NameLookups = "name-lookups", Nothing,
-        "too many names were looked up at a time to follow them all";
+        "too many DNS lookups at once to follow them all";
     /// Engine: no room to hold a failure until all about it has come.
     FailuresHeld = "failures-held", Proof,
-        "too many failures at a time: some were judged before all about them had come";
+        "too many failures at once: some were judged before all evidence had arrived";
     /// Engine: no room for an attempt in trouble.
     Pending = "pending", Nothing,
-        "too many attempts were stuck at a time: some are reported twice, or their end is not";
+        "too many attempts were pending at once: some are reported twice, or their end is not reported";
     /// Engine: no room for the link from a failure to its retry.
     Retries = "retries", Nothing,
-        "too many retries at a time: some that were answered are not called recovered";
+        "too many retries at once: some recovered attempts are not marked as such";
     /// Engine: no room for a dropped packet or a reset.
     Packets = "packets", Proof,
-        "too many dropped packets at a time to remember them all";
+        "too many dropped packets at once to keep them all";
     /// Engine: no room for what a ruleset says of a dropped packet.
     Rules = "rules", Nothing,
-        "too many kinds of dropped packets at a time: not all rules of the firewall are named";
+        "too many kinds of dropped packets at once: not all firewall rules are named";
     /// Engine: no room for facts about an upstream.
     Facts = "facts", Nothing,
-        "too many upstreams in trouble at a time to keep what was looked up about each";
+        "too many upstreams failed at once to keep the route, neighbour and listener of each";
     /// Engine: no room for the end of a process that served an upstream.
     OriginExits = "origin-exits", Proof,
-        "too many processes of origins ended at a time to remember them all";
+        "too many origin processes ended at once to keep them all";
     /// Engine: no room for a line of error.log, or a failure that waits for its line.
     LogLines = "log-lines", Nothing,
-        "too many failures or lines of error.log at a time: some are reported without the other";
+        "too many failures or error.log lines at once: some are not matched";
     /// Engine: no room for the log and the configuration of a worker.
     Workers = "workers", Nothing,
-        "too many workers to remember the log and the configuration of each";
+        "too many workers to keep the log and the configuration of each";
 }
 
 impl LossPlace {

@@ -199,20 +199,19 @@ fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut String)) {
     if let Some(command) = command {
         show(Private::Text, command);
     }
-    of_workload(home.as_mut(), show);
+    if let Some(home) = home {
+        of_workload(home, show);
+    }
 }
 
-fn of_workload(workload: Option<&mut Workload>, show: &mut dyn FnMut(Private, &mut String)) {
+fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut String)) {
     match workload {
-        Some(
-            Workload::Unit(name)
-            | Workload::Docker(name)
-            | Workload::Podman(name)
-            | Workload::Kubernetes(name)
-            | Workload::Lxc(name)
-            | Workload::Cgroup(name),
-        ) => show(Private::Workload, name),
-        None => {}
+        Workload::Unit(name)
+        | Workload::Docker(name)
+        | Workload::Podman(name)
+        | Workload::Kubernetes(name)
+        | Workload::Lxc(name)
+        | Workload::Cgroup(name) => show(Private::Workload, name),
     }
 }
 
@@ -221,7 +220,9 @@ fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut Stri
     for fact in facts {
         match fact {
             Fact::Listener(Listener { home, queue: _, limit: _, overflows: _, process: _ }) => {
-                of_workload(home.as_mut(), show);
+                if let Some(home) = home {
+                    of_workload(home, show);
+                }
             }
             Fact::Route(_)
             | Fact::Neighbour(_)

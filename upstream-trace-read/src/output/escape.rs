@@ -26,6 +26,26 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// JSON whose texts hold no characters that a terminal obeys or that turn the direction of text: they are escaped as
+/// JSON does it, and stay the same for whoever parses it.
+#[must_use]
+pub(super) fn escape_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_unsafe) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +55,17 @@ mod tests {
         for text in ["", "unix:/run/app.sock", "10.99.0.2:8082", "/srv/größe/日本", r"C:\new"] {
             assert!(matches!(escape(text), Cow::Borrowed(same) if same == text), "{text}");
         }
+    }
+
+    #[test]
+    fn json_stays_the_same_for_whoever_parses_it() {
+        let text = "\u{7f}\u{9b}31m\u{202e}\u{e0041}\u{1b}\n\"größe\\";
+        let json = serde_json::json!({ "text": text }).to_string();
+        let escaped = escape_json(&json);
+        assert!(!escaped.chars().any(is_unsafe), "{escaped}");
+        assert!(escaped.contains(r"\u007f\u009b31m\u202e\udb40\udc41"), "{escaped}");
+        let parsed: serde_json::Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(parsed["text"], text);
     }
 
     #[test]

@@ -111,4 +111,4 @@ fn reason(number: u8) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

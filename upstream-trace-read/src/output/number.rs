@@ -45,7 +45,7 @@ pub fn ms(us: u64) -> String {
         0..100 => format!("{ms:.3}"),
         100..1_000 => format!("{ms:.2}"),
         1_000..10_000 => format!("{ms:.1}"),
-        _ => count((us + 500) / 1000),
+        _ => count(us.saturating_add(500) / 1000),
     }
 }
 

@@ -7,6 +7,9 @@ use std::hash::Hash;
 
 use upstream_trace_core::event::Nanos;
 
+/// Storms that are told apart; beyond that, every member is reported.
+const STORMS: usize = 4_096;
+
 const SECOND: Nanos = 1_000_000_000;
 /// Counts of one storm come at least this far apart; the distance doubles with each, so that the first report is
 /// not scrolled away.
@@ -66,6 +69,9 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
                 return false;
             }
         }
+        if self.storms.len() >= STORMS && !self.storms.contains_key(&key) {
+            return true;
+        }
         self.begun += 1;
         let storm =
             Burst { number: self.begun, last: at, said: at, wait: FIRST_WAIT, count: 0, recovered: 0 };
@@ -115,6 +121,15 @@ impl Burst {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn storms_are_bounded() {
+        let mut limiter = RateLimiter::default();
+        for key in 0..2 * STORMS {
+            assert!(limiter.first(key, 0, 1, 0));
+        }
+        assert!(limiter.storms.len() == STORMS && !limiter.first(0, 0, 1, 0));
+    }
 
     const MS: Nanos = 1_000_000;
 

@@ -50,7 +50,7 @@ impl TextLayout {
         let known = lost.known_place();
         let place = known.map_or(lost.place.as_str(), |place| place.text());
         let takes_proof = known.is_none_or(LossPlace::takes_proof);
-        let rests = if takes_proof { " Verdicts on that time are not called proven." } else { "" };
+        let rests = if takes_proof { " Verdicts on that time are not proven." } else { "" };
         let text = format!(
             "{} lost since {}: {}.{rests}",
             number::plural(lost.count, "event"),

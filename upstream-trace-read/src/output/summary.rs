@@ -32,15 +32,15 @@ impl TextLayout {
             let (lost, were) =
                 (plural(summary.lost, "event"), if summary.lost == 1 { "was" } else { "were" });
             remarks.push(format!(
-                "{lost} {were} lost{places}: the numbers above may be too low, and verdicts that may lack evidence \
-                 for it are not called proven."
+                "{lost} {were} lost{places}: the numbers above may be too low; verdicts that may lack evidence for it are \
+                 not called proven."
             ));
         }
         let log = summary.log_lines;
         if log.seen > 0 {
-            let seen = plural(log.seen, "line");
+            let seen = plural(log.seen, "upstream line");
             remarks.push(format!(
-                "error.log: {seen} about upstreams, {} joined to an attempt{}.",
+                "error.log: {seen}, {} matched to an attempt{}.",
                 count(log.joined),
                 of_lost(log.lost)
             ));
@@ -133,11 +133,9 @@ fn headline(summary: &Summary) -> String {
     let traffic = format!("{attempts}, {requests} to {more}{}", plural(known as u64, "upstream"));
     match summary.failures {
         0 if summary.attempts == 0 && summary.upstreams.is_empty() => {
-            format!(
-                "No attempt to reach an upstream seen in {time}: nginx proxied nothing while it was watched."
-            )
+            format!("nginx made no upstream connection in {time}.")
         }
-        0 => format!("No failed attempt seen in {time} ({traffic})."),
+        0 => format!("No attempt failed in {time} ({traffic})."),
         failures => {
             let recovered = match summary.recovered {
                 0 => String::new(),
@@ -170,14 +168,14 @@ fn accounts_of(accounts: &Accounts, verbose: bool) -> Option<String> {
     let lost = accounts.lost_buffer + accounts.lost_table;
     if accounts.missing != 0 {
         return Some(format!(
-            "{} attempts are not accounted for, which is a fault of this program: please report it. The numbers above \
-             may be wrong by as many.",
+            "Internal error: the accounts are off by {} attempts; please report it. The numbers above may be wrong by as \
+             many.",
             accounts.missing
         ));
     }
     verbose.then(|| {
         format!(
-            "Accounted for: {} = {} healthy + {} ended by clients or exits + {} reported + {} lost + {} going on.",
+            "Accounts: {} = {} healthy + {} ended by clients or exits + {} reported + {} lost + {} open.",
             plural(accounts.attempts + accounts.adopted, "attempt"),
             count(accounts.healthy),
             count(accounts.aborted),
@@ -230,11 +228,11 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         quiet.by_cause.clear();
         quiet.upstreams.truncate(1);
         let text = text(&quiet, false);
-        let first = "No failed attempt seen in 60 s (1,234 attempts, 5,600 requests to 1 upstream).";
+        let first = "No attempt failed in 60 s (1,234 attempts, 5,600 requests to 1 upstream).";
         assert_eq!(text.lines().next(), Some(first));
         assert!(
             PAGE.summary(Clock::default(), &Summary::default(), &Extra::default(), false)
-                .contains("proxied nothing")
+                .contains("no upstream connection")
         );
     }
 
@@ -246,8 +244,7 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         lossy.log_lines = LogLines { seen: 5, joined: 2, lost: 3 };
         let brief = text(&lossy, false);
         assert!(brief.contains("12 events were lost (packets 2, ring-buffer 10): the numbers"), "{brief}");
-        let lines =
-            "error.log: 5 lines about upstreams, 2 joined to an attempt, 3 of attempts that were not seen.";
+        let lines = "error.log: 5 upstream lines, 2 matched to an attempt, 3 of attempts that were not seen.";
         assert!(brief.replace('\n', " ").contains(lines), "{brief}");
         assert!(!brief.contains("mean ns"), "{brief}");
         let verbose = text(&lossy, true);
@@ -263,10 +260,10 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         extra.accounts = Some(accounts);
         let text = |extra: &Extra, verbose| PAGE.summary(Clock::default(), &summary(), extra, verbose);
         assert!(!text(&extra, false).contains("ccounted for"));
-        assert!(text(&extra, true).contains("Accounted for: 12 attempts = 7 healthy + 0 ended"));
+        assert!(text(&extra, true).contains("Accounts: 12 attempts = 7 healthy + 0 ended"));
         accounts.missing = -1;
         extra.accounts = Some(accounts);
-        assert!(text(&extra, false).contains("-1 attempts are not accounted for"));
+        assert!(text(&extra, false).contains("off by -1 attempts"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(super) fn evidence(at_ms: f64, what: &str, details: Value) -> Evidence {
 }
 
 /// A SYN that was dropped on this host, four seconds after it was sent, at 09:12:05.003.
-pub(super) fn verdict() -> Verdict {
+pub(crate) fn verdict() -> Verdict {
     Verdict {
         attempt: upstream_trace_core::event::AttemptId::from_kernel(7),
         at: BEGIN + 5_003 * MS,

@@ -5,6 +5,7 @@
 //! [`Event`](upstream_trace_core::event::Event), in the order in which the engine took them in. Who feeds them to a new
 //! engine gets the verdicts of the run.
 
+mod bound;
 mod copy;
 mod read;
 mod redact;
@@ -40,8 +41,12 @@ const LONGEST: usize = 64 << 10;
 /// Longest line of a configuration: it has all groups and locations of one nginx.
 const LONGEST_CONFIG: usize = 1 << 20;
 
-/// How such a line begins.
+/// Longest line with a line of error.log: nginx writes 2,048 bytes, and a byte may be escaped as six.
+const LONGEST_LOG: usize = 16 << 10;
+
+/// How such lines begin.
 const CONFIG: &[u8] = b"{\"event\":\"config\"";
+const LOG: &[u8] = b"{\"event\":\"log\"";
 
 /// zstd's usual level.
 const LEVEL: i32 = 3;
@@ -51,7 +56,11 @@ const WINDOW_LOG: u32 = 19;
 
 /// Longest line of what begins like this, its end included.
 fn longest(line: &[u8]) -> usize {
-    if line.starts_with(CONFIG) { LONGEST_CONFIG } else { LONGEST }
+    match line {
+        _ if line.starts_with(CONFIG) => LONGEST_CONFIG,
+        _ if line.starts_with(LOG) => LONGEST_LOG,
+        _ => LONGEST,
+    }
 }
 
 /// The first line.

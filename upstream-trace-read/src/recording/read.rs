@@ -9,6 +9,7 @@ use serde_json::Value;
 use upstream_trace_core::event::{Event, Nanos};
 use zstd::stream::read::Decoder;
 
+use super::bound::bound;
 use super::redact::Redactor;
 use super::{END, End, EndLine, Header, LONGEST, NAME, VERSION, longest};
 
@@ -86,7 +87,7 @@ impl Reader {
         let mut begin = Vec::new();
         input.by_ref().take(ZSTD.len() as u64).read_to_end(&mut begin)?;
         if begin.is_empty() {
-            bail!("it is empty; what --record writes is not");
+            bail!("the file is empty: not a recording");
         }
         let compressed = begin == ZSTD;
         let whole = Cursor::new(begin).chain(input);
@@ -113,20 +114,20 @@ impl Reader {
 
     fn header(&mut self) -> Result<()> {
         if let Err(Ending::Damaged { why, .. }) = self.line() {
-            bail!("it is no recording, or a damaged one: {why}");
+            bail!("not a recording, or a damaged one: {why}");
         }
         let header: Option<Header> = serde_json::from_slice(&self.buffer).ok();
         let Some(header) = header.filter(|header| header.recording == NAME) else {
             let whole = self.buffer.ends_with(b"\n");
             if !whole && (BEGIN.starts_with(&self.buffer) || self.buffer.starts_with(BEGIN)) {
-                bail!("it was cut off before anything was recorded; record again");
+                bail!("the recording was cut off before the first event; record again");
             }
-            bail!("it is no recording; give a file that --record has written");
+            bail!("not a recording; give a file that --record has written");
         };
         if header.version > VERSION {
             bail!(
-                "upstream-trace {} wrote it, in a newer form (version {}, this program knows {VERSION}); report it with \
-                 that release or a later one",
+                "upstream-trace {} wrote it in a newer format (version {}, this program reads up to {VERSION}); use that \
+                 release or a later one",
                 header.by,
                 header.version
             );
@@ -160,8 +161,11 @@ impl Reader {
         let line = self.number;
         let damaged = |why: &str| Ending::Damaged { line, why: why.to_owned() };
         let error = match serde_json::from_slice::<Event>(&self.buffer) {
-            Ok(event) if event.at() > LATEST => return Err(damaged("its time is beyond all bounds")),
-            Ok(event) => return Ok(Some(event)),
+            Ok(event) if event.at() > LATEST => return Err(damaged("the time is out of range")),
+            Ok(mut event) => {
+                bound(&mut event);
+                return Ok(Some(event));
+            }
             Err(error) => error,
         };
         let whole = self.buffer.ends_with(b"\n");
@@ -171,14 +175,14 @@ impl Reader {
                 Err(error) => Err(damaged(&error.to_string())),
             },
             Ok(object) if object["recording"] == NAME => {
-                Err(damaged("another recording begins here; report each by itself"))
+                Err(damaged("another recording starts here; report each by itself"))
             }
             // Not its column or what was expected: a later release wrote more than this one knows.
             Ok(object) if object["event"].is_string() => {
                 self.skipped.get_or_insert(Skipped { count: 0, line }).count += 1;
                 Ok(None)
             }
-            Ok(_) => Err(damaged("it is no event")),
+            Ok(_) => Err(damaged("not an event")),
             Err(_) if !whole => Err(Ending::CutOff { line }),
             Err(_) => Err(damaged(&error.to_string())),
         }
@@ -198,7 +202,7 @@ impl Reader {
         match read {
             Ok(()) if self.buffer.is_empty() => Err(Ending::CutOff { line }),
             Ok(()) if self.buffer.len() > longest => {
-                Err(Ending::Damaged { line, why: format!("it is longer than {longest} bytes") })
+                Err(Ending::Damaged { line, why: format!("longer than {longest} bytes") })
             }
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(Ending::CutOff { line }),

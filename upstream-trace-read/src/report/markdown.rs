@@ -55,7 +55,7 @@ fn told(model: &ReportModel, times: Times, problem: &Problem) -> String {
     } else {
         let _ = write!(text, "\n   {}", rich(&example.summary));
         if !example.alternatives.is_empty() {
-            let _ = write!(text, " Also fits: {}.", example.alternatives.join(", "));
+            let _ = write!(text, " Other possible causes: {}.", example.alternatives.join(", "));
         }
         let _ = write!(text, "\n   _Do:_ {}", rich(&example.fix));
     }
@@ -128,7 +128,7 @@ mod tests {
         for part in [
             "**3 of 3 attempts to reach an upstream failed** on web1, web2, 2026-11-20 09:12:00 to ",
             "1. **port-refused** at `10.0.0.2:8080` (2 times, likely; web1 2)",
-            "nothing listens on port 8080 there. Also fits: firewall-reject-remote.",
+            "nothing listens on port 8080 there. Other possible causes: firewall-reject-remote.",
             "_Do:_ On 10.0.0.2: `ss -lntp sport = :8080`.",
             "_nginx/1.22.1, kernel 6.12.0, upstream-trace 0.1.0_",
         ] {

@@ -35,7 +35,7 @@ impl Times {
         format!("{begin} to {} UTC ({length})", self.short(self.end))
     }
 
-    /// `from the start of the recording on, and still at its end`.
+    /// `since the start of the recording, still at the end`.
     pub(super) fn when(self, problem: &Problem) -> String {
         let near = (2 * SECOND).max((self.end - self.begin) / 20);
         let once = problem.count + problem.pending == 1 && problem.first == problem.last;
@@ -43,13 +43,13 @@ impl Times {
             return format!("at {} UTC", self.short(problem.first));
         }
         let first = if problem.first <= self.begin + near.min(2 * SECOND) {
-            "from the start of the recording on".to_owned()
+            "since the start of the recording".to_owned()
         } else {
             let after = number::duration(nanos(problem.first - self.begin));
             format!("since {} UTC, {after} into the recording", self.short(problem.first))
         };
         if problem.last >= self.end - near {
-            format!("{first}, and still at its end")
+            format!("{first}, still at the end")
         } else {
             format!("{first}; last at {}", self.short(problem.last))
         }
@@ -71,7 +71,7 @@ pub(super) fn headline(model: &ReportModel) -> String {
     let (attempts, failures) = (model.sum(|part| part.attempts), model.sum(|part| part.failures));
     let pending = model.pending();
     match failures {
-        0 if pending > 0 => format!("{} to an upstream stuck", plural(pending, "attempt")),
+        0 if pending > 0 => format!("{} to reach an upstream pending", plural(pending, "attempt")),
         0 => "No attempt to reach an upstream failed".to_owned(),
         // Failures of which only nginx told are among no connections that were counted.
         _ if attempts >= failures => {
@@ -105,25 +105,25 @@ pub(super) fn circumstances(model: &ReportModel) -> Vec<String> {
     }
     let (pending, failures) = (model.pending(), model.sum(|part| part.failures));
     if pending > 0 && failures > 0 {
-        all.push(format!("{} more still stuck at the end", count(pending)));
+        all.push(format!("{} more pending at the end", count(pending)));
     } else if pending > 0 {
-        all.push("they were not over when the recording ended, so that nginx had not answered".to_owned());
+        all.push("they were still open when the recording ended".to_owned());
     }
     let lost = model.sum(|part| part.lost);
     if lost > 0 {
-        all.push(format!("{} lost: numbers may be too low", plural(lost, "event")));
+        all.push(format!("{} lost: the numbers may be too low", plural(lost, "event")));
     }
     all
 }
 
-/// `37 times`, `12 times and 3 still stuck`.
+/// `37 times`, `12 times and 3 pending`.
 pub(super) fn how_often(problem: &Problem) -> String {
     let times =
         |count: u64| if count == 1 { "once".to_owned() } else { format!("{} times", number::count(count)) };
     let mut text = match (problem.count, problem.pending) {
-        (0, pending) => format!("{} still stuck at the end", plural(pending, "attempt")),
+        (0, pending) => format!("{} pending at the end", plural(pending, "attempt")),
         (failed, 0) => times(failed),
-        (failed, pending) => format!("{} and {} still stuck", times(failed), count(pending)),
+        (failed, pending) => format!("{} and {} pending", times(failed), count(pending)),
     };
     match problem.recovered {
         0 => {}
@@ -170,7 +170,7 @@ mod tests {
             (problem.first, problem.last) = (first * SECOND, last * SECOND);
             times.when(&problem)
         };
-        assert_eq!(when(1, 59), "from the start of the recording on, and still at its end");
+        assert_eq!(when(1, 59), "since the start of the recording, still at the end");
         assert_eq!(when(12, 30), "since 00:00:12 UTC, 12 s into the recording; last at 00:00:30");
         problem.count = 1;
         (problem.first, problem.last) = (12 * SECOND, 12 * SECOND);

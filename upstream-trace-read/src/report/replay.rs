@@ -50,15 +50,15 @@ pub fn warnings(reader: &Reader) -> Vec<String> {
     match reader.ending() {
         Ending::Open | Ending::Complete(_) => {}
         Ending::CutOff { line } => warnings.push(format!(
-            "the recording is cut off at line {line}; verdicts and numbers are of what stands before it"
+            "the recording is cut off at line {line}; verdicts and numbers cover what comes before"
         )),
         Ending::Damaged { line, why } => warnings.push(format!(
-            "the recording is damaged at line {line} ({why}); verdicts and numbers are of what stands before it"
+            "the recording is damaged at line {line} ({why}); verdicts and numbers cover what comes before"
         )),
     }
     if let Some(skipped) = reader.skipped() {
         warnings.push(format!(
-            "{} events, the first in line {}, are of kinds that this release does not know; use a newer one",
+            "{} events, the first in line {}, are of kinds that this release does not know; use a newer release",
             skipped.count, skipped.line
         ));
     }

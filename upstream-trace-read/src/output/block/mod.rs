@@ -58,7 +58,7 @@ impl TextLayout {
                 self.mark(&mut text, "because:", YELLOW, &because(verdict, clock));
                 self.about(&mut text, verdict);
                 self.mark(&mut text, "note:", DIM, &circumstances(verdict));
-                self.mark(&mut text, "also fits:", YELLOW, &verdict.alternatives.join(", "));
+                self.mark(&mut text, "other possible causes:", YELLOW, &verdict.alternatives.join(", "));
                 self.mark(&mut text, "help:", CYAN, &nbsp_commands(&escape(&verdict.fix)));
             }
         }

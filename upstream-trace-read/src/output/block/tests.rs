@@ -41,7 +41,7 @@ fn a_pending_one_says_since_when_and_what_fits_as_well() {
     let head = "09:12:02.200Z  pending  firewall-drop-local  10.99.0.2:8082  possible";
     assert_eq!(text.lines().next(), Some(head));
     assert!(text.lines().nth(1).unwrap().ends_with("  since 1.2 s"), "{text}");
-    assert!(text.contains("\n  = also fits: accept-queue-full, path-lost\n"), "{text}");
+    assert!(text.contains("\n  = other possible causes: accept-queue-full, path-lost\n"), "{text}");
     assert!(!text.contains("504"), "nothing was answered yet: {text}");
 }
 

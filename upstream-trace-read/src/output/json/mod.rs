@@ -1,5 +1,6 @@
 //! Output for programs: one object a line.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use serde::Serialize;
@@ -7,6 +8,7 @@ use upstream_trace_core::event::Host;
 use upstream_trace_core::json::{self, Clock, Numbers, Scope};
 use upstream_trace_core::verdict::{Output, Summary};
 
+use super::escape::escape_json;
 use super::layout::TextLayout;
 use super::pipe::Pipe;
 use super::{Accounts, Extra, HookCost, Look, Sink, SinkState, host_label};
@@ -58,9 +60,16 @@ impl<W: Write, E: Write> Json<W, E> {
     fn print(results: &mut Pipe<W>, status: &mut Pipe<E>, line: &mut Vec<u8>, object: &impl Serialize) {
         line.clear();
         // Objects hold nothing that cannot be written, and memory does not refuse it.
-        if json::write(line, object).is_ok()
-            && let Some(error) = results.write_bytes(line)
-        {
+        if json::write(&mut *line, object).is_err() {
+            return;
+        }
+        // JSON leaves characters above U+007E as they are; a terminal may obey some of them.
+        let object = line.strip_suffix(b"\n").unwrap_or(line);
+        let error = match std::str::from_utf8(object).map(escape_json) {
+            Ok(Cow::Owned(escaped)) => results.write_bytes(format!("{escaped}\n").as_bytes()),
+            _ => results.write_bytes(line),
+        };
+        if let Some(error) = error {
             status.write(&error);
         }
     }

@@ -1,18 +1,21 @@
 //! Output for people: blocks on stdout, status on stderr.
 
+mod dedup;
+
 use std::collections::HashMap;
 use std::io::Write;
 
-use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos, Upstream};
-use upstream_trace_core::verdict::{Confidence, Note, Output, Resolved, Summary, Verdict};
+use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos};
+use upstream_trace_core::verdict::{Note, Output, Resolved, Summary, Verdict};
 
-use super::block::{Kind, confidence, upstream};
+use super::block::{Kind, upstream};
 use super::clock::Clock;
 use super::layout::{DIM, GREEN, TextLayout};
 use super::number;
 use super::pipe::Pipe;
 use super::rate_limiter::{RateLimiter, Suppressed};
 use super::{Extra, Sink, SinkState, escape, host_label};
+use dedup::{DedupKey, DedupKind, Judged, how};
 
 /// Of the storms that have something to say at one time, so many get a line; the others share one.
 const LINES: usize = 6;
@@ -51,27 +54,6 @@ pub struct Terminal<W, E> {
     storms: RateLimiter<DedupKey>,
     losses: RateLimiter<String>,
     pending: HashMap<AttemptId, ReportedPending>,
-}
-
-/// What the members of a storm have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct DedupKey {
-    what: DedupKind,
-    upstream: Option<Upstream>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum DedupKind {
-    Pending(Judged),
-    Failure(Judged),
-    Resolved(&'static str),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Judged {
-    cause: &'static str,
-    phase: u8,
-    confidence: &'static str,
 }
 
 /// A pending attempt that was reported.
@@ -254,50 +236,9 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
     }
 }
 
-impl Judged {
-    fn of(verdict: &Verdict) -> Self {
-        let confidence = confidence(verdict.confidence);
-        Self { cause: verdict.cause, phase: verdict.phase as u8, confidence }
-    }
-}
-
 impl ReportedPending {
     fn same(&self, verdict: &Verdict) -> bool {
         self.judged == Judged::of(verdict) && self.alternatives == verdict.alternatives
-    }
-}
-
-impl Suppressed<DedupKey> {
-    /// `… 37 more port-refused at 10.0.0.2:80 in the last 1.0 s`.
-    fn line(&self) -> String {
-        let (before, judged) = match self.key.what {
-            DedupKind::Pending(judged) => ("pending ", Some(judged)),
-            DedupKind::Failure(judged) => ("", Some(judged)),
-            DedupKind::Resolved(how_it_ended) => (how(how_it_ended), None),
-        };
-        let cause = judged.map_or("", |judged| judged.cause);
-        let sure = match judged {
-            Some(judged) if judged.confidence != confidence(Confidence::Proven) => {
-                format!(" ({})", judged.confidence)
-            }
-            _ => String::new(),
-        };
-        let (count, span) = (number::count(self.count), number::duration(self.span));
-        let at = upstream(self.key.upstream.as_ref());
-        let recovered = match self.recovered {
-            0 => String::new(),
-            recovered => format!(", {} of them recovered", number::count(recovered)),
-        };
-        format!("… {count} more {before}{cause}{sure} at {at} in the last {span}{recovered}")
-    }
-}
-
-/// How an attempt ended that had been pending.
-fn how(how: &'static str) -> &'static str {
-    match how {
-        "client-gone" => "client gone",
-        "worker-exit" => "worker gone",
-        other => other,
     }
 }
 

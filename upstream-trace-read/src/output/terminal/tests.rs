@@ -3,6 +3,9 @@ use std::io::ErrorKind;
 use super::super::layout::tests::assert_fits;
 use super::super::pipe::tests::Failing;
 use super::super::tests::{BEGIN, MS, SECOND, extra, host, summary, verdict};
+use upstream_trace_core::event::Upstream;
+use upstream_trace_core::verdict::Confidence;
+
 use super::*;
 
 const LOOK: Look = Look { width: 80, colour: false, status_colour: false, verbose: false };

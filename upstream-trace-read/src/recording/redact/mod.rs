@@ -1,7 +1,7 @@
 //! Takes out of events who asked for what: every such text becomes a name that stands for it, always the same one.
 //!
 //! What verdicts rest on stays as it is: nginx's own words, addresses of upstreams and name servers, paths of sockets,
-//! names of programs, interfaces, tables and chains. `docs` and the test `kept` have the list.
+//! names of programs, interfaces, tables and chains. `tests/redaction.rs` has the list.
 
 mod message;
 mod names;

@@ -68,9 +68,9 @@ fn in_words(verdict: &Verdict) -> String {
 
 fn outcome(shown: &SampledAttempt) -> String {
     match (shown.pending, shown.verdict.recovered, shown.verdict.status) {
-        (true, ..) => "still stuck".to_owned(),
+        (true, ..) => "pending".to_owned(),
         (_, true, _) => "recovered".to_owned(),
-        (_, _, Some(status)) => format!("answered {status}"),
+        (_, _, Some(status)) => format!("status {status}"),
         _ => "failed".to_owned(),
     }
 }

@@ -70,7 +70,7 @@ fn view(part: &RecordingSummary, times: Times) -> HostView {
             (
                 "error.log",
                 format!(
-                    "{} about upstreams, {} joined to an attempt{}",
+                    "{} about upstreams, {} matched to an attempt{}",
                     plural(part.log_lines.seen, "line"),
                     count(part.log_lines.joined),
                     of_lost(part.log_lines.lost)

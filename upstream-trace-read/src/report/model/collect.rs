@@ -8,6 +8,7 @@ use upstream_trace_core::event::{AttemptId, Event, Host, Upstream};
 use upstream_trace_core::json::Clock;
 use upstream_trace_core::verdict::{Output, Summary, Verdict};
 
+use super::budget::{Budget, cut};
 use super::sampler::Sampler;
 use super::{Micros, Problems, RecordingSummary, ReportModel, Timeline, Traffic};
 use crate::output::{Extra, Sink, escape, host_label};
@@ -45,6 +46,7 @@ pub struct Collector {
     kept: Sampler,
     troubled: HashMap<AttemptId, Troubled>,
     in_full: usize,
+    budget: Budget,
 }
 
 impl Collector {
@@ -87,9 +89,12 @@ impl Collector {
         if known.is_none() && self.troubled.len() >= FOLLOWED {
             return;
         }
-        let had = known.is_some_and(|known| known.verdict.is_some());
-        let in_full = had || self.in_full < IN_FULL;
-        self.in_full += usize::from(in_full && !had);
+        if let Some(before) = known.and_then(|known| known.verdict.as_deref()) {
+            self.budget.give_back(before);
+            self.in_full -= 1;
+        }
+        let in_full = self.in_full < IN_FULL && self.budget.take(verdict);
+        self.in_full += usize::from(in_full);
         let troubled = Troubled {
             problem: self.problems.troubled(&upstream, verdict),
             since: self.clock.unix_us(verdict.since),
@@ -100,7 +105,8 @@ impl Collector {
     }
 
     fn settled(&mut self, attempt: AttemptId) {
-        if self.troubled.remove(&attempt).is_some_and(|troubled| troubled.verdict.is_some()) {
+        if let Some(verdict) = self.troubled.remove(&attempt).and_then(|troubled| troubled.verdict) {
+            self.budget.give_back(&verdict);
             self.in_full -= 1;
         }
     }
@@ -146,7 +152,7 @@ impl Sink for Collector {
             Output::Resolved(resolved) => self.settled(resolved.attempt),
             Output::Lost(_) => {}
             Output::Note(note) => {
-                self.part.note(self.clock.unix_us(note.at), escape(&note.text).into_owned());
+                self.part.note(self.clock.unix_us(note.at), cut(&escape(&note.text)));
             }
         }
     }
@@ -173,7 +179,7 @@ impl Sink for Collector {
                 self.kept.keep(&host, &upstream, &verdict, troubled.at, true);
             }
         }
-        self.in_full = 0;
+        (self.in_full, self.budget) = (0, Budget::default());
         self.parts.push(take(&mut self.part));
     }
 

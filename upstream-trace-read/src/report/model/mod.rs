@@ -1,6 +1,7 @@
 //! What one or several recordings tell, for reports that look at all of it together. Times are microseconds since 1970:
 //! the clocks of several hosts have nothing else in common.
 
+mod budget;
 mod collect;
 mod problem;
 mod recording_summary;

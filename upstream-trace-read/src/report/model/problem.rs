@@ -6,6 +6,7 @@ use upstream_trace_core::cause;
 use upstream_trace_core::verdict::{Confidence, Verdict};
 
 use super::Micros;
+use super::budget::Budget;
 
 /// Pairs of cause and upstream that are told apart; beyond that, by cause alone.
 const KEPT: usize = 4_096;
@@ -40,7 +41,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(verdict: &Verdict, upstream: String) -> Self {
+    fn new(verdict: &Verdict, upstream: String, budget: &mut Budget) -> Self {
         Self {
             cause: verdict.cause,
             category: verdict.category,
@@ -53,17 +54,20 @@ impl Problem {
             confidence: verdict.confidence,
             hosts: BTreeMap::new(),
             statuses: BTreeMap::new(),
-            example: Box::new(verdict.clone()),
+            example: budget.fit(verdict),
         }
     }
 
-    fn meet(&mut self, host: &str, verdict: &Verdict, (first, last): (Micros, Micros)) {
+    /// Another example stands for it.
+    fn show(&mut self, verdict: &Verdict, budget: &mut Budget) {
+        budget.give_back(&self.example);
+        self.confidence = verdict.confidence;
+        self.example = budget.fit(verdict);
+    }
+
+    fn meet(&mut self, host: &str, (first, last): (Micros, Micros)) {
         self.first = self.first.min(first);
         self.last = self.last.max(last);
-        if verdict.confidence > self.confidence {
-            self.confidence = verdict.confidence;
-            *self.example = verdict.clone();
-        }
         match self.hosts.get_mut(host) {
             Some(count) => *count += 1,
             None => drop(self.hosts.insert(host.to_owned(), 1)),
@@ -88,6 +92,7 @@ impl Problem {
 pub struct Problems {
     places: HashMap<(&'static str, String), usize>,
     all: Vec<Problem>,
+    budget: Budget,
 }
 
 impl Problems {
@@ -97,7 +102,7 @@ impl Problems {
             super::collect::OTHERS.clone_into(&mut key.1);
         }
         *self.places.entry(key).or_insert_with_key(|(_, upstream)| {
-            self.all.push(Problem::new(verdict, upstream.clone()));
+            self.all.push(Problem::new(verdict, upstream.clone(), &mut self.budget));
             self.all.len() - 1
         })
     }
@@ -106,12 +111,11 @@ impl Problems {
     pub fn failed(&mut self, host: &str, upstream: &str, verdict: &Verdict, at: Micros) {
         let place = self.place(verdict, upstream);
         let problem = &mut self.all[place];
-        if problem.count == 0 {
-            // How it ended says more than how it looked before.
-            problem.confidence = verdict.confidence;
-            *problem.example = verdict.clone();
+        // How it ended says more than how it looked before.
+        if problem.count == 0 || verdict.confidence > problem.confidence {
+            problem.show(verdict, &mut self.budget);
         }
-        problem.meet(host, verdict, (at, at));
+        problem.meet(host, (at, at));
         problem.count += 1;
         problem.recovered += u64::from(verdict.recovered);
         if let Some(status) = verdict.status {
@@ -127,8 +131,7 @@ impl Problems {
     /// Counts an attempt that is still in trouble at the end.
     pub fn pending(&mut self, host: &str, place: usize, since: Micros, end: Micros) {
         if let Some(problem) = self.all.get_mut(place) {
-            let example = problem.example.clone();
-            problem.meet(host, &example, (since, end));
+            problem.meet(host, (since, end));
             problem.pending += 1;
         }
     }

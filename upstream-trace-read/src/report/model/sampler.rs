@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use upstream_trace_core::verdict::Verdict;
 
 use super::Micros;
+use super::budget::Budget;
 
 /// First ones of one cause at one upstream of one host.
 const FIRST: usize = 6;
@@ -38,6 +39,7 @@ pub(super) struct Sampler {
     groups: HashMap<Key, (Vec<SampledAttempt>, VecDeque<SampledAttempt>)>,
     pending: HashMap<Key, Vec<SampledAttempt>>,
     count: usize,
+    budget: Budget,
 }
 
 impl Sampler {
@@ -45,6 +47,10 @@ impl Sampler {
     pub(super) fn keep(&mut self, host: &str, upstream: &str, verdict: &Verdict, at: Micros, pending: bool) {
         let key = (host.to_owned(), verdict.cause, upstream.to_owned());
         let full = self.count >= MOST;
+        let known = if pending { self.pending.contains_key(&key) } else { self.groups.contains_key(&key) };
+        if full && !known {
+            return;
+        }
         let shown = || SampledAttempt {
             host: host.to_owned(),
             upstream: upstream.to_owned(),
@@ -54,22 +60,27 @@ impl Sampler {
         };
         if pending {
             let kept = self.pending.entry(key).or_default();
-            if kept.len() < PENDING && !full {
+            if kept.len() < PENDING && !full && self.budget.take(verdict) {
                 kept.push(shown());
                 self.count += 1;
             }
             return;
         }
         let (first, last) = self.groups.entry(key).or_default();
+        if (first.len() >= FIRST && last.len() >= LAST) || full {
+            let Some(oldest) = last.pop_front() else { return };
+            self.budget.give_back(&oldest.verdict);
+            self.count -= 1;
+        }
+        if !self.budget.take(verdict) {
+            return;
+        }
         if first.len() < FIRST && !full {
             first.push(shown());
-            self.count += 1;
-        } else if last.len() < LAST && !full {
-            last.push_back(shown());
-            self.count += 1;
-        } else if last.pop_front().is_some() {
+        } else {
             last.push_back(shown());
         }
+        self.count += 1;
     }
 
     /// All of them in order of time.

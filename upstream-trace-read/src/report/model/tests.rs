@@ -160,7 +160,7 @@ fn what_hangs_at_the_end_is_told() {
     assert_eq!((problem.count, problem.pending, problem.felt()), (0, 2, 2));
     assert_eq!(problem.last, model.end());
     assert_eq!(model.shown.iter().filter(|shown| shown.pending).count(), 2);
-    assert_eq!(super::super::phrases::headline(&model), "2 attempts to an upstream stuck");
+    assert_eq!(super::super::phrases::headline(&model), "2 attempts to reach an upstream pending");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::{Micros, SECOND};
 
 /// Upstreams that are followed over time.
 const FOLLOWED: usize = 512;
+/// Upstreams whose last sample is remembered.
+const REMEMBERED: usize = 4_096;
 /// Spans of time kept of each; beyond that, time is told more coarsely.
 const SPANS: usize = 240;
 
@@ -32,9 +34,9 @@ pub struct Point {
 impl Point {
     /// Adds what happened within another span.
     pub fn add(&mut self, other: &Self) {
-        self.attempts += other.attempts;
-        self.requests += other.requests;
-        self.failures += other.failures;
+        self.attempts = self.attempts.saturating_add(other.attempts);
+        self.requests = self.requests.saturating_add(other.requests);
+        self.failures = self.failures.saturating_add(other.failures);
         if self.connect.is_empty() && self.first_byte.is_empty() {
             self.sub_bits = other.sub_bits;
         }
@@ -104,6 +106,10 @@ impl Traffic {
 
     /// Takes a sample in.
     pub(super) fn sample(&mut self, upstream: &str, sample: &UpstreamSample, at: Micros) {
+        if self.last.len() >= REMEMBERED && !self.last.contains_key(&sample.upstream) {
+            self.more = true;
+            return;
+        }
         let before = self.last.insert(sample.upstream.clone(), sample.clone());
         let before = before.as_ref();
         let gain = |pick: fn(&UpstreamSample) -> u64| pick(sample).saturating_sub(before.map_or(0, pick));
