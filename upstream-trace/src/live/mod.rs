@@ -2,6 +2,7 @@
 
 mod config;
 mod connects;
+mod depth;
 mod logs;
 mod memory;
 mod names;
@@ -12,10 +13,12 @@ mod run;
 mod scan;
 mod stop;
 mod takeover;
+mod unwatched;
 
 pub use run::run;
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use nix::time::{ClockId, clock_gettime};
 use upstream_trace_common::{UnixPath, UpstreamCounters, stats};
@@ -24,10 +27,12 @@ use upstream_trace_core::engine::Engine;
 use upstream_trace_core::event::{Event, Host, LossPlace, Lost, Nanos, Upstream, UpstreamSample};
 use upstream_trace_core::verdict::Output;
 
+use crate::cli::Depth;
 use crate::errorlog::Logs;
 use crate::firewall::Rulesets;
 use crate::kernel::btf::Layout;
 use crate::kernel::decode::{self, Decoder, Message};
+use crate::kernel::hook_filter::HookFilter;
 use crate::kernel::load::Kernel;
 use crate::kernel::symbols::LateSymbols;
 use crate::kernel::tables::Tables;
@@ -81,6 +86,9 @@ struct Live {
     failures: u64,
     connects: connects::Connects,
     overhead: overhead::Overhead,
+    depth: depth::Depth,
+    choice: HookFilter,
+    mode: Depth,
 }
 
 impl Live {
@@ -134,8 +142,32 @@ impl Live {
         self.say(&outputs);
     }
 
+    /// Attaches the hooks on send and receive, or detaches them, as it is time to.
+    fn deepen(&mut self) {
+        let now = Instant::now();
+        let wanted = self.depth.wants(now);
+        if wanted == self.depth.is_deep() {
+            return;
+        }
+        if wanted {
+            if !stop::with_signals_blocked(|| self.kernel.attach_io(&self.layout, &self.choice)) {
+                self.depth.give_up(now);
+                return;
+            }
+            self.tables.watch_io(self::now());
+        } else {
+            self.tables.watch_io(0);
+            self.kernel.detach_io();
+        }
+        self.depth.changed(wanted, now);
+        log::debug!("sends and receives are {}watched", if wanted { "" } else { "not " });
+    }
+
     fn say(&mut self, outputs: &[Output]) {
         for output in outputs {
+            if matches!(output, Output::Failure(_) | Output::Pending(_)) {
+                self.depth.trouble(Instant::now());
+            }
             self.failures += u64::from(matches!(output, Output::Failure(_)));
             self.sink.output(output);
             if let Some(progress) = &mut self.progress {

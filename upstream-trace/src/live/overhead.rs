@@ -184,7 +184,8 @@ impl Live {
     fn shed(&mut self, hooks: &[&str], limit: f64) {
         if hooks == IO {
             // Before they go: a request that is under way would look as if it were never answered.
-            self.tables.do_without_io();
+            self.tables.watch_io(0);
+            self.depth.give_up(Instant::now());
         }
         self.kernel.shed(hooks, &format!("given up to keep --max-overhead {limit}"));
         let host = host(self);

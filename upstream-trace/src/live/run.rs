@@ -22,7 +22,7 @@ use super::scan::Scan;
 use super::stop::{Stop, with_signals_blocked};
 use super::takeover::{Open, Takeover};
 use super::{Live, memory, now};
-use crate::cli::Cli;
+use crate::cli::{Cli, Depth};
 use crate::errorlog::Logs;
 use crate::firewall::Rulesets;
 use crate::host::privileges;
@@ -104,7 +104,17 @@ fn start(
     before.hand_over(&mut tables);
     // No line may be missed whose attempt is seen.
     let logs = Logs::open(&cli.error_log, &nginx.watched(), now())?;
-    with_signals_blocked(|| kernel.attach(&layout, &cli.hooks))?;
+    let begun = Instant::now();
+    let deep = cli.depth != Depth::Watch;
+    if deep {
+        tables.watch_io(now());
+    }
+    with_signals_blocked(|| kernel.attach(&layout, &cli.hooks, deep))?;
+    let mut depth = super::depth::Depth::new(cli.depth, begun);
+    if deep && !kernel.sees_io() {
+        tables.watch_io(0);
+        depth.give_up(begun);
+    }
     let connects = with_signals_blocked(|| Connects::begin(&mut kernel, logs.tells_of(&nginx.worker_pids())));
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
@@ -141,6 +151,9 @@ fn start(
         slow,
         failures: 0,
         connects,
+        depth,
+        choice: cli.hooks.clone(),
+        mode: cli.depth,
         overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
     };
     live.begin(host(&live));
@@ -169,6 +182,7 @@ pub(super) fn host(live: &Live) -> Host {
         masters: live.nginx.masters.iter().copied().collect(),
         workers: live.nginx.worker_pids(),
         slow: live.slow,
+        depth: live.mode.name().to_owned(),
     }
 }
 
@@ -261,6 +275,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     }
     live.look_at_names(now);
     live.measure(now);
+    live.deepen();
     live.poll_rules(now);
     live.poll_config();
     live.feed(Event::Tick { at: known });

@@ -8,6 +8,7 @@ use upstream_trace_common::{Disposition, EndFacts, Record, flags};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
 use super::Live;
+use super::unwatched::{Stuck, Unwatched};
 use crate::host::netns;
 use crate::kernel::decode::Decoder;
 use crate::kernel::tables;
@@ -38,12 +39,13 @@ pub struct Scan {
     due: Instant,
     /// When a stuck attempt was last looked at closely.
     looked: HashMap<AttemptId, Nanos>,
+    unwatched: Unwatched,
 }
 
 impl Scan {
     /// The first scan is due at once.
     pub fn new() -> Self {
-        Self { due: Instant::now(), looked: HashMap::new() }
+        Self { due: Instant::now(), looked: HashMap::new(), unwatched: Unwatched::new() }
     }
 }
 
@@ -72,10 +74,14 @@ impl Live {
         }
         let begun = Instant::now();
         let (slow, mut stuck, mut vanished) = (self.slow, Vec::new(), Vec::new());
-        let (blind, closes) = (self.tables.is_without_io(), self.connects.unix);
+        let (io, closes) = (self.tables.io_since(), self.connects.unix);
+        let looks = self.scan.unwatched.is_due();
         for mut record in self.tables.records() {
-            if blind {
+            if io == 0 || record.io_since != io {
                 record.flags &= !flags::OUTSTANDING;
+                if looks {
+                    self.scan.unwatched.add(&record, io, now, slow);
+                }
             }
             if has_vanished(&record, now) || is_over(&record, closes, now) {
                 vanished.push(record);
@@ -91,6 +97,15 @@ impl Live {
         }
         self.scan.looked.retain(|_, at| now.saturating_sub(*at) <= 2 * AGAIN);
         self.report_stuck(stuck, now);
+        if looks {
+            for Stuck { sk, id, attempt } in self.scan.unwatched.look(now, slow) {
+                if self.scan.is_due(attempt.id, now) {
+                    self.scan.looked.insert(attempt.id, now);
+                    self.tables.announce(sk, id);
+                    self.event(Event::Trouble(attempt));
+                }
+            }
+        }
         self.scan.due = begun + INTERVAL.max(begun.elapsed() * SHARE);
     }
 
