@@ -79,6 +79,9 @@ loss_places! {
     /// Program: no room for a connection that was open at the start.
     OpenConnections = "open-connections", Proof,
         "too many connections were open at the start";
+    /// Program: a reader of the output that does not keep up.
+    Output = "output", Nothing,
+        "the reader of the output paused: what did not fit is left out";
     /// Program: a malformed message of the kernel side.
     Undecoded = "undecoded", Attempts,
         "malformed messages from the kernel programs";
@@ -139,7 +142,7 @@ pub struct Lost {
     /// How many events, between `since` and `at`.
     pub count: u64,
     /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `connection-map`, `upstream-table`, `origin-table`,
-    /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups` in recordings; in output also
+    /// `process-table`, `open-connections`, `output`, `undecoded`, `error-log`, `name-lookups` in recordings; in output also
     /// `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`, `log-lines`, `workers`. A
     /// later release may know others.
     #[serde(deserialize_with = "text")]

@@ -8,16 +8,18 @@ use std::time::{Duration, SystemTime};
 
 use upstream_trace_core::event::Nanos;
 
-use super::file::{self, FileId};
-use super::judge::{self, Header, Kind, Level};
-use super::same::Same;
+use super::classify::{self, Header, Kind, Level};
+use super::dedup::Dedup;
+use super::file::FileId;
 use super::tail::Tail;
+use super::watchdog::{Mount, Watchdog};
+use crate::host::regular_file;
 
 /// Files that are read at the same time.
-const MOST: usize = 512;
+const MAX_FILES: usize = 512;
 
-/// Of these, in one turn.
-const ONE_TURN: usize = 128;
+/// Files beyond that whose number is remembered.
+const MAX_BEYOND: usize = 16_384;
 
 /// Bytes of one turn, of all files together.
 const BUDGET: usize = 1 << 20;
@@ -45,33 +47,58 @@ pub(super) struct Line<'a> {
     pub(super) after: Nanos,
 }
 
+/// A file that was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a Arc<str>,
+    /// It is an error.log, whatever is in it.
+    pub(super) certain: bool,
+    pub(super) mount: Mount,
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) bytes: usize,
+    /// Every file to its end.
+    pub(super) all: bool,
+}
+
 /// The files that are read, and those that are known to be something else.
 #[derive(Debug)]
 pub(super) struct Files {
     tails: Vec<Tail>,
     others: HashSet<(FileId, Arc<str>)>,
+    /// Error logs that are not read because there are too many.
+    beyond: HashSet<FileId>,
+    /// What is known of the files has changed.
+    pub(super) changed: bool,
     left: VecDeque<(FileId, u64)>,
-    same: Same,
+    dedup: Dedup,
     /// Files that are there already are read from their end on.
     started: SystemTime,
     running: bool,
     turn: usize,
     buffer: Vec<u8>,
+    watchdog: Watchdog,
     /// How often something could not be read.
     pub(super) gaps: u64,
 }
 
 impl Files {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(watchdog: Watchdog) -> Self {
         Self {
             tails: Vec::new(),
             others: HashSet::new(),
+            beyond: HashSet::new(),
+            changed: false,
             left: VecDeque::new(),
-            same: Same::default(),
+            dedup: Dedup::default(),
             started: SystemTime::now() - COARSE,
             running: false,
             turn: 0,
             buffer: vec![0; SHARE],
+            watchdog,
             gaps: 0,
         }
     }
@@ -91,27 +118,55 @@ impl Files {
 
     /// It was looked at before.
     pub(super) fn knows(&self, id: FileId, name: &str) -> bool {
-        self.get(id).is_some() || self.others.contains(&(id, name.into()))
+        let full = self.tails.len() >= MAX_FILES;
+        self.get(id).is_some() || self.others.contains(&(id, name.into())) || full && self.is_beyond(id)
+    }
+
+    /// It is an error log that is not read because there are too many.
+    pub(super) fn is_beyond(&self, id: FileId) -> bool {
+        self.beyond.contains(&id)
     }
 
     /// Follows the file behind `path` if it is an error.log or may become one; of one that is `certain` that is known.
-    pub(super) fn add(&mut self, path: &Path, name: &str, certain: bool, now: Nanos) -> io::Result<()> {
-        let (file, metadata) = file::open(path)?;
-        let id = FileId::of(&metadata);
-        if self.knows(id, name) || self.tails.len() >= MOST {
+    ///
+    /// # Errors
+    /// If it cannot be read, its file system does not answer, or there are too many.
+    pub(super) fn add(&mut self, path: &Path, found: &Found<'_>, now: Nanos) -> io::Result<()> {
+        let Found { name, certain, mount } = *found;
+        if self.watchdog.hangs(mount) {
+            return Err(io::Error::other("its file system does not answer"));
+        }
+        let watchdog = self.watchdog.clone();
+        let open = || {
+            let (file, metadata) = regular_file(path)?;
+            let id = FileId::of(&metadata);
+            if self.knows(id, name) {
+                return Ok(None);
+            }
+            let classified = classify::classify(&file, metadata.len(), name, certain)?;
+            Ok::<_, io::Error>(Some((file, metadata, id, classified)))
+        };
+        let opened = watchdog.step(name, mount, open)?;
+        let Some((file, metadata, id, mut classified)) = opened else { return Ok(()) };
+        if classified.kind == Kind::Other {
+            self.others.insert((id, Arc::clone(name)));
             return Ok(());
         }
-        let mut judged = judge::judge(&file, metadata.len(), name, certain)?;
-        if judged.kind == Kind::Other {
-            self.others.insert((id, name.into()));
-            return Ok(());
+        self.changed = true;
+        if self.tails.len() >= MAX_FILES {
+            self.gaps += 1;
+            if self.beyond.len() < MAX_BEYOND {
+                self.beyond.insert(id);
+            }
+            return Err(io::Error::other(format!("more than {MAX_FILES} error logs are open")));
         }
+        self.beyond.remove(&id);
         if certain {
-            judged.kind = Kind::Error;
+            classified.kind = Kind::Error;
         }
         let offset = self.first_offset(id, name, metadata.len());
-        let mut tail = Tail::new(file, id, name, judged, offset);
-        tail.busy = now;
+        let mut tail = Tail::new(file, id, name, classified, offset);
+        (tail.busy, tail.mount) = (now, mount);
         self.tails.push(tail);
         Ok(())
     }
@@ -120,45 +175,66 @@ impl Files {
         if let Some((_, position)) = self.left.iter().rev().find(|(left, _)| *left == id) {
             return *position;
         }
+        if let Some(position) = self.watchdog.position(id) {
+            return position;
+        }
         let known_name = || self.tails.iter().any(|tail| &*tail.name == name);
         let young = id.born().map_or_else(known_name, |born| born >= self.started);
         if self.running && young { 0 } else { size }
     }
 
-    /// Hands out the lines that came since the last time, each once, up to a bound. Returns how many bytes were read.
-    pub(super) fn read(&mut self, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
+    /// Hands out the lines that came since the last time, each once, up to a bound.
+    pub(super) fn read(&mut self, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> Amount {
         let count = self.tails.len();
         let share = (BUDGET / count.max(1)).max(SHARE);
-        let (mut total, first) = (0, self.turn);
-        for step in 0..count.min(ONE_TURN) {
-            if total >= BUDGET {
+        let (mut amount, first) = (Amount { bytes: 0, all: true }, self.turn);
+        for step in 0..count {
+            if amount.bytes >= BUDGET {
+                amount.all = false;
                 break;
             }
-            total += self.read_one((first + step) % count, share, now, give);
+            let read = self.read_one((first + step) % count, share, now, give);
+            amount.bytes += read;
+            amount.all &= read < share;
             self.turn = (first + step + 1) % count;
         }
         self.forget_others();
-        total
+        amount
+    }
+
+    /// What was handed out is known elsewhere by now: another thread may go on from here.
+    pub(super) fn remember_positions(&self) {
+        self.watchdog.remember(self.tails.iter().map(|tail| (tail.id, tail.position())));
     }
 
     fn read_one(&mut self, index: usize, share: usize, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
         let several = self.tails.len() > 1;
         let tail = &mut self.tails[index];
-        let (file, name, same) = (tail.id, Arc::clone(&tail.name), &mut self.same);
+        let (file, name, dedup) = (tail.id, Arc::clone(&tail.name), &mut self.dedup);
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
+        let mut record = tail.record;
         let before = tail.left_out;
-        let result = tail.read(&mut self.buffer, share, &mut |text| {
+        if self.watchdog.hangs(tail.mount) {
+            return 0;
+        }
+        let (watchdog, mount, buffer) = (&self.watchdog, tail.mount, &mut self.buffer);
+        let mut line = |text: &[u8]| {
+            if record.continues(text) {
+                return;
+            }
             let header = Header::read(text);
             if kind == Kind::Undecided {
                 kind = if header.is_some() { Kind::Error } else { Kind::Other };
             }
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
-            if header.level != Level::DEBUG && (!several || same.is_new(text, file, now)) {
+            if header.level != Level::DEBUG && (!several || dedup.is_new(text, file, now)) {
                 give(Line { header, text, file, name: &name, after });
             }
-        });
-        (tail.kind, tail.level) = (kind, level);
+        };
+        let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut line));
+        self.changed |= (tail.kind, tail.level) != (kind, level);
+        (tail.kind, tail.level, tail.record) = (kind, level, record);
         // A file that cannot be read stays as it is; another one may come.
         if result.as_ref().is_ok_and(|read| *read < share) {
             tail.whole = now;
@@ -176,10 +252,11 @@ impl Files {
     }
 
     fn forget_others(&mut self) {
-        let others = &mut self.others;
+        let (others, changed) = (&mut self.others, &mut self.changed);
         self.tails.retain(|tail| {
             let keep = tail.kind != Kind::Other;
             if !keep {
+                *changed = true;
                 others.insert((tail.id, Arc::clone(&tail.name)));
             }
             keep
@@ -188,14 +265,16 @@ impl Files {
 
     /// Closes files that nobody has open any more and that are quiet.
     pub(super) fn close_unused(&mut self, now: Nanos, held: impl Fn(FileId) -> bool) {
-        let left = &mut self.left;
+        let (left, watchdog, changed) = (&mut self.left, &self.watchdog, &mut self.changed);
         self.tails.retain_mut(|tail| {
             if held(tail.id) {
                 tail.busy = now;
             }
             let keep = now.saturating_sub(tail.busy) < QUIET;
             if !keep {
+                *changed = true;
                 left.push_back((tail.id, tail.position()));
+                watchdog.step(&Arc::clone(&tail.name), tail.mount, || tail.close());
             }
             keep
         });
@@ -203,5 +282,6 @@ impl Files {
             left.pop_front();
         }
         self.others.retain(|(id, _)| held(*id));
+        self.beyond.retain(|id| held(*id));
     }
 }

@@ -7,43 +7,53 @@
 //! are read; what goes to a pipe, a terminal or syslog stays unread, which is said once.
 
 mod choice;
+mod classify;
+mod dedup;
 mod file;
 mod files;
 mod find;
-mod judge;
+mod follower;
 mod merge;
+mod notes;
 mod pids;
 mod processes;
-mod same;
+mod record;
+mod report;
+mod stranger;
 mod tail;
-mod tell;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::mem;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use upstream_trace_core::errorlog::parse;
-use upstream_trace_core::event::{Event, LogFollowed, Nanos};
+use upstream_trace_core::event::{Event, Nanos};
 
-use crate::nginx::WatchedPids;
+use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
+use classify::Level;
 use file::FileId;
-use files::{Files, Line};
-use judge::{Header, Level};
+use files::{Amount, Files, Found, Line};
+pub use follower::{Follower, Ready};
+use notes::Notes;
 use pids::Pids;
 use processes::Processes;
-use tell::{Notes, Why};
+use stranger::Stranger;
+use watchdog::Watchdog;
 
 /// Most that is read at the end, bytes.
-const LAST: usize = 16 << 20;
+const MAX_LAST: usize = 16 << 20;
 
-/// Lines of processes that are not known yet; beyond that they are dropped, as those of other programs are.
-const STRANGERS: usize = 1_024;
+/// Lines whose process is not known yet; beyond that they are dropped, as those of other programs are.
+const MAX_STRANGERS: usize = 1_024;
+/// A line of a known process waits so long at most until the process is found to have the file open.
+const PATIENCE: Nanos = 1_000_000_000;
 
 /// What reading the logs brings.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,33 +71,41 @@ pub struct Logs {
     files: Files,
     processes: Processes,
     pids: Pids,
-    /// What was last said of each worker.
-    told: BTreeMap<u32, (bool, Option<Level>)>,
+    /// What was last reported of each worker.
+    reported: BTreeMap<u32, (bool, Option<Level>)>,
     unreadable: BTreeMap<String, String>,
     notes: Notes,
     masters: Vec<u32>,
     strangers: Vec<Stranger>,
+    /// Something is to be told of whose logs are read, perhaps.
+    changed: bool,
+    watchdog: Watchdog,
+    /// Mounts that hung when the state of workers was last reported.
+    hanging: usize,
 }
 
 impl Default for Logs {
     /// Reads nothing.
     fn default() -> Self {
-        Self::new(ErrorLog::None)
+        Self::new(ErrorLog::None, Watchdog::default())
     }
 }
 
 impl Logs {
-    fn new(source: ErrorLog) -> Self {
+    fn new(source: ErrorLog, watchdog: Watchdog) -> Self {
         Self {
             source,
-            files: Files::new(),
-            processes: Processes::default(),
+            files: Files::new(watchdog.clone()),
+            processes: Processes::new(watchdog.clone()),
             pids: Pids::default(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             notes: Notes::default(),
             masters: Vec::new(),
             strangers: Vec::new(),
+            changed: true,
+            watchdog,
+            hanging: 0,
         }
     }
 
@@ -96,10 +114,19 @@ impl Logs {
     /// # Errors
     /// If the one file that was asked for cannot be read.
     pub fn open(source: &ErrorLog, watched: &WatchedPids, now: Nanos) -> Result<Self> {
-        let mut logs = Self::new(source.clone());
+        Self::open_watched(source, watched, now, Watchdog::default())
+    }
+
+    fn open_watched(
+        source: &ErrorLog,
+        watched: &WatchedPids,
+        now: Nanos,
+        watchdog: Watchdog,
+    ) -> Result<Self> {
+        let mut logs = Self::new(source.clone(), watchdog);
         if let ErrorLog::File(path) = source {
-            let add = logs.files.add(path, &path.to_string_lossy(), true, now);
-            add.with_context(|| format!("cannot read {}, the file of --error-log", path.display()))?;
+            logs.add_named(path, now)
+                .with_context(|| format!("cannot read {}, the file of --error-log", path.display()))?;
         }
         if logs.source != ErrorLog::None {
             logs.look(watched, now, true);
@@ -120,25 +147,26 @@ impl Logs {
         self.files.gaps
     }
 
-    /// What came since the last time, up to a bound. To be called every few milliseconds.
-    pub fn tick(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) {
+    /// What came since the last time, up to a bound; true if that is all. To be called every few milliseconds.
+    pub fn tick(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> bool {
         if self.source == ErrorLog::None {
-            return;
+            return true;
         }
         let checked = self.look(watched, now, false);
-        self.tell(&watched.workers, now, say);
-        self.read(now, say);
+        self.report(&watched.workers, now, say);
+        let read = self.read(now, say);
         if checked {
             self.close_unused(now);
         }
+        read.all
     }
 
     /// What is left to be read at the end.
     pub fn finish(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) {
         self.tick(watched, now, say);
         let mut total = 0;
-        while total < LAST {
-            match self.read(now, say) {
+        while total < MAX_LAST {
+            match self.read(now, say).bytes {
                 0 => break,
                 read => total += read,
             }
@@ -150,13 +178,14 @@ impl Logs {
         // With `master_process off` one process is both.
         let is_only_master = |pid: &&u32| !watched.workers.contains(pid);
         self.masters = watched.masters.iter().filter(is_only_master).copied().collect();
-        let (new, gone) = self.processes.update(&watched.all());
+        let (new, gone) = self.processes.update(&watched.all(), now);
+        self.changed |= !new.is_empty() || !gone.is_empty();
         for pid in new {
             self.pids.add(pid);
         }
         for pid in gone {
             self.pids.end(pid, now);
-            self.told.remove(&pid);
+            self.reported.remove(&pid);
         }
         let checked = self.processes.check(now);
         match self.source.clone() {
@@ -176,51 +205,42 @@ impl Logs {
 
     fn look_through(&mut self, now: Nanos, all: bool) {
         let Self { processes, files, unreadable, .. } = self;
-        processes.scan(all, &mut |pid, open| {
+        let any = processes.scan(all, &mut |pid, open| {
             if files.knows(open.id, &open.name) {
                 return;
             }
-            if let Err(error) = files.add(&find::path(pid, open.fd), &open.name, open.stderr, now)
+            let found = Found { name: &open.name, certain: open.stderr, mount: open.mount };
+            if let Err(error) = files.add(&descriptor_path(pid, open.fd), &found, now)
                 && unreadable.len() < 64
             {
-                unreadable.insert(open.name.clone(), error.to_string());
+                unreadable.insert(open.name.to_string(), error.to_string());
             }
         });
+        self.changed |= any;
     }
 
     /// The file of that name may be another one by now. It may be missing for a while; then another one will come.
     fn look_at(&mut self, path: &Path, now: Nanos) {
         if self.named().is_some_and(|id| self.files.get(id).is_none()) {
-            let _ = self.files.add(path, &path.to_string_lossy(), true, now);
+            let _ = self.add_named(path, now);
         }
+    }
+
+    /// Where the user's file is mounted is not known.
+    fn add_named(&mut self, path: &Path, now: Nanos) -> io::Result<()> {
+        let name = path.to_string_lossy().into();
+        self.files.add(path, &Found { name: &name, certain: true, mount: 0 }, now)
     }
 
     /// The file that has the name given by the user.
     fn named(&self) -> Option<FileId> {
         let ErrorLog::File(path) = &self.source else { return None };
-        fs::metadata(path).ok().map(|metadata| FileId::of(&metadata))
-    }
-
-    /// Says whose logs are read, where that is new.
-    fn tell(&mut self, workers: &[u32], now: Nanos, say: &mut dyn FnMut(LogOutput)) {
-        let mut without = Vec::new();
-        for worker in workers {
-            let Some(state) = self.state(*worker) else { continue };
-            if self.told.insert(*worker, state) == Some(state) {
-                continue;
-            }
-            let (followed, level) = state;
-            let level = level.map(|level| level.name().to_owned());
-            let event = LogFollowed { at: now, worker: *worker, followed, level };
-            say(LogOutput::Event(Box::new(Event::LogFollowed(event))));
-            if !followed {
-                without.extend(self.why(*worker).map(|why| (*worker, why)));
-            }
+        if self.watchdog.hangs(0) {
+            return None;
         }
-        for note in self.notes.without_log(without) {
-            say(LogOutput::Note(note));
-        }
-        self.tell_of_files(say);
+        let name = path.to_string_lossy().into();
+        let metadata = self.watchdog.step(&name, 0, || fs::metadata(path)).ok()?;
+        Some(FileId::of(&metadata))
     }
 
     /// Whether a log of each of these workers is read, as far as is known.
@@ -238,35 +258,21 @@ impl Logs {
             _ if !held.known => return None,
             _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
         };
+        // A line that is missing says nothing if it may be in a file that cannot be read now.
+        let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
-        Some((!tails.is_empty(), level))
+        let complete =
+            !hangs && !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
+        Some((!tails.is_empty() && complete, level))
     }
 
-    fn why(&self, worker: u32) -> Option<Why> {
-        let held = self.processes.get(worker).filter(|held| held.known)?;
-        let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&open.name));
-        Some(Why::of(held, unreadable.map(|(file, error)| (file.as_str(), error.as_str()))))
-    }
-
-    fn tell_of_files(&mut self, say: &mut dyn FnMut(LogOutput)) {
-        let asked_for = matches!(self.source, ErrorLog::File(_));
-        for tail in self.files.iter() {
-            let name = &tail.name;
-            if tail.left_out > 0 && self.notes.is_new(format!("left out {name}")) {
-                say(LogOutput::Note(format!("{name} grows faster than it can be read: lines are left out.")));
-            }
-            let strange = asked_for && tail.level.is_none() && tail.position() > 0;
-            if strange && self.notes.is_new(format!("strange {name}")) {
-                say(LogOutput::Note(format!("{name} does not look like an error.log of nginx.")));
-            }
-        }
-    }
-
-    fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> usize {
+    fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
+        // The file that the user names may be a copy of what the workers write elsewhere.
+        let named = matches!(self.source, ErrorLog::File(_));
         let Self { files, pids, processes, masters, strangers, .. } = self;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
-            let worker = pids.find(line.header.pid, |pid| processes.holds(pid, line.file));
+            let worker = pids.find(line.header.pid, |pid| named || processes.holds(pid, line.file));
             let Some(worker) = worker else { return false };
             if !masters.contains(&worker)
                 && let Some(mut parsed) = parse(line.text)
@@ -279,44 +285,31 @@ impl Logs {
             }
             true
         };
+        let mut unknown = Vec::new();
         for stranger in mem::take(strangers) {
-            give(stranger.line());
+            if !give(stranger.line()) {
+                unknown.push(stranger);
+            }
         }
         let read = files.read(now, &mut |line: Line<'_>| {
-            if !give(line) && strangers.len() < STRANGERS {
-                strangers.push(Stranger::of(line));
+            if !give(line) && unknown.len() < MAX_STRANGERS {
+                unknown.push(Stranger::of(line, now));
             }
         });
+        // Of a process that is known it may turn out that it has the file open; another one is waited for once.
+        for stranger in unknown {
+            let known: Vec<u32> = pids.with(stranger.header.pid).collect();
+            let waits = now.saturating_sub(stranger.since) < PATIENCE && !known.is_empty();
+            for pid in known {
+                processes.request(pid);
+            }
+            if waits || stranger.since == now {
+                strangers.push(stranger);
+            }
+        }
         for line in merge::by_time(lines) {
             say(LogOutput::Event(Box::new(Event::Log(line))));
         }
         read
-    }
-}
-
-/// A line of a process that was not known when it was read: a worker that has just begun, perhaps. It is looked at once
-/// more.
-#[derive(Debug)]
-struct Stranger {
-    header: Header,
-    text: Box<[u8]>,
-    file: FileId,
-    name: Arc<str>,
-    after: Nanos,
-}
-
-impl Stranger {
-    fn of(line: Line<'_>) -> Self {
-        Self {
-            header: line.header,
-            text: line.text.into(),
-            file: line.file,
-            name: line.name.into(),
-            after: line.after,
-        }
-    }
-
-    fn line(&self) -> Line<'_> {
-        Line { header: self.header, text: &self.text, file: self.file, name: &self.name, after: self.after }
     }
 }

@@ -6,7 +6,7 @@ use procfs::process::Process;
 use upstream_trace_core::event::Nanos;
 
 /// A process that ended is remembered for so long: its last lines are read after its end.
-const REMEMBERED: Nanos = 5_000_000_000;
+pub(super) const REMEMBERED: Nanos = 5_000_000_000;
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,20 +49,21 @@ impl Pids {
         });
     }
 
-    /// The process that printed this number into a file that `holds` says it has open. `None` if there is none, or if
-    /// it may be one of several.
+    /// A process prints this number.
+    pub(super) fn with(&self, printed: u32) -> impl Iterator<Item = u32> + '_ {
+        self.printed.get(&printed).into_iter().flatten().map(|known| known.pid)
+    }
+
+    /// The process that printed this number into a file that `holds` says it has open: nobody else may speak for it.
+    /// `None` if there is none, or if it may be one of several; those that are gone stand back.
     pub(super) fn find(&self, printed: u32, holds: impl Fn(u32) -> bool) -> Option<u32> {
-        let known = self.printed.get(&printed)?;
-        if let [only] = known.as_slice() {
+        let holding: Vec<Known> =
+            self.printed.get(&printed)?.iter().copied().filter(|known| holds(known.pid)).collect();
+        if let [only] = holding[..] {
             return Some(only.pid);
         }
-        let one = |candidates: Vec<u32>| match candidates.as_slice() {
-            [pid] => Some(*pid),
-            _ => None,
-        };
-        one(known.iter().map(|known| known.pid).filter(|pid| holds(*pid)).collect()).or_else(|| {
-            one(known.iter().filter(|known| known.gone.is_none()).map(|known| known.pid).collect())
-        })
+        let mut alive = holding.iter().filter(|known| known.gone.is_none());
+        alive.next().filter(|_| alive.next().is_none()).map(|known| known.pid)
     }
 }
 
@@ -79,15 +80,16 @@ fn printed_by(pid: u32) -> u32 {
 mod tests {
     use super::*;
 
-    const NONE: fn(u32) -> bool = |_| false;
+    const ANY: fn(u32) -> bool = |_| true;
 
     #[test]
     fn a_process_outside_a_container_prints_its_own_number() {
         let mut pids = Pids::default();
         pids.add(std::process::id());
         assert_eq!(printed_by(u32::MAX), u32::MAX);
-        assert_eq!(pids.find(printed_by(std::process::id()), NONE), Some(std::process::id()));
-        assert_eq!(pids.find(u32::MAX, NONE), None);
+        assert_eq!(pids.find(printed_by(std::process::id()), ANY), Some(std::process::id()));
+        assert_eq!(pids.find(u32::MAX, ANY), None);
+        assert_eq!(pids.find(printed_by(std::process::id()), |_| false), None, "a file of another process");
     }
 
     #[test]
@@ -96,9 +98,10 @@ mod tests {
         pids.insert(7, 1007);
         pids.insert(7, 2007);
         assert_eq!(pids.find(7, |pid| pid == 2007), Some(2007));
-        assert_eq!(pids.find(7, NONE), None);
+        assert_eq!(pids.find(7, |_| false), None, "a file of neither");
+        assert_eq!(pids.find(7, ANY), None);
         pids.end(1007, 1);
-        assert_eq!(pids.find(7, NONE), Some(2007));
+        assert_eq!(pids.find(7, ANY), Some(2007));
     }
 
     #[test]
@@ -107,8 +110,8 @@ mod tests {
         pids.insert(7, 1007);
         pids.end(1007, 1);
         pids.forget(REMEMBERED);
-        assert_eq!(pids.find(7, NONE), Some(1007));
+        assert_eq!(pids.find(7, ANY), Some(1007));
         pids.forget(REMEMBERED + 1);
-        assert_eq!(pids.find(7, NONE), None);
+        assert_eq!(pids.find(7, ANY), None);
     }
 }

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use upstream_trace_core::event::Nanos;
 
+use super::classify::{Classified, Kind, Level};
 use super::file::FileId;
-use super::judge::{Judged, Kind, Level};
+use super::record::Record;
+use super::watchdog::Mount;
 
 /// Longest line; nginx's own end at half of it.
 const LINE: usize = 4096;
 
 /// Further behind than this what is between is left out.
-const BEHIND: u64 = 16 << 20;
+const MAX_BEHIND: u64 = 16 << 20;
 
 /// How much of it is read all the same.
-const KEPT: u64 = 1 << 20;
+const MAX_CATCH_UP: u64 = 1 << 20;
 
 /// A file, and how far it was read.
 #[derive(Debug)]
@@ -34,9 +36,14 @@ pub(super) struct Tail {
     pub(super) whole: Nanos,
     /// Bytes that were left out because it grows faster than it can be read.
     pub(super) left_out: u64,
+    /// Whether the last record goes on.
+    pub(super) record: Record,
     /// It could not be read the last time.
     pub(super) fails: bool,
-    file: File,
+    /// Where it is mounted.
+    pub(super) mount: Mount,
+    /// None once it was closed.
+    file: Option<File>,
     offset: u64,
     partial: Vec<u8>,
     /// What comes up to the next end of a line is not wanted.
@@ -45,17 +52,19 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Reads from `offset` on.
-    pub(super) fn new(file: File, id: FileId, name: &str, judged: Judged, offset: u64) -> Self {
+    pub(super) fn new(file: File, id: FileId, name: &str, classified: Classified, offset: u64) -> Self {
         Self {
             id,
             name: name.into(),
-            kind: judged.kind,
-            level: judged.level,
+            kind: classified.kind,
+            level: classified.level,
             busy: 0,
             whole: 0,
             left_out: 0,
+            record: Record::default(),
             fails: false,
-            file,
+            mount: 0,
+            file: Some(file),
             offset,
             partial: Vec::new(),
             skipping: false,
@@ -65,6 +74,11 @@ impl Tail {
     /// Where to go on if the file is opened again: at the beginning of a line.
     pub(super) fn position(&self) -> u64 {
         self.offset.saturating_sub(self.partial.len() as u64)
+    }
+
+    /// Closes the file, which on some file systems asks a server.
+    pub(super) fn close(&mut self) {
+        self.file = None;
     }
 
     /// Hands out the lines that came, up to `most` bytes. Returns how many bytes were read.
@@ -79,8 +93,9 @@ impl Tail {
         self.catch_up()?;
         let mut total = 0;
         while total < most {
+            let Some(file) = &self.file else { break };
             let piece = buffer.len().min(most - total);
-            let read = match self.file.read_at(&mut buffer[..piece], self.offset) {
+            let read = match file.read_at(&mut buffer[..piece], self.offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             };
@@ -96,14 +111,15 @@ impl Tail {
 
     /// Begins again if the file was cut (`copytruncate`), and leaves out what can no longer be caught up with.
     fn catch_up(&mut self) -> io::Result<()> {
-        let size = self.file.metadata()?.len();
+        let Some(file) = &self.file else { return Ok(()) };
+        let size = file.metadata()?.len();
         if size < self.offset {
             self.offset = 0;
             self.partial.clear();
             self.skipping = false;
-        } else if size - self.offset > BEHIND {
-            self.left_out += size - KEPT - self.offset;
-            self.offset = size - KEPT;
+        } else if size - self.offset > MAX_BEHIND {
+            self.left_out += size - MAX_CATCH_UP - self.offset;
+            self.offset = size - MAX_CATCH_UP;
             self.partial.clear();
             self.skipping = true;
         }
@@ -135,13 +151,13 @@ impl Tail {
 mod tests {
     use std::fs;
 
-    use super::super::file;
     use super::super::tests::Dir;
     use super::*;
+    use crate::host::regular_file;
 
     fn follow(dir: &Dir, offset: u64) -> Tail {
-        let (file, metadata) = file::open(&dir.path("error.log")).unwrap();
-        Tail::new(file, FileId::of(&metadata), "", Judged { kind: Kind::Error, level: None }, offset)
+        let (file, metadata) = regular_file(&dir.path("error.log")).unwrap();
+        Tail::new(file, FileId::of(&metadata), "", Classified { kind: Kind::Error, level: None }, offset)
     }
 
     fn lines(tail: &mut Tail) -> Vec<String> {
@@ -216,7 +232,7 @@ mod tests {
             count += 1;
         })
         .unwrap();
-        assert_eq!(tail.left_out, (20 << 20) - KEPT);
-        assert!(count * 10 <= KEPT && count * 10 > KEPT - 20);
+        assert_eq!(tail.left_out, (20 << 20) - MAX_CATCH_UP);
+        assert!(count * 10 <= MAX_CATCH_UP && count * 10 > MAX_CATCH_UP - 20);
     }
 }

@@ -18,7 +18,7 @@ pub use reader::Rulesets;
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use nft::Json;
 
 /// Longest text of a rule, in characters.
 const LONGEST_TEXT: usize = 256;
@@ -35,11 +35,13 @@ pub fn programs() -> Vec<(&'static str, Option<String>)> {
 struct Ruleset {
     chains: Vec<Chain>,
     /// Named sets and maps of nft, by family, table and name.
-    sets: HashMap<(String, String, String), Value>,
+    sets: HashMap<(String, String, String), Json>,
     /// A rule takes packets out of connection tracking.
     untracks: bool,
     /// There may be rules that could not be read.
     partial: bool,
+    /// A listing cannot be relied on for the words of the rules.
+    wordless: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +85,7 @@ struct Rule {
 #[derive(Debug)]
 enum Body {
     /// Statements of nft's JSON.
-    Nft(Vec<Value>),
+    Nft(Box<[Json]>),
     /// Words of a line of iptables-save, after the chain.
     Iptables(Vec<String>),
 }

@@ -184,10 +184,20 @@ pub fn drop_all_capabilities() {
     }
 }
 
+/// Gives back every capability of the calling thread but these.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn keep_on_this_thread(kept: &[Capability]) -> Result<()> {
+    let held = caps::read(None, CapSet::Permitted)?;
+    keep(&kept.iter().copied().filter(|capability| held.contains(capability)).collect(), &HashSet::new())
+}
+
 fn keep(own: &CapsHashSet, children: &CapsHashSet) -> Result<()> {
     // Without CAP_SETPCAP the bounding set stays; with no_new_privs it gives nobody anything.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
-        for capability in caps::read(None, CapSet::Bounding)?.difference(own) {
+        // What a program that root starts can get; this process keeps its own all the same.
+        for capability in caps::read(None, CapSet::Bounding)?.difference(children) {
             caps::drop(None, CapSet::Bounding, *capability)?;
         }
     }
@@ -220,13 +230,20 @@ mod tests {
     #[test]
     fn what_is_given_back_is_gone_from_all_sets_of_the_thread_only() {
         let before = caps::read(None, CapSet::Permitted).expect("capabilities");
-        thread::spawn(|| {
+        let before_bounding = before.contains(&Capability::CAP_SETPCAP);
+        thread::spawn(move || {
             drop_capabilities().expect("capabilities can always be given back");
             let useful: CapsHashSet =
                 RIGHTS.iter().filter(|right| right.stays).map(|r| r.capability).collect();
             for set in [CapSet::Permitted, CapSet::Effective, CapSet::Inheritable, CapSet::Ambient] {
                 let left = caps::read(None, set).expect("capabilities");
                 assert!(left.is_subset(&useful), "{set:?}: {left:?}");
+            }
+            if before_bounding {
+                let children: CapsHashSet =
+                    RIGHTS.iter().filter(|right| right.children).map(|r| r.capability).collect();
+                let left = caps::read(None, CapSet::Bounding).expect("capabilities");
+                assert!(left.is_subset(&children), "of programs that it starts: {left:?}");
             }
             drop_all_capabilities();
             assert!(caps::read(None, CapSet::Permitted).expect("capabilities").is_empty());

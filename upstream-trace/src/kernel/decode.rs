@@ -1,7 +1,7 @@
 //! From the bytes of the ring buffer to events. Everything is checked: a broken or foreign kernel side must neither
 //! make the program panic nor produce garbage events.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use upstream_trace_common::{
     Addr, AttemptEvent, ConnectFailed, DnsMessage, End, EventHeader, EventKind, OriginExit, PacketEvent,
@@ -17,8 +17,6 @@ use super::btf::Layout;
 use super::symbols::LateSymbols;
 
 const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
 const LOOPBACK_IFINDEX: u32 = 1;
 
 /// What a message of the ring buffer was.
@@ -254,41 +252,19 @@ pub fn sample(at: Nanos, upstream: Option<Upstream>, counters: &UpstreamCounters
 /// A socket address of the kernel side; `None` for other families.
 #[must_use]
 pub fn socket_addr(addr: &Addr) -> Option<SocketAddr> {
-    let ip = match addr.family {
-        AF_INET => {
-            let [a, b, c, d, ..] = addr.ip;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        AF_INET6 => IpAddr::V6(Ipv6Addr::from(addr.ip)),
-        _ => return None,
-    };
-    Some(SocketAddr::new(ip, addr.port))
+    SocketAddr::try_from(addr).ok()
 }
 
 /// A socket address as the kernel side has it.
 #[must_use]
 pub fn key(address: SocketAddr) -> Addr {
-    let mut ip = [0; 16];
-    let family = match address.ip() {
-        IpAddr::V4(v4) => {
-            ip[..4].copy_from_slice(&v4.octets());
-            AF_INET
-        }
-        IpAddr::V6(v6) => {
-            ip = v6.octets();
-            AF_INET6
-        }
-    };
-    Addr { ip, port: address.port(), family }
+    address.into()
 }
 
 /// A unix path as text: abstract names begin with `@`.
 #[must_use]
 pub fn path_text(bytes: &[u8]) -> String {
-    match bytes {
-        [0, name @ ..] => format!("@{}", String::from_utf8_lossy(name)),
-        path => String::from_utf8_lossy(path).into_owned(),
-    }
+    UnixPath::from(bytes).to_string()
 }
 
 /// An address of the counters: unix paths by their number.
@@ -389,6 +365,13 @@ fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     // SAFETY: long enough, as just checked; Pod types are valid for every bit pattern; read_unaligned asks for no
     // alignment.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// Whether a message is the end of an attempt, which the kernel side counts as reported.
+#[must_use]
+pub fn ends_attempt(bytes: &[u8]) -> bool {
+    let kind = read::<EventHeader>(bytes).and_then(|header| EventKind::from_u32(header.kind));
+    matches!(kind, Some(EventKind::End | EventKind::ConnectFailed))
 }
 
 #[cfg(test)]

@@ -13,3 +13,4 @@ pub mod probe;
 pub mod symbols;
 pub mod tables;
 pub mod tracefs;
+mod watch_table;

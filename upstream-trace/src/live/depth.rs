@@ -6,6 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use upstream_trace_core::errorlog;
+use upstream_trace_core::event::{Event, Nanos, SECOND};
+
+use super::context::Context;
 use crate::cli::Depth as Mode;
 
 /// Without a sign of trouble for so long, it is quiet.
@@ -51,6 +55,41 @@ impl Depth {
     /// A sign of trouble.
     pub(super) fn trouble(&mut self, now: Instant) {
         self.until = self.until.max(now + QUIET);
+    }
+
+    /// Whether an event is a sign of trouble.
+    pub(super) fn notice(&mut self, event: &Event) {
+        let sign = match event {
+            Event::Trouble(_) | Event::ConnectError(_) => true,
+            Event::End(attempt) => !attempt.in_doubt && attempt.benign_end(SECOND).is_none(),
+            Event::Log(line) => line.upstream.is_some() && errorlog::kind(line).is_some(),
+            _ => false,
+        };
+        if sign {
+            self.trouble(Instant::now());
+        }
+    }
+
+    /// Attaches them or detaches them, if it is time to. True if they were detached.
+    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context) -> bool {
+        let at = Instant::now();
+        let wanted = self.wants(at);
+        if wanted == self.is_deep() {
+            return false;
+        }
+        if !wanted {
+            // Before they go: a request that is under way would look as if it were never answered.
+            context.tables.watch_io(0);
+            context.kernel.detach_io();
+        } else if context.kernel.attach_io(&context.layout, &context.choice) {
+            context.tables.watch_io(now);
+        } else {
+            self.give_up(at);
+            return false;
+        }
+        self.changed(wanted, at);
+        log::debug!("what nginx sends and receives is {}watched", if wanted { "" } else { "not " });
+        !wanted
     }
 
     /// They cost more than they may.

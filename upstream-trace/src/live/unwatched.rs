@@ -65,12 +65,9 @@ impl Unwatched {
         Instant::now() >= self.due
     }
 
-    /// One of the records, to be looked at if it may be stuck: established for longer than `slow`, and not watched
-    /// since `io`.
-    pub(super) fn add(&mut self, record: &Record, io: u64, now: Nanos, slow: Nanos) {
-        let watched = io != 0 && record.io_since == io;
-        if watched
-            || record.flags & (flags::UNIX | flags::ESTABLISHED) != flags::ESTABLISHED
+    /// One of the records that are not watched, to be looked at if it has been established for longer than `slow`.
+    pub(super) fn add(&mut self, record: &Record, now: Nanos, slow: Nanos) {
+        if record.flags & (flags::UNIX | flags::ESTABLISHED) != flags::ESTABLISHED
             || now.saturating_sub(record.established_ns) < slow
         {
             return;

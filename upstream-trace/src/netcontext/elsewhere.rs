@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use upstream_trace_core::event::Nanos;
 
-use super::owner::processes;
 use super::unix_path;
-use crate::host::netns;
+use crate::host::{netns, pids};
 use crate::netlink::diag::{Diag, UnixSocket};
 
 /// A socket that was found nowhere is not looked for again for so long.
@@ -77,7 +76,7 @@ fn listening(diag: &mut Diag, file: (u32, u32)) -> Option<UnixSocket> {
 /// A process in each network namespace but this one.
 fn namespaces(but: u32) -> BTreeMap<u32, u32> {
     let mut found = BTreeMap::new();
-    for pid in processes().into_iter().take(PROCESSES) {
+    for pid in pids().into_iter().take(PROCESSES) {
         if found.len() == NAMESPACES {
             break;
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::owner::{descriptors, processes};
+use super::owner::DESCRIPTORS;
+use crate::host::{first_sockets, pids};
 
 /// Longest time of one step.
 const BUDGET: Duration = Duration::from_millis(1);
@@ -11,7 +12,7 @@ const BUDGET: Duration = Duration::from_millis(1);
 const INIT: u32 = 1;
 
 /// Sockets of a process: the descriptor of each.
-pub type Sockets = BTreeMap<u32, u32>;
+pub type Sockets = BTreeMap<u32, i32>;
 
 /// A search under way.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl SocketOwnerScan {
     #[must_use]
     pub fn of(wanted: HashSet<u32>) -> Self {
         let own = std::process::id();
-        let mut left = processes();
+        let mut left = VecDeque::from(pids());
         left.retain(|pid| *pid != INIT && *pid != own);
         Self { wanted, left, found: BTreeMap::new() }
     }
@@ -35,7 +36,7 @@ impl SocketOwnerScan {
     pub fn step(&mut self) -> Option<BTreeMap<u32, Sockets>> {
         let start = Instant::now();
         while let Some(pid) = self.left.pop_front() {
-            for (descriptor, inode) in descriptors(pid) {
+            for (inode, descriptor) in first_sockets(pid, DESCRIPTORS) {
                 if self.wanted.contains(&inode) {
                     self.found.entry(pid).or_default().insert(inode, descriptor);
                 }
@@ -55,13 +56,12 @@ mod tests {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::process::{Command, Stdio};
 
-    use crate::nginx::socket_inode;
-
     #[test]
     fn a_child_that_holds_the_socket_is_found() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = std::fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
-        let inode = socket_inode(link.to_str().unwrap()).unwrap();
+        let fd = listener.as_raw_fd();
+        let (inode, _) =
+            crate::host::sockets(std::process::id()).into_iter().find(|(_, found)| *found == fd).unwrap();
         let mut child =
             Command::new("sleep").arg("10").stdin(Stdio::from(OwnedFd::from(listener))).spawn().unwrap();
         let mut holders = SocketOwnerScan::of(HashSet::from([inode]));

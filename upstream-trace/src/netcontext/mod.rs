@@ -3,7 +3,6 @@
 
 mod elsewhere;
 mod holders;
-mod home;
 mod owner;
 mod unix_path;
 mod view;
@@ -13,12 +12,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use upstream_trace_core::event::{Enrichment, Fact, Listener, Nanos, Route, UnixTarget, Upstream};
 
-use crate::host::netns;
+use crate::host::{self, netns};
+pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
-pub use home::{command, home};
 use owner::SocketOwnerCache;
 use unix_path::SocketFile;
 use view::View;
@@ -94,7 +93,7 @@ impl Enricher {
     }
 
     /// Takes note of which process holds a listener, and as which descriptor.
-    pub fn learn(&mut self, inode: u32, pid: u32, descriptor: u32) {
+    pub fn learn(&mut self, inode: u32, pid: u32, descriptor: i32) {
         self.owners.learn(inode, (pid, descriptor));
     }
 
@@ -129,8 +128,8 @@ impl Enricher {
         };
         if let Some((inode, mut listener)) = listener {
             let owner = self.owners.find(inode, now);
-            listener.process = owner.and_then(home::name);
-            listener.home = owner.and_then(home);
+            listener.process = owner.and_then(host::name);
+            listener.home = owner.and_then(host::workload);
             facts.push(Fact::Listener(listener));
         }
         if let Upstream::Tcp(address) = upstream
@@ -149,7 +148,7 @@ impl Enricher {
     /// A listener of the same port on another address.
     fn listens_elsewhere(&mut self, pid: u32, netns: u32, port: u16, now: Nanos) -> Option<Fact> {
         let socket = self.view(pid, netns, now)?.diag.listeners(port).ok()?.into_iter().next()?;
-        let process = self.owners.find(socket.inode, now).and_then(home::name);
+        let process = self.owners.find(socket.inode, now).and_then(host::name);
         Some(Fact::ListensElsewhere { address: socket.local, process })
     }
 

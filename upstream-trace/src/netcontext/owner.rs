@@ -2,12 +2,11 @@
 //! part of it only; the next one goes on where that ended.
 
 use std::collections::{HashMap, VecDeque};
-use std::fs;
 use std::time::{Duration, Instant};
 
 use upstream_trace_core::event::Nanos;
 
-use crate::nginx::socket_inode;
+use crate::host::{first_sockets, holds_socket, pids};
 
 /// Longest time of one search.
 const BUDGET: Duration = Duration::from_millis(1);
@@ -16,14 +15,14 @@ const PATIENT_BUDGET: Duration = Duration::from_millis(10);
 /// Between two of those.
 const PATIENT_AGAIN: Nanos = 1_000_000_000;
 /// Listeners are among the first descriptors of a process.
-const DESCRIPTORS: usize = 64;
+pub(super) const DESCRIPTORS: usize = 64;
 /// Sockets whose holder is remembered.
 const REMEMBERED: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct SocketOwnerCache {
     /// Holder of each socket that was seen on the way: process and descriptor.
-    known: HashMap<u32, (u32, u32)>,
+    known: HashMap<u32, (u32, i32)>,
     unsearched: VecDeque<u32>,
     patient: Nanos,
 }
@@ -34,7 +33,7 @@ impl SocketOwnerCache {
         if inode == 0 {
             return None;
         }
-        let known = self.known.get(&inode).copied().filter(|(pid, fd)| holds(*pid, *fd, inode));
+        let known = self.known.get(&inode).copied().filter(|(pid, fd)| holds_socket(*pid, *fd, inode));
         let mut budget = BUDGET;
         if known.is_none() && now.saturating_sub(self.patient) >= PATIENT_AGAIN {
             (self.patient, budget) = (now, PATIENT_BUDGET);
@@ -43,16 +42,16 @@ impl SocketOwnerCache {
     }
 
     /// Takes note of a holder that was found in another way.
-    pub(super) fn learn(&mut self, inode: u32, holder: (u32, u32)) {
+    pub(super) fn learn(&mut self, inode: u32, holder: (u32, i32)) {
         if self.known.len() < REMEMBERED {
             self.known.insert(inode, holder);
         }
     }
 
-    fn search(&mut self, inode: u32, budget: Duration) -> Option<(u32, u32)> {
+    fn search(&mut self, inode: u32, budget: Duration) -> Option<(u32, i32)> {
         let start = Instant::now();
         if self.unsearched.is_empty() {
-            self.unsearched = processes();
+            self.unsearched = pids().into();
         }
         if self.known.len() > REMEMBERED {
             self.known.clear();
@@ -60,7 +59,7 @@ impl SocketOwnerCache {
         // Services are younger than the kernel's own threads.
         while let Some(pid) = self.unsearched.pop_back() {
             let mut found = None;
-            for (fd, socket) in descriptors(pid) {
+            for (socket, fd) in first_sockets(pid, DESCRIPTORS) {
                 self.known.insert(socket, (pid, fd));
                 if socket == inode {
                     found = Some((pid, fd));
@@ -74,25 +73,6 @@ impl SocketOwnerCache {
     }
 }
 
-fn holds(pid: u32, fd: u32, inode: u32) -> bool {
-    let link = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok();
-    link.and_then(|link| socket_inode(link.to_str()?)) == Some(inode)
-}
-
-pub(super) fn processes() -> VecDeque<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return VecDeque::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-pub(super) fn descriptors(pid: u32) -> Vec<(u32, u32)> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let socket = |entry: fs::DirEntry| {
-        let inode = socket_inode(fs::read_link(entry.path()).ok()?.to_str()?)?;
-        Some((entry.file_name().to_str()?.parse().ok()?, inode))
-    };
-    entries.flatten().take(DESCRIPTORS).filter_map(socket).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,8 +83,8 @@ mod tests {
     fn a_holder_is_found_and_forgotten_with_its_socket() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = std::process::id();
-        let link = fs::read_link(format!("/proc/self/fd/{}", listener.as_raw_fd())).unwrap();
-        let inode = socket_inode(link.to_str().unwrap()).unwrap();
+        let fd = listener.as_raw_fd();
+        let (inode, _) = crate::host::sockets(own).into_iter().find(|(_, found)| *found == fd).unwrap();
         let mut owners = SocketOwnerCache::default();
         // Each question searches for a short time only.
         let found = (0..1000).find_map(|_| owners.find(inode, 1));

@@ -1,14 +1,15 @@
 //! What is at the path of a unix socket, as nginx sees the file system.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::OFlag;
 use nix::sys::stat::{major, minor};
 use upstream_trace_core::event::UnixTarget;
+
+use crate::host::file_below;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +41,13 @@ fn directory(path: &str) -> io::Result<File> {
 
 /// Symbolic links, absolute ones too, stay below `root`, as they do for nginx. Nothing is opened but the name.
 fn look_below(root: &File, path: &Path) -> SocketFile {
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let is = |target| SocketFile { target, id: None };
-    let metadata = match openat2(root, path, how).map(|file| File::from(file).metadata()) {
-        Ok(Ok(metadata)) => metadata,
-        Err(Errno::ENOENT | Errno::ENOTDIR) => return is(UnixTarget::Missing),
-        Ok(Err(_)) | Err(_) => return is(UnixTarget::Unreadable),
+    let metadata = match file_below(root, path, OFlag::O_PATH).and_then(|file| file.metadata()) {
+        Ok(metadata) => metadata,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return is(UnixTarget::Missing);
+        }
+        Err(_) => return is(UnixTarget::Unreadable),
     };
     if !metadata.file_type().is_socket() {
         return is(UnixTarget::NotASocket);

@@ -30,7 +30,7 @@ pub enum Error {
     Refused(i32),
     /// The socket failed, or the kernel did not answer in time.
     Io(io::Error),
-    /// The answer made no sense.
+    /// The reply is malformed.
     Malformed,
 }
 

@@ -5,7 +5,6 @@ use upstream_trace_common::{AdoptKey, AdoptState};
 use upstream_trace_core::event::{Attempt, AttemptId, Ended, Moment, Nanos, Socket, Step, Upstream};
 
 use super::OpenSocket;
-use crate::kernel::decode::key;
 use crate::netlink::diag::{RunningTimer, TcpInfo, TcpSocket};
 
 /// What the kernel side needs to take over the upstream connections among `open`.
@@ -14,7 +13,7 @@ pub fn seeds(open: &[OpenSocket], now: Nanos) -> Vec<(AdoptKey, AdoptState)> {
     let live = |socket: &TcpSocket| socket.is_connecting() || socket.is_established();
     let seed = |open: &OpenSocket| {
         let socket = open.upstream_tcp().filter(|socket| live(socket))?;
-        let key = AdoptKey { local: key(socket.local), remote: key(socket.remote), netns: open.netns };
+        let key = AdoptKey { local: socket.local.into(), remote: socket.remote.into(), netns: open.netns };
         let info = socket.info.unwrap_or_default();
         let mut seed = AdoptState {
             tgid: open.worker,

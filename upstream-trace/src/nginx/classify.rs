@@ -10,6 +10,12 @@ const FIRST_EPHEMERAL: u16 = 1024;
 const DNS: u16 = 53;
 const SYSLOG: u16 = 514;
 
+/// A connection that came in, given the ports on which nginx listens.
+pub(super) fn is_client(ports: &HashSet<u16>, socket: &TcpSocket) -> bool {
+    let port = socket.local.port();
+    socket.remote.port() != 0 && (ports.contains(&port) || port < FIRST_EPHEMERAL)
+}
+
 /// Tells what a socket is for from all sockets of its namespace.
 pub(super) struct Classifier<'a> {
     ports: HashSet<u16>,
@@ -42,12 +48,11 @@ impl<'a> Classifier<'a> {
 
     /// What a TCP socket is for.
     pub(super) fn tcp(&self, socket: &TcpSocket) -> SocketRole {
-        let port = socket.local.port();
         if socket.is_listener() {
             SocketRole::Listener
         } else if socket.remote.port() == 0 {
             SocketRole::Other
-        } else if self.ports.contains(&port) || port < FIRST_EPHEMERAL {
+        } else if is_client(&self.ports, socket) {
             SocketRole::Client
         } else if socket.remote.port() == DNS {
             SocketRole::Resolver

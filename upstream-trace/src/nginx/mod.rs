@@ -1,6 +1,7 @@
 //! nginx as the host sees it: its processes and the sockets that they hold.
 
 mod adopt;
+mod binary;
 mod classify;
 pub mod config;
 mod find;
@@ -16,11 +17,11 @@ mod watch;
 pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};
 pub use config::read as read_config;
-pub use find::{FindError, Found, Master, find};
+use find::list;
+pub use find::{FindError, Found, LeftOut, Master, WhyLeftOut, find};
 pub use process::{Role, parent_of, role_of};
 pub use reach::{Unreachable, reach};
-pub(crate) use sockets::socket_inode;
 pub use sockets::{OpenSocket, SocketKind, SocketRole, listening_ports, open_sockets, open_sockets_of};
 pub use target::Target;
 pub use version::versions;
-pub use watch::{WatchedNginx, WatchedPids, exit_status};
+pub use watch::{WatchTable, WatchedNginx, exit_status};

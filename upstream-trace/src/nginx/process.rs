@@ -1,12 +1,6 @@
 //! What a process of nginx says of itself.
 
-use std::fs::{self, File};
-use std::io::Read;
-
-use procfs::process::Process;
-
-/// Longest command line that is looked at.
-const CMDLINE: u64 = 4096;
+use crate::host::{self, CommandLine, Executable, Stat};
 
 /// What a process of nginx is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,91 +29,112 @@ impl Role {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) pid: u32,
-    pub(super) parent: u32,
-    /// Clock ticks from boot to its start.
-    pub(super) started: u64,
-    comm: String,
-    /// Base name of the program file.
-    program: String,
-    program_path: String,
-    arguments: Vec<String>,
+    pub(super) stat: Stat,
+    /// Who started it; `None` if that is not known.
+    pub(super) uid: Option<u32>,
+    /// The file that it runs; `None` if that may not be looked at.
+    pub(super) executable: Option<Executable>,
+    pub(super) cmdline: CommandLine,
 }
 
 impl Seen {
     pub(super) fn read(pid: u32) -> Option<Self> {
-        let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-        let stat = process.stat().ok().filter(|stat| !matches!(stat.state, 'Z' | 'X' | 'x'))?;
-        let path = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        let path = path.to_string_lossy();
-        let path = path.strip_suffix(" (deleted)").unwrap_or(&path);
-        let mut cmdline = Vec::new();
-        File::open(format!("/proc/{pid}/cmdline")).ok()?.take(CMDLINE).read_to_end(&mut cmdline).ok()?;
-        Some(Self {
-            pid,
-            parent: u32::try_from(stat.ppid).unwrap_or(0),
-            started: stat.starttime,
-            comm: stat.comm,
-            program: path.rsplit('/').next().unwrap_or_default().to_owned(),
-            program_path: path.to_owned(),
-            arguments: split_arguments(&cmdline),
-        })
+        let (stat, cmdline) = (host::stat(pid)?, CommandLine::read(pid)?);
+        Some(Self { pid, stat, uid: None, executable: host::executable(pid), cmdline })
+    }
+
+    /// With the user who started it.
+    pub(super) fn with_uid(self) -> Self {
+        Self { uid: host::real_uid(self.pid), ..self }
+    }
+
+    /// Its program is an nginx, or that of its master.
+    pub(super) fn belongs_to(&self, master: &Self) -> bool {
+        let named_alike = !master.program().is_empty() && self.program() == master.program();
+        let unknown = self.executable.is_none() && master.executable.is_none();
+        self.runs_nginx() || self.runs_same(master) || named_alike || unknown
+    }
+
+    /// It was forked by `parent` and has not become anything of its own yet: same program, same title, and the stack
+    /// that `execve` would have chosen anew.
+    pub(super) fn is_fork_of(&self, parent: &Self) -> bool {
+        self.stat.parent == parent.pid
+            && self.runs_same(parent)
+            && self.cmdline == parent.cmdline
+            && self.stat.stack == parent.stat.stack
     }
 
     /// A process that says this of itself and runs this program.
+    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn of_bytes(cmdline: &[u8], program: &str) -> Self {
-        let (program_path, program) = (format!("/usr/sbin/{program}"), program.to_owned());
+        let executable = Executable { path: format!("/usr/sbin/{program}"), ..Executable::default() };
         Self {
-            comm: program.clone(),
-            program,
-            program_path,
-            arguments: split_arguments(cmdline),
+            stat: Stat { comm: program.chars().take(15).collect(), ..Stat::default() },
+            uid: Some(0),
+            executable: Some(executable).filter(|_| !program.is_empty()),
+            cmdline: CommandLine::parse(cmdline),
             ..Self::default()
+        }
+    }
+
+    /// Base name of the program file; empty if it is not known.
+    pub(super) fn program(&self) -> &str {
+        self.executable.as_ref().map_or("", Executable::name)
+    }
+
+    /// Its program is an nginx, by the name of its file.
+    pub(super) fn runs_nginx(&self) -> bool {
+        is_nginx(self.program())
+    }
+
+    /// Both run the same file.
+    pub(super) fn runs_same(&self, other: &Self) -> bool {
+        match (&self.executable, &other.executable) {
+            (Some(one), Some(other)) => one.is_same_file(other),
+            _ => false,
         }
     }
 
     pub(super) fn role(&self) -> Option<Role> {
         // php-fpm has a "master process", too.
         let titled =
-            self.title().split_once(": ").filter(|(program, _)| is_nginx(program) || is_nginx(&self.program));
+            self.title().split_once(": ").filter(|(program, _)| is_nginx(program) || self.runs_nginx());
         titled.and_then(|(_, title)| role_of_title(title)).or_else(|| {
-            let runs = is_nginx(&self.program) && !self.arguments.iter().any(|argument| is_command(argument));
+            let runs =
+                self.runs_nginx() && !self.cmdline.arguments().iter().any(|argument| is_command(argument));
             runs.then_some(Role::Single)
         })
     }
 
     fn title(&self) -> &str {
-        self.arguments.first().map_or("", String::as_str)
+        self.cmdline.title()
     }
 
     pub(super) fn has_name(&self, name: &str) -> bool {
-        self.comm == name
-            || self.program == name
+        self.stat.comm == name
+            || self.program() == name
             || self.title().split_once(": ").is_some_and(|(program, _)| program == name)
             || self.title().split(' ').next().and_then(|path| path.rsplit('/').next()) == Some(name)
     }
 
     /// The command line in one line; of a kernel thread its name.
     pub(super) fn describe(&self) -> String {
-        let line = if self.arguments.is_empty() { self.comm.clone() } else { self.arguments.join(" ") };
+        let arguments = self.cmdline.arguments();
+        let line = if arguments.is_empty() { self.stat.comm.clone() } else { arguments.join(" ") };
         line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
     }
 
-    /// The argument of `-c`, also where the title of a master holds all arguments in one.
+    /// The argument of `-c`.
     pub(super) fn config(&self) -> Option<String> {
-        let words: Vec<&str> =
-            self.arguments.iter().flat_map(|argument| argument.split_whitespace()).collect();
-        let at = words.iter().position(|word| word.starts_with("-c"))?;
-        let attached = words[at].trim_start_matches("-c");
-        let path = if attached.is_empty() { words.get(at + 1).copied()? } else { attached };
-        Some(path.to_owned())
+        self.cmdline.option('c')
     }
 
     pub(super) fn version(&self) -> Option<String> {
         let titled =
             self.title().split_whitespace().find_map(|word| word.strip_prefix('v').filter(|v| is_version(v)));
         let in_path = || {
-            let mut parts = self.program_path.split('/').flat_map(|part| part.split('-'));
-            parts.find(|part| is_version(part))
+            let path = &self.executable.as_ref()?.path;
+            path.split('/').flat_map(|part| part.split('-')).find(|part| is_version(part))
         };
         titled.or_else(in_path).map(str::to_owned)
     }
@@ -148,15 +163,6 @@ fn is_command(argument: &str) -> bool {
     ["-s", "-t", "-T", "-v", "-V", "-h", "-?"].iter().any(|option| argument.starts_with(option))
 }
 
-fn split_arguments(cmdline: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(cmdline);
-    let text = text.trim_end_matches(['\0', ' ']);
-    if text.is_empty() {
-        return Vec::new();
-    }
-    text.split('\0').map(|argument| argument.trim_end().to_owned()).collect()
-}
-
 /// What a process says of itself, after the name of the program.
 fn role_of_title(title: &str) -> Option<Role> {
     if title.starts_with("master process") {
@@ -180,7 +186,7 @@ pub fn role_of(pid: u32) -> Option<Role> {
 /// The process that started process `pid`.
 #[must_use]
 pub fn parent_of(pid: u32) -> Option<u32> {
-    Some(Seen::read(pid)?.parent)
+    Some(host::stat(pid)?.parent)
 }
 
 #[cfg(test)]
@@ -189,15 +195,9 @@ pub(super) mod tests {
 
     /// A process with these arguments, separated by `|`.
     pub(in crate::nginx) fn seen(pid: u32, parent: u32, program: &str, arguments: &str) -> Seen {
-        Seen {
-            pid,
-            parent,
-            comm: program.chars().take(15).collect(),
-            program: program.to_owned(),
-            program_path: format!("/usr/sbin/{program}"),
-            arguments: split_arguments(arguments.replace('|', "\0").as_bytes()),
-            ..Seen::default()
-        }
+        let mut seen = Seen::of_bytes(arguments.replace('|', "\0").as_bytes(), program);
+        (seen.pid, seen.stat.parent) = (pid, parent);
+        seen
     }
 
     fn role(program: &str, arguments: &str) -> Option<Role> {
@@ -244,18 +244,14 @@ pub(super) mod tests {
         assert_eq!(config("nginx|-c/etc/b.conf").as_deref(), Some("/etc/b.conf"));
         assert_eq!(config("nginx|-c"), None);
         assert_eq!(config("nginx: master process nginx"), None);
-        let version = |path: &str| Seen { program_path: path.to_owned(), ..Seen::default() }.version();
+        let version = |path: &str| {
+            let executable = Some(Executable { path: path.to_owned(), ..Executable::default() });
+            Seen { executable, ..Seen::default() }.version()
+        };
         assert_eq!(version("/opt/nginx-1.25.3/sbin/nginx").as_deref(), Some("1.25.3"));
         assert_eq!(version("/opt/nginx/1.25.3/sbin/nginx").as_deref(), Some("1.25.3"));
         assert_eq!(version("/usr/sbin/nginx"), None);
         let angie = seen(1, 0, "angie", "angie: master process v1.4.0 #1 [angie]");
         assert_eq!(angie.version().as_deref(), Some("1.4.0"));
-    }
-
-    #[test]
-    fn odd_command_lines() {
-        assert_eq!(split_arguments(b""), Vec::<String>::new());
-        assert_eq!(split_arguments(b"\0\0 \0"), Vec::<String>::new());
-        assert_eq!(split_arguments(b"a\xff\0b  \0"), ["a\u{fffd}", "b"]);
     }
 }

@@ -2,10 +2,9 @@
 //! up cannot be told from what its clients give up: better no trace than a wrong one.
 
 use std::fmt;
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 
-use crate::host::netns;
+use crate::host::{may_look_at, netns};
 
 /// Why they cannot, and what to do about it.
 #[derive(Debug)]
@@ -42,7 +41,7 @@ impl std::error::Error for Unreachable {}
 /// With the first process that cannot be looked at.
 pub fn reach(pids: &[u32]) -> Result<(), Unreachable> {
     for pid in pids {
-        match files(*pid) {
+        match may_look_at(*pid) {
             Err(error) if !is_gone(&error) => return Err(Unreachable::Files(*pid, error)),
             _ => {}
         }
@@ -54,25 +53,14 @@ pub fn reach(pids: &[u32]) -> Result<(), Unreachable> {
     Ok(())
 }
 
-fn files(pid: u32) -> io::Result<()> {
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        match fs::read_link(entry?.path()) {
-            // Closed since.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            link => return link.map(drop),
-        }
-    }
-    // A process that may not be traced shows no descriptor.
-    fs::read_link(format!("/proc/{pid}/ns/net")).map(drop)
-}
-
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::ErrorKind;
 
     #[test]
     fn oneself_and_the_dead_are_no_obstacle() {

@@ -1,14 +1,11 @@
 //! The sockets that nginx's workers hold right now, and what each is for.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
 
-use procfs::process::Process;
-
-use super::classify::Classifier;
+use super::classify::{Classifier, is_client};
 use super::role_of;
-use crate::host::netns;
+use crate::host::{self, netns};
 use crate::netlink::Error;
 use crate::netlink::diag::{Diag, Family, States, TcpSocket, UnixSocket};
 
@@ -88,12 +85,16 @@ pub(super) struct Namespace {
 }
 
 impl Namespace {
+    /// Reads what is no client's connection: a busy proxy has hundreds of thousands of those, and they are let go as
+    /// the list comes in.
     fn read(pid: u32, held: &HashMap<u32, Vec<Descriptor>>) -> io::Result<Self> {
         let mut diag = netns::run_in(pid, Diag::open)??;
         let ours = |socket: &TcpSocket| held.contains_key(&socket.inode);
-        let mut namespace = Self::default();
+        let mut namespace = Self { tcp: listeners(&mut diag, ours)?, ..Self::default() };
+        let ports = namespace.listening_ports();
+        let wanted = |socket: &TcpSocket| ours(socket) && !is_client(&ports, socket);
         for family in [Family::V4, Family::V6] {
-            namespace.tcp.extend(or_empty(diag.tcp_sockets(family, owned(), ours))?);
+            namespace.tcp.extend(or_empty(diag.tcp_sockets(family, connected(), wanted))?);
             namespace.udp.extend(or_empty(diag.udp_sockets(family, ours))?);
         }
         namespace.unix = or_empty(diag.unix_sockets(false))?;
@@ -106,9 +107,17 @@ impl Namespace {
     }
 }
 
-/// States in which a socket belongs to a process: a busy proxy has tens of thousands of others that linger.
-fn owned() -> States {
-    States::all() - States::TIME_WAIT
+/// States of connections that belong to a process: a busy proxy has tens of thousands of others that linger.
+fn connected() -> States {
+    States::all() - States::TIME_WAIT - States::LISTEN
+}
+
+fn listeners(diag: &mut Diag, ours: impl Fn(&TcpSocket) -> bool) -> io::Result<Vec<TcpSocket>> {
+    let mut found = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        found.extend(or_empty(diag.tcp_sockets(family, States::LISTEN, &ours))?);
+    }
+    Ok(found)
 }
 
 /// Kernels without the module for a kind of socket refuse; then there are none to be seen.
@@ -119,7 +128,7 @@ fn or_empty<T>(sockets: Result<Vec<T>, Error>) -> io::Result<Vec<T>> {
     }
 }
 
-/// The sockets of one worker; empty if it is gone.
+/// The sockets of one worker, without the TCP connections of its clients; empty if it is gone.
 ///
 /// # Errors
 /// If its network namespace or the kernel's list of sockets cannot be read.
@@ -127,7 +136,7 @@ pub fn open_sockets(worker: u32) -> io::Result<Vec<OpenSocket>> {
     open_sockets_of(&[worker])
 }
 
-/// The sockets of several workers; each network namespace is read once.
+/// The sockets of several workers, without the TCP connections of their clients; each network namespace is read once.
 ///
 /// # Errors
 /// If a network namespace or the kernel's list of sockets cannot be read.
@@ -136,7 +145,7 @@ pub fn open_sockets_of(workers: &[u32]) -> io::Result<Vec<OpenSocket>> {
     for (netns, workers) in by_namespace(workers) {
         let mut held: HashMap<u32, Vec<Descriptor>> = HashMap::new();
         for pid in with_masters(&workers) {
-            for (inode, fd) in sockets_of(pid) {
+            for (inode, fd) in host::sockets(pid) {
                 held.entry(inode).or_default().push(Descriptor { owner: pid, fd });
             }
         }
@@ -168,16 +177,13 @@ pub fn open_sockets_of(workers: &[u32]) -> io::Result<Vec<OpenSocket>> {
 pub fn listening_ports(pids: &[u32]) -> Vec<u16> {
     let mut ports = HashSet::new();
     for (_, pids) in by_namespace(pids) {
-        let held = with_masters(&pids)
-            .into_iter()
-            .flat_map(|pid| {
-                sockets_of(pid)
-                    .into_iter()
-                    .map(move |(inode, fd)| (inode, vec![Descriptor { owner: pid, fd }]))
-            })
-            .collect();
-        if let Ok(Some(namespace)) = read_through(&pids, &held) {
-            ports.extend(namespace.listening_ports());
+        let held: HashSet<u32> =
+            with_masters(&pids).into_iter().flat_map(host::sockets).map(|(inode, _)| inode).collect();
+        // Through the first of them that is still there.
+        let diag = pids.iter().find_map(|pid| netns::run_in(*pid, Diag::open).and_then(|diag| diag).ok());
+        let found = diag.map(|mut diag| listeners(&mut diag, |socket| held.contains(&socket.inode)));
+        if let Some(Ok(found)) = found {
+            ports.extend(Namespace { tcp: found, ..Namespace::default() }.listening_ports());
         }
     }
     let mut ports: Vec<u16> = ports.into_iter().collect();
@@ -208,25 +214,33 @@ fn by_namespace(pids: &[u32]) -> HashMap<u32, Vec<u32>> {
 
 /// The processes and their masters: a worker that drains has closed its listeners, its master has them.
 fn with_masters(pids: &[u32]) -> HashSet<u32> {
-    let parent = |pid: &u32| {
-        let stat = Process::new(i32::try_from(*pid).ok()?).ok()?.stat().ok()?;
-        u32::try_from(stat.ppid).ok()
-    };
-    let masters = pids.iter().filter_map(parent).collect::<HashSet<_>>();
+    let masters = pids.iter().filter_map(|pid| Some(host::stat(*pid)?.parent)).collect::<HashSet<_>>();
     masters.into_iter().filter(|pid| role_of(*pid).is_some()).chain(pids.iter().copied()).collect()
 }
 
-/// Inode and descriptor of each socket that a process holds.
-fn sockets_of(pid: u32) -> Vec<(u32, i32)> {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let socket = |entry: fs::DirEntry| {
-        let fd = entry.file_name().to_str()?.parse().ok()?;
-        Some((socket_inode(fs::read_link(entry.path()).ok()?.to_str()?)?, fd))
-    };
-    entries.flatten().filter_map(socket).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream};
 
-/// The inode in `socket:[123]`.
-pub(crate) fn socket_inode(link: &str) -> Option<u32> {
-    link.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok().filter(|inode| *inode != 0)
+    #[test]
+    fn connections_of_clients_are_not_kept() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let upstream = TcpStream::connect(address).unwrap();
+        let (_client, _) = listener.accept().unwrap();
+        let own = std::process::id();
+        let open = open_sockets(own).unwrap();
+        let tcp: Vec<_> = open
+            .iter()
+            .filter_map(|open| match &open.kind {
+                SocketKind::Tcp(socket) => Some((open.role, socket.local)),
+                _ => None,
+            })
+            .collect();
+        assert!(tcp.contains(&(SocketRole::Upstream, upstream.local_addr().unwrap())), "{tcp:?}");
+        assert!(tcp.contains(&(SocketRole::Listener, address)), "{tcp:?}");
+        assert!(tcp.iter().all(|(role, _)| *role != SocketRole::Client), "{tcp:?}");
+        assert!(listening_ports(&[own]).contains(&address.port()));
+    }
 }

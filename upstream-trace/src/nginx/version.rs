@@ -1,14 +1,13 @@
 //! Which nginx a process runs, without running it.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::Path;
+
+use super::binary::{after, look_through};
+use crate::host::regular_file;
 
 /// What `nginx -v` prints before the version; it stands in the program as one text with it.
 const BEFORE: &[u8] = b"nginx version: ";
-
-/// More of a program is not looked through; nginx has one to twenty MiB.
-const LARGEST: u64 = 64 << 20;
 
 /// Longest version that is believed.
 const LONGEST: usize = 64;
@@ -28,31 +27,18 @@ pub fn versions(pids: impl Iterator<Item = u32>) -> Vec<String> {
 }
 
 fn version(program: &Path) -> Option<String> {
-    let file = File::open(program).ok().filter(|file| file.metadata().is_ok_and(|found| found.is_file()))?;
-    find(BufReader::with_capacity(64 * 1024, file.take(LARGEST)))
+    find(regular_file(program).ok()?.0)
 }
 
-/// Texts in a program end with a zero byte.
-fn find(mut program: impl BufRead) -> Option<String> {
-    let mut text = Vec::new();
-    loop {
-        text.clear();
-        if program.read_until(0, &mut text).ok()? == 0 {
-            return None;
-        }
-        if let Some(rest) = text.strip_prefix(BEFORE).or_else(|| after(&text)) {
-            let end = rest.iter().position(|byte| !(byte.is_ascii_graphic() || *byte == b' '));
-            let version = rest[..end.unwrap_or(rest.len())].trim_ascii();
-            let sound = !version.is_empty() && version.len() <= LONGEST;
-            return sound.then(|| String::from_utf8_lossy(version).into_owned());
-        }
-    }
-}
-
-/// What follows where the text begins in the middle of other bytes.
-fn after(text: &[u8]) -> Option<&[u8]> {
-    let at = text.windows(BEFORE.len()).position(|window| window == BEFORE)?;
-    Some(&text[at + BEFORE.len()..])
+fn find(program: impl Read) -> Option<String> {
+    let mut version = None;
+    look_through(program, |piece| {
+        let text = after(piece, BEFORE, |byte| !(byte.is_ascii_graphic() || byte == b' '));
+        version = text.map(<[u8]>::trim_ascii).map(<[u8]>::to_vec);
+        version.is_some()
+    });
+    let version = version.filter(|version| !version.is_empty() && version.len() <= LONGEST)?;
+    String::from_utf8(version).ok()
 }
 
 #[cfg(test)]

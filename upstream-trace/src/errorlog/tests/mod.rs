@@ -13,7 +13,7 @@ use upstream_trace_core::event::{Event, LogLine, Nanos};
 
 use super::{LogOutput, Logs};
 use crate::errorlog::ErrorLog;
-use crate::nginx::WatchedPids;
+use crate::host::WatchedPids;
 
 const SECOND: Nanos = 1_000_000_000;
 

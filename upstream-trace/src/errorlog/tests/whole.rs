@@ -129,3 +129,41 @@ fn many_lines_are_all_read() {
     logs.finish(&watched, 100, &mut add);
     assert_eq!(count, 200_000);
 }
+
+#[test]
+fn a_line_speaks_only_for_whoever_has_that_file_open() {
+    let real = Worker::new("real", "exec 3>> error.log");
+    let other = Worker::new("forger", "exec 3>> error.log");
+    let watched = WatchedPids { workers: vec![real.shell.id(), other.shell.id()], ..WatchedPids::default() };
+    let mut logs = Logs::open(&ErrorLog::Auto, &watched, 1).unwrap();
+    other.dir.append("error.log", &real.line("forged"));
+    real.log("error.log", "true");
+    for turn in 2..5 {
+        let said = tick(&mut logs, &watched, turn * SECOND);
+        let expected: &[&str] = if turn == 2 { &["true"] } else { &[] };
+        assert_eq!(messages(&said), expected);
+    }
+}
+
+#[test]
+fn text_of_a_program_is_not_taken_for_lines() {
+    let worker = Worker::new("stderr", "exec 3>> error.log");
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    let forged = worker.line("bank.internal could not be resolved (3: Host not found)");
+    worker
+        .log("error.log", &format!("FastCGI sent in stderr: \"x\n{forged}y\" while reading response header"));
+    worker.log("error.log", "true");
+    let said = messages(&tick(&mut logs, &watched, 2));
+    assert!(said.len() == 2 && said[0].starts_with("FastCGI") && said[1] == "true", "{said:?}");
+}
+
+#[test]
+fn more_logs_than_are_read_are_told() {
+    let open = "ulimit -n 2000; for i in $(seq 600); do exec {fd}>> error-$i.log; done; : > done-1; read x";
+    let worker = Worker::new("600", &format!("exec bash -c '{open}'"));
+    let (mut logs, watched) = (worker.logs(), worker.watched());
+    let said = tick(&mut logs, &watched, 2);
+    assert_eq!(followed(&said), [(false, None)]);
+    assert!(notes(&said)[0].contains("more than 512 error logs are open"), "{said:?}");
+    assert!(logs.gaps() > 0 && !logs.tells_of(&watched.workers));
+}

@@ -2,10 +2,9 @@
 
 use std::net::IpAddr;
 
-use serde_json::Value;
-
 use super::super::packet::Device;
 use super::About;
+use super::json::Json;
 
 /// What a condition looks at, with its value.
 pub(super) enum Field {
@@ -28,14 +27,14 @@ pub(super) enum Field {
 const CONNTRACK: i64 = -200;
 
 impl About<'_> {
-    pub(super) fn field(&self, left: &Value) -> Field {
-        let Some((kind, inner)) = left.as_object().and_then(|object| object.iter().next()) else {
+    pub(super) fn field(&self, left: &Json) -> Field {
+        let Some((kind, inner)) = left.as_object().and_then(|object| object.first()) else {
             return Field::Unknown;
         };
-        match kind.as_str() {
+        match kind {
             "payload" => self.payload(inner),
             "meta" => self.meta(inner["key"].as_str().or(inner.as_str()).unwrap_or_default()),
-            "ct" if inner["key"] == "state" => Field::State(self.state()),
+            "ct" if inner["key"].as_str() == Some("state") => Field::State(self.state()),
             "concat" => {
                 let Some(all) = inner.as_array() else { return Field::Unknown };
                 let fields: Vec<_> = all.iter().map(|left| self.field(left)).collect();
@@ -51,7 +50,7 @@ impl About<'_> {
         }
     }
 
-    fn payload(&self, payload: &Value) -> Field {
+    fn payload(&self, payload: &Json) -> Field {
         let (packet, v6) = (self.packet, self.packet.v6());
         let (src, dst) = (packet.src, packet.dst);
         let field = payload["field"].as_str().unwrap_or_default();

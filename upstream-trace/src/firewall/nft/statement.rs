@@ -1,11 +1,10 @@
 //! The statements of a rule, one after the other.
 
-use serde_json::Value;
-
 use super::super::packet::Truth3;
 use super::super::{Decision, Verdict};
 use super::About;
 use super::item::item;
+use super::json::Json;
 
 /// Targets of iptables that let a packet go on to the next rule.
 pub(in super::super) const PASSING: [&str; 22] = [
@@ -38,19 +37,19 @@ pub(in super::super) const ACCEPTING: [&str; 7] =
 
 impl About<'_> {
     /// What a rule does with the packet.
-    pub(in super::super) fn decide(&self, statements: &[Value]) -> Decision {
+    pub(in super::super) fn decide(&self, statements: &[Json]) -> Decision {
         let mut held = Truth3::Yes;
         let mut blind = false;
         for statement in statements {
-            let Some((kind, inner)) = statement.as_object().and_then(|object| object.iter().next()) else {
+            let Some((kind, inner)) = statement.as_object().and_then(|object| object.first()) else {
                 // Such as "notrack" alone.
-                held = held.and(if statement.is_string() { Truth3::Yes } else { Truth3::Maybe });
+                held = held.and(if statement.as_str().is_some() { Truth3::Yes } else { Truth3::Maybe });
                 continue;
             };
             if let Some(verdict) = verdict(kind, inner) {
                 return Decision::when(held, verdict);
             }
-            match kind.as_str() {
+            match kind {
                 "match" => held = held.and(self.matches(inner)),
                 "vmap" => return self.map(held, inner),
                 "counter" | "log" | "mangle" | "notrack" | "comment" | "last" | "dup" | "ct helper"
@@ -74,7 +73,7 @@ impl About<'_> {
     }
 
     /// A verdict map: the key decides.
-    fn map(&self, held: Truth3, map: &Value) -> Decision {
+    fn map(&self, held: Truth3, map: &Json) -> Decision {
         let field = self.field(&map["key"]);
         let data = &map["data"];
         let elements = match data.as_str() {
@@ -82,7 +81,7 @@ impl About<'_> {
             None => data.get("set"),
         };
         let mut decision = Decision::next();
-        let Some(elements) = elements.and_then(Value::as_array).filter(|all| self.affords(all)) else {
+        let Some(elements) = elements.and_then(Json::as_array).filter(|all| self.affords(all)) else {
             decision.verdicts.push(Verdict::Anything);
             return decision;
         };
@@ -91,7 +90,7 @@ impl About<'_> {
             if hit == Truth3::No {
                 continue;
             }
-            let object = element[1].as_object().and_then(|object| object.iter().next());
+            let object = element[1].as_object().and_then(|object| object.first());
             match object.and_then(|(kind, inner)| verdict(kind, inner)) {
                 Some(verdict) => decision.verdicts.push(verdict),
                 None if object.is_some_and(|(kind, _)| kind == "continue") => {}
@@ -107,7 +106,7 @@ impl About<'_> {
     }
 }
 
-fn verdict(kind: &str, inner: &Value) -> Option<Verdict> {
+fn verdict(kind: &str, inner: &Json) -> Option<Verdict> {
     let target = || inner["target"].as_str().unwrap_or_default().to_owned();
     Some(match kind {
         "accept" | "queue" | "snat" | "dnat" | "masquerade" | "redirect" => Verdict::Accept,

@@ -1,36 +1,70 @@
 //! The words of the rules, as people know them, from `nft -a list ruleset`.
 
-use std::collections::HashMap;
+use std::io::{self, BufRead, Read};
 
-/// Family, table and chain; handle.
-pub(super) type Key = ((String, String, String), u64);
+use super::Name;
 
-/// The words of each rule.
-pub(super) fn of_rules(listing: &str) -> HashMap<Key, String> {
-    let mut texts = HashMap::new();
+/// Hands JSON on, and notes whether a text in it has line ends or other characters that JSON escapes.
+pub(super) struct Checked<R> {
+    json: R,
+    last: u8,
+    escapes: bool,
+}
+
+impl<R> Checked<R> {
+    pub(super) fn of(json: R) -> Self {
+        Self { json, last: 0, escapes: false }
+    }
+
+    pub(super) fn has_escapes(&self) -> bool {
+        self.escapes
+    }
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.json.read(buffer)?;
+        for byte in &buffer[..count] {
+            // Quotes and backslashes are escaped as well, and are harmless.
+            self.escapes |= self.last == b'\\' && matches!(byte, b'n' | b'r' | b'u' | b'f' | b'b' | b't');
+            self.last = *byte;
+        }
+        Ok(count)
+    }
+}
+
+/// Hands the words of each rule to `rule`, with its chain (family, table, name) and its handle.
+pub(super) fn each_rule(listing: impl BufRead, mut rule: impl FnMut(&Name, u64, &str)) {
     let (mut table, mut chain) = (None, None);
-    for line in listing.lines() {
+    for line in listing.split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
         // The handle is the last thing on a line, whatever a comment before it says.
         let (line, handle) = match line.rsplit_once(" # handle ") {
             Some((line, handle)) => (line, handle.trim().parse::<u64>().ok()),
-            None => (line, None),
+            None => (&*line, None),
         };
         let depth = line.len() - line.trim_start_matches('\t').len();
         let mut words = line.split_whitespace();
         match (depth, words.next()) {
-            (0, Some("table")) => table = words.next().zip(words.next()),
-            (1, Some("chain")) => chain = words.next(),
+            (0, Some("table")) => {
+                table = words
+                    .next()
+                    .zip(words.next())
+                    .map(|(family, table)| (family.to_owned(), table.to_owned()));
+            }
+            (1, Some("chain")) => {
+                let name = table.clone().zip(words.next());
+                chain = name.map(|((family, table), name)| (family, table, name.to_owned()));
+            }
             (1, Some(_)) => chain = None,
             (2, Some(_)) => {
-                if let (Some((family, table)), Some(chain), Some(handle)) = (table, chain, handle) {
-                    let place = (family.to_owned(), table.to_owned(), chain.to_owned());
-                    texts.insert((place, handle), without_counts(line.trim()));
+                if let (Some(chain), Some(handle)) = (&chain, handle) {
+                    rule(chain, handle, &without_counts(line.trim()));
                 }
             }
             _ => {}
         }
     }
-    texts
 }
 
 /// Counts change all the time.
@@ -55,10 +89,11 @@ mod tests {
         let listing = "table inet filter { # handle 2\n\tset s { # handle 4\n\t\ttype ipv4_addr\n\t}\n\n\tchain out { # handle 3\n\
                        \t\ttype filter hook output priority filter; policy accept;\n\
                        \t\ttcp dport 1 counter packets 3 bytes 180 drop comment \"x # handle 5\" # handle 16\n\t}\n}\n";
-        let texts = of_rules(listing);
-        let key = (("inet".to_owned(), "filter".to_owned(), "out".to_owned()), 16);
-        assert_eq!(texts.len(), 1);
-        assert_eq!(texts[&key], "tcp dport 1 counter drop comment \"x # handle 5\"");
+        let mut found = Vec::new();
+        each_rule(listing.as_bytes(), |(family, table, chain), handle, words| {
+            found.push(format!("{family} {table} {chain} {handle}: {words}"));
+        });
+        assert_eq!(found, ["inet filter out 16: tcp dport 1 counter drop comment \"x # handle 5\""]);
         assert_eq!(without_counts("counter packets 1 bytes 2"), "counter");
         assert_eq!(
             without_counts("log prefix \"counter packets x\" drop"),

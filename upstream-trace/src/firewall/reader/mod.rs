@@ -15,6 +15,8 @@ use crate::host::netns;
 
 /// A ruleset that was read is not read again for so long.
 const FRESH: Nanos = 1_000_000_000;
+/// A ruleset is forgotten after so long: it may be large.
+const MAX_AGE: Nanos = 60_000_000_000;
 /// Answers and namespaces remembered.
 const REMEMBERED: usize = 1_024;
 /// Packets that wait for a ruleset.
@@ -63,7 +65,7 @@ struct Dropped {
 pub struct Rulesets {
     thread: Option<Reader>,
     read: HashMap<Place, (Nanos, Option<Read>)>,
-    told: HashMap<RulesetQuery, (Nanos, Rules)>,
+    reported: HashMap<RulesetQuery, (Nanos, Rules)>,
     waiting: Vec<Dropped>,
 }
 
@@ -84,9 +86,9 @@ impl Rulesets {
         device: impl FnOnce(u32, SocketAddr) -> Option<String>,
     ) -> Vec<Rules> {
         let Some(mut dropped) = Dropped::of(drop) else { return Vec::new() };
-        let alike = dropped.alike();
-        let told = self.told.get(&alike).map(|(at, _)| *at);
-        if told.is_some_and(|at| now.saturating_sub(at) < FRESH) || self.waits(&alike) {
+        let query = dropped.query();
+        let reported = self.reported.get(&query).map(|(at, _)| *at);
+        if reported.is_some_and(|at| now.saturating_sub(at) < FRESH) || self.waits(&query) {
             return Vec::new();
         }
         let place = dropped.place;
@@ -108,7 +110,7 @@ impl Rulesets {
             _ => {}
         }
         self.ask(Query { place, pid }, now);
-        if told.is_some() {
+        if reported.is_some() {
             return Vec::new();
         }
         self.wait(now)
@@ -116,6 +118,8 @@ impl Rulesets {
 
     /// What is to be told by now.
     pub fn poll(&mut self, now: Nanos) -> Vec<Rules> {
+        // One that is being read stays.
+        self.read.retain(|_, (at, read)| read.is_none() || now.saturating_sub(*at) < MAX_AGE);
         let Some((_, answers)) = &self.thread else { return Vec::new() };
         let answers: Vec<_> = answers.try_iter().collect();
         for (place, read) in answers {
@@ -124,8 +128,8 @@ impl Rulesets {
         if self.waiting.is_empty() { Vec::new() } else { self.answers(now) }
     }
 
-    fn waits(&self, alike: &RulesetQuery) -> bool {
-        self.waiting.iter().any(|dropped| dropped.alike() == *alike)
+    fn waits(&self, query: &RulesetQuery) -> bool {
+        self.waiting.iter().any(|dropped| dropped.query() == *query)
     }
 
     fn ask(&mut self, asked: Query, now: Nanos) {
@@ -158,15 +162,15 @@ impl Rulesets {
                 continue;
             };
             let rules = dropped.rules(*at, read);
-            let alike = dropped.alike();
+            let query = dropped.query();
             let same = |old: &Rules| {
                 (&old.rules, &old.chains, &old.unread) == (&rules.rules, &rules.chains, &rules.unread)
             };
-            let known = self.told.get(&alike).is_some_and(|(_, old)| same(old));
-            if self.told.len() >= REMEMBERED {
-                self.told.clear();
+            let known = self.reported.get(&query).is_some_and(|(_, old)| same(old));
+            if self.reported.len() >= REMEMBERED {
+                self.reported.clear();
             }
-            self.told.insert(alike, (now, rules.clone()));
+            self.reported.insert(query, (now, rules.clone()));
             if !known {
                 news.push(rules);
             }
@@ -192,7 +196,7 @@ impl Dropped {
         Some(Self { place: (drop.netns, source), drop: drop.clone(), packet, tuple, by: by.clone() })
     }
 
-    fn alike(&self) -> RulesetQuery {
+    fn query(&self) -> RulesetQuery {
         let (PacketTuple { src, dst }, packet) = (self.tuple, &self.packet);
         // A SYN goes to the upstream, its answer comes from there; otherwise the lower port is that of a service.
         let to_upstream = if packet.flags & 0x02 != 0 { packet.is_syn() } else { dst.port() < src.port() };

@@ -99,3 +99,12 @@ fn a_namespace_that_cannot_be_entered_is_said() {
     let conntrack = drop_of("10.0.0.1:40000", "10.0.0.2:8082", 2, "conntrack");
     assert!(Rulesets::new().dropped(&conntrack, SECOND, |_| None, |_, _| None).is_empty());
 }
+
+#[test]
+fn a_ruleset_is_forgotten() {
+    let mut rulesets = with(Source::Nft, SECOND, chains());
+    rulesets.poll(MAX_AGE);
+    assert_eq!(rulesets.read.len(), 1);
+    rulesets.poll(SECOND + MAX_AGE);
+    assert!(rulesets.read.is_empty());
+}

@@ -10,9 +10,9 @@ use super::{Body, Chain, Decision, Ruleset, Verdict, iptables, nft};
 /// The kernel follows no more jumps than that.
 const DEEPEST: usize = 16;
 /// Rules looked at for one packet; a ruleset may have loops of jumps that grow without end.
-const MOST_RULES: usize = 100_000;
+const MAX_RULES: usize = 100_000;
 /// Candidates named.
-const MOST_FOUND: usize = 8;
+const MAX_FOUND: usize = 8;
 
 /// What may have dropped the packet.
 #[derive(Debug, Default)]
@@ -50,14 +50,14 @@ impl Ruleset {
         let (candidates, compared) = (Vec::new(), Cell::new(0));
         let mut walk = Walk { ruleset: self, packet, candidates, seen: 0, compared, complete: true };
         let blocked = !bases.iter().all(|index| walk.base(*index));
-        walk.complete &= walk.compared.get() <= nft::MOST_COMPARED;
-        walk.complete &= !self.partial && walk.candidates.len() <= MOST_FOUND;
+        walk.complete &= walk.compared.get() <= nft::MAX_COMPARED;
+        walk.complete &= !self.partial && walk.candidates.len() <= MAX_FOUND;
         let certain = walk.complete && walk.candidates.len() == 1;
-        let chosen = walk.candidates.iter().take(MOST_FOUND);
+        let chosen = walk.candidates.iter().take(MAX_FOUND);
         let rules: Vec<_> = chosen.map(|(chain, rule)| self.named(*chain, *rule, certain)).collect();
         let chains = if rules.is_empty() { bases.iter() } else { [].iter() };
         let place = |chain: &Chain| format!("{} {} {}", chain.family, chain.table, chain.name);
-        let chains = chains.take(MOST_FOUND).map(|index| place(&self.chains[*index])).collect();
+        let chains = chains.take(MAX_FOUND).map(|index| place(&self.chains[*index])).collect();
         Found { rules, chains, complete: walk.complete, blocked }
     }
 
@@ -119,7 +119,7 @@ impl Walk<'_> {
         let mut outcome = Outcome::default();
         for (number, rule) in chain.rules.iter().enumerate() {
             self.seen += 1;
-            if self.seen > MOST_RULES {
+            if self.seen > MAX_RULES {
                 break;
             }
             let decision = match &rule.body {
@@ -139,7 +139,7 @@ impl Walk<'_> {
                 return outcome;
             }
         }
-        if self.seen > MOST_RULES {
+        if self.seen > MAX_RULES {
             self.complete = false;
         }
         outcome.returned = true;

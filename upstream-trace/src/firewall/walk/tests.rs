@@ -110,8 +110,9 @@ fn handles_are_those_of_nft() {
 #[test]
 fn jumps_in_a_circle_end() {
     let chain = |name: &str| {
-        let jump = serde_json::json!({"jump": {"target": "b"}});
-        let rule = || Rule { handle: None, text: None, body: Body::Nft(vec![jump.clone()]) };
+        let jump = serde_json::json!({"jump": {"target": "b"}}).to_string();
+        let jump: nft::Json = serde_json::from_str(&jump).expect("JSON");
+        let rule = || Rule { handle: None, text: None, body: Body::Nft([jump.clone()].into()) };
         let rules = vec![rule(), rule()];
         let base = (name == "a").then(|| Base { hook: "output".to_owned(), priority: 0, drops: false });
         Chain {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use upstream_trace_core::event::{Target, Upstream};
 
 /// Names in `/etc/hosts` that are kept.
-const MOST: usize = 4_096;
+const MAX_NAMES: usize = 4_096;
 
 /// Addresses of names.
 pub(super) type Names = HashMap<String, Vec<IpAddr>>;
@@ -18,7 +18,7 @@ pub(super) fn names(hosts: &str) -> Names {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(ip) = words.next().and_then(|ip| ip.parse::<IpAddr>().ok()) else { continue };
         for name in words {
-            if names.len() < MOST {
+            if names.len() < MAX_NAMES {
                 names.entry(name.to_lowercase()).or_default().push(ip);
             }
         }

@@ -1,7 +1,7 @@
 //! The files of a configuration, as a process of nginx sees them: below its root, from where it was started.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -9,19 +9,22 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use glob::{MatchOptions, Pattern};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::OFlag;
 
-use super::syntax::{self, Directive};
+use super::facts;
+use super::syntax::{self, Directive, Stop};
+use crate::host::{file_below, read_bounded, regular_file_below};
 
 /// Bytes of all files together.
-const MOST_BYTES: u64 = 16 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 /// Files.
-const MOST_FILES: usize = 2_000;
+const MAX_FILES: usize = 2_000;
+/// Directives that concern upstreams, of all files together.
+const MAX_DIRECTIVES: usize = 100_000;
 /// Files that include files.
-const DEEPEST: usize = 16;
+const MAX_DEPTH: usize = 16;
 /// Names in one directory.
-const MOST_NAMES: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// Where the files are looked for.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Files {
     root: File,
     bytes: u64,
     count: usize,
+    /// Directives that may still be kept.
+    directives: usize,
     /// Youngest of the files that were read.
     pub(super) changed: Option<SystemTime>,
     /// The first thing that could not be read.
@@ -56,7 +61,7 @@ impl Files {
     pub(super) fn of(pid: u32) -> io::Result<Self> {
         let how = libc::O_PATH | libc::O_DIRECTORY;
         let root = File::options().read(true).custom_flags(how).open(format!("/proc/{pid}/root"))?;
-        Ok(Self { root, bytes: 0, count: 0, changed: None, unread: None })
+        Ok(Self { root, bytes: 0, count: 0, directives: MAX_DIRECTIVES, changed: None, unread: None })
     }
 
     /// What a file and those that it includes say. Includes are relative to the folder of the main file.
@@ -74,9 +79,11 @@ impl Files {
                 return Vec::new();
             }
         };
-        let (directives, wrong) = syntax::parse(&text);
-        if let Some(line) = wrong {
-            self.cannot(format!("{name}:{line} makes no sense"));
+        let (directives, stop) = syntax::parse(&text, facts::concerns, &mut self.directives);
+        match stop {
+            Some(Stop::Malformed(line)) => self.cannot(format!("{name}:{line}: malformed")),
+            Some(Stop::TooMany) => self.cannot(format!("{name}: too many directives")),
+            None => {}
         }
         self.expand(directives, &Rc::from(&*name), folder, depth)
     }
@@ -95,7 +102,7 @@ impl Files {
                 (directive.name(), directive.argument(), &directive.block)
             {
                 let pattern = folder.join(pattern);
-                if depth >= DEEPEST {
+                if depth >= MAX_DEPTH {
                     self.cannot(format!("{}: too many files include each other", pattern.display()));
                     continue;
                 }
@@ -111,32 +118,22 @@ impl Files {
         placed
     }
 
+    /// The text of a file. Nothing is opened that is no regular file of a file system for files.
     pub(super) fn text(&mut self, path: &Path) -> io::Result<String> {
-        let file = self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("is not a file"));
+        if self.count >= MAX_FILES {
+            return Err(io::Error::other("too many files"));
         }
+        let (file, metadata) = regular_file_below(&self.root, path)?;
         self.count += 1;
-        if self.count > MOST_FILES {
-            return Err(io::Error::other("there are too many files"));
-        }
-        let left = MOST_BYTES.saturating_sub(self.bytes);
-        let mut bytes = Vec::new();
-        file.take(left + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > left {
-            return Err(io::Error::other("the configuration is too large"));
-        }
+        let bytes =
+            read_bounded(file, MAX_BYTES.saturating_sub(self.bytes)).map_err(|error| match error.kind() {
+                ErrorKind::FileTooLarge => io::Error::other("the configuration is too large"),
+                _ => error,
+            })?;
         self.bytes += bytes.len() as u64;
         self.changed = self.changed.max(metadata.modified().ok());
         Ok(String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
-    }
-
-    /// Links, absolute ones too, stay below the root, as they do for nginx.
-    fn open(&self, path: &Path, flags: OFlag) -> io::Result<File> {
-        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-        openat2(&self.root, path, how).map(File::from).map_err(Errno::into)
     }
 
     /// The files that fit, in the order of their names, as glob(3) gives them. A name without a pattern need not exist
@@ -163,20 +160,20 @@ impl Files {
                 self.cannot(format!("include {name}: no such pattern"));
                 return Vec::new();
             };
-            found = found.iter().flat_map(|folder| self.names(folder, &pattern)).take(MOST_NAMES).collect();
+            found = found.iter().flat_map(|folder| self.names(folder, &pattern)).take(MAX_NAMES).collect();
         }
         found
     }
 
     fn names(&self, folder: &Path, pattern: &Pattern) -> Vec<PathBuf> {
-        let Ok(directory) = self.open(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY) else {
+        let Ok(directory) = file_below(&self.root, folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY) else {
             return Vec::new();
         };
         let Ok(entries) = std::fs::read_dir(format!("/proc/self/fd/{}", directory.as_raw_fd())) else {
             return Vec::new();
         };
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-        let names = entries.flatten().take(MOST_NAMES).map(|entry| entry.file_name());
+        let names = entries.flatten().take(MAX_NAMES).map(|entry| entry.file_name());
         let mut names: Vec<_> =
             names.filter(|name| pattern.matches_with(&name.to_string_lossy(), options)).collect();
         names.sort();
@@ -186,4 +183,14 @@ impl Files {
     fn cannot(&mut self, what: String) {
         self.unread.get_or_insert(what);
     }
+}
+
+/// The directives of one file, without those that it includes.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn placed(directives: Vec<Directive>, file: &Rc<str>) -> Vec<Placed> {
+    let one = |mut directive: Directive| {
+        let block = placed(directive.block.take().unwrap_or_default(), file);
+        Placed { directive, file: Rc::clone(file), block }
+    };
+    directives.into_iter().map(one).collect()
 }

@@ -5,32 +5,50 @@
 mod address;
 mod facts;
 mod files;
+#[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod start;
 mod syntax;
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::Duration;
 
-use procfs::Current;
-use procfs::process::Process;
+use caps::Capability;
 use upstream_trace_core::event::{Config, Nanos};
 
+use crate::host::{privileges, started_at};
 use files::Files;
 
 /// Start times of processes are known to a tick, and files may have been written in the second before a reload.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// Reads the configuration of a master, for these workers of it.
+/// Reads the configuration of a master, for these workers of it: on a thread that gives up, before it reads anything,
+/// all rights but the one to read files, since others may have written them. Waits for it.
 ///
 /// # Errors
 /// With the reason, for people, if there is nothing to read.
 pub fn read(master: u32, workers: &[u32], at: Nanos) -> Result<Config, String> {
+    thread::scope(|scope| {
+        let reader = thread::Builder::new().name("nginx-config".to_owned());
+        let reader = reader.spawn_scoped(scope, || read_with_few_rights(master, workers, at));
+        let reader = reader.map_err(|error| format!("no thread to read it: {error}"))?;
+        reader.join().map_err(|_| "reading it failed".to_owned())?
+    })
+}
+
+fn read_with_few_rights(master: u32, workers: &[u32], at: Nanos) -> Result<Config, String> {
+    let keep = |rights: &[Capability]| {
+        privileges::keep_on_this_thread(rights).map_err(|error| format!("cannot give up rights: {error:#}"))
+    };
+    keep(&[Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH])?;
     let main = start::main_file(master).ok_or_else(|| format!("process {master} is gone"))?;
     let mut files = Files::of(master).map_err(|error| format!("the root of process {master}: {error}"))?;
+    keep(&[Capability::CAP_DAC_READ_SEARCH])?;
     let directives = files.read(&main);
-    let hosts = Files::of(master).and_then(|mut files| files.text(Path::new("/etc/hosts")));
-    let hosts = hosts.unwrap_or_default();
+    let (unread, changed) = (files.unread.clone(), files.changed);
+    let hosts = files.text(Path::new("/etc/hosts")).unwrap_or_default();
+    (files.unread, files.changed) = (unread, changed);
     Ok(facts(&main, &files, &directives, &hosts, workers, at))
 }
 
@@ -42,7 +60,7 @@ fn facts(
     workers: &[u32],
     at: Nanos,
 ) -> Config {
-    let unchanged = |worker: &u32| match (files.changed, started(*worker)) {
+    let unchanged = |worker: &u32| match (files.changed, started_at(*worker)) {
         (Some(changed), Some(started)) => changed <= started + SLACK,
         _ => false,
     };
@@ -59,21 +77,14 @@ fn facts(
     }
 }
 
-/// When a process began.
-fn started(pid: u32) -> Option<SystemTime> {
-    let stat = Process::new(i32::try_from(pid).ok()?).ok()?.stat().ok()?;
-    let uptime = procfs::Uptime::current().ok()?.uptime;
-    let began = stat.starttime as f64 / procfs::ticks_per_second() as f64;
-    let age = Duration::try_from_secs_f64((uptime - began).max(0.0)).ok()?;
-    SystemTime::now().checked_sub(age)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
+    use std::process::Command;
+    use std::time::SystemTime;
 
     struct Folder(PathBuf);
 
@@ -129,9 +140,57 @@ mod tests {
         assert!(read.unread.as_ref().is_some_and(|unread| unread.contains("missing")), "{:?}", read.unread);
         assert_eq!(read.groups.len(), 1);
         folder.write("nginx.conf", "http {\n upstream a { server 10.0.0.1:1; } }\n } x");
-        assert!(folder.read().unread.is_some_and(|unread| unread.ends_with("nginx.conf:3 makes no sense")));
+        assert!(folder.read().unread.is_some_and(|unread| unread.ends_with("nginx.conf:3: malformed")));
         folder.write("nginx.conf", "include sites;");
-        assert!(folder.read().unread.is_some_and(|unread| unread.contains("not a file")));
+        assert!(folder.read().unread.is_some_and(|unread| unread.contains("not a regular file")));
+    }
+
+    #[test]
+    fn nothing_is_opened_that_is_no_file() {
+        let folder = Folder::new("fifo");
+        let fifo = folder.0.join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        folder.write("nginx.conf", "include fifo; include /proc/self/stat;");
+        // Whoever opens the FIFO for reading lets its writer in, which then ends.
+        let mut writer = Command::new("sh").arg("-c").arg("exec 3>$0").arg(&fifo).spawn().unwrap();
+        let waits = |pid: u32| {
+            let process = procfs::process::Process::new(i32::try_from(pid).unwrap()).unwrap();
+            process.stat().is_ok_and(|stat| stat.state == 'S' && stat.comm == "sh")
+        };
+        while !waits(writer.id()) {
+            thread::yield_now();
+        }
+        assert!(folder.read().unread.is_some_and(|unread| unread.contains("fifo: not a regular file")));
+        thread::sleep(Duration::from_millis(200));
+        let let_in = writer.try_wait().unwrap();
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        assert_eq!(let_in, None);
+        folder.write("nginx.conf", "include /proc/self/stat;");
+        assert!(folder.read().unread.is_some_and(|unread| unread.contains("a file of the kernel")));
+    }
+
+    #[test]
+    fn all_files_together_are_bounded() {
+        let folder = Folder::new("many");
+        folder.write("a", &"server;".repeat(40_000));
+        folder.write("nginx.conf", "include a; include a; include a;");
+        assert!(folder.read().unread.is_some_and(|unread| unread.ends_with("too many directives")));
+    }
+
+    #[test]
+    fn the_reader_has_no_rights_but_to_read() {
+        let rights = thread::spawn(|| {
+            let _no_such_process = read_with_few_rights(u32::MAX, &[], 1);
+            caps::read(None, caps::CapSet::Permitted).unwrap()
+        });
+        let left = rights.join().unwrap();
+        let few = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH].into_iter().collect();
+        assert!(left.is_subset(&few), "{left:?}");
+        let own = std::process::id();
+        let before = caps::read(None, caps::CapSet::Permitted).unwrap();
+        let _whatever_it_says = read(own, &[own], 1);
+        assert_eq!(caps::read(None, caps::CapSet::Permitted).unwrap(), before, "the caller keeps its own");
     }
 
     #[test]

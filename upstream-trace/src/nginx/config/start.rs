@@ -1,24 +1,15 @@
 //! Which configuration a master was started with: its command line, else what was built into its program.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Longest command line that is looked at.
-const CMDLINE: u64 = 8_192;
-/// Bytes of the program that are looked through.
-const PROGRAM: u64 = 256 << 20;
-/// Read at a time.
-const CHUNK: usize = 1 << 20;
-/// Longest path that is looked for there.
-const LONGEST: usize = 4_096;
+use crate::host::{CommandLine, regular_file};
+use crate::nginx::binary::{after, look_through};
 
 /// Path of the main file, absolute in nginx's own root.
 pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
-    let mut cmdline = Vec::new();
-    File::open(format!("/proc/{pid}/cmdline")).ok()?.take(CMDLINE).read_to_end(&mut cmdline).ok()?;
-    let words = words(&cmdline);
-    let (prefix, file) = (option(&words, 'p'), option(&words, 'c'));
+    let cmdline = CommandLine::read(pid)?;
+    let (prefix, file) = (cmdline.option('p'), cmdline.option('c'));
     let built = if prefix.is_some() && file.is_some() { Built::default() } else { Built::of(pid) };
     let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
     Some(resolve(&cwd, prefix.as_deref(), file.as_deref(), &built))
@@ -27,43 +18,6 @@ pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
 fn resolve(cwd: &Path, prefix: Option<&str>, file: Option<&str>, built: &Built) -> PathBuf {
     let prefix = cwd.join(prefix.or(built.prefix.as_deref()).unwrap_or("/usr/local/nginx"));
     prefix.join(file.or(built.file.as_deref()).unwrap_or("conf/nginx.conf"))
-}
-
-/// The words of a command line; nginx's title has all of them in one.
-fn words(cmdline: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(cmdline);
-    let title = text.split('\0').next().unwrap_or_default();
-    if title.contains(": ") {
-        return title.split_whitespace().map(str::to_owned).collect();
-    }
-    text.split('\0').map(str::to_owned).collect()
-}
-
-/// The value of an option: `-cFILE` or `-c FILE`.
-fn option(words: &[String], letter: char) -> Option<String> {
-    let mut words = words.iter().skip_while(|word| !word.starts_with('-'));
-    while let Some(word) = words.next() {
-        let Some(rest) = word.strip_prefix('-') else { continue };
-        // Of options the letters may stand together, and the last one may have a value: `-qc FILE`.
-        for (at, c) in rest.char_indices() {
-            let attached = &rest[at + c.len_utf8()..];
-            if c == letter {
-                let value = if attached.is_empty() { words.next()?.as_str() } else { attached };
-                return Some(value.to_owned());
-            }
-            if matches!(c, 'p' | 'c' | 'e' | 'g' | 's') {
-                // That of another option; directives of `-g` have words of their own in a title.
-                if attached.is_empty() {
-                    words.next();
-                }
-                break;
-            }
-            if !c.is_ascii_alphanumeric() && c != '?' {
-                break;
-            }
-        }
-    }
-    None
 }
 
 /// What `configure` was told.
@@ -76,56 +30,27 @@ struct Built {
 impl Built {
     /// The program carries it as text, for `nginx -V`.
     fn of(pid: u32) -> Self {
-        let Ok(program) = File::open(format!("/proc/{pid}/exe")) else { return Self::default() };
-        let mut program = program.take(PROGRAM);
         let mut built = Self::default();
-        let mut buffer = Vec::with_capacity(CHUNK + LONGEST);
-        while built.prefix.is_none() || built.file.is_none() {
-            let begin = buffer.len();
-            buffer.resize(begin + CHUNK, 0);
-            let Ok(count) = program.read(&mut buffer[begin..]) else { break };
-            buffer.truncate(begin + count);
-            built.prefix = built.prefix.or_else(|| told(&buffer, b" --prefix="));
-            built.file = built.file.or_else(|| told(&buffer, b" --conf-path="));
-            if count == 0 {
-                break;
-            }
-            buffer.drain(..buffer.len().saturating_sub(LONGEST));
-        }
+        let Ok((program, _)) = regular_file(Path::new(&format!("/proc/{pid}/exe"))) else { return built };
+        look_through(program, |piece| {
+            built.prefix = built.prefix.take().or_else(|| configured(piece, b" --prefix="));
+            built.file = built.file.take().or_else(|| configured(piece, b" --conf-path="));
+            built.prefix.is_some() && built.file.is_some()
+        });
         built
     }
 }
 
 /// The path after an option of `configure`, if it is there to its end.
-fn told(bytes: &[u8], option: &[u8]) -> Option<String> {
-    let at = bytes.windows(option.len()).position(|window| window == option)? + option.len();
-    let rest = &bytes[at..];
-    let end = rest.iter().position(|byte| matches!(byte, 0 | b' ' | b'\''))?;
-    let path = std::str::from_utf8(&rest[..end]).ok()?;
+fn configured(bytes: &[u8], option: &[u8]) -> Option<String> {
+    let path = after(bytes, option, |byte| matches!(byte, 0 | b' ' | b'\''))?;
+    let path = std::str::from_utf8(path).ok()?;
     path.starts_with('/').then(|| path.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(cmdline: &str) -> Option<String> {
-        option(&words(cmdline.replace('|', "\0").as_bytes()), 'c')
-    }
-
-    #[test]
-    fn options_of_the_command_line() {
-        let title = "nginx: master process /usr/sbin/nginx -p /lab -c nginx.conf -e error.log -g daemon off;";
-        assert_eq!(file(title).as_deref(), Some("nginx.conf"));
-        assert_eq!(option(&words(title.as_bytes()), 'p').as_deref(), Some("/lab"));
-        assert_eq!(file("nginx|-c|/etc/a b.conf|-g|daemon off;").as_deref(), Some("/etc/a b.conf"));
-        assert_eq!(file("nginx|-c/etc/b.conf").as_deref(), Some("/etc/b.conf"));
-        assert_eq!(file("nginx|-qc|/etc/c.conf").as_deref(), Some("/etc/c.conf"));
-        assert_eq!(file("nginx|-e|-c|-g|x"), None, "the value of another option");
-        assert_eq!(file("nginx: master process nginx"), None);
-        assert_eq!(file(""), None);
-        assert_eq!(file("nginx|-c"), None);
-    }
 
     #[test]
     fn paths_are_relative_to_the_prefix() {
@@ -146,8 +71,8 @@ mod tests {
     #[test]
     fn what_was_built_in() {
         let program = b"\0x --prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf --with-x\0";
-        assert_eq!(told(program, b" --conf-path=").as_deref(), Some("/etc/nginx/nginx.conf"));
-        assert_eq!(told(b" --prefix=relative ", b" --prefix="), None);
-        assert_eq!(told(b" --prefix=/cut", b" --prefix="), None);
+        assert_eq!(configured(program, b" --conf-path=").as_deref(), Some("/etc/nginx/nginx.conf"));
+        assert_eq!(configured(b" --prefix=relative ", b" --prefix="), None);
+        assert_eq!(configured(b" --prefix=/cut", b" --prefix="), None);
     }
 }

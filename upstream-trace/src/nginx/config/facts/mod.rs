@@ -8,7 +8,7 @@ use super::address::{Names, target};
 use super::files::Placed;
 
 /// Groups, servers of each, and passes that are kept.
-const MOST: usize = 4_096;
+const MAX_KEPT: usize = 4_096;
 
 /// Ways to an upstream, with the beginning of their timeouts' names.
 const PASSES: [(&str, &str); 6] = [
@@ -55,6 +55,29 @@ fn is_transparent(placed: &Placed) -> bool {
         && directive.arguments().iter().any(|argument| argument == "transparent" || argument.contains('$'))
 }
 
+/// A directive of this name says something about upstreams, or holds others that may.
+pub(super) fn concerns(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "http",
+        "stream",
+        "server",
+        "location",
+        "if",
+        "limit_except",
+        "upstream",
+        "include",
+        "keepalive",
+        "keepalive_timeout",
+        "server_name",
+        "listen",
+    ];
+    NAMES.contains(&name)
+        || PASSES.iter().any(|(pass, _)| *pass == name)
+        || name.ends_with("_bind")
+        || is_timeout(name)
+        || is_program(name)
+}
+
 fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
     directives.iter().filter(move |placed| placed.directive.name() == name)
 }
@@ -62,10 +85,11 @@ fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = 
 impl Facts<'_> {
     fn groups(&mut self, directives: &[Placed], stream: bool) {
         for block in of_name(directives, "upstream") {
-            let Some(name) = block.directive.argument().filter(|_| self.config.groups.len() < MOST) else {
+            let Some(name) = block.directive.argument().filter(|_| self.config.groups.len() < MAX_KEPT)
+            else {
                 continue;
             };
-            let servers = of_name(&block.block, "server").take(MOST);
+            let servers = of_name(&block.block, "server").take(MAX_KEPT);
             let servers = servers.filter_map(|server| self.server(server, stream)).collect();
             let first = |name| of_name(&block.block, name).find_map(|placed| placed.directive.argument());
             self.config.dynamic |= block.block.iter().any(by_program);
@@ -129,7 +153,7 @@ impl Facts<'_> {
     }
 
     fn pass(&mut self, placed: &Placed, module: &str, around: &Around) {
-        let Some(to) = placed.directive.argument().filter(|_| self.config.passes.len() < MOST) else {
+        let Some(to) = placed.directive.argument().filter(|_| self.config.passes.len() < MAX_KEPT) else {
             return;
         };
         if to.contains('$') {
@@ -196,7 +220,10 @@ fn name(server: &Placed, stream: bool) -> Option<String> {
 
 /// A program may send requests anywhere.
 fn by_program(placed: &Placed) -> bool {
-    let name = placed.directive.name();
+    is_program(placed.directive.name())
+}
+
+fn is_program(name: &str) -> bool {
     name.contains("_by_lua") || name.starts_with("js_") || name.starts_with("perl")
 }
 

@@ -1,15 +1,13 @@
 use std::rc::Rc;
 
-use super::super::fuzz::placed;
+use super::super::files::placed;
 use super::super::syntax;
 use super::*;
 
 fn read(text: &str) -> Config {
-    let (directives, wrong) = syntax::parse(text);
-    assert_eq!(wrong, None);
-    let file: Rc<str> = Rc::from("f");
-    let directives: Vec<_> = directives.into_iter().map(|directive| placed(directive, &file)).collect();
-    of(&directives, &Names::new())
+    let (directives, stop) = syntax::parse(text, concerns, &mut 1_000);
+    assert_eq!(stop, None);
+    of(&placed(directives, &Rc::from("f")), &Names::new())
 }
 
 #[test]

@@ -80,21 +80,21 @@ fn number(digits: &[u8]) -> Option<u32> {
 
 /// What was found out about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
+pub(super) struct Classified {
     pub(super) kind: Kind,
     /// The finest level among its last lines.
     pub(super) level: Option<Level>,
 }
 
-/// Judges a file of `size` bytes by its last lines first, then by its name.
-pub(super) fn judge(file: &File, size: u64, name: &str, stderr: bool) -> io::Result<Judged> {
+/// Classifies a file of `size` bytes by its last lines first, then by its name.
+pub(super) fn classify(file: &File, size: u64, name: &str, stderr: bool) -> io::Result<Classified> {
     let from = size.saturating_sub(LOOK);
     let mut end = vec![0; usize::try_from(size - from).unwrap_or(0)];
     let read = file.read_at(&mut end, from)?;
-    Ok(judge_text(&end[..read], from > 0, name, stderr))
+    Ok(classify_text(&end[..read], from > 0, name, stderr))
 }
 
-fn judge_text(text: &[u8], begins_within: bool, name: &str, stderr: bool) -> Judged {
+fn classify_text(text: &[u8], begins_within: bool, name: &str, stderr: bool) -> Classified {
     let lines = text.split_inclusive(|byte| *byte == b'\n').skip(usize::from(begins_within));
     let lines: Vec<&[u8]> = lines.filter(|line| line.ends_with(b"\n")).collect();
     let finest = lines.iter().filter_map(|line| Some(Header::read(line)?.level)).min();
@@ -104,7 +104,7 @@ fn judge_text(text: &[u8], begins_within: bool, name: &str, stderr: bool) -> Jud
         None if lines.is_empty() && text.len() < 4096 => Kind::Undecided,
         None => Kind::Other,
     };
-    Judged { kind, level: finest }
+    Classified { kind, level: finest }
 }
 
 fn named_error(path: &str) -> bool {
@@ -120,7 +120,7 @@ mod tests {
     const ACCESS: &str = "10.0.0.1 - - [20/Nov/2026:09:12:01 +0000] \"GET / HTTP/1.1\" 502 150\n";
 
     fn kind(text: &str, name: &str) -> Kind {
-        judge_text(text.as_bytes(), false, name, false).kind
+        classify_text(text.as_bytes(), false, name, false).kind
     }
 
     #[test]
@@ -157,19 +157,19 @@ mod tests {
         assert_eq!(kind("", "/var/log/error.log"), Kind::Error);
         assert_eq!(kind("", "/var/log/site.log"), Kind::Undecided);
         assert_eq!(kind("2026/11", "/var/log/site.log"), Kind::Undecided);
-        assert_eq!(judge_text(b"started\n", false, "/startup.log", true).kind, Kind::Error);
+        assert_eq!(classify_text(b"started\n", false, "/startup.log", true).kind, Kind::Error);
         assert_eq!(kind(&"x".repeat(8000), "/var/lib/blob"), Kind::Other);
     }
 
     #[test]
     fn the_first_line_of_a_piece_is_not_whole() {
-        let judged = judge_text(format!("{LINE}{ACCESS}").as_bytes(), true, "/x", false);
-        assert_eq!(judged, Judged { kind: Kind::Other, level: None });
+        let classified = classify_text(format!("{LINE}{ACCESS}").as_bytes(), true, "/x", false);
+        assert_eq!(classified, Classified { kind: Kind::Other, level: None });
     }
 
     #[test]
     fn the_finest_level() {
-        let level = |text: &str| judge_text(text.as_bytes(), false, "/x", false).level.map(Level::name);
+        let level = |text: &str| classify_text(text.as_bytes(), false, "/x", false).level.map(Level::name);
         assert_eq!(level(LINE), Some("error"));
         assert_eq!(level(&format!("{LINE}{}", LINE.replace("error", "notice"))), Some("notice"));
         assert_eq!(level(&LINE.replace("error", "crit")), Some("crit"));

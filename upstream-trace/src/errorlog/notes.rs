@@ -17,12 +17,24 @@ pub(super) enum Why {
         /// What the kernel said.
         error: String,
     },
+    /// A file system does not answer.
+    Hangs {
+        /// Which file was touched.
+        file: String,
+    },
     /// Its descriptors may not be looked at.
     Refused(String),
 }
 
 impl Why {
     pub(super) fn of(held: &Held, unreadable: Option<(&str, &str)>) -> Self {
+        if let Some(file) = &held.hanging {
+            return Self::Hangs { file: file.to_string() };
+        }
+        if held.too_many {
+            let (file, error) = ("A further file".to_owned(), "too many are open".to_owned());
+            return Self::Unreadable { file, error };
+        }
         match (held.refused, unreadable) {
             (Some(error), _) => Self::Refused(error.to_string()),
             (None, Some((file, error))) => {
@@ -49,6 +61,9 @@ impl Why {
             Self::Unreadable { file, error } => {
                 format!("{file}, error.log of {workers}, cannot be read ({error})")
             }
+            Self::Hangs { file } => {
+                format!("{file}, error.log of {workers}, does not answer: its file system hangs")
+            }
             Self::Refused(error) => format!("The open files of {workers} cannot be looked at ({error})"),
         };
         format!("{what}: verdicts come from the kernel alone.")
@@ -62,7 +77,7 @@ pub(super) struct Notes {
 }
 
 /// Different sentences, at most.
-const MOST: usize = 64;
+const MAX_NOTES: usize = 64;
 
 impl Notes {
     /// Why these workers are without a log, in one sentence for each reason that is new.
@@ -78,7 +93,7 @@ impl Notes {
 
     /// True the first time.
     pub(super) fn is_new(&mut self, what: String) -> bool {
-        self.said.len() < MOST && self.said.insert(what)
+        self.said.len() < MAX_NOTES && self.said.insert(what)
     }
 }
 
@@ -114,6 +129,6 @@ mod tests {
     #[test]
     fn sentences_do_not_fill_memory() {
         let mut notes = Notes::default();
-        assert_eq!((0..1000).filter(|number| notes.is_new(number.to_string())).count(), MOST);
+        assert_eq!((0..1000).filter(|number| notes.is_new(number.to_string())).count(), MAX_NOTES);
     }
 }

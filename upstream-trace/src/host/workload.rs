@@ -1,31 +1,35 @@
-//! Where a process runs, and what: the unit of systemd or the container, from its control groups; and its command.
+//! The workload that a process belongs to: the unit of systemd or the container, from its control groups; and its
+//! command.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 
 use upstream_trace_core::event::Workload;
 
-/// Bytes of `/proc/PID/cgroup` and of a command line that are looked at.
-const MOST: u64 = 4_096;
-/// Longest command that is told, in characters.
-const COMMAND: usize = 64;
-/// Digits of a container's number, as its own tools show them.
-const SHORT: usize = 12;
+use super::CommandLine;
+
+/// Bytes of `/proc/PID/cgroup` that are looked at.
+const MAX_CGROUP: u64 = 4_096;
+/// Longest command, in characters.
+const MAX_COMMAND: usize = 64;
+/// Digits of a container's id, as its own tools show them.
+const SHORT_ID: usize = 12;
+/// What the name of a program that an interpreter runs ends with.
+const SCRIPTS: [&str; 8] = [".py", ".js", ".mjs", ".rb", ".jar", ".php", ".pl", ".sh"];
 
 /// Where a process runs; `None` if it is gone or in no control group of its own.
 #[must_use]
-pub fn home(pid: u32) -> Option<Workload> {
+pub fn workload(pid: u32) -> Option<Workload> {
     let mut text = String::new();
-    File::open(format!("/proc/{pid}/cgroup")).ok()?.take(MOST).read_to_string(&mut text).ok()?;
+    File::open(format!("/proc/{pid}/cgroup")).ok()?.take(MAX_CGROUP).read_to_string(&mut text).ok()?;
     of(&text)
 }
 
-/// The program, and its first argument that is no option: others may be secret.
+/// The program, and the script or module that it runs if that is sure to be one: whatever else is on a command line,
+/// values of options and code above all, may be secret.
 #[must_use]
 pub fn command(pid: u32) -> Option<String> {
-    let mut bytes = Vec::new();
-    File::open(format!("/proc/{pid}/cmdline")).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
-    shortened(&String::from_utf8_lossy(&bytes))
+    shortened(&CommandLine::read(pid)?)
 }
 
 fn of(cgroups: &str) -> Option<Workload> {
@@ -49,7 +53,7 @@ fn named(path: &str) -> Option<Workload> {
     let in_kubernetes = parts.iter().any(|part| part.starts_with("kubepods"));
     for (index, part) in parts.iter().enumerate().rev() {
         let name = part.strip_suffix(".scope").unwrap_or(part);
-        let id = name.rsplit('-').next().filter(|id| is_id(id)).map(|id| id[..SHORT].to_owned());
+        let id = name.rsplit('-').next().filter(|id| is_id(id)).map(|id| id[..SHORT_ID].to_owned());
         if let Some(id) = id {
             let parent = index.checked_sub(1).map_or("", |parent| parts[parent]);
             return Some(match name {
@@ -79,21 +83,43 @@ fn shown(text: &str) -> String {
     text.chars().take(128).collect()
 }
 
-fn shortened(cmdline: &str) -> Option<String> {
-    let mut arguments = cmdline.split('\0').filter(|argument| !argument.is_empty());
-    let first = arguments.next()?.trim_end();
-    // A title that a program gave itself, such as `php-fpm: pool www`, is one text.
-    let program = if first.contains(": ") { first } else { first.rsplit('/').next().unwrap_or(first) };
-    let script = arguments.find(|argument| !argument.starts_with('-') && !argument.contains("://"));
-    let words: Vec<_> = std::iter::once(program).chain(script).collect();
-    let text: String = words.join(" ").chars().filter(|c| !c.is_control()).take(COMMAND).collect();
+fn shortened(cmdline: &CommandLine) -> Option<String> {
+    let first = cmdline.title();
+    let program: String = if first.contains(": ") {
+        // A title that a program gave itself, such as `php-fpm: pool www`, is one text.
+        let words = first.split_whitespace().take_while(|word| !word.starts_with('-'));
+        words.collect::<Vec<_>>().join(" ")
+    } else {
+        let path = first.split_whitespace().next().unwrap_or_default();
+        path.rsplit('/').next().unwrap_or(path).to_owned()
+    };
+    let script = script(&program, cmdline.arguments());
+    let words: Vec<_> = std::iter::once(program.as_str()).chain(script).collect();
+    let text: String = words.join(" ").chars().filter(|c| !c.is_control()).take(MAX_COMMAND).collect();
     (!text.is_empty()).then_some(text)
 }
 
-/// `name[pid]`.
-pub(super) fn name(pid: u32) -> Option<String> {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(format!("{}[{pid}]", name.trim_end()))
+/// The first argument that is a script or a module by its form, and not the value of an option that takes another.
+fn script<'a>(program: &str, arguments: &'a [String]) -> Option<&'a str> {
+    arguments.windows(2).find_map(|pair| {
+        let [before, argument] = pair else { return None };
+        let fits = match before.as_str() {
+            "-jar" => is_script(argument) && is_path(argument),
+            "-m" => program.starts_with("python") && is_path(argument) && !argument.contains('/'),
+            option if option.starts_with('-') => false,
+            _ => is_path(argument) && is_script(argument),
+        };
+        fits.then_some(argument.as_str())
+    })
+}
+
+fn is_script(text: &str) -> bool {
+    let begins = ["/", "./", "../"].iter().any(|begin| text.starts_with(begin));
+    begins || SCRIPTS.iter().any(|end| text.ends_with(end))
+}
+
+fn is_path(text: &str) -> bool {
+    !text.starts_with('-') && text.chars().all(|c| c.is_alphanumeric() || "/._-+@".contains(c))
 }
 
 #[cfg(test)]
@@ -152,13 +178,23 @@ mod tests {
             ("php-fpm: pool www\0\0\0", Some("php-fpm: pool www")),
             ("gunicorn: worker [app]                 ", Some("gunicorn: worker [app]")),
             ("app\0postgres://user:password@host/\0", Some("app")),
+            ("app\0--password\0hunter2\0", Some("app")),
+            ("app\0--password\0/hunter2\0", Some("app")),
+            ("app\0token\0", Some("app")),
+            ("perl\0-e\0print 1\0", Some("perl")),
+            ("python3\0-c\0import x\0", Some("python3")),
+            ("python3\0app.py\0--key\0x\0", Some("python3 app.py")),
+            ("java\0-Dpassword=x\0-jar\0/srv/app.jar\0", Some("java /srv/app.jar")),
+            ("worker --password hunter2", Some("worker")),
+            ("app: serves --password hunter2", Some("app: serves")),
             ("a\u{1b}[2J\0", Some("a[2J")),
             ("", None),
             ("\0", None),
         ] {
-            assert_eq!(shortened(cmdline).as_deref(), expected, "{cmdline:?}");
+            let found = shortened(&CommandLine::parse(cmdline.as_bytes()));
+            assert_eq!(found.as_deref(), expected, "{cmdline:?}");
         }
         assert!(command(std::process::id()).is_some() && command(u32::MAX).is_none());
-        assert_eq!(home(u32::MAX), None);
+        assert_eq!(workload(u32::MAX), None);
     }
 }

@@ -1,0 +1,20 @@
+//! The watched processes of nginx, by what they do.
+
+/// The processes of one or several nginx, by what they do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchedPids {
+    /// Masters: they have the logs open as well, but write nothing about upstreams.
+    pub masters: Vec<u32>,
+    /// Workers.
+    pub workers: Vec<u32>,
+    /// Processes whose role is not known yet.
+    pub others: Vec<u32>,
+}
+
+impl WatchedPids {
+    /// All of them, whatever their role.
+    #[must_use]
+    pub fn all(&self) -> Vec<u32> {
+        [&self.masters[..], &self.workers, &self.others].concat()
+    }
+}

@@ -1,0 +1,204 @@
+//! Why there is nothing to watch, and what to do about it.
+
+use std::fmt;
+
+use upstream_trace_core::event::Workload;
+
+/// Processes that one message lists.
+const MAX_LISTED: usize = 8;
+
+/// Why there is nothing to watch, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindError {
+    /// No process of that name.
+    NoSuchName {
+        /// What was asked for.
+        name: String,
+        /// Processes that are an nginx under another name: pid and title.
+        like: Vec<(u32, String)>,
+    },
+    /// Processes of that name, none of which is chosen by its name alone.
+    NoneChosen {
+        /// What was asked for.
+        name: String,
+        /// Those processes.
+        left_out: Vec<LeftOut>,
+    },
+    /// No such process.
+    NoSuchPid(u32),
+    /// Several masters of that name.
+    Several(Vec<Master>),
+    /// Another program.
+    NotNginx {
+        /// The process.
+        pid: u32,
+        /// What it is.
+        what: String,
+    },
+    /// A process of nginx that makes no upstream connections.
+    Helper {
+        /// The process.
+        pid: u32,
+        /// Its title.
+        what: String,
+        /// Its master.
+        master: u32,
+    },
+}
+
+/// A master among several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Its pid.
+    pub pid: u32,
+    /// Seconds that it has been running.
+    pub age_s: u64,
+    /// The user who started it.
+    pub uid: Option<u32>,
+    /// Its unit or container.
+    pub workload: Option<Workload>,
+    /// Its configuration file, if given with `-c`.
+    pub config: Option<String>,
+}
+
+/// A process that has the name, and is not watched because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its pid.
+    pub pid: u32,
+    /// Why not.
+    pub why: WhyLeftOut,
+}
+
+/// Why a process is not watched because of its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyLeftOut {
+    /// It calls itself nginx and runs this other program; empty if that may not be looked at.
+    Runs(String),
+    /// It is an nginx that this user started: neither root nor the one who runs this tool.
+    Uid(Option<u32>),
+    /// It is a worker that no chosen master has started.
+    Orphan,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.why {
+            WhyLeftOut::Runs(program) if program.is_empty() => {
+                write!(f, "{} (its program cannot be looked at)", self.pid)
+            }
+            WhyLeftOut::Runs(program) => write!(f, "{} (runs {program})", self.pid),
+            WhyLeftOut::Uid(Some(uid)) => write!(f, "{} (started by user {uid})", self.pid),
+            WhyLeftOut::Uid(None) => write!(f, "{} (started by an unknown user)", self.pid),
+            WhyLeftOut::Orphan => write!(f, "{} (a worker without a master)", self.pid),
+        }
+    }
+}
+
+/// Some of them, for a sentence.
+pub(in crate::nginx) fn list<T: fmt::Display>(all: &[T]) -> String {
+    let shown: Vec<_> = all.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+    match all.len().saturating_sub(MAX_LISTED) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchName { name, like } if like.is_empty() => {
+                write!(
+                    f,
+                    "no process named '{name}': is nginx running? If it has another name or pid, pass that with --pid"
+                )
+            }
+            Self::NoSuchName { name, like } => {
+                let like: Vec<_> = like.iter().map(|(pid, title)| format!("{pid} ({title})")).collect();
+                write!(
+                    f,
+                    "no process named '{name}'; these are an nginx, pass one with --pid: {}",
+                    list(&like)
+                )
+            }
+            Self::NoneChosen { name, left_out } => {
+                write!(
+                    f,
+                    "no nginx is chosen by the name '{name}': {}; if one of them is meant, pass its pid, such as \
+                     --pid {}",
+                    list(left_out),
+                    left_out.first().map_or(0, |first| first.pid)
+                )
+            }
+            Self::NoSuchPid(pid) => {
+                write!(f, "no process {pid}: pass the pid of a running nginx, or --pid nginx")
+            }
+            Self::Several(masters) => {
+                let options: Vec<_> =
+                    masters.iter().take(MAX_LISTED).map(|master| format!("--pid {}", master.pid)).collect();
+                write!(
+                    f,
+                    "{} nginx masters are running: {}; choose with {} (--pid may be repeated)",
+                    masters.len(),
+                    list(masters),
+                    options.join(" or ")
+                )
+            }
+            Self::NotNginx { pid, what } => {
+                write!(
+                    f,
+                    "process {pid} is not an nginx but '{what}': pass the pid of nginx's master, or --pid nginx"
+                )
+            }
+            Self::Helper { pid, what, master } => {
+                write!(
+                    f,
+                    "process {pid} ('{what}') makes no upstream connections: pass its master, --pid {master}"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for FindError {}
+
+impl fmt::Display for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hours, minutes, seconds) = (self.age_s / 3600, self.age_s / 60 % 60, self.age_s % 60);
+        write!(f, "{} (up ", self.pid)?;
+        match (hours, minutes) {
+            (0, 0) => write!(f, "{seconds} s")?,
+            (0, _) => write!(f, "{minutes} min")?,
+            (1..48, _) => write!(f, "{hours} h {minutes} min")?,
+            _ => write!(f, "{} days", hours / 24)?,
+        }
+        match self.uid {
+            Some(0) => f.write_str(", root")?,
+            Some(uid) => write!(f, ", user {uid}")?,
+            None => {}
+        }
+        self.workload.as_ref().map_or(Ok(()), |workload| write!(f, ", {workload}"))?;
+        self.config.as_ref().map_or(Ok(()), |config| write!(f, ", -c {config}"))?;
+        f.write_str(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_readable() {
+        let age = |age_s| Master { pid: 7, age_s, uid: None, workload: None, config: None }.to_string();
+        assert_eq!(age(59), "7 (up 59 s)");
+        assert_eq!(age(3599), "7 (up 59 min)");
+        assert_eq!(age(3600), "7 (up 1 h 0 min)");
+        assert_eq!(age(48 * 3600), "7 (up 2 days)");
+    }
+
+    #[test]
+    fn lists_have_an_end() {
+        assert_eq!(list(&[1, 2]), "1, 2");
+        assert_eq!(list(&(0..20).collect::<Vec<_>>()), "0, 1, 2, 3, 4, 5, 6, 7 and 12 more");
+    }
+}

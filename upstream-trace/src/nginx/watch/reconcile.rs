@@ -1,0 +1,209 @@
+//! What is known of the watched processes, compared with `/proc` each second: an event may have been lost, and what a
+//! process is for shows in its title only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
+
+use super::{WatchTable, WatchedNginx};
+use crate::host::{self, Identity};
+use crate::nginx::process::Seen;
+use crate::nginx::{Role, Target, role_of};
+
+/// Workers whose title is looked at each second.
+const TITLES: usize = 256;
+/// Searching all processes for nginx may take this part of the time.
+const PART: u32 = 50;
+
+impl WatchedNginx {
+    /// Compares what is known with `/proc`. To be called about once a second; nginx that was restarted under another
+    /// master is found again by its name, whatever events were lost.
+    pub fn tick(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
+        let children = self.children();
+        let mut events = self.remove_gone(&children, at, tables);
+        self.add_children(&children, tables);
+        self.assign_roles(at, tables, &mut events);
+        self.look_for_draining(at, &mut events);
+        self.find_restarted(at, tables, &mut events);
+        events
+    }
+
+    /// The children of all masters, with the master of each.
+    fn children(&self) -> BTreeMap<u32, u32> {
+        let of = |master: &u32| {
+            let master = *master;
+            host::children(master).into_iter().map(move |child| (child, master))
+        };
+        self.masters.iter().flat_map(of).collect()
+    }
+
+    /// Processes whose end was not told, and pids that have been given to another process.
+    fn remove_gone(
+        &mut self,
+        children: &BTreeMap<u32, u32>,
+        at: Nanos,
+        tables: &mut impl WatchTable,
+    ) -> Vec<Event> {
+        let mut gone = BTreeSet::new();
+        let all: Vec<u32> = self.all().collect();
+        for pid in all {
+            let known = self.started.get(&pid).copied();
+            if known.is_some() && children.contains_key(&pid) {
+                self.missing.remove(&pid);
+                continue;
+            }
+            match (Identity::of(pid), known) {
+                (Some(now), Some(known)) if now.started != known => drop(gone.insert(pid)),
+                (Some(now), _) => {
+                    self.missing.remove(&pid);
+                    self.started.insert(pid, now.started);
+                }
+                // The event that tells its exit status may be on its way: not before the second time.
+                (None, _) if !self.missing.insert(pid) => drop(gone.insert(pid)),
+                (None, _) => {}
+            }
+        }
+        gone.into_iter().flat_map(|pid| self.ended(pid, at, None, tables)).collect()
+    }
+
+    /// Children whose fork was not told.
+    fn add_children(&mut self, children: &BTreeMap<u32, u32>, tables: &mut impl WatchTable) {
+        self.strangers.retain(|pid, _| children.contains_key(pid));
+        for pid in children.keys() {
+            if self.knows(*pid) {
+                continue;
+            }
+            let Some(identity) = Identity::of(*pid) else { continue };
+            if self.strangers.get(pid) == Some(&identity.started) {
+                continue;
+            }
+            self.others.insert(*pid);
+            self.started.insert(*pid, identity.started);
+            if let Err(error) = tables.watch(*pid, false) {
+                log::warn!("cannot watch process {pid}: {error:#}");
+            }
+        }
+    }
+
+    /// Looks at processes whose role may have become clear.
+    fn assign_roles(&mut self, at: Nanos, tables: &mut impl WatchTable, events: &mut Vec<Event>) {
+        for pid in self.others.clone() {
+            let seen = Seen::read(pid);
+            let parent = seen.as_ref().map(|seen| seen.stat.parent).filter(|pid| self.masters.contains(pid));
+            let master = parent.and_then(Seen::read);
+            // What a master runs may call itself what it likes: its program is another.
+            let ours = seen.as_ref().filter(|seen| master.as_ref().is_none_or(|m| seen.belongs_to(m)));
+            let change = match (ours.and_then(Seen::role), master.as_ref()) {
+                (Some(Role::Worker | Role::Draining), _) => ProcessChange::WorkerStarted,
+                (Some(Role::Single), None) => {
+                    tables.serves(pid);
+                    ProcessChange::WorkerStarted
+                }
+                // A child that has not set its own title yet.
+                (Some(Role::Master), Some(master)) if is_starting(ours, master) => continue,
+                (Some(Role::Master), _) => ProcessChange::MasterStarted,
+                // Or the new program of a binary upgrade, before it has a title.
+                (Some(Role::Helper), _) | (Some(Role::Single), Some(_)) => continue,
+                (None, _) => {
+                    // A program that nginx started (a piped log, a script), or gone.
+                    let started = self.started.remove(&pid);
+                    self.strangers.extend(started.filter(|_| seen.is_some()).map(|started| (pid, started)));
+                    self.others.remove(&pid);
+                    self.missing.remove(&pid);
+                    tables.forget(pid);
+                    continue;
+                }
+            };
+            self.others.remove(&pid);
+            if change == ProcessChange::MasterStarted {
+                self.masters.insert(pid);
+                for selector in &mut self.selectors {
+                    if parent.is_some_and(|parent| selector.masters.contains(&parent)) {
+                        selector.masters.insert(pid);
+                    }
+                }
+            } else {
+                self.workers.insert(pid, false);
+            }
+            events.push(Event::Process(Process { at, pid, change }));
+        }
+    }
+
+    /// Workers that drain say so in their title. Some are looked at each time, one after the other.
+    fn look_for_draining(&mut self, at: Nanos, events: &mut Vec<Event>) {
+        let after = self.workers.range(self.last_titled.saturating_add(1)..);
+        let due: Vec<u32> =
+            after.chain(self.workers.range(..=self.last_titled)).map(|(pid, _)| *pid).take(TITLES).collect();
+        self.last_titled = due.last().copied().unwrap_or(0);
+        for pid in due {
+            let role = role_of(pid);
+            if role == Some(Role::Master) && self.masters.contains(&pid) {
+                // It was found before it had a title.
+                self.workers.remove(&pid);
+            } else if let Some(draining) = self.workers.get_mut(&pid)
+                && !*draining
+                && role == Some(Role::Draining)
+            {
+                *draining = true;
+                events.push(Event::Process(Process { at, pid, change: ProcessChange::WorkerDraining }));
+            }
+        }
+    }
+
+    /// Looks for nginx by the names whose masters are all gone. A pid is not looked for: it may be another process's.
+    fn find_restarted(&mut self, at: Nanos, tables: &mut impl WatchTable, events: &mut Vec<Event>) {
+        if at < self.next_search {
+            return;
+        }
+        let begun = Instant::now();
+        let before: BTreeSet<u32> = self.all().collect();
+        for index in 0..self.selectors.len() {
+            let selector = &self.selectors[index];
+            let lives = selector.masters.iter().any(|master| self.masters.contains(master));
+            if lives || matches!(selector.target, Target::Pid(_)) {
+                continue;
+            }
+            match self.search(&selector.target.clone()) {
+                Ok(masters) => {
+                    self.selectors[index].masters = masters;
+                    self.search_failed = None;
+                }
+                Err(error) => self.note(&error.to_string()),
+            }
+        }
+        let took = begun.elapsed();
+        self.next_search = at.saturating_add(nanos(took * PART));
+        let new: Vec<u32> = self.all().filter(|pid| !before.contains(pid)).collect();
+        for pid in &new {
+            let change = match (self.masters.contains(pid), self.workers.contains_key(pid)) {
+                (true, _) => ProcessChange::MasterStarted,
+                (false, true) => ProcessChange::WorkerStarted,
+                (false, false) => continue,
+            };
+            events.push(Event::Process(Process { at, pid: *pid, change }));
+        }
+        if !new.is_empty()
+            && let Err(error) = self.watch(tables)
+        {
+            log::warn!("cannot watch the new nginx: {error:#}");
+        }
+    }
+
+    fn note(&mut self, why: &str) {
+        if self.search_failed.as_deref() != Some(why) {
+            log::info!("nginx is gone and not found again yet: {why}");
+            self.search_failed = Some(why.to_owned());
+        }
+    }
+}
+
+/// A fork of this master without a title of its own: unless it has children, as the master of a binary upgrade has.
+fn is_starting(seen: Option<&Seen>, master: &Seen) -> bool {
+    let has_workers = |pid| host::children(pid).into_iter().any(|child| role_of(child).is_some());
+    seen.is_some_and(|seen| seen.is_fork_of(master) && !has_workers(seen.pid))
+}
+
+fn nanos(time: Duration) -> Nanos {
+    Nanos::try_from(time.as_nanos()).unwrap_or(Nanos::MAX)
+}
