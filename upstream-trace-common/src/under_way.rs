@@ -111,6 +111,14 @@ impl SocketFacts {
         }
     }
 
+    /// The commonest of all at a FIN, from three facts only: one segment was sent and acknowledged, and something came for
+    /// it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn one_exchange(unacked: u32, bytes_received: u64, data_segs_out: u32) -> bool {
+        unacked == 0 && bytes_received > 1 && data_segs_out == 1
+    }
+
     /// nginx closes.
     #[inline(always)]
     const fn at_close(&self) -> UnderWay {
@@ -233,6 +241,15 @@ mod tests {
         let fin = facts(-1, 0, 41, 0);
         assert_eq!(SocketFacts { rcv_wup: 3, ..fin }.under_way(Moment::Fin), Answered);
         assert_eq!(SocketFacts { data_segs_out: 1, ..fin }.under_way(Moment::Fin), Answered);
+    }
+
+    #[test]
+    fn one_exchange_is_what_the_rule_says() {
+        for (unacked, received, segments) in [(0, 41, 1), (0, 1, 1), (40, 41, 1), (0, 41, 2), (0, 0, 1)] {
+            let fin = SocketFacts { data_segs_out: segments, ..facts(-1, unacked, received, 0) };
+            let says = fin.under_way(Moment::Fin) == Answered;
+            assert_eq!(SocketFacts::one_exchange(unacked, received, segments), says, "{fin:?}");
+        }
     }
 
     #[test]

@@ -229,6 +229,16 @@ pub fn socket_facts(sk: u64, now: u64) -> SocketFacts {
     }
 }
 
+/// Whether all that happened, at a FIN, is one exchange that is over.
+#[inline(always)]
+pub fn one_exchange(sk: u64) -> bool {
+    SocketFacts::one_exchange(
+        unacked(sk),
+        read(sk, offset!(bytes_received)).unwrap_or(0),
+        read(sk, offset!(data_segs_out)).unwrap_or(0),
+    )
+}
+
 /// When the segment was sent that was acknowledged last, or the first of those on the way; nanoseconds of
 /// `CLOCK_MONOTONIC`, 0 if it is not known.
 #[inline(always)]

@@ -106,6 +106,7 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         accounts: None,
         attempts: summary.attempts,
         by_cause: summary.by_cause.iter().map(|count| by_cause(count, scope)).collect(),
+        deep_ms: None,
         duration_ms: milliseconds(summary.duration),
         failures: summary.failures,
         host: scope.host,
@@ -121,7 +122,7 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         rss_bytes: None,
         startup_ms: None,
         r#type: "summary",
-        upstreams: summary.upstreams.iter().map(upstream).collect(),
+        upstreams: summary.upstreams.iter().map(|found| upstream(found, summary.sampled)).collect(),
     }
 }
 
@@ -138,7 +139,7 @@ fn by_cause<'a>(count: &'a verdict::CauseCount, scope: Scope<'_>) -> CauseCount<
     }
 }
 
-fn upstream(found: &verdict::UpstreamSummary) -> UpstreamNumbers<'_> {
+fn upstream(found: &verdict::UpstreamSummary, sampled: bool) -> UpstreamNumbers<'_> {
     UpstreamNumbers {
         attempts: found.attempts,
         connect_ms: found.connect.as_ref().map(percentiles),
@@ -147,6 +148,7 @@ fn upstream(found: &verdict::UpstreamSummary) -> UpstreamNumbers<'_> {
         first_byte_ms: found.first_byte.as_ref().map(percentiles),
         group: found.group.as_deref(),
         requests: found.requests,
+        sampled: sampled.then_some(true),
         upstream: text(found.upstream.as_ref()),
     }
 }

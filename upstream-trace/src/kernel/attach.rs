@@ -152,6 +152,18 @@ impl Kernel {
         self.late.iter().any(|probe| probe.when == when)
     }
 
+    /// Detaches again what [`Self::attach_late`] attached; it stays loaded.
+    pub fn put_off(&mut self, when: When) {
+        let probes = HOOKS.iter().flat_map(|hook| hook.methods).flat_map(|method| method.probes);
+        for probe in probes.filter(|probe| probe.when == when) {
+            let before = self.links.len();
+            self.links.retain(|(program, _)| *program != probe.program);
+            if self.links.len() < before {
+                self.late.push(probe);
+            }
+        }
+    }
+
     /// Takes these hooks away, and says why.
     pub fn shed(&mut self, hooks: &[&str], why: &str) {
         for hook in HOOKS.iter().filter(|hook| hooks.contains(&hook.name)) {

@@ -22,6 +22,7 @@ use super::takeover::Takeover;
 use super::turn::Counts;
 use crate::errorlog::LogOutput;
 use crate::kernel::decode::Message;
+use crate::kernel::hooks::When;
 
 /// All sources but the ring buffer, which is read all the time.
 pub(super) struct Sources {
@@ -65,7 +66,8 @@ impl Live {
         }
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.
         self.sources.origins.poll(now, &mut self.context, &mut self.sources.surroundings);
-        if self.sources.connects.look_for_unix(now, &mut self.context, &self.sources.origins) {
+        let looks = self.sources.depth.is_deep() || !self.context.kernel.puts_off(When::OnUnix);
+        if looks && self.sources.connects.look_for_unix(now, &mut self.context, &self.sources.origins) {
             // What ended before the hook was there.
             self.sources.scan.soon();
         }
@@ -90,6 +92,7 @@ impl Live {
         let blinded = self.sources.overhead.poll(now, &mut self.context, &mut self.sources.depth, &mut batch);
         if self.sources.depth.poll(now, &mut self.context) || blinded {
             self.sources.dns.is_blind();
+            self.sources.connects.leave_unix(&mut self.context);
         }
         self.feed_batch(std::mem::take(&mut batch), now);
         // 5. What was asked for because of a failure, before that is judged.
