@@ -22,6 +22,7 @@ mod status;
 mod step;
 mod tables;
 pub mod tls;
+mod under_way;
 #[cfg(feature = "user")]
 mod user;
 
@@ -37,6 +38,7 @@ pub use query::is_query;
 pub use record::{HEAD, Icmp, Record, TcpNumbers};
 pub use status::{is_server_error, status};
 pub use step::{End, Step, StepKind, TRAIL};
+pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 pub use tables::{
     AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, RetryCandidate, UpstreamCounters,
     Worker,

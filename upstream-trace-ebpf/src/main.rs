@@ -34,6 +34,7 @@ mod state;
 mod syscalls;
 mod tls;
 mod trail;
+mod under_way;
 mod unix;
 mod unix_path;
 mod worker;

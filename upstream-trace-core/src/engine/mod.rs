@@ -51,6 +51,7 @@ const MAX_REPORTED: usize = 65_536;
 pub struct Engine {
     hooks: Vec<Hook>,
     slow: Option<Nanos>,
+    sampled: bool,
     /// Since when attempts are seen; 0 if that is not known.
     begun: Nanos,
     first: Option<Nanos>,
@@ -218,6 +219,7 @@ impl Engine {
             by_cause: self.tally.by_cause(),
             upstreams: self.upstreams.summaries(),
             log_lines: self.logs.counts,
+            sampled: self.sampled,
         };
         self.configs.name(&mut summary);
         summary
@@ -238,6 +240,7 @@ impl Engine {
 
     fn on_host(&mut self, host: Host) {
         self.slow = Some(host.slow);
+        self.sampled = !matches!(host.depth.as_str(), "" | "deep");
         if self.begun == 0 {
             self.begun = host.at;
         }

@@ -90,6 +90,7 @@ fn of_host(host: &mut Host, show: &mut dyn FnMut(Private, &mut String)) {
         masters: _,
         workers: _,
         slow: _,
+        depth: _,
     } = host;
     if !hostname.is_empty() {
         show(Private::Host, hostname);

@@ -39,6 +39,7 @@ pub struct Scope<'a> {
 #[must_use]
 pub fn start<'a>(host: &'a Host, scope: Scope<'a>) -> Start<'a> {
     Start {
+        depth: Some(host.depth.as_str()).filter(|depth| !depth.is_empty()),
         hooks: host.hooks.iter().map(hook).collect(),
         host: scope.host,
         hostname: &host.hostname,
@@ -133,6 +134,7 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         accounts: None,
         attempts: summary.attempts,
         by_cause: summary.by_cause.iter().map(|count| by_cause(count, scope)).collect(),
+        deep_ms: None,
         duration_ms: milliseconds(summary.duration),
         failures: summary.failures,
         host: scope.host,
@@ -148,7 +150,7 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         rss_bytes: None,
         startup_ms: None,
         r#type: "summary",
-        upstreams: summary.upstreams.iter().map(upstream).collect(),
+        upstreams: summary.upstreams.iter().map(|found| upstream(found, summary.sampled)).collect(),
     }
 }
 
@@ -165,7 +167,7 @@ fn by_cause<'a>(count: &'a verdict::CauseCount, scope: Scope<'_>) -> CauseCount<
     }
 }
 
-fn upstream(found: &verdict::UpstreamSummary) -> UpstreamNumbers<'_> {
+fn upstream(found: &verdict::UpstreamSummary, sampled: bool) -> UpstreamNumbers<'_> {
     UpstreamNumbers {
         attempts: found.attempts,
         connect_ms: found.connect.as_ref().map(percentiles),
@@ -174,6 +176,7 @@ fn upstream(found: &verdict::UpstreamSummary) -> UpstreamNumbers<'_> {
         first_byte_ms: found.first_byte.as_ref().map(percentiles),
         group: found.group.as_deref(),
         requests: found.requests,
+        sampled: sampled.then_some(true),
         upstream: text(found.upstream.as_ref()),
     }
 }

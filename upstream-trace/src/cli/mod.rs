@@ -6,7 +6,7 @@ mod which;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use upstream_trace_read::args::{Explain, Redact, Report};
 use upstream_trace_read::sinks::{Format, Options};
@@ -90,13 +90,19 @@ pub struct Cli {
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
+    /// When to watch what nginx sends and receives: `auto`, while there is
+    /// trouble, and for samples in between; `watch`, never; `deep`, always
+    #[arg(long, value_name = "auto|watch|deep", default_value = "auto", hide_possible_values = true)]
+    pub depth: Depth,
+
     /// Restrict hooks: comma-separated HOOK=off, HOOK=KIND, KIND=off;
     /// `doctor --list-hooks` lists them
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub hooks: HookFilter,
 
     /// Detach the costliest optional hooks above this share of the host's CPU
-    /// time, in percent: more than 0, at most 100
+    /// time, in percent: more than 0, at most 100. Without it, only `--depth
+    /// auto` has a limit: 1 % for the hooks on sends and receives
     #[arg(long, value_name = "PERCENT", value_parser = size::percent)]
     pub max_overhead: Option<f64>,
 
@@ -113,6 +119,30 @@ pub struct Cli {
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+}
+
+/// When what nginx sends and receives is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    /// While there is trouble, and for samples.
+    #[default]
+    Auto,
+    /// Never.
+    Watch,
+    /// All the time.
+    Deep,
+}
+
+impl Depth {
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Watch => "watch",
+            Self::Deep => "deep",
+        }
+    }
 }
 
 impl Cli {

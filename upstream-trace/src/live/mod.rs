@@ -10,6 +10,7 @@ mod config;
 mod connects;
 mod context;
 mod counters;
+mod depth;
 mod dns;
 mod event_loop;
 mod finish;
@@ -29,6 +30,7 @@ mod stop;
 mod surroundings;
 mod takeover;
 mod turn;
+mod unwatched;
 mod worker;
 
 pub use run::run;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
 use super::counters::Counters;
+use super::depth::Depth;
 use super::dns::Dns;
 use super::event_loop::Ring;
 use super::logs::ErrorLogs;
@@ -29,7 +31,7 @@ use super::scan::Scan;
 use super::sources::{Live, Sources};
 use super::surroundings::Surroundings;
 use super::takeover::{Open, Takeover};
-use crate::cli::Cli;
+use crate::cli::{self, Cli};
 use crate::host::privileges;
 use crate::kernel::load::{Kernel, Prepared, Sizes};
 use crate::kernel::symbols::{LateSymbols, Symbols};
@@ -58,7 +60,17 @@ pub(super) fn start(
     let dns = Dns::default();
     // No line may be missed whose attempt is seen.
     let logs = ErrorLogs::open(&cli.error_log, nginx.watched(), dns.seen(), wake)?;
-    kernel.attach(&layout, &cli.hooks)?;
+    let deep = cli.depth != cli::Depth::Watch;
+    if deep {
+        // Before anything is attached: what begins to be seen is seen in depth.
+        tables.watch_io(now());
+    }
+    kernel.attach(&layout, &cli.hooks, deep)?;
+    let mut depth = Depth::new(cli.depth, Instant::now());
+    if deep && !kernel.sees_io() {
+        tables.watch_io(0);
+        depth.give_up(Instant::now());
+    }
     let connects = Connects::begin(&mut kernel, logs.tell());
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
@@ -79,14 +91,15 @@ pub(super) fn start(
         losses: Losses::new(opened),
         dns,
         overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
+        depth,
         surroundings: Surroundings::new(wake),
         rules: FirewallRules::new(wake),
         malformed: 0,
         unread: 0,
         configs,
     };
-    let host = host(&kernel, &nginx, slow);
-    let context = Context { kernel, tables, layout, symbols, nginx, host, slow };
+    let host = host(&kernel, &nginx, slow, cli.depth);
+    let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
     let redactor = cli.redact.then(Redactor::default);
     let pipeline = Pipeline::new(recorder, redactor, sinks::open(&cli.sinks()), opened);
     let mut live = Live { context, sources, pipeline };
@@ -108,7 +121,7 @@ fn say(live: &mut Live, stuck: Vec<Attempt>) {
     live.feed_batch(batch, now());
 }
 
-fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos) -> Host {
+fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos, depth: cli::Depth) -> Host {
     let of_kernel = |name: &str| {
         fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
     };
@@ -123,5 +136,6 @@ fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos) -> Host {
         masters: nginx.masters.iter().copied().collect(),
         workers: nginx.worker_pids(),
         slow,
+        depth: depth.name().to_owned(),
     }
 }

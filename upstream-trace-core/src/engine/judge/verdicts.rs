@@ -4,6 +4,7 @@ use crate::case::{BenignEnd, Case};
 use crate::cause;
 use crate::engine::Engine;
 use crate::engine::judge::details;
+use crate::engine::logjoin::signature::FailureSignature;
 use crate::engine::stores::upstreams::Outcome;
 use crate::event::{Attempt, AttemptId, Nanos};
 use crate::evidence;
@@ -29,6 +30,14 @@ impl Engine {
             self.remember(id, attempt.seen, true);
             if warned {
                 out.push(Output::Resolved(resolved(attempt, BenignEnd::ClientGone)));
+            }
+            self.logs.left(failed.attempt);
+            return;
+        }
+        if attempt.in_doubt && line.is_none() && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt)) {
+            self.remember(id, attempt.seen, true);
+            if warned {
+                out.push(Output::Resolved(resolved(attempt, BenignEnd::Answered)));
             }
             self.logs.left(failed.attempt);
             return;
@@ -98,6 +107,12 @@ impl Engine {
         case.lossy = self.losses.touch(&case.attempt);
         case.slow = self.slow.unwrap_or(case.slow);
     }
+}
+
+/// Of a connection that looks as if a request had been under way, and may have been idle: the origin ended it, or nginx
+/// closed it after whole seconds of silence, as its timers do.
+fn fits_a_timer(attempt: &Attempt) -> bool {
+    attempt.ended_by_origin().is_some() || FailureSignature::of(&Case::of_attempt(attempt)).timer()
 }
 
 pub(in crate::engine) fn resolved(attempt: &Attempt, benign_end: BenignEnd) -> Resolved {
