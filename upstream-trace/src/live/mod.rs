@@ -12,6 +12,7 @@ mod run;
 mod scan;
 mod stop;
 mod takeover;
+mod vitals;
 
 pub use run::run;
 
@@ -59,6 +60,8 @@ struct Live {
     /// Shown while recording, on a terminal.
     progress: Option<Progress>,
     sink: Sinks,
+    /// Some sink shows how the trace is doing.
+    tells_vitals: bool,
     enricher: Enricher,
     rulesets: Rulesets,
     nginx: WatchedNginx,
@@ -112,6 +115,7 @@ impl Live {
         if let Some(recorder) = self.recorder.as_mut().filter(|_| tick.is_none()) {
             recorder.record(&event, true);
         }
+        self.sink.event(&event);
         let outputs = self.engine.on(event);
         if let Some((recorder, tick)) = self.recorder.as_mut().zip(tick) {
             recorder.record(&tick, !outputs.is_empty());

@@ -21,7 +21,7 @@ use super::overhead::Overhead;
 use super::scan::Scan;
 use super::stop::{Stop, with_signals_blocked};
 use super::takeover::{Open, Takeover};
-use super::{Live, memory, now};
+use super::{Live, memory, now, vitals};
 use crate::cli::Cli;
 use crate::errorlog::Logs;
 use crate::firewall::Rulesets;
@@ -33,8 +33,9 @@ use crate::kernel::tables::Tables;
 use crate::kernel::{accounts, tracefs};
 use crate::netcontext::Enricher;
 use crate::nginx::{self, WatchedNginx};
+use crate::output;
 use upstream_trace_read::output::progress::{self, Progress};
-use upstream_trace_read::output::{Cost, Extra, Sink, SinkState};
+use upstream_trace_read::output::{Cost, Extra, Sink, SinkState, Sinks};
 use upstream_trace_read::recording::{End, Recorder, Redactor};
 use upstream_trace_read::sinks;
 
@@ -68,13 +69,15 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         .as_deref()
         .map(|path| Recorder::create(path, cli.record_limit, privileges::drop_all_capabilities))
         .transpose()?;
+    let mut sinks = sinks::open(&cli.sinks());
+    output::open(&cli.service_sinks(), &mut sinks, privileges::drop_all_capabilities)?;
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         // Before anything is printed: who reads the first line may send a signal at once.
         let stop = Stop::new()?;
-        let (mut live, events) = start(cli, prepared, nginx, recorder)?;
+        let (mut live, events) = start(cli, prepared, nginx, recorder, sinks)?;
         let startup = begun.elapsed();
         let code = follow(&mut live, events, cli, stop).await?;
         finish(&mut live, startup)?;
@@ -90,6 +93,7 @@ fn start(
     prepared: Prepared,
     nginx: WatchedNginx,
     recorder: Option<Recorder>,
+    sinks: Sinks,
 ) -> Result<(Live, AsyncFd<RingBuf<MapData>>)> {
     let configs = Configs::begin(&nginx);
     let workers = nginx.worker_pids();
@@ -123,7 +127,8 @@ fn start(
         progress: recorder.as_ref().and_then(|_| Progress::on_terminal(opened)),
         recorder,
         redactor: cli.redact.then(Redactor::default),
-        sink: sinks::open(&cli.sinks()),
+        sink: sinks,
+        tells_vitals: cli.service_sinks().any(),
         enricher: Enricher::new(),
         rulesets: Rulesets::new(),
         nginx,
@@ -267,6 +272,7 @@ fn tick(live: &mut Live, count: u32, known: Nanos) {
     live.sink.tick(now);
     if count.is_multiple_of(SLOW_TICK) {
         live.show_progress(now);
+        live.tell_vitals();
     } else {
         progress::show_again();
     }
@@ -292,7 +298,7 @@ fn finish(live: &mut Live, startup: Duration) -> Result<()> {
     let cost = Cost {
         overhead: live.overhead.costs(&live.kernel),
         startup_ms: startup.as_secs_f64() * 1000.0,
-        rss_bytes: resident(),
+        rss_bytes: vitals::resident(),
     };
     let accounts = accounts::close(&mut live.tables).map_err(|error| log::warn!("{error:#}")).ok();
     let extra = Extra { cost: Some(cost), accounts };
@@ -301,11 +307,4 @@ fn finish(live: &mut Live, startup: Duration) -> Result<()> {
     }
     live.sink.summary(&summary, &extra);
     live.sink.finish()
-}
-
-/// Resident memory of this process, bytes; 0 if it cannot be read.
-fn resident() -> u64 {
-    let pages =
-        procfs::process::Process::myself().and_then(|me| me.statm()).map_or(0, |statm| statm.resident);
-    pages * procfs::page_size()
 }
