@@ -25,12 +25,17 @@ mod queue;
 mod refused;
 mod rights;
 mod rungs;
+mod service;
 mod software;
 mod timeouts;
 mod tls;
 
-pub(crate) use software::missing;
 use upstream_trace_tests::Scenario;
+
+/// A program that a scenario needs and that is not there.
+pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    software::missing(scenario).or_else(|| service::missing(scenario))
+}
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
@@ -59,6 +64,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         origins::ALL,
         cli::ALL,
         rights::ALL,
+        service::ALL,
         software::ALL,
         capture::ALL,
         loss::ALL,
