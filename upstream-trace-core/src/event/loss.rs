@@ -88,6 +88,9 @@ loss_places! {
     /// Program and engine: no room for a DNS lookup.
     NameLookups = "name-lookups", Nothing,
         "too many DNS lookups at once to follow them all";
+    /// Program: results and remarks that nobody read in time. All that they say was judged already.
+    Output = "output", Nothing,
+        "whoever reads the output has paused: what did not fit was left out";
     /// Engine: no room to hold a failure until all about it has come.
     FailuresHeld = "failures-held", Proof,
         "too many failures at once: some were judged before all evidence had arrived";

@@ -1,22 +1,13 @@
-//! How the trace is doing: for metrics.
+//! How the trace is doing, for metrics and the service manager.
 
-use upstream_trace_read::output::{Sink as _, Vitals};
-
-use super::Live;
 use super::overhead::own_time;
+use super::sources::Live;
 
 impl Live {
-    /// Tells the sinks, if one of them wants to know; once a second.
+    /// Tells the sinks; once a second.
     pub(super) fn tell_vitals(&mut self) {
-        if !self.tells_vitals {
-            return;
-        }
-        self.sink.vitals(&Vitals {
-            log_lines: self.engine.log_lines(),
-            hooks: self.overhead.costs(&self.kernel),
-            cpu: own_time(),
-            rss_bytes: resident(),
-        });
+        let hooks = self.sources.overhead.costs(&self.context.kernel);
+        self.pipeline.vitals(hooks, own_time(), resident());
     }
 }
 

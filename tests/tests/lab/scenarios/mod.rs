@@ -9,6 +9,7 @@ mod firewall_remote;
 mod firewall_rules;
 mod harmless;
 mod healthy;
+mod hostile;
 mod lifecycle;
 mod load;
 mod log;
@@ -69,6 +70,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         capture::ALL,
         loss::ALL,
         harmless::ALL,
+        hostile::ALL,
     ];
     families.into_iter().flatten().copied()
 }

@@ -163,6 +163,9 @@ pub(crate) const ALL: &[Scenario] = &[
 
 /// The program that a scenario needs and this host has not: a small virtual machine, say.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    if scenario == "hostile/error-log-hangs" && !installed("bindfs") {
+        return Some("bindfs");
+    }
     let name = scenario.strip_prefix("software/")?;
     let programs = ["php-fpm", "gunicorn", "node", "haproxy", "nginx"];
     programs.into_iter().find(|program| name.starts_with(program) && !installed(program))
