@@ -1,7 +1,7 @@
 //! What a sink is, and several sinks as one.
 
 use anyhow::Result;
-use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::event::{Event, Host, LossPlace, Nanos};
 use upstream_trace_core::verdict::{Output, Summary};
 
 use super::{Extra, Vitals};
@@ -43,6 +43,9 @@ pub trait Sink {
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// What it could not pass on so far, by place.
+    fn lost(&self, _to: &mut Vec<(LossPlace, u64)>) {}
 
     /// Whether more is wanted.
     fn state(&self) -> SinkState {
@@ -109,6 +112,10 @@ impl Sink for Sinks {
     /// All of them finish; the first error is returned.
     fn finish(&mut self) -> Result<()> {
         self.0.iter_mut().map(|sink| sink.finish()).fold(Ok(()), Result::and)
+    }
+
+    fn lost(&self, to: &mut Vec<(LossPlace, u64)>) {
+        self.0.iter().for_each(|sink| sink.lost(to));
     }
 
     fn state(&self) -> SinkState {

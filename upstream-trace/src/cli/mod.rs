@@ -13,7 +13,7 @@ use upstream_trace_read::sinks::{Format, Options};
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
 use crate::nginx::Target;
-use crate::output::{self, metrics};
+use crate::output::{self, metrics, otlp};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -76,6 +76,11 @@ pub struct Cli {
     #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
     pub metrics: Vec<metrics::Target>,
 
+    /// Send failures as log events to this OpenTelemetry receiver
+    /// (http://HOST:4318), by OTLP over HTTP
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<otlp::Endpoint>,
+
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
     pub error_log: ErrorLog,
@@ -130,7 +135,7 @@ impl Cli {
     /// What results go to beyond that, for a service.
     #[must_use]
     pub fn service_sinks(&self) -> output::Options {
-        output::Options { metrics: self.metrics.clone() }
+        output::Options { metrics: self.metrics.clone(), otlp: self.otlp.clone() }
     }
 }
 

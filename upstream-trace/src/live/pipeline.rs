@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use upstream_trace_core::engine::Engine;
-use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::event::{Event, Host, LossPlace, Nanos};
 use upstream_trace_core::verdict::{Note, Output, Summary};
 use upstream_trace_read::output::progress::{self, Progress};
 use upstream_trace_read::output::{Extra, HookCost, Sink, SinkState, Sinks, Vitals, stream};
@@ -116,6 +116,13 @@ impl Pipeline {
     pub(super) fn summary(&mut self, summary: &Summary, extra: &Extra) -> Result<()> {
         self.sinks.summary(summary, extra);
         self.sinks.finish()
+    }
+
+    /// What sinks could not pass on so far.
+    pub(super) fn lost(&self) -> Vec<(LossPlace, u64)> {
+        let mut lost = Vec::new();
+        self.sinks.lost(&mut lost);
+        lost
     }
 
     /// Nobody reads the results any more.

@@ -1,6 +1,8 @@
 //! The sinks of a service: what other programs collect. Those for people are in `upstream_trace_read::output`.
 
+mod handoff;
 pub mod metrics;
+pub mod otlp;
 #[cfg(test)]
 pub(crate) mod testkit;
 
@@ -12,14 +14,8 @@ use upstream_trace_read::output::Sinks;
 pub struct Options {
     /// Metrics go here.
     pub metrics: Vec<metrics::Target>,
-}
-
-impl Options {
-    /// Whether any is.
-    #[must_use]
-    pub fn any(&self) -> bool {
-        !self.metrics.is_empty()
-    }
+    /// Failures go to this OpenTelemetry receiver.
+    pub otlp: Option<otlp::Endpoint>,
 }
 
 /// Opens those that are wanted, after the others. `on_start` runs first on each of their threads.
@@ -29,6 +25,9 @@ impl Options {
 pub fn open(options: &Options, sinks: &mut Sinks, on_start: fn()) -> Result<()> {
     for target in &options.metrics {
         sinks.push(metrics::Metrics::open(target, on_start)?);
+    }
+    if let Some(endpoint) = &options.otlp {
+        sinks.push(otlp::Otlp::open(endpoint, on_start)?);
     }
     Ok(())
 }
