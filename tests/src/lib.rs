@@ -26,6 +26,7 @@ mod report;
 pub mod results;
 pub mod rights;
 pub mod seen;
+pub mod service;
 pub mod software;
 pub mod table;
 pub mod tool;

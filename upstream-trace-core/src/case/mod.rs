@@ -48,6 +48,7 @@ use crate::text::sentence;
 use crate::verdict::Tries;
 pub use config::Limit;
 
+pub use config::only_group;
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
 pub use packets::{Direction, IcmpSeen};

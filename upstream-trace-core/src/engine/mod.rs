@@ -16,7 +16,7 @@ use crate::bounded::Bounded;
 use crate::event::{
     AttemptId, Config, Event, Hook, Host, LossPlace, MS, Nanos, Process, ProcessChange, SECOND,
 };
-use crate::verdict::{Note, Output, Summary};
+use crate::verdict::{LogLines, Note, Output, Summary};
 
 use judge::ejected::Ejected;
 use judge::notes::Notes;
@@ -223,6 +223,12 @@ impl Engine {
         };
         self.configs.name(&mut summary);
         summary
+    }
+
+    /// Lines of error.log so far.
+    #[must_use]
+    pub fn log_lines(&self) -> LogLines {
+        self.logs.counts
     }
 
     /// Says so if what was read may not be what nginx runs with.

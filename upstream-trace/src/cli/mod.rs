@@ -13,6 +13,7 @@ use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
+use crate::output::{self, metrics, otlp};
 pub use which::Which;
 
 const EXAMPLE: &str = "\
@@ -71,6 +72,16 @@ pub struct Cli {
     /// and in the recording
     #[arg(long)]
     pub redact: bool,
+
+    /// Serve metrics for Prometheus at this address, or write them to a file
+    /// that ends in .prom, for node_exporter; repeatable
+    #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
+    pub metrics: Vec<metrics::Target>,
+
+    /// Send failures as log events to this OpenTelemetry receiver
+    /// (http://HOST:4318), by OTLP over HTTP
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<otlp::Endpoint>,
 
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
@@ -151,6 +162,12 @@ impl Cli {
     pub fn sinks(&self) -> Options {
         let format = if self.json { Format::Json } else { Format::Text };
         Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
+    }
+
+    /// What results go to beyond that, for a service.
+    #[must_use]
+    pub fn service_sinks(&self) -> output::Options {
+        output::Options { metrics: self.metrics.clone(), otlp: self.otlp.clone() }
     }
 }
 

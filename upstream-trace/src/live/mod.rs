@@ -31,6 +31,7 @@ mod surroundings;
 mod takeover;
 mod turn;
 mod unwatched;
+mod vitals;
 mod worker;
 
 pub use run::run;

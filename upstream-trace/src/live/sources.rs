@@ -143,6 +143,7 @@ impl Live {
             // Told once somebody reads again.
             (LossPlace::Output, stream::lost().unwrap_or(0)),
         ];
+        let here = [&here[..], &self.pipeline.lost()].concat();
         let mut batch = Batch::default();
         self.sources.losses.poll(now, &self.context, &here, &mut batch);
         self.feed_batch(batch, now);

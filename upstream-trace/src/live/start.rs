@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
+use upstream_trace_read::output::Sinks;
 use upstream_trace_read::recording::{Recorder, Redactor};
-use upstream_trace_read::sinks;
 
 use super::clock::Clock;
 use super::config::Configs;
@@ -44,6 +44,7 @@ pub(super) fn start(
     prepared: Prepared,
     nginx: WatchedNginx,
     recorder: Option<Recorder>,
+    sinks: Sinks,
     wake: &Arc<Notify>,
 ) -> Result<(Live, Ring)> {
     let configs = Configs::begin(&nginx, wake);
@@ -101,7 +102,7 @@ pub(super) fn start(
     let host = host(&kernel, &nginx, slow, cli.depth);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
     let redactor = cli.redact.then(Redactor::default);
-    let pipeline = Pipeline::new(recorder, redactor, sinks::open(&cli.sinks()), opened);
+    let pipeline = Pipeline::new(recorder, redactor, sinks, opened);
     let mut live = Live { context, sources, pipeline };
     say(&mut live, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the

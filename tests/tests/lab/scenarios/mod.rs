@@ -27,15 +27,18 @@ mod queue;
 mod refused;
 mod rights;
 mod rungs;
+mod service;
 mod software;
 mod timeouts;
 mod tls;
 
 use upstream_trace_tests::Scenario;
 
-/// The program that a scenario needs and this host has not: a small virtual machine, say.
+/// What a scenario needs and this host has not: a program, or a small virtual machine.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
-    software::missing(scenario).or_else(|| container::missing(scenario))
+    software::missing(scenario)
+        .or_else(|| container::missing(scenario))
+        .or_else(|| service::missing(scenario))
 }
 
 /// Every scenario.
@@ -66,6 +69,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         cli::ALL,
         container::ALL,
         rights::ALL,
+        service::ALL,
         software::ALL,
         capture::ALL,
         loss::ALL,

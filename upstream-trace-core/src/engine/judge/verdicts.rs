@@ -34,7 +34,10 @@ impl Engine {
             self.logs.left(failed.attempt);
             return;
         }
-        if attempt.in_doubt && line.is_none() && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt)) {
+        if attempt.in_doubt
+            && line.is_none()
+            && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt))
+        {
             self.remember(id, attempt.seen, true);
             if warned {
                 out.push(Output::Resolved(resolved(attempt, BenignEnd::Answered)));
