@@ -10,7 +10,7 @@ use upstream_trace_common::{
 use crate::kernel::{self, TCP_ESTABLISHED};
 use crate::maps::{DEFERRED, RECORDS, UNIX_FDS};
 use crate::trail::note;
-use crate::{emit, record, retry, under_way, worker};
+use crate::{emit, pending, record, retry, under_way, worker};
 
 /// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
 #[inline(never)]
@@ -148,7 +148,7 @@ unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, 
         {
             retry::assign_client(record, worker, now);
         }
-        if record::clear_trouble(record) && !is(record, Disposition::Report) {
+        if pending::clear(record) && !is(record, Disposition::Report) {
             set(record, Disposition::ReportEnd);
         }
         if !is(record, Disposition::Healthy)

@@ -24,6 +24,7 @@ mod kprobe;
 mod maps;
 mod packets;
 mod payload;
+mod pending;
 mod process;
 mod record;
 mod request;

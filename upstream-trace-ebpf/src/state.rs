@@ -8,7 +8,7 @@ use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
     TCP_SYN_SENT,
 };
-use crate::maps::{LISTENING, RECORDS};
+use crate::maps::{LISTENING, RECORDS, io_since};
 use crate::trail::note;
 use crate::{adopt, birth, client, counters, emit, finish, under_way, worker};
 
@@ -53,7 +53,7 @@ fn never_connected(sk: u64) {
     }
     if head.is_unconnected() {
         emit::count(stats::UNCONNECTED, 1);
-    } else if under_way::io_since() == 0 && head.state == TCP_CLOSE {
+    } else if io_since() == 0 && head.state == TCP_CLOSE {
         // A client that a reset had closed before.
         client::closed(sk, TCP_CLOSE, tgid);
     }
