@@ -53,7 +53,10 @@ fn never_connected(sk: u64) {
     }
     if head.is_unconnected() {
         emit::count(stats::UNCONNECTED, 1);
-    } else if under_way::io_since() == 0 && head.state == TCP_CLOSE {
+    } else if under_way::io_since() == 0
+        && head.state == TCP_CLOSE
+        && worker::is_listening(kernel::own_port(sk, &head))
+    {
         // A client that a reset had closed before.
         client::closed(sk, TCP_CLOSE, tgid);
     }
