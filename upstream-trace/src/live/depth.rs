@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use upstream_trace_common::flags;
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{Event, Nanos, SECOND};
 
@@ -20,6 +21,10 @@ const EVERY: Duration = Duration::from_secs(30);
 const SAMPLE: Duration = Duration::from_secs(1);
 /// For so long they stay away once they cost too much.
 const TOO_MUCH: Duration = Duration::from_secs(60);
+
+/// A request on a unix socket that is under way when they should go keeps them for so long: until it is answered, or is
+/// stuck, which is trouble.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// When they are attached.
 #[derive(Debug)]
@@ -75,6 +80,9 @@ impl Depth {
         let at = Instant::now();
         let wanted = self.wants(at);
         if wanted == self.is_deep() {
+            return false;
+        }
+        if !wanted && at < self.until + LINGER && waits_on_unix(context) {
             return false;
         }
         if !wanted {
@@ -142,6 +150,12 @@ impl Depth {
     pub(super) fn lasted(&self, now: Instant) -> Duration {
         self.deep + self.since.map_or(Duration::ZERO, |since| now - since)
     }
+}
+
+/// Whether a request is under way on a unix socket. Its socket does not tell that, once nobody watches.
+fn waits_on_unix(context: &Context) -> bool {
+    const WAITS: u32 = flags::UNIX | flags::OUTSTANDING;
+    context.tables.has_unix() && context.tables.records().any(|record| record.flags & WAITS == WAITS)
 }
 
 #[cfg(test)]
