@@ -38,11 +38,11 @@ pub use query::is_query;
 pub use record::{HEAD, Icmp, Record, TcpNumbers};
 pub use status::{is_server_error, status};
 pub use step::{End, Step, StepKind, TRAIL};
-pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 pub use tables::{
     AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, RetryCandidate, UpstreamCounters,
     Worker,
 };
+pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
 pub const UPSTREAMS: u32 = 1024;

@@ -168,7 +168,9 @@ impl SocketFacts {
             1 => UnderWay::PerhapsUnanswered,
             -1 => UnderWay::Answered,
             // Data arrived since a segment was last sent; or one segment was sent, and something came for it.
-            _ if self.rcv_wup.wrapping_add(1) != self.rcv_nxt || self.data_segs_out == 1 => UnderWay::Answered,
+            _ if self.rcv_wup.wrapping_add(1) != self.rcv_nxt || self.data_segs_out == 1 => {
+                UnderWay::Answered
+            }
             _ => UnderWay::Unknown,
         }
     }

@@ -40,17 +40,16 @@ pub fn open(options: &Options) -> Sinks {
     let mut sinks = Sinks::default();
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
     let look = output::look(options.colour, options.verbose);
+    let (stdout, stderr) = (stream::stdout, stream::stderr);
     for format in &options.formats {
         match format {
             Format::Text => {
-                sinks.push(Terminal::new(stream::stdout(), stream::stderr(), look).several(options.several));
+                sinks.push(Terminal::new(stdout(), stderr(), look).several(options.several));
                 if options.several {
                     exporters.push(Box::new(HostTable(output::page(options.colour))));
                 }
             }
-            Format::Json => {
-                sinks.push(Json::new(stream::stdout(), stream::stderr(), look).several(options.several))
-            }
+            Format::Json => sinks.push(Json::new(stdout(), stderr(), look).several(options.several)),
             Format::Markdown => exporters.push(Box::new(Markdown)),
             Format::Html(path) => exporters.push(Box::new(HtmlFile(path.clone()))),
         }

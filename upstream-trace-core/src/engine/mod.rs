@@ -16,7 +16,7 @@ use crate::bounded::Bounded;
 use crate::event::{
     AttemptId, Config, Event, Hook, Host, LossPlace, MS, Nanos, Process, ProcessChange, SECOND,
 };
-use crate::verdict::{Note, Output, Summary};
+use crate::verdict::{LogLines, Note, Output, Summary};
 
 use judge::ejected::Ejected;
 use judge::notes::Notes;
@@ -33,6 +33,7 @@ use stores::queue::Queue;
 use stores::retries::Retries;
 use stores::troubles::Troubles;
 use stores::upstreams::Upstreams;
+use stores::workloads::Workloads;
 
 pub use percentiles::{percentiles, to_powers_of_two};
 
@@ -60,6 +61,7 @@ pub struct Engine {
     latest: Nanos,
     /// The latest of those before the first tick: lines among them may be older than the hooks.
     unwatched: Nanos,
+    workloads: Workloads,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -147,6 +149,7 @@ impl Engine {
             Event::Log(line) => self.on_line(line, &mut out),
             Event::Lookup(lookup) => self.on_lookup(lookup, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(&followed),
+            Event::RunsIn(runs) => self.workloads.keep(&runs),
             Event::Tick { at } => self.on_tick(at, &mut out),
         }
         out
@@ -222,6 +225,12 @@ impl Engine {
         summary
     }
 
+    /// Lines of error.log so far.
+    #[must_use]
+    pub fn log_lines(&self) -> LogLines {
+        self.logs.counts
+    }
+
     /// Says so if what was read may not be what nginx runs with.
     fn on_config(&mut self, config: Box<Config>, out: &mut Vec<Output>) {
         if config.edited {
@@ -248,6 +257,9 @@ impl Engine {
         out.extend(self.notes.on(process).map(Output::Note));
         self.logs.process(process);
         self.configs.process(process);
+        if matches!(process.change, ProcessChange::WorkerStarted) {
+            self.workloads.forget(process.pid);
+        }
         if matches!(process.change, ProcessChange::WorkerExited { .. }) {
             self.dns_lookups.forget(process.pid);
         }

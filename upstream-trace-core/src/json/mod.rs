@@ -56,6 +56,34 @@ pub fn start<'a>(host: &'a Host, scope: Scope<'a>) -> Start<'a> {
     }
 }
 
+/// A container or a unit; nothing of other control groups.
+fn workload(workload: &event::Workload) -> Option<Workload<'_>> {
+    let mut object = Workload {
+        container: None,
+        id: None,
+        name: None,
+        namespace: None,
+        pod: None,
+        runtime: workload.runtime()?,
+    };
+    match workload {
+        event::Workload::Container(container) => {
+            let name = container.name.as_deref();
+            object.id = Some(&container.id);
+            object.name = name;
+            object.namespace = container.namespace.as_deref();
+            object.pod = container.pod.as_deref();
+            object.container = name.filter(|_| container.pod.is_some());
+        }
+        event::Workload::Unit(name) => object.name = Some(name),
+        event::Workload::Docker(id) | event::Workload::Podman(id) | event::Workload::Kubernetes(id) => {
+            object.id = Some(id);
+        }
+        event::Workload::Lxc(_) | event::Workload::Cgroup(_) => {}
+    }
+    Some(object)
+}
+
 fn hook(hook: &event::Hook) -> Hook<'_> {
     Hook {
         attached: hook.attached,

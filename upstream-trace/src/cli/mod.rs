@@ -1,6 +1,7 @@
 //! The command line.
 
 mod size;
+mod which;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,11 +13,13 @@ use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
-use crate::nginx::Target;
+use crate::output::{self, metrics, otlp};
+pub use which::Which;
 
 const EXAMPLE: &str = "\
 Examples:
   sudo upstream-trace --pid nginx --duration 60s
+  sudo upstream-trace --container web
   sudo upstream-trace --pid nginx --record monday.zst
   upstream-trace report monday.zst --html monday.html
   upstream-trace explain accept-queue-full
@@ -44,9 +47,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// nginx to watch: pid of a master or a worker, or a process name; repeatable
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to watch.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = size::duration)]
@@ -69,6 +72,16 @@ pub struct Cli {
     /// and in the recording
     #[arg(long)]
     pub redact: bool,
+
+    /// Serve metrics for Prometheus at this address, or write them to a file
+    /// that ends in .prom, for node_exporter; repeatable
+    #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
+    pub metrics: Vec<metrics::Target>,
+
+    /// Send failures as log events to this OpenTelemetry receiver
+    /// (http://HOST:4318), by OTLP over HTTP
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<otlp::Endpoint>,
 
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
@@ -150,6 +163,12 @@ impl Cli {
         let format = if self.json { Format::Json } else { Format::Text };
         Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
     }
+
+    /// What results go to beyond that, for a service.
+    #[must_use]
+    pub fn service_sinks(&self) -> output::Options {
+        output::Options { metrics: self.metrics.clone(), otlp: self.otlp.clone() }
+    }
 }
 
 /// Something else than tracing.
@@ -168,9 +187,9 @@ pub enum Command {
 /// What to check.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Doctor {
-    /// nginx to look for: pid of a master or a worker, or a process name
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to look for.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Restrict hooks, as `--hooks` of a trace does
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]

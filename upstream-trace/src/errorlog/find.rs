@@ -69,8 +69,8 @@ pub(super) fn scan(pid: u32, watchdog: &Watchdog) -> io::Result<Scan> {
         if (file || link.starts_with("/dev/shm/"))
             && let Some(mount) = log(pid, fd)
         {
-            scan.too_many |= scan.files.len() >= MAX_FILES;
             let name: Arc<str> = link.strip_suffix(" (deleted)").unwrap_or(&link).into();
+            scan.too_many |= scan.files.len() >= MAX_FILES;
             if watchdog.hangs(mount) {
                 scan.hanging = Some(name);
             } else if !scan.too_many {
@@ -90,8 +90,8 @@ fn regular(pid: u32, fd: RawFd, name: &Arc<str>, mount: Mount) -> Option<Open> {
 
 /// The descriptor still is that file; also if that cannot be told because its file system does not answer.
 pub(super) fn is_still(pid: u32, open: &Open, watchdog: &Watchdog) -> bool {
-    let same =
-        || fs::metadata(descriptor_path(pid, open.fd)).is_ok_and(|metadata| FileId::of(&metadata) == open.id);
+    let path = descriptor_path(pid, open.fd);
+    let same = || fs::metadata(path).is_ok_and(|metadata| FileId::of(&metadata) == open.id);
     watchdog.hangs(open.mount) || watchdog.step(&open.name, open.mount, same)
 }
 

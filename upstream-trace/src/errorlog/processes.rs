@@ -65,7 +65,7 @@ impl Held {
             }
         }
         (self.files, self.elsewhere, self.too_many) = (scan.files, scan.elsewhere, scan.too_many);
-        (self.hanging, self.known, self.refused) = (scan.hanging, true, None);
+        (self.known, self.refused, self.hanging) = (true, None, scan.hanging);
     }
 }
 
@@ -94,6 +94,12 @@ impl Processes {
 
     pub(super) fn get(&self, pid: u32) -> Option<&Held> {
         self.held.get(&pid)
+    }
+
+    /// Processes that write to a pipe or a socket.
+    pub(super) fn writing_elsewhere(&self) -> impl Iterator<Item = u32> {
+        let elsewhere = |held: &Held| matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket);
+        self.held.iter().filter(move |(_, held)| held.known && elsewhere(held)).map(|(pid, _)| *pid)
     }
 
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {

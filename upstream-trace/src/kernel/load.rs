@@ -152,7 +152,14 @@ impl Kernel {
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.
         let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
-        Ok(Self { ebpf, logger, hooks: Vec::new(), functions: Functions::default(), links: Vec::new(), late: Vec::new() })
+        Ok(Self {
+            ebpf,
+            logger,
+            hooks: Vec::new(),
+            functions: Functions::default(),
+            links: Vec::new(),
+            late: Vec::new(),
+        })
     }
 
     /// Passes on what the kernel side remarked.

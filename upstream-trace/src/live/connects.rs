@@ -51,27 +51,10 @@ pub(super) struct Connects {
     failed: Bounded<u32, (AttemptId, Option<Upstream>, Nanos)>,
 }
 
-impl Default for Connects {
-    fn default() -> Self {
-        Self {
-            hooks: Hooks::default(),
-            unix: None,
-            unix_seen: None,
-            told: 0,
-            unexplained: 0,
-            numbered: 0,
-            waiting: Vec::new(),
-            lines: Bounded::new(MAX_WORKERS),
-            failed: Bounded::new(MAX_WORKERS),
-        }
-    }
-}
-
 /// Who tells of errors of `connect()`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hooks {
     /// Lines do.
-    #[default]
     Off,
     /// The hooks are there, and lines that were written before are still to be read: these tell.
     Late {
@@ -95,7 +78,21 @@ impl Connects {
             kernel.attach_late(When::OnConnect);
         }
         let hooks = if kernel.puts_off(When::OnConnect) { Hooks::Off } else { Hooks::On(0) };
-        Self { hooks, ..Self::default() }
+        Self::new(hooks)
+    }
+
+    fn new(hooks: Hooks) -> Self {
+        Self {
+            hooks,
+            unix: None,
+            unix_seen: None,
+            told: 0,
+            unexplained: 0,
+            numbered: 0,
+            waiting: Vec::new(),
+            lines: Bounded::new(MAX_WORKERS),
+            failed: Bounded::new(MAX_WORKERS),
+        }
     }
 
     /// Lines are not needed any more.
@@ -255,11 +252,11 @@ mod tests {
 
     #[test]
     fn hooks_take_over_from_lines_once_those_before_them_are_read() {
-        let mut connects = Connects::default();
+        let mut connects = Connects::new(Hooks::Off);
         let error = |at| {
             let upstream = Upstream::Tcp("10.0.0.2:80".parse().unwrap());
             let (id, retry_of, worker, netns, errno, took, had_syn_sent) =
-                (AttemptId::from_kernel(1), None, 7, 0, 101, 0, false);
+                (AttemptId::NONE, None, 7, 0, 101, 0, false);
             Event::ConnectError(ConnectError {
                 id,
                 at,

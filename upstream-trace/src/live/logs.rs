@@ -11,8 +11,7 @@ use upstream_trace_core::event::{LogLine, Nanos};
 use super::now;
 use super::resolver::ResolverLook;
 use crate::errorlog::{ErrorLog, Follower, LogOutput, Ready};
-use crate::host::WatchedPids;
-use crate::host::privileges;
+use crate::host::{WatchedPids, privileges};
 
 /// Logs that are slow without hanging, on a host without any processor to spare, are waited for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,8 +43,10 @@ impl ErrorLogs {
                 let mut look = ResolverLook::new(Arc::clone(&kernel_tells));
                 Box::new(move |line: &mut LogLine| {
                     // Now, not when reading began: on a busy host there may be long between the two, and what was read
-                    // is no older than this.
-                    line.at = now();
+                    // is no older than this. A container's runtime knows better.
+                    if line.source.is_none() {
+                        line.at = now();
+                    }
                     look.complete(line);
                 })
             }),

@@ -62,15 +62,13 @@ impl Losses {
 mod tests {
     use super::*;
 
-    const A: LossPlace = LossPlace::RingBuffer;
-    const B: LossPlace = LossPlace::Events;
-
     #[test]
     fn a_place_with_two_counters_is_one_and_only_news_are_told() {
         let mut losses = Losses::new(1);
         let mut news = |all: &[(LossPlace, u64)]| losses.news(all.iter().copied());
-        assert_eq!(news(&[(A, 1), (B, 0), (A, 2)]), [(A, 3)]);
-        assert_eq!(news(&[(A, 1), (B, 0), (A, 2)]), []);
-        assert_eq!(news(&[(A, 1), (B, 5), (A, 3)]), [(A, 1), (B, 5)]);
+        let (table, log) = (LossPlace::OriginTable, LossPlace::ErrorLog);
+        assert_eq!(news(&[(table, 1), (log, 0), (table, 2)]), [(table, 3)]);
+        assert_eq!(news(&[(table, 1), (log, 0), (table, 2)]), []);
+        assert_eq!(news(&[(table, 1), (log, 5), (table, 3)]), [(table, 1), (log, 5)]);
     }
 }

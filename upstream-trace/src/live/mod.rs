@@ -5,6 +5,7 @@
 //! every 20 ms. Nothing on its thread waits for a file system, a program, another process or a reader: whatever may do so
 //! is a [`worker`](mod@worker) with a bounded queue, or a thread with one of its own.
 
+mod clock;
 mod config;
 mod connects;
 mod context;
@@ -30,6 +31,7 @@ mod surroundings;
 mod takeover;
 mod turn;
 mod unwatched;
+mod vitals;
 mod worker;
 
 pub use run::run;

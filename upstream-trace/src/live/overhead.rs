@@ -243,7 +243,7 @@ fn since(before: &BTreeMap<String, Runs>, after: BTreeMap<String, Runs>) -> BTre
 }
 
 /// Processor time of this process.
-fn own_time() -> Duration {
+pub(super) fn own_time() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF);
     let micros = usage.map_or(0, |usage| (usage.user_time() + usage.system_time()).num_microseconds());
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))

@@ -3,6 +3,7 @@
 use upstream_trace_core::event::{Event, LossPlace, Nanos};
 use upstream_trace_read::output::stream;
 
+use super::clock::Clock;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
@@ -26,6 +27,7 @@ use crate::kernel::hooks::When;
 
 /// All sources but the ring buffer, which is read all the time.
 pub(super) struct Sources {
+    pub(super) clock: Clock,
     pub(super) logs: ErrorLogs,
     pub(super) connects: Connects,
     pub(super) origins: Origins,
@@ -64,6 +66,8 @@ impl Live {
                 self.feed_batch(std::mem::take(&mut batch), now);
             }};
         }
+        // 0. What time it is: all that follows is told by it.
+        poll!(clock, now, &self.context);
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.
         self.sources.origins.poll(now, &mut self.context, &mut self.sources.surroundings);
         let looks = self.sources.depth.is_deep() || !self.context.kernel.puts_off(When::OnUnix);
@@ -139,6 +143,7 @@ impl Live {
             // Told once somebody reads again.
             (LossPlace::Output, stream::lost().unwrap_or(0)),
         ];
+        let here = [&here[..], &self.pipeline.lost()].concat();
         let mut batch = Batch::default();
         self.sources.losses.poll(now, &self.context, &here, &mut batch);
         self.feed_batch(batch, now);

@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
+use upstream_trace_read::output::Sinks;
 use upstream_trace_read::recording::{Recorder, Redactor};
-use upstream_trace_read::sinks;
 
+use super::clock::Clock;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
@@ -43,6 +44,7 @@ pub(super) fn start(
     prepared: Prepared,
     nginx: WatchedNginx,
     recorder: Option<Recorder>,
+    sinks: Sinks,
     wake: &Arc<Notify>,
 ) -> Result<(Live, Ring)> {
     let configs = Configs::begin(&nginx, wake);
@@ -80,6 +82,7 @@ pub(super) fn start(
         log::warn!("cannot give back rights that are not needed any more: {error:#}");
     }
     let sources = Sources {
+        clock: Clock::new(),
         logs,
         connects,
         origins: Origins::new(wake),
@@ -98,8 +101,8 @@ pub(super) fn start(
     };
     let host = host(&kernel, &nginx, slow, cli.depth);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
-    let pipeline =
-        Pipeline::new(recorder, cli.redact.then(Redactor::default), sinks::open(&cli.sinks()), opened);
+    let redactor = cli.redact.then(Redactor::default);
+    let pipeline = Pipeline::new(recorder, redactor, sinks, opened);
     let mut live = Live { context, sources, pipeline };
     say(&mut live, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
@@ -114,6 +117,7 @@ fn say(live: &mut Live, stuck: Vec<Attempt>) {
     live.pipeline.start(host);
     let mut batch = Batch::default();
     live.sources.configs.wait(&mut batch);
+    batch.events.extend(live.context.nginx.workloads(now()));
     batch.events.extend(stuck.into_iter().map(Event::Trouble));
     live.feed_batch(batch, now());
 }

@@ -62,8 +62,13 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
     for course in &courses {
         print!("{}", table(course).text());
     }
-    println!("  (processor time of nginx's worker per request, as a multiple of the bare runs of the same round)");
-    Ok(courses.iter().map(|course| json!({ "workload": course.name, "tracers": to_json(&course.cells) })).collect())
+    println!(
+        "  (processor time of nginx's worker per request, as a multiple of the bare runs of the same round)"
+    );
+    Ok(courses
+        .iter()
+        .map(|course| json!({ "workload": course.name, "tracers": to_json(&course.cells) }))
+        .collect())
 }
 
 /// Clients that make half as many requests as `rate` if each pauses before every request.

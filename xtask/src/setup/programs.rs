@@ -19,9 +19,15 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("conntrack", "conntrack"),
 ];
 
-/// Origins that the fault lab starts; one may have its version in its name.
-const ORIGINS: [(&str, &str); 4] =
-    [("php-fpm", "php-fpm"), ("gunicorn", "gunicorn"), ("haproxy", "haproxy"), ("node", "nodejs")];
+/// Origins and collectors that the fault lab starts; one may have its version in its name.
+const ORIGINS: [(&str, &str); 5] = [
+    ("php-fpm", "php-fpm"),
+    ("gunicorn", "gunicorn"),
+    ("haproxy", "haproxy"),
+    ("node", "nodejs"),
+    // It has promtool as well.
+    ("prometheus", "prometheus"),
+];
 
 /// What the benchmark compares with, and loads nginx with.
 const BENCH: [(&str, &str); 4] =

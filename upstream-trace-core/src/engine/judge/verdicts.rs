@@ -34,7 +34,10 @@ impl Engine {
             self.logs.left(failed.attempt);
             return;
         }
-        if attempt.in_doubt && line.is_none() && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt)) {
+        if attempt.in_doubt
+            && line.is_none()
+            && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt))
+        {
             self.remember(id, attempt.seen, true);
             if warned {
                 out.push(Output::Resolved(resolved(attempt, BenignEnd::Answered)));
@@ -102,6 +105,7 @@ impl Engine {
         case.siblings.uncounted =
             self.upstreams.uncounted(case.attempt.upstream.as_ref(), self.losses.counters);
         case.config = self.configs.of(case.attempt.worker);
+        case.workload = self.workloads.of(case.attempt.worker);
         case.hooks = &self.hooks;
         case.lossy = self.losses.touch(&case.attempt);
         case.slow = self.slow.unwrap_or(case.slow);

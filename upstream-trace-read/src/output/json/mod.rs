@@ -89,6 +89,10 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
         Self::print(&mut self.results, &mut self.status, &mut self.line, &json::start(host, scope));
     }
 
+    fn clock(&mut self, host: &Host) {
+        self.clock = Clock::new(host);
+    }
+
     fn output(&mut self, output: &Output) {
         let Self { results, status, line, numbers, .. } = self;
         let scope = Scope { clock: self.clock, host: self.host.as_deref() };

@@ -1,20 +1,23 @@
 //! Which processes serve the upstreams on this host, so that their end can explain what becomes of connections.
 
+mod search;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use upstream_trace_common::OriginExit;
-use upstream_trace_core::event::{self, Event, Nanos, Upstream, Workload};
+use upstream_trace_core::event::{self, Event, Nanos, Workload};
 
 use super::context::Context;
 use super::surroundings::Surroundings;
 use super::worker::Worker;
 use crate::host::netns;
 use crate::kernel::tables::Tables;
-use crate::netcontext::{self, Enricher, SocketOwnerScan, Sockets};
+use crate::netcontext;
 use crate::nginx::exit_status as exit;
+use search::{Answer, Holder, Key, Question, searcher};
 
 /// Upstreams that are looked at.
 const UPSTREAMS: usize = 64;
@@ -34,9 +37,6 @@ const REMEMBERED: Nanos = 3_000_000_000;
 /// A search that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// An upstream, seen from a network namespace.
-type Key = (u32, Upstream);
-
 #[derive(Debug, Default)]
 struct Watched {
     looked: Nanos,
@@ -52,27 +52,6 @@ struct Served {
     home: Option<Workload>,
     /// When it, or a child of it, was last there.
     last: Nanos,
-}
-
-/// What is asked on a thread of its own.
-enum Question {
-    /// Which sockets listen for connections to these upstreams, from such a worker?
-    Listeners(Vec<(Key, u32)>, Nanos),
-    /// Which processes hold these sockets?
-    Holders(HashSet<u32>),
-}
-
-enum Answer {
-    Listeners(Vec<(Key, Vec<u32>)>),
-    Holders(BTreeMap<u32, Holder>),
-}
-
-/// A process that holds listeners of upstreams.
-#[derive(Debug)]
-struct Holder {
-    sockets: Sockets,
-    command: Option<String>,
-    home: Option<Workload>,
 }
 
 /// The origins on this host.
@@ -96,12 +75,8 @@ pub(super) struct Origins {
 
 impl Origins {
     pub(super) fn new(wake: &Arc<Notify>) -> Self {
-        let make = || {
-            let mut enricher = Enricher::new();
-            Box::new(move |question| answer(&mut enricher, question)) as Box<dyn FnMut(Question) -> Answer>
-        };
         Self {
-            worker: Worker::new("origins", make, 2, LIMIT, wake),
+            worker: Worker::new("origins", searcher, 2, LIMIT, wake),
             looked: 0,
             began: 0,
             looking: false,
@@ -292,31 +267,6 @@ impl Origins {
             if !wanted.is_empty() {
                 self.searching = self.worker.ask(Question::Holders(wanted));
             }
-        }
-    }
-}
-
-fn answer(enricher: &mut Enricher, question: Question) -> Answer {
-    match question {
-        Question::Listeners(upstreams, now) => {
-            let listening = |((netns, upstream), worker): (Key, u32)| {
-                let mut listeners = enricher.listening(worker, netns, &upstream, now);
-                listeners.sort_unstable();
-                ((netns, upstream), listeners)
-            };
-            Answer::Listeners(upstreams.into_iter().map(listening).collect())
-        }
-        Question::Holders(wanted) => {
-            let mut scan = SocketOwnerScan::of(wanted);
-            let found = loop {
-                if let Some(found) = scan.step() {
-                    break found;
-                }
-            };
-            let holder = |(pid, sockets)| {
-                (pid, Holder { sockets, command: netcontext::command(pid), home: netcontext::home(pid) })
-            };
-            Answer::Holders(found.into_iter().map(holder).collect())
         }
     }
 }
