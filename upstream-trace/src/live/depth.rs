@@ -17,6 +17,8 @@ use crate::cli::Depth as Mode;
 const QUIET: Duration = Duration::from_secs(30);
 /// From the begin of a sample to the begin of the next.
 const EVERY: Duration = Duration::from_secs(30);
+/// How long the first sample lasts: who starts a trace mostly has a reason.
+const FIRST: Duration = Duration::from_secs(5);
 /// How long a sample lasts.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// For so long they stay away once they cost too much.
@@ -49,7 +51,7 @@ impl Depth {
         Self {
             mode,
             sample: now + EVERY,
-            until: now + SAMPLE,
+            until: now + FIRST,
             away: None,
             refused: false,
             deep: Duration::ZERO,
@@ -169,7 +171,7 @@ mod tests {
         let begin = Instant::now();
         let mut depth = Depth::new(Mode::Auto, begin);
         let deep: Vec<u32> = (0..65).filter(|second| depth.wants(begin + S * *second)).collect();
-        assert_eq!(deep, [0, 30, 60]);
+        assert_eq!(deep, [0, 1, 2, 3, 4, 30, 60]);
     }
 
     #[test]
