@@ -22,7 +22,7 @@ const FIRST: Duration = Duration::from_secs(5);
 /// How long a sample lasts.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// For so long they stay away once they cost too much.
-const TOO_MUCH: Duration = Duration::from_secs(60);
+const TOO_MUCH: Duration = Duration::from_mins(1);
 
 /// A request on a unix socket that is under way when they should go keeps them for so long: until it is answered, or is
 /// stuck, which is trouble.
