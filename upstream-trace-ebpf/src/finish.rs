@@ -89,7 +89,10 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         let seen = (*record).flags;
         let has = |bits: u32| seen & bits != 0;
         let reset = has(flags::RESET_RECEIVED);
-        if reset && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0 && !has(flags::IDLE_PROBE | flags::BY_SOCKET)
+        if reset
+            && (*record).end == End::Destroyed as u8
+            && (*record).tcp.err == 0
+            && !has(flags::IDLE_PROBE | flags::BY_SOCKET)
         {
             (*record).flags |= flags::ERROR_FETCHED;
         }
@@ -120,6 +123,20 @@ unsafe fn begun_ns(record: *const Record) -> u64 {
     // SAFETY: by contract.
     let (request, born) = unsafe { ((*record).request_ns, (*record).born_ns) };
     if request > born { request } else { born }
+}
+
+/// A connection whose sends and receives were not watched was reset, and its error was fetched: nginx found it dead in its
+/// pool when it took it for a request, or when the reset came. If it was for a request, nginx goes on to another at once.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn found_by_error(record: *mut Record) -> bool {
+    const FOUND: u32 = flags::BY_SOCKET | flags::RESET_RECEIVED;
+    // SAFETY: by contract.
+    unsafe {
+        (*record).flags & FOUND == FOUND && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0
+    }
 }
 
 /// The worker, with a check for null that stays a branch of its own: joined with other conditions into one number, as
@@ -165,7 +182,7 @@ unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, 
             (*worker).deferred_ns = now;
             let _ = DEFERRED.insert((*record).tgid, &*record, 0);
         }
-        if is(record, Disposition::Report)
+        if (is(record, Disposition::Report) || found_by_error(record))
             && let Some(worker) = checked(worker)
         {
             retry::make_candidate(worker, record, now);

@@ -129,6 +129,7 @@ fn read(sk: u64, record: *mut Record, moment: u32, now: u64) -> u32 {
             (*record).requests = served + 1;
         }
         (*record).flags |= flags::OUTSTANDING;
+        (*record).app_sent = if served == 0 { facts.written() } else { u64::from(facts.unacked) };
         if under_way != UnderWay::Unanswered {
             (*record).flags |= flags::IN_DOUBT;
         }
