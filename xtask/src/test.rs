@@ -72,6 +72,9 @@ fn lab(binary: &Path, filter: Option<&str>, table: bool) -> Result<()> {
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
+    if let Some(root) = setup::newer_nginx() {
+        command.arg(format!("LAB_NEWER_NGINX={}", root.display()));
+    }
     if table {
         std::fs::create_dir_all(paths::root().join("docs"))?;
         command.arg(format!("LAB_TABLE={}", paths::root().join("docs/SCENARIOS.md").display()));

@@ -20,8 +20,13 @@ const PROGRAMS: [(&str, &str); 7] = [
 ];
 
 /// Origins that the fault lab starts; one may have its version in its name.
-const ORIGINS: [(&str, &str); 4] =
-    [("php-fpm", "php-fpm"), ("gunicorn", "gunicorn"), ("haproxy", "haproxy"), ("node", "nodejs")];
+const ORIGINS: [(&str, &str); 5] = [
+    ("php-fpm", "php-fpm"),
+    ("gunicorn", "gunicorn"),
+    ("haproxy", "haproxy"),
+    ("node", "nodejs"),
+    ("patchelf", "patchelf"),
+];
 
 /// What the benchmark compares with, and loads nginx with.
 const BENCH: [(&str, &str); 4] =

@@ -4,6 +4,7 @@ mod application;
 mod capture;
 mod cli;
 mod dns;
+mod false_alarms;
 mod firewall_local;
 mod firewall_remote;
 mod firewall_rules;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         capture::ALL,
         loss::ALL,
         harmless::ALL,
+        false_alarms::ALL,
     ];
     families.into_iter().flatten().copied()
 }
