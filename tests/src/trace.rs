@@ -20,6 +20,8 @@ use crate::world::World;
 const START: Duration = Duration::from_secs(10);
 /// Time left to the tool after the last fault: it may wait a second for a log line.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Time for an end that nothing holds up.
+const END: Duration = Duration::from_secs(10);
 /// Time for a report.
 const REPORT: Duration = Duration::from_secs(10);
 
@@ -99,6 +101,21 @@ impl<'world> Trace<'world> {
     pub fn finish(self) -> Result<Seen<'world>> {
         thread::sleep(patient(SETTLE));
         self.finish_at_once(Signal::SIGINT)
+    }
+
+    /// Whether such a line of standard output comes in time; true without the tool.
+    pub fn wait_line(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> bool {
+        self.tool.as_ref().is_none_or(|tool| tool.wait_line(limit, wanted).is_some())
+    }
+
+    /// Collects what it said once it has ended by itself, or by a signal that it got.
+    pub fn wait_for_end(self) -> Result<Seen<'world>> {
+        let lab = self.world.lab();
+        let Some(tool) = self.tool else { return Ok(Seen::nothing(lab)) };
+        let ended = tool.wait(END)?;
+        lab.note("the tool", &ended.said());
+        check_status(self.world, &ended, ended.status);
+        Ok(Seen::new(lab, &ended.lines))
     }
 
     /// Ends the tool with a signal, with no time to settle.

@@ -1,11 +1,10 @@
 //! The list of all sinks of this crate: what the command line can ask for, and what that opens.
 
-use std::io;
 use std::path::PathBuf;
 
 use clap::ColorChoice;
 
-use crate::output::{self, Json, Sinks, Terminal};
+use crate::output::{self, Json, Sinks, Terminal, stream};
 use crate::report::model::Collector;
 use crate::report::{Exporter, HostTable, HtmlFile, Markdown};
 
@@ -41,7 +40,7 @@ pub fn open(options: &Options) -> Sinks {
     let mut sinks = Sinks::default();
     let mut exporters: Vec<Box<dyn Exporter>> = Vec::new();
     let look = output::look(options.colour, options.verbose);
-    let (stdout, stderr) = (io::stdout, io::stderr);
+    let (stdout, stderr) = (stream::stdout, stream::stderr);
     for format in &options.formats {
         match format {
             Format::Text => {

@@ -2,11 +2,16 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use upstream_trace::cli::{Cli, Command};
 use upstream_trace::{doctor, live};
+use upstream_trace_read::output::stream;
 use upstream_trace_read::{commands, explain, output};
+
+/// For an error, if whoever reads standard error has paused.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -23,7 +28,9 @@ fn main() -> ExitCode {
         Err(error) => {
             output::progress::end();
             // One line; what comes from outside (names, paths) may not reach the terminal raw.
-            eprintln!("upstream-trace: {}", output::escape(&format!("{error:#}")));
+            let text = format!("upstream-trace: {}\n", output::escape(&format!("{error:#}")));
+            let _nobody_reads = stream::stderr().write_all(text.as_bytes());
+            let _left = stream::drain(Instant::now() + LAST_WORD);
             ExitCode::FAILURE
         }
     }
@@ -38,6 +45,7 @@ fn remarks_to_stderr(verbose: bool) {
     };
     let filter = env_logger::Env::default().default_filter_or(own);
     env_logger::Builder::from_env(filter)
+        .target(env_logger::Target::Pipe(Box::new(stream::stderr())))
         .format(|to, record| {
             let text = record.args().to_string();
             output::progress::clear();

@@ -88,6 +88,9 @@ loss_places! {
     /// Program and engine: no room for a DNS lookup.
     NameLookups = "name-lookups", Nothing,
         "too many DNS lookups at once to follow them all";
+    /// Program: results and remarks that nobody read in time. All that they say was judged already.
+    Output = "output", Nothing,
+        "whoever reads the output has paused: what did not fit was left out";
     /// Engine: no room to hold a failure until all about it has come.
     FailuresHeld = "failures-held", Proof,
         "too many failures at once: some were judged before all evidence had arrived";
@@ -139,7 +142,7 @@ pub struct Lost {
     /// How many events, between `since` and `at`.
     pub count: u64,
     /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `connection-map`, `upstream-table`, `origin-table`,
-    /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups` in recordings; in output also
+    /// `process-table`, `open-connections`, `output`, `undecoded`, `error-log`, `name-lookups` in recordings; in output also
     /// `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`, `log-lines`, `workers`. A
     /// later release may know others.
     #[serde(deserialize_with = "text")]

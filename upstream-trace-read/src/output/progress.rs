@@ -11,6 +11,7 @@ use upstream_trace_core::event::Nanos;
 use upstream_trace_core::verdict::{Output, Verdict};
 
 use super::number::{count, plural};
+use super::stream;
 
 /// Causes that are named.
 const NAMED: usize = 3;
@@ -113,7 +114,7 @@ fn size(bytes: u64) -> String {
 impl Line {
     fn draw(&mut self) {
         // Whoever looks may have gone.
-        let _closed = write!(io::stderr(), "{WIPE}{}", self.text);
+        let _closed = write!(stream::stderr(), "{WIPE}{}", self.text);
         self.shown = true;
     }
 }
@@ -122,7 +123,7 @@ impl Line {
 pub fn clear() {
     let mut line = LINE.lock().unwrap_or_else(PoisonError::into_inner);
     if line.shown {
-        let _closed = write!(io::stderr(), "{WIPE}");
+        let _closed = write!(stream::stderr(), "{WIPE}");
         line.shown = false;
     }
 }

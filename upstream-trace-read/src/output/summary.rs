@@ -80,6 +80,10 @@ impl TextLayout {
     }
 
     fn upstreams(self, text: &mut String, upstreams: &[UpstreamSummary]) {
+        let all = upstreams.iter().flat_map(|one| [one.connect, one.first_byte]).flatten();
+        let bounds = all.into_iter().any(|found| found.bound_only);
+        // In the heads and not at each number, so that a row fits into 80 columns.
+        let heads = if bounds { "p50<= p99<=" } else { "p50   p99" };
         let row = |one: &UpstreamSummary| {
             [
                 count(one.attempts),
@@ -96,8 +100,8 @@ impl TextLayout {
             right("", "estab."),
             right("", "requests"),
             right("", "failed"),
-            right("connect, ms", "p50   p99"),
-            right("first byte, ms", "p50   p99"),
+            right("connect, ms", heads),
+            right("first byte, ms", heads),
             left("upstream"),
         ];
         self.table(text, columns, &upstreams.iter().map(row).collect::<Vec<_>>());
@@ -151,15 +155,11 @@ pub(crate) fn of_lost(lines: u64) -> String {
     if lines == 0 { String::new() } else { format!(", {} of attempts that were not seen", count(lines)) }
 }
 
-/// `0.13   1.0`, or `<=0.13 <=1.0` where only a bound is known: half and 99 of 100.
+/// `0.13   1.0`: half and 99 of 100.
 fn percentiles(of: Option<Percentiles>) -> String {
     of.map_or_else(
         || format!("{:>5} {:>5}", "-", "-"),
-        |of| {
-            let bound = if of.bound_only { "<=" } else { "" };
-            let ms = |us| format!("{bound}{}", number::ms(us));
-            format!("{:>5} {:>5}", ms(of.p50_us), ms(of.p99_us))
-        },
+        |of| format!("{:>5} {:>5}", number::ms(of.p50_us), number::ms(of.p99_us)),
     )
 }
 
@@ -219,6 +219,17 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
       37      37        78       1      -     -         -     -  (all others)
 "
         );
+    }
+
+    #[test]
+    fn what_is_only_a_bound_is_marked() {
+        let mut coarse = summary();
+        let of =
+            |p50_us, p99_us| Some(Percentiles { p50_us, p99_us, bound_only: true, ..Percentiles::default() });
+        (coarse.upstreams[0].connect, coarse.upstreams[0].first_byte) = (of(16, 1024), of(16_384, 1 << 20));
+        let text = text(&coarse, false);
+        assert!(text.contains("failed  p50<= p99<=     p50<= p99<=  upstream"), "{text}");
+        assert!(text.contains("37  0.016   1.0        16 1,049  "), "{text}");
     }
 
     #[test]

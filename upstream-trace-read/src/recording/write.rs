@@ -37,7 +37,7 @@ const CHUNK: usize = 32 * 1024;
 const WAITING: usize = 2_048;
 
 /// Without progress of the disk for this long, the end of a recording is not waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Takes events in.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use zstd::stream::write::Encoder;
 
 use super::space::{self, Space};
 use super::{LEVEL, WINDOW_LOG};
-use crate::output::{escape, progress};
+use crate::output::{escape, progress, stream};
 
 /// What is in the compressor may still come once the limit is reached: so much is kept for it.
 pub(super) const MARGIN: u64 = 256 << 10;
@@ -128,7 +128,7 @@ pub(super) fn warn(name: &str, why: &str) {
 pub(super) fn say(text: &str) {
     progress::clear();
     // Nobody may be reading; the trace goes on all the same.
-    let _closed = writeln!(io::stderr(), "warning: {}", escape(text));
+    let _closed = writeln!(stream::stderr(), "warning: {}", escape(text));
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::classify::{self, Header, Kind, Level};
 use super::dedup::Dedup;
 use super::file::FileId;
 use super::tail::Tail;
+use super::watchdog::{Mount, Watchdog};
 use crate::host::regular_file;
 
 /// Files that are read at the same time.
@@ -19,9 +20,6 @@ const MAX_FILES: usize = 512;
 
 /// Files beyond that whose number is remembered.
 const MAX_BEYOND: usize = 16_384;
-
-/// Of these, in one turn.
-const ONE_TURN: usize = 128;
 
 /// Bytes of one turn, of all files together.
 const BUDGET: usize = 1 << 20;
@@ -49,6 +47,23 @@ pub(super) struct Line<'a> {
     pub(super) after: Nanos,
 }
 
+/// A file that was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) name: &'a Arc<str>,
+    /// It is an error.log, whatever is in it.
+    pub(super) certain: bool,
+    pub(super) mount: Mount,
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) bytes: usize,
+    /// Every file to its end.
+    pub(super) all: bool,
+}
+
 /// The files that are read, and those that are known to be something else.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -65,12 +80,13 @@ pub(super) struct Files {
     running: bool,
     turn: usize,
     buffer: Vec<u8>,
+    watchdog: Watchdog,
     /// How often something could not be read.
     pub(super) gaps: u64,
 }
 
 impl Files {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(watchdog: Watchdog) -> Self {
         Self {
             tails: Vec::new(),
             others: HashSet::new(),
@@ -82,6 +98,7 @@ impl Files {
             running: false,
             turn: 0,
             buffer: vec![0; SHARE],
+            watchdog,
             gaps: 0,
         }
     }
@@ -114,15 +131,25 @@ impl Files {
     ///
     /// # Errors
     /// If it cannot be read, or there are too many.
-    pub(super) fn add(&mut self, path: &Path, name: &str, certain: bool, now: Nanos) -> io::Result<()> {
-        let (file, metadata) = regular_file(path)?;
-        let id = FileId::of(&metadata);
-        if self.knows(id, name) {
-            return Ok(());
+    pub(super) fn add(&mut self, path: &Path, found: &Found<'_>, now: Nanos) -> io::Result<()> {
+        let Found { name, certain, mount } = *found;
+        if self.watchdog.hangs(mount) {
+            return Err(io::Error::other("its file system does not answer"));
         }
-        let mut classified = classify::classify(&file, metadata.len(), name, certain)?;
+        let watchdog = self.watchdog.clone();
+        let open = || {
+            let (file, metadata) = regular_file(path)?;
+            let id = FileId::of(&metadata);
+            if self.knows(id, name) {
+                return Ok(None);
+            }
+            let classified = classify::classify(&file, metadata.len(), name, certain)?;
+            Ok::<_, io::Error>(Some((file, metadata, id, classified)))
+        };
+        let opened = watchdog.step(name, mount, open)?;
+        let Some((file, metadata, id, mut classified)) = opened else { return Ok(()) };
         if classified.kind == Kind::Other {
-            self.others.insert((id, name.into()));
+            self.others.insert((id, Arc::clone(name)));
             return Ok(());
         }
         self.changed = true;
@@ -139,7 +166,7 @@ impl Files {
         }
         let offset = self.first_offset(id, name, metadata.len());
         let mut tail = Tail::new(file, id, name, classified, offset);
-        tail.busy = now;
+        (tail.busy, tail.mount) = (now, mount);
         self.tails.push(tail);
         Ok(())
     }
@@ -148,25 +175,36 @@ impl Files {
         if let Some((_, position)) = self.left.iter().rev().find(|(left, _)| *left == id) {
             return *position;
         }
+        if let Some(position) = self.watchdog.position(id) {
+            return position;
+        }
         let known_name = || self.tails.iter().any(|tail| &*tail.name == name);
         let young = id.born().map_or_else(known_name, |born| born >= self.started);
         if self.running && young { 0 } else { size }
     }
 
-    /// Hands out the lines that came since the last time, each once, up to a bound. Returns how many bytes were read.
-    pub(super) fn read(&mut self, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
+    /// Hands out the lines that came since the last time, each once, up to a bound.
+    pub(super) fn read(&mut self, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> Amount {
         let count = self.tails.len();
         let share = (BUDGET / count.max(1)).max(SHARE);
-        let (mut total, first) = (0, self.turn);
-        for step in 0..count.min(ONE_TURN) {
-            if total >= BUDGET {
+        let (mut amount, first) = (Amount { bytes: 0, all: true }, self.turn);
+        for step in 0..count {
+            if amount.bytes >= BUDGET {
+                amount.all = false;
                 break;
             }
-            total += self.read_one((first + step) % count, share, now, give);
+            let read = self.read_one((first + step) % count, share, now, give);
+            amount.bytes += read;
+            amount.all &= read < share;
             self.turn = (first + step + 1) % count;
         }
         self.forget_others();
-        total
+        amount
+    }
+
+    /// What was handed out is known elsewhere by now: another thread may go on from here.
+    pub(super) fn remember_positions(&self) {
+        self.watchdog.remember(self.tails.iter().map(|tail| (tail.id, tail.position())));
     }
 
     fn read_one(&mut self, index: usize, share: usize, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
@@ -176,7 +214,11 @@ impl Files {
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
         let mut record = tail.record;
         let before = tail.left_out;
-        let result = tail.read(&mut self.buffer, share, &mut |text| {
+        if self.watchdog.hangs(tail.mount) {
+            return 0;
+        }
+        let (watchdog, mount, buffer) = (&self.watchdog, tail.mount, &mut self.buffer);
+        let mut line = |text: &[u8]| {
             if record.continues(text) {
                 return;
             }
@@ -189,7 +231,8 @@ impl Files {
             if header.level != Level::DEBUG && (!several || dedup.is_new(text, file, now)) {
                 give(Line { header, text, file, name: &name, after });
             }
-        });
+        };
+        let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut line));
         self.changed |= (tail.kind, tail.level) != (kind, level);
         (tail.kind, tail.level, tail.record) = (kind, level, record);
         // A file that cannot be read stays as it is; another one may come.
@@ -222,7 +265,7 @@ impl Files {
 
     /// Closes files that nobody has open any more and that are quiet.
     pub(super) fn close_unused(&mut self, now: Nanos, held: impl Fn(FileId) -> bool) {
-        let (left, changed) = (&mut self.left, &mut self.changed);
+        let (left, changed, watchdog) = (&mut self.left, &mut self.changed, &self.watchdog);
         self.tails.retain_mut(|tail| {
             if held(tail.id) {
                 tail.busy = now;
@@ -231,6 +274,7 @@ impl Files {
             if !keep {
                 *changed = true;
                 left.push_back((tail.id, tail.position()));
+                watchdog.step(&Arc::clone(&tail.name), tail.mount, || tail.close());
             }
             keep
         });

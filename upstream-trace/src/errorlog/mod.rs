@@ -12,6 +12,7 @@ mod dedup;
 mod file;
 mod files;
 mod find;
+mod follower;
 mod merge;
 mod notes;
 mod pids;
@@ -22,9 +23,11 @@ mod stranger;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::mem;
 use std::path::Path;
 
@@ -36,11 +39,13 @@ use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
 use classify::Level;
 use file::FileId;
-use files::{Files, Line};
+use files::{Amount, Files, Found, Line};
+pub use follower::{Follower, Ready};
 use notes::Notes;
 use pids::Pids;
 use processes::Processes;
 use stranger::Stranger;
+use watchdog::Watchdog;
 
 /// Most that is read at the end, bytes.
 const MAX_LAST: usize = 16 << 20;
@@ -74,21 +79,17 @@ pub struct Logs {
     strangers: Vec<Stranger>,
     /// Something is to be told of whose logs are read, perhaps.
     changed: bool,
-}
-
-impl Default for Logs {
-    /// Reads nothing.
-    fn default() -> Self {
-        Self::new(ErrorLog::None)
-    }
+    watchdog: Watchdog,
+    /// Mounts that hung when the state of workers was last reported.
+    hanging: usize,
 }
 
 impl Logs {
-    fn new(source: ErrorLog) -> Self {
+    fn new(source: ErrorLog, watchdog: Watchdog) -> Self {
         Self {
             source,
-            files: Files::new(),
-            processes: Processes::default(),
+            files: Files::new(watchdog.clone()),
+            processes: Processes::new(watchdog.clone()),
             pids: Pids::default(),
             reported: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -96,6 +97,8 @@ impl Logs {
             masters: Vec::new(),
             strangers: Vec::new(),
             changed: true,
+            watchdog,
+            hanging: 0,
         }
     }
 
@@ -104,10 +107,19 @@ impl Logs {
     /// # Errors
     /// If the one file that was asked for cannot be read.
     pub fn open(source: &ErrorLog, watched: &WatchedPids, now: Nanos) -> Result<Self> {
-        let mut logs = Self::new(source.clone());
+        Self::open_watched(source, watched, now, Watchdog::default())
+    }
+
+    fn open_watched(
+        source: &ErrorLog,
+        watched: &WatchedPids,
+        now: Nanos,
+        watchdog: Watchdog,
+    ) -> Result<Self> {
+        let mut logs = Self::new(source.clone(), watchdog);
         if let ErrorLog::File(path) = source {
-            let add = logs.files.add(path, &path.to_string_lossy(), true, now);
-            add.with_context(|| format!("cannot read {}, the file of --error-log", path.display()))?;
+            logs.add_named(path, now)
+                .with_context(|| format!("cannot read {}, the file of --error-log", path.display()))?;
         }
         if logs.source != ErrorLog::None {
             logs.look(watched, now, true);
@@ -128,17 +140,18 @@ impl Logs {
         self.files.gaps
     }
 
-    /// What came since the last time, up to a bound. To be called every few milliseconds.
-    pub fn tick(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) {
+    /// What came since the last time, up to a bound; true if that is all. To be called every few milliseconds.
+    pub fn tick(&mut self, watched: &WatchedPids, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> bool {
         if self.source == ErrorLog::None {
-            return;
+            return true;
         }
         let checked = self.look(watched, now, false);
         self.report(&watched.workers, now, say);
-        self.read(now, say);
+        let read = self.read(now, say);
         if checked {
             self.close_unused(now);
         }
+        read.all
     }
 
     /// What is left to be read at the end.
@@ -146,7 +159,7 @@ impl Logs {
         self.tick(watched, now, say);
         let mut total = 0;
         while total < MAX_LAST {
-            match self.read(now, say) {
+            match self.read(now, say).bytes {
                 0 => break,
                 read => total += read,
             }
@@ -189,10 +202,11 @@ impl Logs {
             if files.knows(open.id, &open.name) {
                 return;
             }
-            if let Err(error) = files.add(&descriptor_path(pid, open.fd), &open.name, open.stderr, now)
+            let found = Found { name: &open.name, certain: open.stderr, mount: open.mount };
+            if let Err(error) = files.add(&descriptor_path(pid, open.fd), &found, now)
                 && unreadable.len() < 64
             {
-                unreadable.insert(open.name.clone(), error.to_string());
+                unreadable.insert(open.name.to_string(), error.to_string());
             }
         });
         self.changed |= any;
@@ -201,14 +215,25 @@ impl Logs {
     /// The file of that name may be another one by now. It may be missing for a while; then another one will come.
     fn look_at(&mut self, path: &Path, now: Nanos) {
         if self.named().is_some_and(|id| self.files.get(id).is_none()) {
-            let _ = self.files.add(path, &path.to_string_lossy(), true, now);
+            let _ = self.add_named(path, now);
         }
+    }
+
+    /// Where the user's file is mounted is not known.
+    fn add_named(&mut self, path: &Path, now: Nanos) -> io::Result<()> {
+        let name = path.to_string_lossy().into();
+        self.files.add(path, &Found { name: &name, certain: true, mount: 0 }, now)
     }
 
     /// The file that has the name given by the user.
     fn named(&self) -> Option<FileId> {
         let ErrorLog::File(path) = &self.source else { return None };
-        fs::metadata(path).ok().map(|metadata| FileId::of(&metadata))
+        if self.watchdog.hangs(0) {
+            return None;
+        }
+        let name = path.to_string_lossy().into();
+        let metadata = self.watchdog.step(&name, 0, || fs::metadata(path)).ok()?;
+        Some(FileId::of(&metadata))
     }
 
     /// Whether a log of each of these workers is read, as far as is known.
@@ -226,12 +251,15 @@ impl Logs {
             _ if !held.known => return None,
             _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
         };
+        // A line that is missing says nothing if it may be in a file that cannot be read now.
+        let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
-        let complete = !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
+        let complete =
+            !hangs && !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
         Some((!tails.is_empty() && complete, level))
     }
 
-    fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> usize {
+    fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
         // The file that the user names may be a copy of what the workers write elsewhere.
         let named = matches!(self.source, ErrorLog::File(_));
         let Self { files, pids, processes, masters, strangers, .. } = self;

@@ -17,12 +17,20 @@ pub(super) enum Why {
         /// What the kernel said.
         error: String,
     },
+    /// A file system does not answer.
+    Hangs {
+        /// Which file was touched.
+        file: String,
+    },
     /// Its descriptors may not be looked at.
     Refused(String),
 }
 
 impl Why {
     pub(super) fn of(held: &Held, unreadable: Option<(&str, &str)>) -> Self {
+        if let Some(file) = &held.hanging {
+            return Self::Hangs { file: file.to_string() };
+        }
         if held.too_many {
             let (file, error) = ("A further file".to_owned(), "too many are open".to_owned());
             return Self::Unreadable { file, error };
@@ -52,6 +60,9 @@ impl Why {
             }
             Self::Unreadable { file, error } => {
                 format!("{file}, error.log of {workers}, cannot be read ({error})")
+            }
+            Self::Hangs { file } => {
+                format!("{file}, error.log of {workers}, does not answer: its file system hangs")
             }
             Self::Refused(error) => format!("The open files of {workers} cannot be looked at ({error})"),
         };

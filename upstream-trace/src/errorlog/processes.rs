@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use upstream_trace_core::event::Nanos;
@@ -10,6 +11,7 @@ use upstream_trace_core::event::Nanos;
 use super::file::FileId;
 use super::find::{self, Elsewhere, Open, Scan};
 use super::pids::REMEMBERED;
+use super::watchdog::Watchdog;
 
 /// Between two looks at whether files were opened again.
 const CHECK: Nanos = 250_000_000;
@@ -40,6 +42,8 @@ pub(super) struct Held {
     pub(super) refused: Option<io::ErrorKind>,
     /// It has more files open than are looked at.
     pub(super) too_many: bool,
+    /// A file on a file system that does not answer.
+    pub(super) hanging: Option<Arc<str>>,
     /// Files that it had open until then: what it wrote to them before is read after.
     earlier: Vec<(FileId, Nanos)>,
     /// Not before this time it is looked through because of a line.
@@ -61,7 +65,7 @@ impl Held {
             }
         }
         (self.files, self.elsewhere, self.too_many) = (scan.files, scan.elsewhere, scan.too_many);
-        (self.known, self.refused) = (true, None);
+        (self.known, self.refused, self.hanging) = (true, None, scan.hanging);
     }
 }
 
@@ -80,9 +84,14 @@ pub(super) struct Processes {
     next_turn: Nanos,
     /// How long it took to look through the descriptors of one process.
     took: Duration,
+    watchdog: Watchdog,
 }
 
 impl Processes {
+    pub(super) fn new(watchdog: Watchdog) -> Self {
+        Self { watchdog, ..Self::default() }
+    }
+
     pub(super) fn get(&self, pid: u32) -> Option<&Held> {
         self.held.get(&pid)
     }
@@ -123,11 +132,11 @@ impl Processes {
             return false;
         }
         let begun = Instant::now();
-        let Self { held, due, .. } = self;
+        let Self { held, due, watchdog, .. } = self;
         for (pid, held) in held {
             // nginx opens all of its logs again or none; stderr, the first, may be none of them.
             let ends = held.files.first().into_iter().chain(held.files.last());
-            if ends.into_iter().any(|open| !find::is_still(*pid, open)) && !due.contains(pid) {
+            if ends.into_iter().any(|open| !find::is_still(*pid, open, watchdog)) && !due.contains(pid) {
                 due.push_back(*pid);
             }
         }
@@ -165,7 +174,7 @@ impl Processes {
             let Some(held) = self.held.get_mut(&pid) else { continue };
             let one = Instant::now();
             any = true;
-            match find::scan(pid) {
+            match find::scan(pid, &self.watchdog) {
                 Ok(scan) => {
                     held.renew(scan, self.now);
                     held.files.iter().for_each(|open| found(pid, open));

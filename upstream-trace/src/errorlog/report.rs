@@ -9,7 +9,10 @@ impl Logs {
     /// Says whose logs are read, where that is new.
     pub(super) fn report(&mut self, workers: &[u32], now: Nanos, say: &mut dyn FnMut(LogOutput)) {
         // With thousands of workers this takes a while.
-        let changed = std::mem::take(&mut self.changed) | std::mem::take(&mut self.files.changed);
+        let hanging = std::mem::replace(&mut self.hanging, self.watchdog.hanging());
+        let changed = std::mem::take(&mut self.changed)
+            | std::mem::take(&mut self.files.changed)
+            | (hanging != self.hanging);
         let mut without = Vec::new();
         for worker in workers.iter().filter(|_| changed) {
             let Some(state) = self.state(*worker) else { continue };
@@ -32,7 +35,7 @@ impl Logs {
 
     fn why(&self, worker: u32) -> Option<Why> {
         let held = self.processes.get(worker).filter(|held| held.known)?;
-        let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&open.name));
+        let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&*open.name));
         Some(Why::of(held, unreadable.map(|(file, error)| (file.as_str(), error.as_str()))))
     }
 

@@ -10,6 +10,7 @@ use upstream_trace_core::event::Nanos;
 use super::classify::{Classified, Kind, Level};
 use super::file::FileId;
 use super::record::Record;
+use super::watchdog::Mount;
 
 /// Longest line; nginx's own end at half of it.
 const LINE: usize = 4096;
@@ -39,7 +40,10 @@ pub(super) struct Tail {
     pub(super) record: Record,
     /// It could not be read the last time.
     pub(super) fails: bool,
-    file: File,
+    /// Where it is mounted.
+    pub(super) mount: Mount,
+    /// None once it was closed.
+    file: Option<File>,
     offset: u64,
     partial: Vec<u8>,
     /// What comes up to the next end of a line is not wanted.
@@ -59,7 +63,8 @@ impl Tail {
             left_out: 0,
             record: Record::default(),
             fails: false,
-            file,
+            mount: 0,
+            file: Some(file),
             offset,
             partial: Vec::new(),
             skipping: false,
@@ -69,6 +74,11 @@ impl Tail {
     /// Where to go on if the file is opened again: at the beginning of a line.
     pub(super) fn position(&self) -> u64 {
         self.offset.saturating_sub(self.partial.len() as u64)
+    }
+
+    /// Closes the file, which on some file systems asks a server.
+    pub(super) fn close(&mut self) {
+        self.file = None;
     }
 
     /// Hands out the lines that came, up to `most` bytes. Returns how many bytes were read.
@@ -83,8 +93,9 @@ impl Tail {
         self.catch_up()?;
         let mut total = 0;
         while total < most {
+            let Some(file) = &self.file else { break };
             let piece = buffer.len().min(most - total);
-            let read = match self.file.read_at(&mut buffer[..piece], self.offset) {
+            let read = match file.read_at(&mut buffer[..piece], self.offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             };
@@ -100,7 +111,8 @@ impl Tail {
 
     /// Begins again if the file was cut (`copytruncate`), and leaves out what can no longer be caught up with.
     fn catch_up(&mut self) -> io::Result<()> {
-        let size = self.file.metadata()?.len();
+        let Some(file) = &self.file else { return Ok(()) };
+        let size = file.metadata()?.len();
         if size < self.offset {
             self.offset = 0;
             self.partial.clear();

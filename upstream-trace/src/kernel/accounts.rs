@@ -13,17 +13,25 @@ use super::tables::Tables;
 const TRIES: usize = 20;
 const BETWEEN: Duration = Duration::from_millis(2);
 
-/// Counts. Births are stopped first, so that the sums come to rest; for the end of a run.
-pub fn close(tables: &mut Tables) -> Result<Accounts> {
-    tables.record_no_more()?;
+/// Counts, for the end of a run: births have been stopped, so that the sums come to rest. `late` empties the ring buffer
+/// and returns how many ends were in it: those attempts ended after the run. `unread` ends were in it before and could
+/// not be handled.
+pub fn close(tables: &Tables, unread: u64, mut late: impl FnMut() -> u64) -> Result<Accounts> {
+    let mut after = late();
     let mut accounts = count(tables)?;
     for _ in 0..TRIES {
-        if accounts.missing == 0 {
+        // What came while that was counted may be in the sums or not.
+        let meanwhile = late();
+        after += meanwhile;
+        if accounts.missing == 0 && meanwhile == 0 {
             break;
         }
         thread::sleep(BETWEEN);
         accounts = count(tables)?;
     }
+    accounts.reported = accounts.reported.saturating_sub(after + unread);
+    accounts.live += after;
+    accounts.lost_buffer += unread;
     Ok(accounts)
 }
 

@@ -365,6 +365,13 @@ fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// Whether a message is the end of an attempt, which the kernel side counts as reported.
+#[must_use]
+pub fn ends_attempt(bytes: &[u8]) -> bool {
+    let kind = read::<EventHeader>(bytes).and_then(|header| EventKind::from_u32(header.kind));
+    matches!(kind, Some(EventKind::End | EventKind::ConnectFailed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::symbols::Symbols;

@@ -1,58 +1,94 @@
 //! nginx's configuration: read at the start, and again when workers appear that may have another.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use upstream_trace_core::event::{Config, Event};
 
-use super::{Live, now};
+use super::context::Batch;
+use super::now;
+use crate::host::privileges;
 use crate::nginx::{self, Role, WatchedNginx};
 
 /// A failure that is there at once has the names, too, if reading takes no longer than this.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Threads that read at a time. Those on a file system that does not answer count for ever.
+const READERS: usize = 8;
+
 type Read = Result<Config, String>;
 
-/// What is read on a thread of its own.
-#[derive(Debug)]
-pub struct Configs {
+/// What is read on threads of their own.
+pub(super) struct Configs {
     /// Workers that were asked about.
     asked: BTreeSet<u32>,
     send: Sender<Read>,
     answers: Receiver<Read>,
     awaited: usize,
+    wake: Arc<Notify>,
 }
 
 impl Configs {
     /// Begins to read.
-    pub fn begin(nginx: &WatchedNginx) -> Self {
+    pub(super) fn begin(nginx: &WatchedNginx, wake: &Arc<Notify>) -> Self {
         let (send, answers) = channel();
-        let mut configs = Self { asked: BTreeSet::new(), send, answers, awaited: 0 };
-        configs.ask(&nginx.worker_pids());
+        let mut configs = Self { asked: BTreeSet::new(), send, answers, awaited: 0, wake: Arc::clone(wake) };
+        configs.ask(nginx);
         configs
     }
 
-    /// Asks about workers that are new.
-    fn ask(&mut self, workers: &[u32]) {
+    /// Asks about workers that are new; once a second.
+    pub(super) fn ask(&mut self, nginx: &WatchedNginx) {
+        let workers = nginx.worker_pids();
         self.asked.retain(|worker| workers.contains(worker));
         let mut by_master = BTreeMap::<u32, Vec<u32>>::new();
         for worker in workers {
-            if self.asked.insert(*worker)
-                && let Some(master) = master_of(*worker)
+            if self.awaited < READERS
+                && self.asked.insert(worker)
+                && let Some(master) = master_of(worker)
             {
-                by_master.entry(master).or_default().push(*worker);
+                by_master.entry(master).or_default().push(worker);
             }
         }
         for (master, workers) in by_master {
-            let send = self.send.clone();
             self.awaited += 1;
-            thread::spawn(move || drop(send.send(nginx::read_config(master, &workers, now()))));
+            self.read(master, workers);
         }
     }
 
-    fn heard(&mut self, read: Read) -> Option<Event> {
+    fn read(&self, master: u32, workers: Vec<u32>) {
+        let (send, wake) = (self.send.clone(), Arc::clone(&self.wake));
+        thread::spawn(move || {
+            if let Err(error) = privileges::drop_capabilities() {
+                log::debug!("capabilities: {error:#}");
+            }
+            let _trace_is_over = send.send(nginx::read_config(master, &workers, now()));
+            wake.notify_one();
+        });
+    }
+
+    /// Waits a moment for what is being read at the start.
+    pub(super) fn wait(&mut self, to: &mut Batch) {
+        let until = Instant::now() + PATIENCE;
+        while self.awaited > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(read) = self.answers.recv_timeout(left) else { break };
+            self.take(read, to);
+        }
+    }
+
+    /// What was read since the last time.
+    pub(super) fn poll(&mut self, to: &mut Batch) {
+        while let Ok(read) = self.answers.try_recv() {
+            self.take(read, to);
+        }
+    }
+
+    fn take(&mut self, read: Read, to: &mut Batch) {
         self.awaited = self.awaited.saturating_sub(1);
         match read {
             Ok(config) => {
@@ -65,42 +101,12 @@ impl Configs {
                         config.passes.len()
                     ),
                 }
-                Some(Event::Config(Box::new(config)))
+                to.event(Event::Config(Box::new(config)));
             }
             Err(why) => {
                 log::info!("nginx's configuration could not be read, upstreams have no names: {why}");
-                None
             }
         }
-    }
-}
-
-impl Live {
-    /// Waits a moment for what is being read.
-    pub(super) fn wait_for_config(&mut self) {
-        let until = Instant::now() + PATIENCE;
-        while self.configs.awaited > 0 {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(read) = self.configs.answers.recv_timeout(left) else { break };
-            if let Some(event) = self.configs.heard(read) {
-                self.feed(event);
-            }
-        }
-    }
-
-    /// Takes in what was read.
-    pub(super) fn poll_config(&mut self) {
-        while let Ok(read) = self.configs.answers.try_recv() {
-            if let Some(event) = self.configs.heard(read) {
-                self.feed(event);
-            }
-        }
-    }
-
-    /// About once a second.
-    pub(super) fn look_for_config(&mut self) {
-        let workers = self.nginx.worker_pids();
-        self.configs.ask(&workers);
     }
 }
 

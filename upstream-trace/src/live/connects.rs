@@ -13,8 +13,9 @@ use upstream_trace_core::errno::{EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNR
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{AttemptId, ConnectError, Event, LogLine, Nanos, Upstream};
 
-use super::stop::with_signals_blocked;
-use super::{Live, now};
+use super::context::{Batch, Context};
+use super::now;
+use super::origins::Origins;
 use crate::host::netns;
 use crate::kernel::hooks::When;
 use crate::kernel::load::Kernel;
@@ -30,8 +31,8 @@ const ORIGINS_KNOWN: Nanos = 300_000_000;
 
 /// What is attached late, and why.
 #[derive(Debug)]
-pub struct Connects {
-    attached: bool,
+pub(super) struct Connects {
+    hooks: Hooks,
     /// Since when the end of unix connections is seen.
     pub(super) unix: Option<Nanos>,
     unix_seen: Option<Nanos>,
@@ -41,8 +42,6 @@ pub struct Connects {
     unexplained: u32,
     /// Attempts that only a line told of.
     pub(super) numbered: u64,
-    /// Of what happened until then lines told.
-    pub(super) since: Nanos,
     /// Told by lines that were just read, with the upstream that the line before named for the same client: the kernel
     /// side may have more to say of that time.
     waiting: Vec<(ConnectError, Option<Upstream>)>,
@@ -52,132 +51,152 @@ pub struct Connects {
     failed: Bounded<u32, (AttemptId, Option<Upstream>, Nanos)>,
 }
 
+/// Who tells of errors of `connect()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hooks {
+    /// Lines do.
+    Off,
+    /// The hooks are there, and lines that were written before are still to be read: these tell.
+    Late {
+        /// Since when the hooks are there.
+        since: Nanos,
+    },
+    /// The hooks do, since then.
+    On(Nanos),
+}
+
 /// Workers remembered; the one not heard of for longest makes room.
 const MAX_WORKERS: usize = 1024;
 
 /// nginx turns to the next peer at once; reading its lines and events takes a turn of ours.
 const RETRY: Nanos = 500_000_000;
 
-impl Default for Connects {
-    fn default() -> Self {
+impl Connects {
+    /// Attaches the hooks on `connect()` if error.log will not tell.
+    pub(super) fn begin(kernel: &mut Kernel, log_tells: bool) -> Self {
+        if !log_tells {
+            kernel.attach_late(When::OnConnect);
+        }
+        let hooks = if kernel.puts_off(When::OnConnect) { Hooks::Off } else { Hooks::On(0) };
+        Self::new(hooks)
+    }
+
+    fn new(hooks: Hooks) -> Self {
         Self {
-            attached: false,
+            hooks,
             unix: None,
             unix_seen: None,
             told: 0,
             unexplained: 0,
             numbered: 0,
-            since: 0,
             waiting: Vec::new(),
             lines: Bounded::new(MAX_WORKERS),
             failed: Bounded::new(MAX_WORKERS),
         }
     }
-}
 
-impl Connects {
-    /// Attaches the hooks on `connect()` if error.log will not tell.
-    pub fn begin(kernel: &mut Kernel, log_tells: bool) -> Self {
-        if !log_tells {
-            kernel.attach_late(When::OnConnect);
-        }
-        Self { attached: !kernel.puts_off(When::OnConnect), ..Self::default() }
+    /// Lines are not needed any more.
+    fn are_seen(&self) -> bool {
+        matches!(self.hooks, Hooks::On(_))
     }
-}
 
-impl Live {
-    /// Attaches what shows the end of unix connections, once there is one.
-    pub(super) fn look_for_unix(&mut self, now: Nanos) {
-        if self.connects.unix.is_some() || !self.tables.has_unix() {
-            return;
+    /// Attaches what shows the end of unix connections, once there is one; true if that was done.
+    pub(super) fn look_for_unix(&mut self, now: Nanos, context: &mut Context, origins: &Origins) -> bool {
+        if self.unix.is_some() || !context.tables.has_unix() {
+            return false;
         }
         // Loading the hook takes a while, and an origin may crash meanwhile: first it must be known.
-        let seen = *self.connects.unix_seen.get_or_insert(now);
-        if !self.origins.looked_since(seen) && now.saturating_sub(seen) < ORIGINS_KNOWN {
-            return;
+        let seen = *self.unix_seen.get_or_insert(now);
+        if !origins.looked_since(seen) && now.saturating_sub(seen) < ORIGINS_KNOWN {
+            return false;
         }
-        with_signals_blocked(|| self.kernel.attach_late(When::OnUnix));
-        self.connects.unix = Some(now);
-        // What ended before it was there.
-        self.scan.soon();
+        context.kernel.attach_late(When::OnUnix);
+        self.unix = Some(now);
+        true
     }
 
-    /// Attaches the hooks on `connect()`.
-    fn watch_connects(&mut self) {
-        if !self.connects.attached {
-            with_signals_blocked(|| self.kernel.attach_late(When::OnConnect));
-            // Until here lines tell, from here on the hooks do.
-            self.read_logs();
-            self.connects.attached = true;
-            self.connects.since = now();
+    /// Once a second: attaches the hooks on `connect()` if error.log does not tell of every error.
+    pub(super) fn poll(&mut self, context: &mut Context, logs_tell: bool) {
+        if self.hooks != Hooks::Off {
+            return;
+        }
+        let seen = context.tables.sums().map_or(0, |sums| sums[stats::UNCONNECTED as usize]);
+        let silent = seen > self.told;
+        self.unexplained = if silent { self.unexplained + 1 } else { 0 };
+        if self.unexplained >= LINES_COME || !logs_tell {
+            context.kernel.attach_late(When::OnConnect);
+            self.hooks = Hooks::Late { since: now() };
         }
     }
 
-    /// Once a second: whether error.log tells of every error of `connect()`.
-    pub(super) fn check_connects(&mut self) {
-        if self.connects.attached {
-            return;
+    /// All lines that were written before `known` were read.
+    pub(super) fn lines_are_read(&mut self, known: Nanos) {
+        if matches!(self.hooks, Hooks::Late { since } if since < known) {
+            self.hooks = Hooks::On(known);
         }
-        let seen = self.tables.sums().map_or(0, |sums| sums[stats::UNCONNECTED as usize]);
-        let silent = seen > self.connects.told;
-        self.connects.unexplained = if silent { self.connects.unexplained + 1 } else { 0 };
-        if self.connects.unexplained >= LINES_COME || !self.logs.tells_of(&self.nginx.worker_pids()) {
-            self.watch_connects();
+    }
+
+    /// A line told of this error of `connect()` that a hook saw, or will.
+    pub(super) fn is_told(&self, event: &Event) -> bool {
+        match (event, self.hooks) {
+            (Event::ConnectError(error), Hooks::On(since)) => error.at <= since,
+            (Event::ConnectError(_), Hooks::Late { .. }) => true,
+            _ => false,
         }
     }
 
     /// Keeps the attempt that a line is about, if no hook saw it.
-    pub(super) fn on_connect_line(&mut self, line: &LogLine) {
+    pub(super) fn line(&mut self, line: &LogLine) {
         let (Some(worker), Some(connection)) = (line.worker, line.connection) else { return };
-        if line.upstream.is_none() || self.connects.attached {
+        if line.upstream.is_none() || self.are_seen() {
             return;
         }
-        let before = self.connects.lines.get(&worker).filter(|(of, _)| *of == connection);
+        let before = self.lines.get(&worker).filter(|(of, _)| *of == connection);
         let before = before.and_then(|(_, upstream)| upstream.clone());
-        if let Some(error) = self.connect_failed(line) {
-            self.connects.waiting.push((error, before));
+        if let Some(error) = self.failed(line) {
+            self.waiting.push((error, before));
         }
         let upstream = target(&line.message).or_else(|| errorlog::upstream_address(line));
-        self.connects.lines.insert(worker, (connection, upstream), line.at);
+        self.lines.insert(worker, (connection, upstream), line.at);
     }
 
     /// Tells of what was kept. What the kernel side said of that time has been heard by now, so that it is known which
     /// attempt failed before for the same client: this one is nginx's next try.
-    pub(super) fn flush_connect_errors(&mut self) {
-        for (mut error, before) in std::mem::take(&mut self.connects.waiting) {
-            let failed = self.connects.failed.get(&error.worker);
+    pub(super) fn flush(&mut self, to: &mut Batch) {
+        for (mut error, before) in std::mem::take(&mut self.waiting) {
+            let failed = self.failed.get(&error.worker);
             error.retry_of = failed
                 .filter(|(_, upstream, at)| before.is_some() && *upstream == before && error.at < at + RETRY)
                 .map(|(id, ..)| *id);
-            self.remember_failure(error.worker, error.id, Some(&error.upstream), error.at);
-            self.event(Event::ConnectError(error));
+            self.remember(error.worker, error.id, Some(&error.upstream), error.at);
+            to.event(Event::ConnectError(error));
         }
     }
 
-    /// An attempt of this worker failed.
-    pub(super) fn remember_failure(
-        &mut self,
-        worker: u32,
-        id: AttemptId,
-        upstream: Option<&Upstream>,
-        at: Nanos,
-    ) {
-        if self.connects.attached {
+    /// Remembers which attempt of a worker failed last.
+    pub(super) fn notice(&mut self, event: &Event) {
+        if let Event::End(attempt) = event {
+            self.remember(attempt.worker, attempt.id, attempt.upstream.as_ref(), attempt.seen);
+        }
+    }
+
+    fn remember(&mut self, worker: u32, id: AttemptId, upstream: Option<&Upstream>, at: Nanos) {
+        if self.are_seen() {
             return;
         }
-        self.connects.failed.insert(worker, (id, upstream.cloned(), at), at);
+        self.failed.insert(worker, (id, upstream.cloned(), at), at);
     }
 
-    fn connect_failed(&mut self, line: &LogLine) -> Option<ConnectError> {
+    fn failed(&mut self, line: &LogLine) -> Option<ConnectError> {
         let (upstream, errno, worker) = (target(&line.message)?, line.errno?, line.worker?);
         let is_tcp = matches!(upstream, Upstream::Tcp(_));
-        self.connects.told += u64::from(is_tcp);
+        self.told += u64::from(is_tcp);
         if is_tcp && !BEFORE_STATE.contains(&errno) {
             return None;
         }
-        self.connects.numbered += 1;
+        self.numbered += 1;
         Some(ConnectError {
-            id: AttemptId::connect_line(line.at, self.connects.numbered),
+            id: AttemptId::connect_line(line.at, self.numbered),
             at: line.at,
             retry_of: None,
             worker,
@@ -213,5 +232,32 @@ mod tests {
         assert_eq!(of("unix:/run/app.sock"), Some(Upstream::Unix("/run/app.sock".to_owned())));
         assert_eq!(of("nonsense"), None);
         assert_eq!(target("connect() failed (111: Connection refused) while connecting to upstream"), None);
+    }
+
+    #[test]
+    fn hooks_take_over_from_lines_once_those_before_them_are_read() {
+        let mut connects = Connects::new(Hooks::Off);
+        let error = |at| {
+            let upstream = Upstream::Tcp("10.0.0.2:80".parse().unwrap());
+            let (id, retry_of, worker, netns, errno, took, had_syn_sent) =
+                (AttemptId::NONE, None, 7, 0, 101, 0, false);
+            Event::ConnectError(ConnectError {
+                id,
+                at,
+                retry_of,
+                worker,
+                netns,
+                upstream,
+                errno,
+                took,
+                had_syn_sent,
+            })
+        };
+        assert!(!connects.is_told(&error(5)), "other hooks see some of them");
+        connects.hooks = Hooks::Late { since: 10 };
+        connects.lines_are_read(10);
+        assert!(connects.is_told(&error(11)) && !connects.are_seen());
+        connects.lines_are_read(20);
+        assert!(connects.is_told(&error(20)) && !connects.is_told(&error(21)) && connects.are_seen());
     }
 }

@@ -1,81 +1,92 @@
 //! nginx's own words, beside what the kernel says.
 
-use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
-use upstream_trace_core::event::{Event, LogLine, Nanos};
-use upstream_trace_core::verdict::{Note, Output};
+use anyhow::Result;
+use tokio::sync::Notify;
+use upstream_trace_core::event::{LogLine, Nanos};
 
-use super::{Live, now};
-use crate::errorlog::LogOutput;
-use crate::nginx::{self, SocketKind, SocketRole};
+use super::now;
+use super::resolver::ResolverLook;
+use crate::errorlog::{ErrorLog, Follower, LogOutput, Ready};
+use crate::host::{WatchedPids, privileges};
 
-impl Live {
-    /// Takes in what nginx wrote since the last time. To be called before the ring buffer is read: nginx writes the
-    /// line before it closes the socket, and a tool that did not get to run for a while must not judge the attempt
-    /// without it.
-    pub(super) fn read_logs(&mut self) {
-        let now = now();
-        let mut logs = mem::take(&mut self.logs);
-        let watched = self.nginx.watched();
-        logs.tick(&watched, now, &mut |said| self.hear(said, now));
-        self.logs = logs;
-    }
+/// Logs that are slow without hanging, on a host without any processor to spare, are waited for so long.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-    /// Takes in all that nginx wrote, at the end.
-    pub(super) fn finish_logs(&mut self, now: Nanos) {
-        let mut logs = mem::take(&mut self.logs);
-        let watched = self.nginx.watched();
-        logs.finish(&watched, now, &mut |said| self.hear(said, now));
-    }
+/// The error logs of the watched processes.
+pub(super) struct ErrorLogs {
+    follower: Follower,
+    asked: Instant,
+    /// Questions whose answer was not waited for any longer.
+    late: u64,
+}
 
-    fn hear(&mut self, said: LogOutput, at: Nanos) {
-        match said {
-            LogOutput::Event(mut event) => {
-                // What was lost must be known before a line is taken for one without an attempt.
-                self.heard = true;
-                if let Event::Log(line) = &mut *event {
-                    // Now, not when this turn began: on a busy host there may be long between the two, and what was
-                    // read is no older than this.
-                    line.at = now();
-                    name_resolver(line);
-                    self.on_connect_line(line);
-                    if let Some(worker) = line.worker.filter(|_| about_names(&line.message)) {
-                        let at = line.at;
-                        self.names_of(worker, at);
-                    }
+impl ErrorLogs {
+    /// Lines are read from here on. `kernel_tells` is set once the kernel side shows who is asked for names.
+    pub(super) fn open(
+        source: &ErrorLog,
+        watched: WatchedPids,
+        kernel_tells: Arc<AtomicBool>,
+        wake: &Arc<Notify>,
+    ) -> Result<Self> {
+        let wake = Arc::clone(wake);
+        let ready = Ready {
+            on_start: || {
+                if let Err(error) = privileges::drop_capabilities() {
+                    log::debug!("capabilities: {error:#}");
                 }
-                self.feed(*event);
-            }
-            LogOutput::Note(text) => {
-                let text = self.redactor.as_mut().map(|redactor| redactor.note(&text)).unwrap_or(text);
-                self.say(&[Output::Note(Note { at, text })]);
-            }
+            },
+            line: Arc::new(move || {
+                let mut look = ResolverLook::new(Arc::clone(&kernel_tells));
+                Box::new(move |line: &mut LogLine| {
+                    // Now, not when reading began: on a busy host there may be long between the two, and what was read
+                    // is no older than this.
+                    line.at = now();
+                    look.complete(line);
+                })
+            }),
+            wake: Arc::new(move || wake.notify_one()),
+        };
+        let follower = Follower::open(source.clone(), watched, now(), ready)?;
+        Ok(Self { follower, asked: Instant::now(), late: 0 })
+    }
+
+    /// All that is written until `known` is to be handed on.
+    pub(super) fn ask(&mut self, known: Nanos, watched: &WatchedPids) {
+        self.asked = Instant::now();
+        self.follower.ask(known, watched);
+    }
+
+    /// Some of what was read; to be called until there is nothing.
+    pub(super) fn take(&mut self) -> Vec<LogOutput> {
+        self.follower.take()
+    }
+
+    /// What comes until the last question is answered, as long as that does not hang.
+    pub(super) fn take_all(&mut self, limit: Duration) -> Vec<LogOutput> {
+        self.follower.take_all(Instant::now() + limit)
+    }
+
+    /// Whether all that was asked for was handed on, or is not waited for any longer.
+    pub(super) fn is_done(&mut self) -> bool {
+        if self.follower.is_done() {
+            return true;
         }
+        let late = self.asked.elapsed() >= PATIENCE;
+        self.late += u64::from(late);
+        late
     }
-}
 
-/// nginx does not say which name server failed it; it holds a socket to each that it asked.
-fn name_resolver(line: &mut LogLine) {
-    let Some(worker) = line.worker.filter(|_| line.resolver.is_none() && about_names(&line.message)) else {
-        return;
-    };
-    let open = nginx::open_sockets(worker).unwrap_or_default();
-    let mut asked: Vec<_> = open
-        .iter()
-        .filter(|socket| socket.role == SocketRole::Resolver)
-        .filter_map(|socket| match &socket.kind {
-            SocketKind::Udp(socket) | SocketKind::Tcp(socket) => Some(socket.remote),
-            SocketKind::Unix { .. } => None,
-        })
-        .collect();
-    asked.sort_unstable();
-    asked.dedup();
-    // Of several nobody can say which one it was.
-    if let [only] = asked[..] {
-        line.resolver = Some(only.to_string());
+    /// Whether a log of each worker is read.
+    pub(super) fn tell(&self) -> bool {
+        self.follower.tells()
     }
-}
 
-fn about_names(message: &str) -> bool {
-    message.contains("could not be resolved")
+    /// How often something could not be read, or not in time.
+    pub(super) fn lost(&self) -> u64 {
+        self.follower.gaps() + self.late
+    }
 }

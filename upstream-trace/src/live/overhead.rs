@@ -11,10 +11,8 @@ use aya::sys::{Stats, enable_stats};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use upstream_trace_core::event::{Event, Nanos};
-use upstream_trace_core::verdict::{Note, Output};
 
-use super::Live;
-use super::run::host;
+use super::context::{Batch, Context};
 use crate::kernel::hooks::{HOOKS, Hook};
 use crate::kernel::load::{Kernel, Runs};
 use upstream_trace_read::output::HookCost;
@@ -147,23 +145,22 @@ impl Overhead {
         let of_hooks = hooks as f64 / lasted.as_nanos() as f64;
         (of_hooks + of_program) * 100.0 / processors as f64
     }
-}
 
-impl Live {
-    /// Measures now and then; gives hooks up if there is a limit and it is not kept.
-    pub(super) fn measure(&mut self, now: Nanos) {
-        let Some((lasted, found)) = self.overhead.tick(&self.kernel) else { return };
-        let percent = self.overhead.percent(lasted, &found);
+    /// Measures now and then; gives hooks up if there is a limit and it is not kept. True if those on send and receive were.
+    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context, to: &mut Batch) -> bool {
+        let Some((lasted, found)) = self.tick(&context.kernel) else { return false };
+        let percent = self.percent(lasted, &found);
         log::debug!("hooks and program take {percent:.2} % of the processors");
-        let Some(limit) = self.overhead.limit else { return };
-        self.overhead.above = if percent > limit { self.overhead.above + 1 } else { 0 };
-        if self.overhead.above < PATIENCE {
-            return;
+        let Some(limit) = self.limit else { return false };
+        self.above = if percent > limit { self.above + 1 } else { 0 };
+        if self.above < PATIENCE {
+            return false;
         }
-        self.overhead.above = 0;
-        let text = match costliest(&found) {
+        self.above = 0;
+        let costliest = costliest(&found);
+        let text = match costliest {
             Some(hooks) => {
-                self.shed(hooks, limit);
+                shed(hooks, limit, now, context, to);
                 format!(
                     "Tracing took {percent:.2} % of the processors, more than the {limit} % of --max-overhead: {} \
                      given up, and what rests on it is not told any more.",
@@ -175,21 +172,22 @@ impl Live {
                  is left that could be given up."
             ),
         };
-        if self.overhead.warns {
+        if self.warns {
             log::warn!("{text}");
         }
-        self.say(&[Output::Note(Note { at: now, text })]);
+        to.note(now, text);
+        costliest == Some(IO)
     }
+}
 
-    fn shed(&mut self, hooks: &[&str], limit: f64) {
-        if hooks == IO {
-            // Before they go: a request that is under way would look as if it were never answered.
-            self.tables.do_without_io();
-        }
-        self.kernel.shed(hooks, &format!("given up to keep --max-overhead {limit}"));
-        let host = host(self);
-        self.feed(Event::Host(host));
+/// Gives these hooks up, and says which are left.
+fn shed(hooks: &[&str], limit: f64, now: Nanos, context: &mut Context, to: &mut Batch) {
+    if hooks == IO {
+        // Before they go: a request that is under way would look as if it were never answered.
+        context.tables.do_without_io();
     }
+    context.kernel.shed(hooks, &format!("given up to keep --max-overhead {limit}"));
+    to.event(Event::Host(context.host_now(now)));
 }
 
 /// The optional hooks that cost most, if that is worth it: a tenth of all.

@@ -1,37 +1,130 @@
-//! Which rule of a firewall dropped a packet.
+//! Which rule of a firewall dropped a packet: read and searched on a thread of its own.
 
-use upstream_trace_core::event::{Event, Fact, Nanos, PacketDrop, Route, Upstream};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Live, now};
+use tokio::sync::Notify;
+use upstream_trace_core::event::{Event, Fact, Nanos, PacketDrop, Route, Rules, Upstream};
+
+use super::context::{Batch, Context};
+use super::worker::Worker;
+use crate::firewall::Rulesets;
 use crate::host::netns;
+use crate::netcontext::Enricher;
 
-impl Live {
-    /// Looks up the rules that may have dropped this packet.
-    pub(super) fn ruled(&mut self, packet: &PacketDrop) {
-        let now = now();
-        let (nginx, enricher) = (&self.nginx, &mut self.enricher);
-        let process = |inode: u32| {
-            let own = std::process::id();
-            let mut pids = nginx.worker_pids().into_iter().chain([own]);
-            pids.find(|pid| inode == 0 || netns::inode_of(*pid) == Some(inode))
+/// Packets that may wait.
+const WAITING: usize = 256;
+/// Of packets that belong to no attempt, so many a second are looked at: a flood of strangers' packets must not keep those
+/// of nginx waiting.
+const STRANGERS: u32 = 64;
+/// Listing a large ruleset takes up to 15 s, three programs with 5 s each.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Between two looks at whether a ruleset that took long has been read.
+const LOOK: Nanos = 100_000_000;
+/// So long after a packet there may be an answer.
+const COMES: Nanos = 60_000_000_000;
+
+enum Question {
+    Dropped(Box<PacketDrop>, Vec<u32>, Nanos),
+    Late(Nanos),
+}
+
+/// Looks up the rules that dropped packets.
+pub(super) struct FirewallRules {
+    worker: Worker<Question, Vec<Rules>>,
+    /// When a packet was last dropped; 0 if none was.
+    dropped: Nanos,
+    looked: Nanos,
+    /// The second of that, and strangers' packets in it.
+    second: (Nanos, u32),
+    left_out: u64,
+}
+
+impl FirewallRules {
+    pub(super) fn new(wake: &Arc<Notify>) -> Self {
+        let make = || {
+            let (mut rulesets, mut enricher) = (Rulesets::new(), Enricher::new());
+            let answer = move |question| match question {
+                Question::Dropped(packet, pids, now) => {
+                    look_up(&mut rulesets, &mut enricher, &packet, &pids, now)
+                }
+                Question::Late(now) => rulesets.poll(now),
+            };
+            Box::new(answer) as Box<dyn FnMut(Question) -> Vec<Rules>>
         };
-        let device = |pid: u32, to| {
-            let facts = enricher.facts(pid, packet.netns, &Upstream::Tcp(to), now)?.facts;
-            facts.into_iter().find_map(|fact| match fact {
-                Fact::Route(Route::Found { local: true, .. }) => Some("lo".to_owned()),
-                Fact::Route(Route::Found { interface, .. }) => interface,
-                _ => None,
-            })
-        };
-        for rules in self.rulesets.dropped(packet, now, process, device) {
-            self.feed(Event::Rules(rules));
+        let worker = Worker::new("firewall", make, WAITING, LIMIT, wake);
+        Self { worker, dropped: 0, looked: 0, second: (0, 0), left_out: 0 }
+    }
+
+    /// Begins to look up the rules that may have dropped this packet.
+    pub(super) fn notice(&mut self, event: &Event, context: &Context, now: Nanos) {
+        let Event::Drop(packet) = event else { return };
+        if packet.netfilter.is_none() {
+            return;
+        }
+        if packet.attempt.is_none() {
+            let second = now / 1_000_000_000;
+            let count = if self.second.0 == second { self.second.1 + 1 } else { 1 };
+            self.second = (second, count);
+            if count > STRANGERS {
+                self.left_out += 1;
+                return;
+            }
+        }
+        self.dropped = now;
+        self.worker.ask(Question::Dropped(Box::new(packet.clone()), context.nginx.worker_pids(), now));
+    }
+
+    /// What was found since the last time.
+    pub(super) fn poll(&mut self, now: Nanos, to: &mut Batch) {
+        while let Some(rules) = self.worker.answer() {
+            to.events.extend(rules.into_iter().map(Event::Rules));
+        }
+        if self.worker.give_up().is_some() {
+            to.note(now, "Reading the firewall's rules does not come back: they are not named.".to_owned());
+        }
+        let expected = self.dropped != 0 && now.saturating_sub(self.dropped) < COMES;
+        let idle = self.worker.asked() == self.worker.answered();
+        if expected && idle && now.saturating_sub(self.looked) >= LOOK {
+            self.looked = now;
+            self.worker.ask(Question::Late(now));
         }
     }
 
-    /// Tells of rulesets that took longer to read.
-    pub(super) fn poll_rules(&mut self, now: Nanos) {
-        for rules in self.rulesets.poll(now) {
-            self.feed(Event::Rules(rules));
-        }
+    /// Up to which question answers have to come before what was asked for is judged.
+    pub(super) fn asked(&self) -> u64 {
+        self.worker.asked()
     }
+
+    /// Up to which question they have come.
+    pub(super) fn answered(&self) -> u64 {
+        self.worker.answered()
+    }
+
+    /// Packets that were not looked at.
+    pub(super) fn lost(&self) -> u64 {
+        self.worker.lost + self.left_out
+    }
+}
+
+fn look_up(
+    rulesets: &mut Rulesets,
+    enricher: &mut Enricher,
+    packet: &PacketDrop,
+    workers: &[u32],
+    now: Nanos,
+) -> Vec<Rules> {
+    let process = |inode: u32| {
+        let mut pids = workers.iter().copied().chain([std::process::id()]);
+        pids.find(|pid| inode == 0 || netns::inode_of(*pid) == Some(inode))
+    };
+    let device = |pid: u32, to| {
+        let facts = enricher.facts(pid, packet.netns, &Upstream::Tcp(to), now)?.facts;
+        facts.into_iter().find_map(|fact| match fact {
+            Fact::Route(Route::Found { local: true, .. }) => Some("lo".to_owned()),
+            Fact::Route(Route::Found { interface, .. }) => interface,
+            _ => None,
+        })
+    };
+    rulesets.dropped(packet, now, process, device)
 }

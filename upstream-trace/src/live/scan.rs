@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use upstream_trace_common::{Disposition, EndFacts, Record, flags};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
-use super::Live;
+use super::context::{Batch, Context};
 use crate::host::netns;
-use crate::kernel::decode::Decoder;
 use crate::kernel::tables;
 use crate::netlink::diag::Diag;
 use crate::nginx;
@@ -34,7 +33,7 @@ const MOST: usize = 256;
 
 /// When to scan next.
 #[derive(Debug)]
-pub struct Scan {
+pub(super) struct Scan {
     due: Instant,
     /// When a stuck attempt was last looked at closely.
     looked: HashMap<AttemptId, Nanos>,
@@ -42,38 +41,33 @@ pub struct Scan {
 
 impl Scan {
     /// The first scan is due at once.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { due: Instant::now(), looked: HashMap::new() }
     }
-}
 
-impl Scan {
     /// Scans once what has just begun to be watched had time to be seen.
-    pub fn soon(&mut self) {
+    pub(super) fn soon(&mut self) {
         self.due = self.due.min(Instant::now() + SOON);
     }
 
     fn is_due(&self, id: AttemptId, now: Nanos) -> bool {
         self.looked.get(&id).is_none_or(|at| now.saturating_sub(*at) >= AGAIN)
     }
-}
 
-impl Live {
-    /// Looks once more, at the end.
-    pub fn last_scan(&mut self, now: Nanos) {
-        self.scan.due = Instant::now();
-        self.scan(now);
+    /// Scans at the next turn: the last one.
+    pub(super) fn now(&mut self) {
+        self.due = Instant::now();
     }
 
-    /// Looks for stuck attempts if it is time.
-    pub fn scan(&mut self, now: Nanos) {
-        if Instant::now() < self.scan.due {
+    /// Looks for stuck attempts if it is time. The end of unix connections is seen since `closes`.
+    pub(super) fn poll(&mut self, now: Nanos, closes: Option<Nanos>, context: &mut Context, to: &mut Batch) {
+        if Instant::now() < self.due {
             return;
         }
         let begun = Instant::now();
-        let (slow, mut stuck, mut vanished) = (self.slow, Vec::new(), Vec::new());
-        let (blind, closes) = (self.tables.is_without_io(), self.connects.unix);
-        for mut record in self.tables.records() {
+        let (slow, mut stuck, mut vanished) = (context.slow, Vec::new(), Vec::new());
+        let blind = context.tables.is_without_io();
+        for mut record in context.tables.records() {
             if blind {
                 record.flags &= !flags::OUTSTANDING;
             }
@@ -81,24 +75,24 @@ impl Live {
                 vanished.push(record);
             } else if stuck.len() < MOST
                 && is_stuck(&record, now, slow)
-                && self.scan.is_due(AttemptId::from_kernel(record.id), now)
+                && self.is_due(AttemptId::from_kernel(record.id), now)
             {
                 stuck.push(record);
             }
         }
         for record in vanished {
-            self.vanished(record, now);
+            to.events.extend(end_of(record, now, context).map(Event::End));
         }
-        self.scan.looked.retain(|_, at| now.saturating_sub(*at) <= 2 * AGAIN);
-        self.report_stuck(stuck, now);
-        self.scan.due = begun + INTERVAL.max(begun.elapsed() * SHARE);
+        self.looked.retain(|_, at| now.saturating_sub(*at) <= 2 * AGAIN);
+        self.report_stuck(stuck, now, context, to);
+        self.due = begun + INTERVAL.max(begun.elapsed() * SHARE);
     }
 
-    fn report_stuck(&mut self, stuck: Vec<Record>, now: Nanos) {
+    fn report_stuck(&mut self, stuck: Vec<Record>, now: Nanos, context: &mut Context, to: &mut Batch) {
         let mut diags: HashMap<u32, Option<Diag>> = HashMap::new();
         for mut record in stuck {
             record.header.now_ns = now;
-            let Some(mut attempt) = self.decode(&record) else { continue };
+            let Some(mut attempt) = context.attempt(&record) else { continue };
             let diag = diags
                 .entry(attempt.netns)
                 .or_insert_with(|| netns::run_in(attempt.worker, Diag::open).and_then(|diag| diag).ok());
@@ -111,30 +105,22 @@ impl Live {
                     None => continue,
                 }
             }
-            self.scan.looked.insert(AttemptId::from_kernel(record.id), now);
-            self.tables.announce(record.sk, record.id);
-            self.event(Event::Trouble(attempt));
+            self.looked.insert(AttemptId::from_kernel(record.id), now);
+            context.tables.announce(record.sk, record.id);
+            to.event(Event::Trouble(attempt));
         }
     }
+}
 
-    /// A unix connection whose end no hook saw.
-    fn vanished(&mut self, mut record: Record, now: Nanos) {
-        record.header.now_ns = now;
-        record.end = record.unseen_end() as u8;
-        let disposition = EndFacts::of(&record, now).disposition();
-        if !self.tables.end(&record) || disposition != Disposition::Report {
-            return;
-        }
-        if let Some(attempt) = self.decode(&record) {
-            self.event(Event::End(attempt));
-        }
+/// Ends a unix connection whose end no hook saw; the attempt if that failed.
+fn end_of(mut record: Record, now: Nanos, context: &mut Context) -> Option<Attempt> {
+    record.header.now_ns = now;
+    record.end = record.unseen_end() as u8;
+    let disposition = EndFacts::of(&record, now).disposition();
+    if !context.tables.end(&record) || disposition != Disposition::Report {
+        return None;
     }
-
-    fn decode(&mut self, record: &Record) -> Option<Attempt> {
-        let decoder = Decoder { layout: &self.layout, symbols: &self.symbols };
-        let tables = &mut self.tables;
-        decoder.attempt(record, |id| tables.path(id))
-    }
+    context.attempt(&record)
 }
 
 /// A request without an answer, or a handshake without an end, for longer than `slow`.

@@ -1,77 +1,109 @@
-//! The signals that end the trace.
+//! The signals that end the trace: the first one asks for the end, a second one is the end.
+//!
+//! They are blocked in every thread and read by one of their own, so that none of them interrupts a system call, or the
+//! kernel's verifier, and so that the process can be ended whatever its other threads wait for.
 
-use std::io;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::process::exit;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal as Number, pthread_sigmask};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use anyhow::{Context as _, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use tokio::sync::Notify;
+use upstream_trace_read::output::stream;
 
-/// Waits for any of them.
-#[derive(Debug)]
+use crate::host::privileges;
+
+/// A step of the end that takes longer is not waited for.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Whether the end was asked for, and how it goes.
+#[derive(Clone)]
 pub(super) struct Stop {
-    interrupt: Signal,
-    terminate: Signal,
-    /// The terminal went away; `None` under `nohup`.
-    hangup: Option<Signal>,
+    asked: Arc<Notify>,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    asked: bool,
+    step: &'static str,
+    since: Instant,
 }
 
 impl Stop {
-    /// From now on none of them ends the process by itself.
-    pub(super) fn new() -> io::Result<Self> {
-        let hangup = if ignored(Number::SIGHUP) { None } else { Some(signal(SignalKind::hangup())?) };
-        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hangup })
+    /// From now on none of them ends the process by itself. To be called before any thread is started.
+    pub(super) fn new() -> Result<Self> {
+        let mut signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
+        if !is_ignored(Signal::SIGHUP) {
+            // The terminal went away; not under `nohup`.
+            signals.add(Signal::SIGHUP);
+        }
+        signals.thread_block().context("cannot block signals")?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let signals = SignalFd::with_flags(&signals, flags).context("cannot wait for signals")?;
+        let state = State { asked: false, step: "the start", since: Instant::now() };
+        let stop = Self { asked: Arc::new(Notify::new()), state: Arc::new(Mutex::new(state)) };
+        let of_thread = stop.clone();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || of_thread.wait(&signals))?;
+        Ok(stop)
     }
 
     /// One of them came.
-    pub(super) async fn asked(&mut self) {
-        let Self { interrupt, terminate, hangup } = self;
-        let hangup = async {
-            match hangup {
-                Some(hangup) => drop(hangup.recv().await),
-                None => std::future::pending().await,
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    /// What is done next. After a signal, each step has two seconds.
+    pub(super) fn step(&self, step: &'static str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.step, state.since) = (step, Instant::now());
+    }
+
+    /// Whether one of them came already.
+    pub(super) fn was_asked(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).asked
+    }
+
+    fn wait(&self, signals: &SignalFd) {
+        privileges::drop_all_capabilities();
+        while next(signals, PollTimeout::NONE).is_none() {}
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            (state.asked, state.since) = (true, Instant::now());
+        }
+        self.asked.notify_one();
+        loop {
+            if let Some(second) = next(signals, PollTimeout::from(50u8)) {
+                exit(128 + i32::try_from(second).unwrap_or_default());
             }
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = hangup => {}
+            let (step, since) = {
+                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                (state.step, state.since)
+            };
+            if since.elapsed() >= LIMIT {
+                let text = format!("upstream-trace: {step} does not come to an end: stopped here\n");
+                let _nobody_reads = stream::stderr().write_all(text.as_bytes());
+                let _left = stream::drain(Instant::now() + Duration::from_millis(50));
+                exit(1);
+            }
         }
     }
 }
 
+/// The number of the next signal, if one comes in time.
+fn next(signals: &SignalFd, timeout: PollTimeout) -> Option<u32> {
+    // The descriptor does not block: a wait that is interrupted is one that comes back early.
+    let _ready = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], timeout);
+    signals.read_signal().ok().flatten().map(|signal| signal.ssi_signo)
+}
+
 /// Whoever started the program wants it to survive this signal.
-fn ignored(number: Number) -> bool {
+fn is_ignored(number: Signal) -> bool {
     let status = procfs::process::Process::myself().and_then(|me| me.status());
     status.is_ok_and(|status| status.sigign >> (number as i32 - 1) & 1 == 1)
-}
-
-/// Does something while these signals wait: the kernel's verifier gives up on a program when one is there.
-pub(super) fn with_signals_blocked<T>(work: impl FnOnce() -> T) -> T {
-    let waiting: SigSet = [Number::SIGINT, Number::SIGTERM, Number::SIGHUP].into_iter().collect();
-    let mut before = SigSet::empty();
-    let blocked = pthread_sigmask(SigmaskHow::SIG_BLOCK, Some(&waiting), Some(&mut before));
-    let done = work();
-    if blocked.is_ok() {
-        // It was possible before.
-        let _restored = pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-    }
-    done
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_wait_only_as_long_as_the_work_takes() {
-        let blocked = || {
-            let mut now = SigSet::empty();
-            pthread_sigmask(SigmaskHow::SIG_BLOCK, None, Some(&mut now)).unwrap();
-            [Number::SIGINT, Number::SIGTERM, Number::SIGHUP, Number::SIGSEGV]
-                .map(|number| now.contains(number))
-        };
-        assert_eq!(blocked(), [false; 4]);
-        assert_eq!(with_signals_blocked(blocked), [true, true, true, false]);
-        assert_eq!(blocked(), [false; 4]);
-    }
 }

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use upstream_trace_common::{AdoptKey, AdoptState};
-use upstream_trace_core::event::{Attempt, AttemptId, Nanos};
+use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos};
 
+use super::context::{Batch, Context};
 use crate::host::netns;
 use crate::kernel::decode;
 use crate::kernel::tables::Tables;
@@ -106,12 +107,15 @@ impl Takeover {
     }
 
     /// About once a second: which of them are stuck by now.
-    pub fn tick(&mut self, now: Nanos, slow: Nanos, tables: &mut Tables) -> Vec<Attempt> {
+    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context, to: &mut Batch) {
+        let (slow, tables) = (context.slow, &mut context.tables);
         if now >= self.count {
             self.count = now + COUNT;
             tables.count_seeds();
         }
-        if self.due.is_some_and(|due| due <= now) { self.pass(now, slow, tables) } else { Vec::new() }
+        if self.due.is_some_and(|due| due <= now) {
+            to.events.extend(self.pass(now, slow, tables).into_iter().map(Event::Trouble));
+        }
     }
 
     /// Looks for those that have been waiting for too long.

@@ -196,7 +196,7 @@ fn load(lab: &Lab, upstream: &str, keepalive: usize) -> Result<()> {
 }
 
 /// Sends requests from several clients, each a path and the status it must get; reloads nginx in the middle.
-fn requests(
+pub(super) fn requests(
     world: &World<'_>,
     count: usize,
     reload: bool,

@@ -11,9 +11,12 @@ use upstream_trace_tests::trace::Trace;
 use upstream_trace_tests::util::{ms, signal};
 use upstream_trace_tests::{Lab, Scenario, World};
 
+use super::load::requests;
+
 const V4: &str = "10.99.0.2:8081";
 const LOCAL: &str = "127.0.0.1:8081";
 const STORM: usize = 600;
+const LARGE_STORM: usize = 5_000;
 
 pub(crate) const ALL: &[Scenario] = &[
     ("loss/buffer-full", |lab| {
@@ -43,6 +46,30 @@ pub(crate) const ALL: &[Scenario] = &[
         lab.check(proven <= 1, || {
             format!("{proven} are called proven, and the evidence of all but one may be lost")
         });
+        Ok(())
+    }),
+    // More waits in the buffer than the default one holds, and the end comes with it.
+    ("loss/large-buffer-read-to-its-end", |lab| {
+        let world = lab.world().upstream(LOCAL).start()?;
+        let trace = world.trace(&["--buffer", "8M"])?;
+        if let Some(pid) = trace.pid() {
+            signal(pid, Signal::SIGSTOP)?;
+        }
+        requests(&world, LARGE_STORM, false, |_| ("/", 502))?;
+        if let Some(pid) = trace.pid() {
+            signal(pid, Signal::SIGINT)?;
+            signal(pid, Signal::SIGCONT)?;
+        }
+        let seen = trace.wait_for_end()?;
+        let Some(accounts) = accounts(&seen) else { return Ok(()) };
+        let of = |field: &str| accounts[field].as_u64().unwrap_or_default();
+        seen.accounted_for();
+        let told = seen.of_type("failure").count() as u64;
+        lab.check(told == of("reported"), || format!("{told} failures were told: {accounts}"));
+        lab.check(told + of("lost_buffer") == LARGE_STORM as u64, || {
+            format!("{told} of {LARGE_STORM} failures were told: {accounts}")
+        });
+        lost_in(lab, &seen, "ring-buffer", of("lost_buffer"));
         Ok(())
     }),
     ("loss/buffer-full-without-log", |lab| {

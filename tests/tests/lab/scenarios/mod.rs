@@ -10,6 +10,7 @@ mod firewall_remote;
 mod firewall_rules;
 mod harmless;
 mod healthy;
+mod hostile;
 mod lifecycle;
 mod load;
 mod log;
@@ -65,6 +66,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         loss::ALL,
         harmless::ALL,
         false_alarms::ALL,
+        hostile::ALL,
     ];
     families.into_iter().flatten().copied()
 }

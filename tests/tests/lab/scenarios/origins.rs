@@ -71,10 +71,10 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("origins/reset-with-data-unread", |lab| {
         let script = Script::new(vec![Step::Sleep(ms(200)), Step::Close]);
-        resets(lab, script, "it closed the connection with data that it had not read")
+        resets(lab, script, "it closed the connection with unread data")
     }),
     ("origins/reset-without-lingering", |lab| {
-        resets(lab, Script::read_then_rst(), "it dropped the connection (SO_LINGER 0)")
+        resets(lab, Script::read_then_rst(), "it aborted the connection (SO_LINGER 0)")
     }),
     ("origins/closed-and-who-did", |lab| {
         let world = lab.world().upstream(LOOPBACK).start()?;

@@ -166,6 +166,9 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     if scenario.starts_with("newer/") && newer().is_none() {
         return Some("a newer nginx");
     }
+    if scenario == "hostile/error-log-hangs" && !installed("bindfs") {
+        return Some("bindfs");
+    }
     let name = scenario.strip_prefix("software/")?;
     let programs = ["php-fpm", "gunicorn", "node", "haproxy", "nginx"];
     programs.into_iter().find(|program| name.starts_with(program) && !installed(program))

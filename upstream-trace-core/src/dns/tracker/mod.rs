@@ -8,9 +8,9 @@ use crate::event::SECOND;
 use crate::event::{AttemptId, Lookup, LookupState, Nanos, Outcome, Query, QueryResult};
 
 /// Lookups that run at a time; beyond that new ones are not followed.
-const RUNNING: usize = 4_096;
-/// Questions kept per lookup.
-const ASKED: usize = 24;
+const MAX_LOOKUPS: usize = 4_096;
+/// Queries kept per lookup.
+const MAX_QUERIES: usize = 24;
 /// nginx asks again every five seconds as long as a request waits. Its clock is exact to a second.
 const GIVEN_UP: Nanos = 7 * SECOND;
 /// NXDOMAIN: what nginx makes of answers without addresses.
@@ -58,7 +58,7 @@ struct Running {
     /// Index of the question of each of `lookup.asked`.
     of: Vec<usize>,
     last: Nanos,
-    told: bool,
+    reported: bool,
 }
 
 /// The lookups that run.
@@ -76,15 +76,15 @@ impl Tracker {
         let payload =
             if exchange.tcp { exchange.payload.get(2..).unwrap_or_default() } else { exchange.payload };
         if exchange.sent {
-            return self.asks(exchange, &parse(payload)?);
+            return self.on_query(exchange, &parse(payload)?);
         }
         if exchange.result < 0 {
-            self.fails(exchange);
+            self.on_error(exchange);
             return None;
         }
         // nginx reads the end of a TCP connection as 0 bytes.
         let message = parse(payload)?;
-        self.hears(exchange, &message)
+        self.on_response(exchange, &message)
     }
 
     /// Lookups that have been in trouble for as long as `slow`, and those that nginx has given up.
@@ -94,8 +94,8 @@ impl Tracker {
         for (key, running) in &mut self.running {
             if now.saturating_sub(running.last) >= GIVEN_UP {
                 over.push(key.clone());
-            } else if !running.told && now.saturating_sub(running.lookup.begun) >= slow {
-                running.told = true;
+            } else if !running.reported && now.saturating_sub(running.lookup.begun) >= slow {
+                running.reported = true;
                 out.push(running.seen(now));
             }
         }
@@ -120,7 +120,7 @@ impl Tracker {
         self.running.retain(|(of, _), _| *of != worker);
     }
 
-    fn asks(&mut self, exchange: &Exchange<'_>, message: &Message) -> Option<Lookup> {
+    fn on_query(&mut self, exchange: &Exchange<'_>, message: &Message) -> Option<Lookup> {
         if message.answer || message.name.is_empty() {
             return None;
         }
@@ -130,17 +130,17 @@ impl Tracker {
             running.questions.iter().any(|asked| asked.kind == message.kind && asked.ident != message.ident)
         };
         let over = if self.running.get(&key).is_some_and(other) { self.running.remove(&key) } else { None };
-        if self.running.len() >= RUNNING && !self.running.contains_key(&key) {
+        if self.running.len() >= MAX_LOOKUPS && !self.running.contains_key(&key) {
             self.lost += 1;
             return over.map(|running| running.ends(LookupState::GivenUp, exchange.at));
         }
         self.count += 1;
         let new = || Running::new(AttemptId::lookup(self.count), exchange, &message.name);
-        self.running.entry(key).or_insert_with(new).asks(exchange, message);
+        self.running.entry(key).or_insert_with(new).add_query(exchange, message);
         over.map(|running| running.ends(LookupState::GivenUp, exchange.at))
     }
 
-    fn fails(&mut self, exchange: &Exchange<'_>) {
+    fn on_error(&mut self, exchange: &Exchange<'_>) {
         let errno = exchange.result.saturating_abs();
         for ((worker, _), running) in &mut self.running {
             if *worker == exchange.worker {
@@ -149,7 +149,7 @@ impl Tracker {
         }
     }
 
-    fn hears(&mut self, exchange: &Exchange<'_>, message: &Message) -> Option<Lookup> {
+    fn on_response(&mut self, exchange: &Exchange<'_>, message: &Message) -> Option<Lookup> {
         let key = (exchange.worker, message.name.clone());
         let why = self.why_ignored(exchange, message, &key);
         if let Some(why) = why {
@@ -164,7 +164,7 @@ impl Tracker {
         let state = running.decided()?;
         let running = self.running.remove(&key)?;
         match state {
-            LookupState::Answered if !running.told => None,
+            LookupState::Answered if !running.reported => None,
             state => Some(running.ends(state, exchange.at)),
         }
     }
@@ -231,10 +231,10 @@ impl Running {
             asked: Vec::new(),
             asked_lost: 0,
         };
-        Self { lookup, questions: Vec::new(), of: Vec::new(), last: exchange.at, told: false }
+        Self { lookup, questions: Vec::new(), of: Vec::new(), last: exchange.at, reported: false }
     }
 
-    fn asks(&mut self, exchange: &Exchange<'_>, message: &Message) {
+    fn add_query(&mut self, exchange: &Exchange<'_>, message: &Message) {
         let (kind, ident) = (message.kind, message.ident);
         let question = self.questions.iter().position(|asked| asked.kind == kind).unwrap_or_else(|| {
             self.questions.push(Question { kind, ident, answer: None });
@@ -244,7 +244,7 @@ impl Running {
         self.lookup.for_client |= exchange.for_client && self.lookup.asked.len() < 2;
         let errno = exchange.result.saturating_neg();
         let got = (errno > 0).then_some(QueryResult { at: exchange.at, what: Outcome::NotSent { errno } });
-        if self.lookup.asked.len() >= ASKED {
+        if self.lookup.asked.len() >= MAX_QUERIES {
             self.lookup.asked_lost = self.lookup.asked_lost.saturating_add(1);
             return;
         }

@@ -148,8 +148,8 @@ fn over_tcp_the_length_comes_first() {
 #[test]
 fn running_lookups_are_bounded() {
     let mut tracker = Tracker::default();
-    for number in 0..RUNNING + 10 {
+    for number in 0..MAX_LOOKUPS + 10 {
         tracker.on(&exchange(0, true, &question(1, &format!("n{number}.test"), 1)));
     }
-    assert_eq!(tracker.running.len(), RUNNING);
+    assert_eq!(tracker.running.len(), MAX_LOOKUPS);
 }

@@ -1,15 +1,23 @@
 //! Which processes serve the upstreams on this host, so that their end can explain what becomes of connections.
 
+mod search;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::Notify;
 use upstream_trace_common::OriginExit;
-use upstream_trace_core::event::{self, Event, Nanos, Upstream, Workload};
+use upstream_trace_core::event::{self, Event, Nanos, Workload};
 
-use super::Live;
+use super::context::Context;
+use super::surroundings::Surroundings;
+use super::worker::Worker;
 use crate::host::netns;
 use crate::kernel::tables::Tables;
-use crate::netcontext::{self, SocketOwnerScan, Sockets};
+use crate::netcontext;
 use crate::nginx::exit_status as exit;
+use search::{Answer, Holder, Key, Question, searcher};
 
 /// Upstreams that are looked at.
 const UPSTREAMS: usize = 64;
@@ -26,8 +34,8 @@ const SEARCH_AGAIN: Nanos = 30_000_000_000;
 /// A process that ended is remembered for so long, since word of its end may still be on the way.
 const REMEMBERED: Nanos = 3_000_000_000;
 
-/// An upstream, seen from a network namespace.
-type Key = (u32, Upstream);
+/// A search that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 struct Watched {
@@ -47,29 +55,53 @@ struct Served {
 }
 
 /// The origins on this host.
-#[derive(Debug, Default)]
-pub struct Origins {
+pub(super) struct Origins {
+    worker: Worker<Question, Answer>,
+    /// When upstreams were last looked at, and when that was begun.
     looked: Nanos,
+    began: Nanos,
+    looking: bool,
     swept: Nanos,
     searched: Nanos,
+    searching: bool,
     /// A worker in each network namespace.
     namespaces: BTreeMap<u32, u32>,
     upstreams: HashMap<Key, Watched>,
     /// By the process that was named to the kernel side.
     processes: HashMap<u32, Served>,
-    search: Option<SocketOwnerScan>,
     /// Processes for which the table had no room.
-    pub lost: u64,
+    lost: u64,
 }
 
 impl Origins {
+    pub(super) fn new(wake: &Arc<Notify>) -> Self {
+        Self {
+            worker: Worker::new("origins", searcher, 2, LIMIT, wake),
+            looked: 0,
+            began: 0,
+            looking: false,
+            swept: 0,
+            searched: 0,
+            searching: false,
+            namespaces: BTreeMap::new(),
+            upstreams: HashMap::new(),
+            processes: HashMap::new(),
+            lost: 0,
+        }
+    }
+
     /// Whether all upstreams of that time were looked at.
-    pub fn looked_since(&self, time: Nanos) -> bool {
-        self.looked >= time && self.search.is_none()
+    pub(super) fn looked_since(&self, time: Nanos) -> bool {
+        self.looked >= time && !self.searching
+    }
+
+    /// Processes that are not watched for want of room.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// The upstreams that this process, or the one that forked it, served; one event for each.
-    pub fn ended(&mut self, ended: &OriginExit, tables: &Tables) -> Vec<Event> {
+    pub(super) fn ended(&mut self, ended: &OriginExit, tables: &Tables) -> Vec<Event> {
         let Some(served) = self.processes.get(&ended.origin) else { return Vec::new() };
         let (pid, at) = (ended.header.tgid, ended.header.now_ns);
         let left = tables.serving();
@@ -106,13 +138,13 @@ impl Origins {
     }
 
     /// What the search found is what counts from now on.
-    fn found(&mut self, holders: BTreeMap<u32, Sockets>, now: Nanos, tables: &mut Tables) {
+    fn found(&mut self, holders: BTreeMap<u32, Holder>, now: Nanos, tables: &mut Tables) {
         for (pid, served) in &mut self.processes {
             if !holders.contains_key(pid) && now.saturating_sub(served.last) < REMEMBERED && alive(*pid) {
                 tables.serves_no_more(*pid);
             }
         }
-        for (pid, sockets) in holders {
+        for (pid, Holder { sockets, command, home }) in holders {
             let holds = |known: &Watched| known.listeners.iter().any(|inode| sockets.contains_key(inode));
             let upstreams: BTreeSet<Key> =
                 self.upstreams.iter().filter(|(_, known)| holds(known)).map(|(key, _)| key.clone()).collect();
@@ -120,7 +152,6 @@ impl Origins {
                 continue;
             }
             if tables.serve(pid) && alive(pid) {
-                let (command, home) = (netcontext::command(pid), netcontext::home(pid));
                 self.processes.insert(pid, Served { upstreams, command, home, last: now });
             } else if alive(pid) {
                 self.lost += 1;
@@ -150,67 +181,92 @@ impl Origins {
     fn wanted(&self) -> HashSet<u32> {
         self.upstreams.values().flat_map(|known| known.listeners.iter().copied()).collect()
     }
-}
 
-impl Live {
-    /// Looks for the processes behind upstreams on this host, a little at a time.
-    pub fn look_for_origins(&mut self, now: Nanos) {
-        if now.saturating_sub(self.origins.looked) >= LOOK {
-            self.origins.looked = now;
-            self.look_at_upstreams(now);
-        }
-        let done = self.origins.search.as_mut().and_then(SocketOwnerScan::step);
-        if let Some(holders) = done {
-            self.origins.search = None;
-            self.origins.searched = now;
-            for (pid, sockets) in &holders {
-                for (inode, descriptor) in sockets {
-                    self.enricher.learn(*inode, *pid, *descriptor);
+    /// Looks for the processes behind upstreams on this host, in small steps.
+    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context, surroundings: &mut Surroundings) {
+        while let Some(answer) = self.worker.answer() {
+            match answer {
+                Answer::Listeners(found) => self.listeners(found, now),
+                Answer::Holders(holders) => {
+                    (self.searching, self.searched) = (false, now);
+                    let owners = holders.iter().flat_map(|(pid, holder)| {
+                        holder.sockets.iter().map(|(inode, descriptor)| (*inode, *pid, *descriptor))
+                    });
+                    surroundings.learn(owners.collect());
+                    self.found(holders, now, &mut context.tables);
                 }
             }
-            self.origins.found(holders, now, &mut self.tables);
+        }
+        if self.worker.give_up().is_some() {
+            (self.looking, self.searching) = (false, false);
+        }
+        if !self.looking && now.saturating_sub(self.began) >= LOOK {
+            self.began = now;
+            self.look(now, context);
         }
     }
 
-    fn look_at_upstreams(&mut self, now: Nanos) {
-        if now.saturating_sub(self.origins.swept) >= LOOK_AGAIN || self.origins.namespaces.is_empty() {
-            self.origins.swept = now;
-            self.origins.sweep(now, &self.tables);
-            self.origins.namespaces.clear();
-            for pid in self.nginx.worker_pids().into_iter().take(WORKERS) {
-                if let Some(inode) = netns::inode_of(pid)
-                    && self.origins.namespaces.len() < NAMESPACES
-                {
-                    self.origins.namespaces.entry(inode).or_insert(pid);
-                }
-            }
+    fn look(&mut self, now: Nanos, context: &mut Context) {
+        if now.saturating_sub(self.swept) >= LOOK_AGAIN || self.namespaces.is_empty() {
+            self.swept = now;
+            self.sweep(now, &context.tables);
+            self.look_at_namespaces(&context.nginx.worker_pids());
         }
-        let mut news = false;
-        let mut seen = HashSet::new();
-        for address in self.tables.upstream_addresses(UPSTREAMS) {
-            let Some(upstream) = self.name(&address) else { continue };
-            for (netns, worker) in self.origins.namespaces.clone() {
-                let key = (netns, upstream.clone());
+        let (mut seen, mut due) = (HashSet::new(), Vec::new());
+        for address in context.tables.upstream_addresses(UPSTREAMS) {
+            let Some(upstream) = context.upstream(&address) else { continue };
+            for (netns, worker) in &self.namespaces {
+                let key = (*netns, upstream.clone());
                 seen.insert(key.clone());
-                let known = self.origins.upstreams.entry(key).or_default();
-                if known.looked != 0 && now.saturating_sub(known.looked) < LOOK_AGAIN {
-                    continue;
-                }
-                known.looked = now;
-                let mut listeners = self.enricher.listening(worker, netns, &upstream, now);
-                listeners.sort_unstable();
-                if listeners != known.listeners {
-                    known.complete = listeners.is_empty();
-                    news |= !listeners.is_empty();
-                    known.listeners = listeners;
+                let known = self.upstreams.entry(key.clone()).or_default();
+                if known.looked == 0 || now.saturating_sub(known.looked) >= LOOK_AGAIN {
+                    known.looked = now;
+                    due.push((key, *worker));
                 }
             }
         }
-        self.origins.upstreams.retain(|key, _| seen.contains(key));
-        let old = now.saturating_sub(self.origins.searched) >= SEARCH_AGAIN && self.origins.search.is_none();
+        self.upstreams.retain(|key, _| seen.contains(key));
+        if due.is_empty() {
+            self.looked = now;
+            self.search_if(false, now);
+        } else {
+            self.looking = self.worker.ask(Question::Listeners(due, now));
+        }
+    }
+
+    fn look_at_namespaces(&mut self, workers: &[u32]) {
+        self.namespaces.clear();
+        for pid in workers.iter().take(WORKERS) {
+            if let Some(inode) = netns::inode_of(*pid)
+                && self.namespaces.len() < NAMESPACES
+            {
+                self.namespaces.entry(inode).or_insert(*pid);
+            }
+        }
+    }
+
+    fn listeners(&mut self, found: Vec<(Key, Vec<u32>)>, now: Nanos) {
+        (self.looking, self.looked) = (false, self.began);
+        let mut news = false;
+        for (key, listeners) in found {
+            let Some(known) = self.upstreams.get_mut(&key) else { continue };
+            if listeners != known.listeners {
+                known.complete = listeners.is_empty();
+                news |= !listeners.is_empty();
+                known.listeners = listeners;
+            }
+        }
+        self.search_if(news, now);
+    }
+
+    /// Searches for holders of the listeners if there are new ones, and now and then.
+    fn search_if(&mut self, news: bool, now: Nanos) {
+        let old = now.saturating_sub(self.searched) >= SEARCH_AGAIN && !self.searching;
         if news || old {
-            let wanted = self.origins.wanted();
-            self.origins.search = (!wanted.is_empty()).then(|| SocketOwnerScan::of(wanted));
+            let wanted = self.wanted();
+            if !wanted.is_empty() {
+                self.searching = self.worker.ask(Question::Holders(wanted));
+            }
         }
     }
 }

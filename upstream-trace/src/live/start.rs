@@ -1,0 +1,124 @@
+//! The start of a trace: what is open is taken over, the hooks are attached, and all that is said.
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
+use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
+use upstream_trace_read::recording::{Recorder, Redactor};
+use upstream_trace_read::sinks;
+
+use super::config::Configs;
+use super::connects::Connects;
+use super::context::{Batch, Context};
+use super::counters::Counters;
+use super::dns::Dns;
+use super::event_loop::Ring;
+use super::logs::ErrorLogs;
+use super::losses::Losses;
+use super::now;
+use super::origins::Origins;
+use super::overhead::Overhead;
+use super::pipeline::Pipeline;
+use super::rules::FirewallRules;
+use super::scan::Scan;
+use super::sources::{Live, Sources};
+use super::surroundings::Surroundings;
+use super::takeover::{Open, Takeover};
+use crate::cli::Cli;
+use crate::host::privileges;
+use crate::kernel::load::{Kernel, Prepared, Sizes};
+use crate::kernel::symbols::{LateSymbols, Symbols};
+use crate::kernel::tables::Tables;
+use crate::nginx::{self, WatchedNginx};
+
+/// Loads, takes over what is open, attaches, and says so.
+pub(super) fn start(
+    cli: &Cli,
+    prepared: Prepared,
+    nginx: WatchedNginx,
+    recorder: Option<Recorder>,
+    wake: &Arc<Notify>,
+) -> Result<(Live, Ring)> {
+    let configs = Configs::begin(&nginx, wake);
+    let workers = nginx.worker_pids();
+    let before = Open::look(&workers, now());
+    let (mut layout, loader) = prepared.take()?;
+    layout.place_drops(Symbols::now);
+    let open = before.count().min(cli.max_connections);
+    let sizes = Sizes { connections: cli.max_connections, open, buffer: cli.buffer };
+    let mut kernel = Kernel::load(loader, &layout, &sizes)?;
+    let (mut tables, events) = Tables::take(&mut kernel)?;
+    nginx.watch(&mut tables)?;
+    before.hand_over(&mut tables);
+    let dns = Dns::default();
+    // No line may be missed whose attempt is seen.
+    let logs = ErrorLogs::open(&cli.error_log, nginx.watched(), dns.seen(), wake)?;
+    kernel.attach(&layout, &cli.hooks)?;
+    let connects = Connects::begin(&mut kernel, logs.tell());
+    let opened = now();
+    let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
+    let (takeover, stuck) = Takeover::begin(before, &workers, opened, slow, &mut tables)?;
+    let symbols = LateSymbols::of(Symbols::open());
+    // Threads that are started from here on have no more rights than this one.
+    if let Err(error) = privileges::drop_capabilities() {
+        log::warn!("cannot give back rights that are not needed any more: {error:#}");
+    }
+    let sources = Sources {
+        logs,
+        connects,
+        origins: Origins::new(wake),
+        scan: Scan::new(),
+        takeover,
+        counters: Counters::default(),
+        losses: Losses::new(opened),
+        dns,
+        overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
+        surroundings: Surroundings::new(wake),
+        rules: FirewallRules::new(wake),
+        malformed: 0,
+        unread: 0,
+        configs,
+    };
+    let host = host(&kernel, &nginx, slow);
+    let context = Context { kernel, tables, layout, symbols, nginx, host, slow };
+    let redactor = cli.redact.then(Redactor::default);
+    let pipeline = Pipeline::new(recorder, redactor, sinks::open(&cli.sinks()), opened);
+    let mut live = Live { context, sources, pipeline };
+    say(&mut live, stuck);
+    // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
+    // AsyncFd.
+    let events = unsafe { AsyncFd::register(events) }.context("cannot wait for the ring buffer")?;
+    Ok((live, Ring { events, size: cli.buffer as usize }))
+}
+
+/// Says what is watched, and what is stuck already.
+fn say(live: &mut Live, stuck: Vec<Attempt>) {
+    let host = live.context.host.clone();
+    live.pipeline.start(host);
+    let mut batch = Batch::default();
+    live.sources.configs.wait(&mut batch);
+    batch.events.extend(stuck.into_iter().map(Event::Trouble));
+    live.feed_batch(batch, now());
+}
+
+fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos) -> Host {
+    let of_kernel = |name: &str| {
+        fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
+    };
+    Host {
+        at: now(),
+        unix_us: Timestamp::now().as_microsecond(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        hostname: of_kernel("hostname"),
+        kernel: of_kernel("osrelease"),
+        nginx: nginx::versions(nginx.masters.iter().copied()),
+        hooks: kernel.hooks.clone(),
+        masters: nginx.masters.iter().copied().collect(),
+        workers: nginx.worker_pids(),
+        slow,
+    }
+}
