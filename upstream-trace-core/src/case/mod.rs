@@ -46,7 +46,7 @@ use crate::event::{
 pub use crate::event::BenignEnd;
 use crate::text::sentence;
 use crate::verdict::Tries;
-pub use config::Limit;
+pub use config::{Limit, TimerFit};
 
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};

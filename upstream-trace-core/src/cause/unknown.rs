@@ -1,6 +1,6 @@
 //! The evidence fits no cause.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, NginxTimer};
 use crate::case::Case;
 use crate::errno;
 use crate::text::sentence;
@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  connection that was open before the tool started.",
     fix: "Compare with nginx's error.log at that time. `upstream-trace doctor` shows which evidence this host \
           withholds.",
+    by_nginx_timer: NginxTimer::WholeSeconds,
     judge,
     ..Cause::BLANK
 };

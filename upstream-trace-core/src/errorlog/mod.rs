@@ -5,10 +5,12 @@
 
 mod address;
 mod kind;
+mod messages;
 mod parse;
 mod text;
 
 pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
-pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind};
+pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind, meaning, own_target};
+pub use messages::Meaning;
 pub use parse::parse;

@@ -59,11 +59,19 @@ pub struct LogLine {
     /// Address of the name server, for what went wrong with that.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub resolver: Option<String>,
+    /// The client sent datagrams.
+    #[serde(skip_serializing_if = "is_not")]
+    pub udp: bool,
     /// The file it was read from.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "text")]
     pub file: String,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

@@ -117,6 +117,7 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         errno: _,
         truncated: _,
         after: _,
+        udp: _,
     } = line;
     let optional = [
         (Private::Client, client),

@@ -12,7 +12,7 @@ use crate::engine::logjoin::open::{Open, OpenFailures};
 use crate::engine::logjoin::signature::{FailureSignature, seen_by_kernel, without_attempt};
 use crate::engine::stores::overflow::Overflow;
 use crate::engine::stores::resolver_errors::ResolverErrors;
-use crate::errorlog::{self, Kind};
+use crate::errorlog::{self, Kind, Meaning};
 use crate::event::{
     Attempt, AttemptId, LogFollowed, LogLine, MS, Nanos, Process, ProcessChange, SECOND, Upstream, Weigh,
 };
@@ -70,6 +70,8 @@ pub(in crate::engine) struct Logs {
     /// Paths of unix sockets that attempts went to, for lines that name them.
     paths: Bounded<String, ()>,
     resolver_errors: ResolverErrors,
+    /// When a worker last complained about what it had asked for itself, and whom.
+    own: Bounded<(u32, Upstream), Nanos>,
     next: u64,
     cleaned: Nanos,
     /// When the latest failure ended that made room, or found none, while its line may still come; by worker.
@@ -97,6 +99,7 @@ impl Default for Logs {
             joined: HashMap::new(),
             paths: Bounded::new(MAX_KEYS),
             resolver_errors: ResolverErrors::default(),
+            own: Bounded::new(MAX_KEYS),
             next: 0,
             cleaned: 0,
             forgotten: Bounded::new(MAX_KEYS),
@@ -139,9 +142,19 @@ impl Logs {
 
     /// A line was read; the failure that it belongs to, if that is clear at once.
     pub(in crate::engine) fn read(&mut self, line: LogLine, now: Nanos) -> Option<AttemptId> {
-        let Some(kind) = errorlog::kind(&line) else {
-            self.resolver_errors.read(line);
-            return None;
+        let kind = match errorlog::meaning(&line) {
+            Some(Meaning::Failed(kind)) => kind,
+            Some(Meaning::PassedOver(_)) => {
+                self.counts.passed_over += 1;
+                if let Some((worker, peer)) = line.worker.zip(errorlog::own_target(&line)) {
+                    self.own.insert((worker, Upstream::Tcp(peer)), line.at, line.at);
+                }
+                return None;
+            }
+            None => {
+                self.resolver_errors.read(line);
+                return None;
+            }
         };
         self.counts.seen += 1;
         let key = self.key(&line);
@@ -220,6 +233,13 @@ impl Logs {
         self.open.remove(&(attempt.worker, attempt.upstream.clone()), attempt.id);
         let until = attempt.seen.saturating_add(AFTER);
         self.healthy.keep(attempt, until);
+    }
+
+    /// nginx said that such a connection was its own business, and no upstream's.
+    pub(in crate::engine) fn was_own(&self, attempt: &Attempt) -> bool {
+        let Some(upstream) = &attempt.upstream else { return false };
+        let said = self.own.get(&(attempt.worker, upstream.clone()));
+        said.is_some_and(|at| at.abs_diff(attempt.seen) <= AFTER)
     }
 
     /// A failure has its line, or none is to be expected.

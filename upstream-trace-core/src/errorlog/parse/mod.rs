@@ -114,6 +114,7 @@ struct Tail<'a> {
     upstream: Option<&'a str>,
     host: Option<&'a str>,
     resolver: Option<&'a str>,
+    udp: bool,
 }
 
 /// What may follow on a quoted part.
@@ -121,12 +122,15 @@ const PARTS: [&str; 6] =
     [", subrequest: \"", ", upstream: \"", ", host: \"", ", referrer: \"", ", bytes from/to ", ", login: \""];
 
 impl<'a> Tail<'a> {
-    /// Reads the parts from `, client: ` or `, resolver: ` on.
+    /// Reads the parts from `, client: `, `, resolver: ` or `, context: ` (of a Lua program) on.
     fn read(text: &'a str) -> Option<Self> {
         let mut tail = Self::default();
         if let Some(resolver) = text.strip_prefix(", resolver: ") {
             tail.resolver = Some(resolver);
             return (!resolver.contains([' ', '"'])).then_some(tail);
+        }
+        if let Some(context) = text.strip_prefix(", context: ") {
+            return (!context.contains([' ', '"'])).then_some(tail);
         }
         let rest = text.strip_prefix(", client: ").or_else(|| text.strip_prefix(", udp client: "))?;
         let end = rest.find([',', ' ', '"']).unwrap_or(rest.len());
@@ -137,6 +141,7 @@ impl<'a> Tail<'a> {
             return None;
         }
         tail.client = Some(client);
+        tail.udp = text.starts_with(", udp ");
         if let Some(named) = rest.strip_prefix(", server: ") {
             let end = named.find(", ").unwrap_or(named.len());
             tail.server = Some(&named[..end]);
@@ -161,6 +166,7 @@ impl<'a> Tail<'a> {
         line.upstream = own(self.upstream);
         line.host = own(self.host);
         line.resolver = own(self.resolver);
+        line.udp = self.udp;
     }
 }
 

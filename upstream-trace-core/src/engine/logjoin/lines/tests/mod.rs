@@ -5,11 +5,13 @@ mod stream;
 
 use super::*;
 use crate::engine::logjoin::logs::LINE_COMES;
+use crate::event::{Attempt, Ended};
 use crate::event::{Enrichment, Event, LogFollowed, Process, ProcessChange};
 use crate::event::{MS, SECOND};
 use crate::testkit::{
     BEGUN, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
 };
+use crate::verdict::Verdict;
 use crate::verdict::{Confidence, LogLines};
 
 const REFUSED: &str = "connect() failed (111: Connection refused) while connecting to upstream";
@@ -149,7 +151,7 @@ fn a_line_comes_before_or_after_the_end() {
             verdict.evidence.iter().any(|piece| piece.what == "log" && piece.details["message"] == REFUSED)
         );
         assert_eq!(told(&engine.finish()), []);
-        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 1, joined: 1, lost: 0 });
+        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 1, joined: 1, lost: 0, passed_over: 0 });
     }
 }
 
@@ -295,7 +297,10 @@ fn a_line_alone_is_a_failure_of_its_own() {
     assert_eq!((verdict.at, verdict.since, verdict.worker), (AT, AT, 1713));
     assert_eq!(verdict.upstream, unanswered_request().upstream);
     let summary = engine.summary(0);
-    assert_eq!((summary.failures, summary.log_lines), (2, LogLines { seen: 2, joined: 1, lost: 0 }));
+    assert_eq!(
+        (summary.failures, summary.log_lines),
+        (2, LogLines { seen: 2, joined: 1, lost: 0, passed_over: 0 })
+    );
 }
 
 #[test]
