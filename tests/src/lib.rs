@@ -11,6 +11,7 @@
 
 pub mod cgroup;
 pub mod client;
+pub mod container;
 pub mod expect;
 pub mod firewall;
 pub mod kernel;
@@ -25,6 +26,7 @@ mod report;
 pub mod results;
 pub mod rights;
 pub mod seen;
+pub mod service;
 pub mod software;
 pub mod table;
 pub mod tool;

@@ -23,6 +23,7 @@ mod status;
 mod step;
 mod tables;
 pub mod tls;
+mod under_way;
 #[cfg(feature = "user")]
 mod user;
 
@@ -42,6 +43,7 @@ pub use tables::{
     AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, RetryCandidate, UpstreamCounters,
     Worker,
 };
+pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
 pub const UPSTREAMS: u32 = 1024;

@@ -98,6 +98,21 @@ offsets! {
     srtt_us: "tcp_sock"."srtt_us", 4, false;
     /// Retransmitted segments.
     total_retrans: "tcp_sock"."total_retrans", 4, false;
+    /// Sequence number of the last segment that acknowledged something or changed the window.
+    snd_wl1: "tcp_sock"."snd_wl1", 4, false;
+    /// What `rcv_nxt` was when a segment was last sent.
+    rcv_wup: "tcp_sock"."rcv_wup", 4, false;
+    /// Segments with data that were sent.
+    data_segs_out: "tcp_sock"."data_segs_out", 4, false;
+    /// When the segment was sent that was acknowledged last, or the first of those on the way if none was before it;
+    /// microseconds.
+    first_tx_mstamp: "tcp_sock"."first_tx_mstamp", 8, false;
+    /// When data was last acknowledged, microseconds.
+    delivered_mstamp: "tcp_sock"."delivered_mstamp", 8, false;
+    /// When data was last sent, in ticks.
+    lsndtime: "tcp_sock"."lsndtime", 4, false;
+    /// When data last arrived, in ticks.
+    lrcvtime: "inet_connection_sock"."icsk_ack.lrcvtime", 4, false;
     /// Socket of a packet.
     skb_sk: "sk_buff"."sk", 8, true;
     /// Device of a packet.

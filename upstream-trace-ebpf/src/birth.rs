@@ -10,7 +10,7 @@ use upstream_trace_common::{Addr, End, Record, StepKind, UpstreamCounters, Worke
 
 use crate::maps::RECORDS;
 use crate::trail::note;
-use crate::{counters, dns, emit, finish, kernel, retry, worker};
+use crate::{counters, dns, emit, finish, kernel, retry, under_way, worker};
 
 /// What a new record is copied from.
 static EMPTY: Record = Record::ZERO;
@@ -126,6 +126,7 @@ pub fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
         (*record).sk = sk;
         (*record).born_ns = now;
         (*record).remote = *remote;
+        (*record).io_since = under_way::io_since();
     }
     match counters::get_or_insert(remote) {
         // SAFETY: a map value.

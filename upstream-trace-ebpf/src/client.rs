@@ -51,6 +51,10 @@ pub fn closed(sk: u64, old_state: u8, tgid: u32) {
             }
             return;
         }
+        if candidate.client == 0 {
+            // nginx is done with a client.
+            retry::drop_candidate(worker);
+        }
         if (*worker).deferred_client != sk || sk == 0 {
             return;
         }

@@ -4,13 +4,13 @@ use core::arch::asm;
 use core::ptr::NonNull;
 
 use upstream_trace_common::{
-    Disposition, End, EndFacts, FdKey, Record, StepKind, Worker, client_spoke, flags, stats,
+    Disposition, End, EndFacts, FdKey, Moment, Record, StepKind, Worker, client_spoke, flags, stats,
 };
 
 use crate::kernel::{self, TCP_ESTABLISHED};
-use crate::maps::{DEFERRED, RECORDS, UNIX_FDS, WITHOUT_IO};
+use crate::maps::{DEFERRED, RECORDS, UNIX_FDS};
 use crate::trail::note;
-use crate::{emit, record, retry, worker};
+use crate::{emit, record, retry, under_way, worker};
 
 /// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
 #[inline(never)]
@@ -19,8 +19,10 @@ pub fn finish(sk: u64, record: *mut Record, end: u32, now: u64) -> u32 {
     // SAFETY: callers pass a map value.
     unsafe {
         (*record).end = end as u8;
-        if WITHOUT_IO.get(0).is_some_and(|without| *without != 0) {
-            // Whether the request was answered since, nobody saw.
+        if end != End::Reborn as u32 {
+            under_way::decide(sk, record, Moment::Close, now);
+        } else if !under_way::is_watched(record) {
+            // Whether the request was answered since, nobody saw, and the socket serves another.
             (*record).flags &= !flags::OUTSTANDING;
         }
         // Whatever else the socket knows is read once it is known to matter: most ends are healthy.
@@ -87,7 +89,7 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         let seen = (*record).flags;
         let has = |bits: u32| seen & bits != 0;
         let reset = has(flags::RESET_RECEIVED);
-        if reset && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0 && !has(flags::IDLE_PROBE)
+        if reset && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0 && !has(flags::IDLE_PROBE | flags::BY_SOCKET)
         {
             (*record).flags |= flags::ERROR_FETCHED;
         }

@@ -35,6 +35,7 @@ mod state;
 mod syscalls;
 mod tls;
 mod trail;
+mod under_way;
 mod unix;
 mod unix_path;
 mod worker;

@@ -52,6 +52,13 @@ pub fn descriptor() -> i32 {
     read::<u64>(registers(), offset!(regs_descriptor)).map_or(-1, |fd| fd as i32)
 }
 
+/// Whether they begin a record of TLS that may come after the handshake.
+#[inline(always)]
+pub fn is_tls() -> bool {
+    let [kind, major, minor] = first::<3>();
+    (kind == tls::ALERT || kind == tls::APPLICATION_DATA) && major == 3 && minor <= 4
+}
+
 /// Its size.
 #[inline(always)]
 pub fn length() -> u64 {

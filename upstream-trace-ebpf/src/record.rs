@@ -1,9 +1,9 @@
 //! What is done with a record wherever it is: reading what the socket knows, and reports of trouble.
 
-use upstream_trace_common::{EventKind, Record, flags, stats};
+use upstream_trace_common::{EventKind, Moment, Record, flags, stats};
 
 use crate::maps::{ANNOUNCED, ANY_ANNOUNCED};
-use crate::{emit, kernel};
+use crate::{emit, kernel, under_way};
 
 /// Sends the record at its first sign of trouble; the attempt goes on.
 #[inline(always)]
@@ -14,6 +14,7 @@ pub fn trouble(sk: u64, record: *mut Record, now: u64) {
             return;
         }
         (*record).flags |= flags::TROUBLE_SENT;
+        under_way::decide(sk, record, Moment::Close, now);
         refresh(sk, record);
     }
     if !emit::record(record, EventKind::Trouble as u32, now) {

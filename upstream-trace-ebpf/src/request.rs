@@ -13,6 +13,10 @@ pub fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
     // SAFETY: a map value.
     unsafe {
         if ret > 0 {
+            if (*record).requests > 0 && (*record).request_ns == 0 && payload::is_tls() {
+                // Its beginning was not watched.
+                (*record).flags |= flags::TLS;
+            }
             if (*record).flags & flags::TLS != 0 && (*record).requests > 0 && payload::is_alert(ret) {
                 // nginx says goodbye: no request.
                 note(record, StepKind::TlsRefused, now, -1);

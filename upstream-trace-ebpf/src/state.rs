@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{End, Record, StepKind, flags, stats};
+use upstream_trace_common::{End, Moment, Record, StepKind, flags, stats};
 
 use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
@@ -10,7 +10,7 @@ use crate::kernel::{
 };
 use crate::maps::{LISTENING, RECORDS};
 use crate::trail::note;
-use crate::{adopt, birth, client, counters, emit, finish, worker};
+use crate::{adopt, birth, client, counters, emit, finish, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -39,7 +39,8 @@ pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// A worker gives up a socket that has no port on either side: `connect()` failed before there was anything to see.
+/// A worker gives up a socket without a record. If it has no port on either side, `connect()` failed before there was
+/// anything to see.
 #[inline(always)]
 fn never_connected(sk: u64) {
     let tgid = kernel::current_tgid();
@@ -47,8 +48,14 @@ fn never_connected(sk: u64) {
         return;
     }
     let head = kernel::head(sk);
-    if head.is_internet() && head.is_unconnected() {
+    if !head.is_internet() {
+        return;
+    }
+    if head.is_unconnected() {
         emit::count(stats::UNCONNECTED, 1);
+    } else if under_way::io_since() == 0 && head.state == TCP_CLOSE {
+        // A client that a reset had closed before.
+        client::closed(sk, TCP_CLOSE, tgid);
     }
 }
 
@@ -129,6 +136,7 @@ fn fin(sk: u64, record: *mut Record, now: u64) {
         (*record).fin_ns = now;
         note(record, StepKind::Fin, now, unacked as i32);
     }
+    under_way::decide(sk, record, Moment::Fin, now);
 }
 
 /// A socket leaves the states in which it carries data, or the handshake failed.

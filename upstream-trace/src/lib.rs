@@ -10,3 +10,4 @@ pub mod live;
 pub mod netcontext;
 pub mod netlink;
 pub mod nginx;
+pub mod output;

@@ -156,6 +156,23 @@ impl<'lab> World<'lab> {
         Connection::open(self.ng())
     }
 
+    /// A client's connection to an nginx at another address, from where nginx is.
+    pub fn connect_to(&self, address: &str) -> Result<Connection> {
+        Connection::open_to(self.ng(), address)
+    }
+
+    /// Gets a page from an nginx at another address.
+    pub fn get_from(&self, address: &str, path: &str) -> Answer<'_> {
+        let reply = self.connect_to(address).and_then(|mut connection| {
+            connection.send("GET", path, &[], false)?;
+            Ok(connection.receive())
+        });
+        if let Err(error) = &reply {
+            self.lab.complain(format!("GET {path} from {address}: {error:#}"));
+        }
+        self.answer(reply.unwrap_or_default())
+    }
+
     /// Sends a request and does not wait for its answer.
     pub fn begin(&self, method: &str, path: &str, body: &[u8]) -> Result<Connection> {
         let mut connection = self.connect()?;

@@ -182,6 +182,14 @@ pub(crate) fn servers<'a>(config: &'a Config, upstream: &Upstream) -> Vec<(&'a G
     if maybe.len() == 1 && direct(None) == 0 { maybe } else { Vec::new() }
 }
 
+/// Name of the group that an upstream is in; `None` if it is in none, or in groups of several names.
+#[must_use]
+pub fn only_group<'a>(config: &'a Config, upstream: &Upstream) -> Option<&'a str> {
+    let mut groups = servers(config, upstream).into_iter().map(|(group, _)| group.name.as_str());
+    let first = groups.next()?;
+    groups.all(|other| other == first).then_some(first)
+}
+
 /// What passes name directly.
 fn targets(config: &Config) -> impl Iterator<Item = &Target> {
     config.passes.iter().filter_map(|pass| pass.target.as_ref())

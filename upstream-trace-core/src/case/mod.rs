@@ -40,7 +40,7 @@ use crate::errorlog::Kind;
 use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, SECOND, Step, Transport, Upstream,
+    ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
 
 pub use crate::event::BenignEnd;
@@ -48,6 +48,7 @@ use crate::text::sentence;
 use crate::verdict::Tries;
 pub use config::{Limit, TimerFit};
 
+pub use config::only_group;
 pub(crate) use config::servers;
 pub use context::{OtherPort, Siblings};
 pub use packets::{Direction, IcmpSeen};
@@ -81,6 +82,8 @@ pub struct Case<'a> {
     pub enrichment: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
+    /// The container or unit that nginx runs in.
+    pub workload: Option<&'a Workload>,
     /// How others fared.
     pub siblings: Siblings,
     /// All hooks; recognisers ask [`Case::lacks`].
@@ -140,6 +143,7 @@ impl<'a> Case<'a> {
             tries: None,
             enrichment: None,
             config: None,
+            workload: None,
             siblings: Siblings::default(),
             hooks: &[],
             lossy: false,

@@ -159,6 +159,10 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
     if case.lossy && finding.confidence == Confidence::Proven {
         finding.confidence = Confidence::Likely;
     }
+    if case.attempt.in_doubt && case.log.is_none() {
+        // Whether a request was under way at all is in doubt.
+        finding.confidence = Confidence::Possible;
+    }
     (winner, finding)
 }
 

@@ -3,7 +3,7 @@
 use super::shell;
 use crate::case::Case;
 use crate::event::{MS, SECOND};
-use crate::event::{Nanos, OriginExit, Workload};
+use crate::event::{NamedContainer, Nanos, OriginExit, Runtime, Workload};
 use crate::text::sentence;
 
 /// `gunicorn[1234] (python3 app.py, in app.service)`.
@@ -42,7 +42,32 @@ pub(super) fn look(exit: &OriginExit) -> String {
         Some(Workload::Kubernetes(name)) => {
             format!("`crictl logs {}` and the pod's events", shell::word(name, "CONTAINER"))
         }
+        Some(Workload::Container(container)) => look_at(container),
         _ => format!("`journalctl _PID={}` and the application's own log", exit.pid),
+    }
+}
+
+fn look_at(container: &NamedContainer) -> String {
+    let id = shell::word(&container.id, "CONTAINER");
+    match (&container.namespace, &container.pod) {
+        (Some(namespace), Some(pod)) => {
+            let (namespace, pod) = (shell::word(namespace, "NAMESPACE"), shell::word(pod, "POD"));
+            let container = container.name.as_deref().unwrap_or_default();
+            let container = shell::word(container, "CONTAINER");
+            format!(
+                "`kubectl -n {namespace} logs {pod} -c {container} --previous` and \
+                 `kubectl -n {namespace} describe pod {pod}`"
+            )
+        }
+        _ => {
+            let name = shell::word(container.name.as_deref().unwrap_or(&container.id), "CONTAINER");
+            let tool = match container.runtime {
+                Runtime::Docker => "docker",
+                Runtime::Podman => "podman",
+                Runtime::Containerd | Runtime::CriO => return format!("`crictl logs {id}`"),
+            };
+            format!("`{tool} logs {name}` and `{tool} inspect {name}`")
+        }
     }
 }
 

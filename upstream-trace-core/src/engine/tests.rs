@@ -233,7 +233,8 @@ fn good_ends_resolve_what_was_told_and_nothing_else() {
     let told = engine.on(tick(BEGUN + 3 * SECOND));
     assert_eq!(pendings(&told), [("slow-response", Confidence::Likely)]);
     let out = engine.on(Event::End(healthy(2)));
-    assert!(matches!(&out[..], [Output::Resolved(Resolved { how: "answered", .. })]), "{out:?}");
+    let [Output::Resolved(Resolved { attempt, how, .. })] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((*attempt, *how), (AttemptId::from_kernel(2), "answered"));
     let gone = Attempt { client_gone: true, ..numbered(unanswered_request(), 3) };
     assert_eq!(engine.on(Event::End(gone)), []);
     let exiting = Attempt { worker_exiting: true, ..numbered(unanswered_request(), 4) };

@@ -91,6 +91,12 @@ loss_places! {
     /// Program: results and remarks that nobody read in time. All that they say was judged already.
     Output = "output", Nothing,
         "whoever reads the output has paused: what did not fit was left out";
+    /// Program: an OpenTelemetry receiver was away, or refused events.
+    Otlp = "otlp", Nothing,
+        "the OTLP receiver did not take all events";
+    /// Program: the journal did not take entries.
+    Journal = "journal", Nothing,
+        "the journal did not take all entries";
     /// Engine: no room to hold a failure until all about it has come.
     FailuresHeld = "failures-held", Proof,
         "too many failures at once: some were judged before all evidence had arrived";
@@ -142,8 +148,9 @@ pub struct Lost {
     /// How many events, between `since` and `at`.
     pub count: u64,
     /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `connection-map`, `upstream-table`, `origin-table`,
-    /// `process-table`, `open-connections`, `output`, `undecoded`, `error-log`, `name-lookups` in recordings; in output also
-    /// `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`, `log-lines`, `workers`. A
+    /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `output`, `otlp`, `journal` in
+    /// recordings; in output also `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`,
+    /// `log-lines`, `workers`. A
     /// later release may know others.
     #[serde(deserialize_with = "text")]
     pub place: String,

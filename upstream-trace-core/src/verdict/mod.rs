@@ -240,4 +240,6 @@ pub struct Summary {
     pub upstreams: Vec<UpstreamSummary>,
     /// Lines of error.log.
     pub log_lines: LogLines,
+    /// Requests, and the time to the first byte of a response, were not counted all the time, or not at all (`--depth`).
+    pub sampled: bool,
 }

@@ -20,12 +20,14 @@ pub mod table;
 mod terminal;
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use anstream::AutoStream;
 use clap::ColorChoice;
 use serde::Serialize;
 use terminal_size::{Width, terminal_size_of};
 use upstream_trace_core::event::Host;
+use upstream_trace_core::verdict::LogLines;
 
 pub use accounts::Accounts;
 pub use escape::escape;
@@ -51,7 +53,22 @@ pub struct Cost {
     pub overhead: Vec<HookCost>,
     /// From the start of the program until all hooks were attached, milliseconds.
     pub startup_ms: f64,
+    /// For how long what nginx sends and receives was watched, milliseconds.
+    pub deep_ms: f64,
     /// Resident memory at the end.
+    pub rss_bytes: u64,
+}
+
+/// How a live trace is doing; told now and then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vitals {
+    /// Lines of error.log so far.
+    pub log_lines: LogLines,
+    /// What each hook cost when that was last measured.
+    pub hooks: Vec<HookCost>,
+    /// Processor time of the program.
+    pub cpu: Duration,
+    /// Its resident memory.
     pub rss_bytes: u64,
 }
 

@@ -1,10 +1,10 @@
 //! What a sink is, and several sinks as one.
 
 use anyhow::Result;
-use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::event::{Event, Host, LossPlace, Nanos};
 use upstream_trace_core::verdict::{Output, Summary};
 
-use super::Extra;
+use super::{Extra, Vitals};
 
 /// Where results go: a file, a stream, a page. A new one is a type with this trait and a line in
 /// [`sinks`](crate::sinks).
@@ -18,7 +18,10 @@ pub trait Sink {
     /// Says what is being watched. Times are told by the clock of this host.
     fn start(&mut self, host: &Host);
 
-    /// Of a recording: what the engine is given next.
+    /// The host once more, with both of its clocks: from here on times are told by these.
+    fn clock(&mut self, _host: &Host) {}
+
+    /// What the engine is given next.
     fn event(&mut self, _event: &Event) {}
 
     /// Says what the engine found.
@@ -26,6 +29,9 @@ pub trait Sink {
 
     /// Says what was held back, if it is time. To be called a few times a second; nanoseconds, monotonic.
     fn tick(&mut self, _now: Nanos) {}
+
+    /// Of a live trace: how it is doing.
+    fn vitals(&mut self, _vitals: &Vitals) {}
 
     /// Says the numbers at the end of a trace or a recording.
     fn summary(&mut self, summary: &Summary, extra: &Extra);
@@ -40,6 +46,9 @@ pub trait Sink {
     fn finish(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// What it could not pass on so far, by place.
+    fn lost(&self, _to: &mut Vec<(LossPlace, u64)>) {}
 
     /// Whether more is wanted.
     fn state(&self) -> SinkState {
@@ -79,6 +88,10 @@ impl Sink for Sinks {
         self.0.iter_mut().for_each(|sink| sink.start(host));
     }
 
+    fn clock(&mut self, host: &Host) {
+        self.0.iter_mut().for_each(|sink| sink.clock(host));
+    }
+
     fn event(&mut self, event: &Event) {
         self.0.iter_mut().for_each(|sink| sink.event(event));
     }
@@ -89,6 +102,10 @@ impl Sink for Sinks {
 
     fn tick(&mut self, now: Nanos) {
         self.0.iter_mut().for_each(|sink| sink.tick(now));
+    }
+
+    fn vitals(&mut self, vitals: &Vitals) {
+        self.0.iter_mut().for_each(|sink| sink.vitals(vitals));
     }
 
     fn summary(&mut self, summary: &Summary, extra: &Extra) {
@@ -102,6 +119,10 @@ impl Sink for Sinks {
     /// All of them finish; the first error is returned.
     fn finish(&mut self) -> Result<()> {
         self.0.iter_mut().map(|sink| sink.finish()).fold(Ok(()), Result::and)
+    }
+
+    fn lost(&self, to: &mut Vec<(LossPlace, u64)>) {
+        self.0.iter().for_each(|sink| sink.lost(to));
     }
 
     fn state(&self) -> SinkState {
@@ -148,6 +169,10 @@ mod tests {
             self.note("tick");
         }
 
+        fn vitals(&mut self, _vitals: &Vitals) {
+            self.note("vitals");
+        }
+
         fn summary(&mut self, _summary: &Summary, _extra: &Extra) {
             self.note("summary");
         }
@@ -183,13 +208,15 @@ mod tests {
             since: 0,
         }));
         sinks.tick(1);
+        sinks.vitals(&Vitals::default());
         sinks.summary(&Summary::default(), &Extra::default());
         sinks.end_recording(&["warning".to_owned()]);
         assert_eq!(sinks.finish().unwrap_err().to_string(), "a cannot");
-        let expected: Vec<_> = ["file", "start", "event", "output", "tick", "summary", "warning", "finish"]
-            .iter()
-            .flat_map(|call| [format!("a {call}"), format!("b {call}")])
-            .collect();
+        let expected: Vec<_> =
+            ["file", "start", "event", "output", "tick", "vitals", "summary", "warning", "finish"]
+                .iter()
+                .flat_map(|call| [format!("a {call}"), format!("b {call}")])
+                .collect();
         assert_eq!(*calls.borrow(), expected);
         assert_eq!(sinks.state(), SinkState::Closed);
         sinks.push(Fake(calls, "c", SinkState::Failed));

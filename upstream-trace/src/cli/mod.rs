@@ -1,22 +1,25 @@
 //! The command line.
 
 mod size;
+mod which;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use upstream_trace_read::args::{Explain, Redact, Report};
 use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
-use crate::nginx::Target;
+use crate::output::{self, metrics, otlp};
+pub use which::Which;
 
 const EXAMPLE: &str = "\
 Examples:
   sudo upstream-trace --pid nginx --duration 60s
+  sudo upstream-trace --container web
   sudo upstream-trace --pid nginx --record monday.zst
   upstream-trace report monday.zst --html monday.html
   upstream-trace explain accept-queue-full
@@ -44,9 +47,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// nginx to watch: pid of a master or a worker, or a process name; repeatable
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to watch.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = size::duration)]
@@ -70,6 +73,16 @@ pub struct Cli {
     #[arg(long)]
     pub redact: bool,
 
+    /// Serve metrics for Prometheus at this address, or write them to a file
+    /// that ends in .prom, for node_exporter; repeatable
+    #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
+    pub metrics: Vec<metrics::Target>,
+
+    /// Send failures as log events to this OpenTelemetry receiver
+    /// (http://HOST:4318), by OTLP over HTTP
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<otlp::Endpoint>,
+
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
     pub error_log: ErrorLog,
@@ -88,13 +101,19 @@ pub struct Cli {
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
+    /// When to watch what nginx sends and receives: `auto`, while there is
+    /// trouble, and for samples in between; `watch`, never; `deep`, always
+    #[arg(long, value_name = "auto|watch|deep", default_value = "auto", hide_possible_values = true)]
+    pub depth: Depth,
+
     /// Restrict hooks: comma-separated HOOK=off, HOOK=KIND, KIND=off;
     /// `doctor --list-hooks` lists them
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub hooks: HookFilter,
 
     /// Detach the costliest optional hooks above this share of the host's CPU
-    /// time, in percent: more than 0, at most 100
+    /// time, in percent: more than 0, at most 100. Without it, only `--depth
+    /// auto` has a limit: 1 % for the hooks on sends and receives
     #[arg(long, value_name = "PERCENT", value_parser = size::percent)]
     pub max_overhead: Option<f64>,
 
@@ -113,12 +132,42 @@ pub struct Cli {
     pub color: ColorChoice,
 }
 
+/// When what nginx sends and receives is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    /// While there is trouble, and for samples.
+    #[default]
+    Auto,
+    /// Never.
+    Watch,
+    /// All the time.
+    Deep,
+}
+
+impl Depth {
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Watch => "watch",
+            Self::Deep => "deep",
+        }
+    }
+}
+
 impl Cli {
     /// What results of a trace are written as.
     #[must_use]
     pub fn sinks(&self) -> Options {
         let format = if self.json { Format::Json } else { Format::Text };
         Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
+    }
+
+    /// What results go to beyond that, for a service.
+    #[must_use]
+    pub fn service_sinks(&self) -> output::Options {
+        output::Options { metrics: self.metrics.clone(), otlp: self.otlp.clone() }
     }
 }
 
@@ -138,9 +187,9 @@ pub enum Command {
 /// What to check.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Doctor {
-    /// nginx to look for: pid of a master or a worker, or a process name
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to look for.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Restrict hooks, as `--hooks` of a trace does
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]

@@ -137,6 +137,8 @@ impl Decoder<'_> {
             worker_exiting: has(flags::WORKER_EXITING),
             no_local_port: has(flags::NO_LOCAL_PORT),
             error_status: None,
+            by_socket: has(flags::BY_SOCKET),
+            in_doubt: has(flags::IN_DOUBT),
             tls: has(flags::TLS),
             tls_handshake: has(flags::TLS_HANDSHAKE),
             non_tls_prefix: foreign(record),

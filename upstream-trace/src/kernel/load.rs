@@ -11,7 +11,7 @@ use aya_log::EbpfLogger;
 use upstream_trace_common::Offsets;
 use upstream_trace_core::event;
 
-use super::attach::Functions;
+use super::attach::{Functions, Link};
 use super::btf::Layout;
 use super::hooks::Probe;
 
@@ -100,6 +100,8 @@ pub struct Kernel {
     /// Hooks with their fate.
     pub hooks: Vec<event::Hook>,
     pub(super) functions: Functions,
+    /// What is attached, by program.
+    pub(super) links: Vec<(&'static str, Link)>,
     /// What is not attached before it is needed.
     pub(super) late: Vec<&'static Probe>,
 }
@@ -150,7 +152,14 @@ impl Kernel {
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.
         let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
-        Ok(Self { ebpf, logger, hooks: Vec::new(), functions: Functions::default(), late: Vec::new() })
+        Ok(Self {
+            ebpf,
+            logger,
+            hooks: Vec::new(),
+            functions: Functions::default(),
+            links: Vec::new(),
+            late: Vec::new(),
+        })
     }
 
     /// Passes on what the kernel side remarked.

@@ -151,6 +151,9 @@ impl EventLoop {
         live.poll(now, each_second);
         live.pipeline.feed(Event::Tick { at: known });
         live.pipeline.tick(now);
+        if each_second {
+            live.tell_vitals();
+        }
         let attempts = each_second.then(|| {
             let sums = live.context.tables.sums().unwrap_or_default();
             sums[stats::ATTEMPTS as usize] + sums[stats::ADOPTED as usize]

@@ -12,6 +12,7 @@ use super::context::Batch;
 use super::event_loop::{EventLoop, Unread};
 use super::now;
 use super::sources::Live;
+use super::vitals::resident;
 use crate::kernel::accounts;
 
 /// For lines, as long as no file system hangs.
@@ -56,6 +57,7 @@ impl EventLoop {
         let cost = Cost {
             overhead: live.sources.overhead.costs(&live.context.kernel),
             startup_ms: startup.as_secs_f64() * 1000.0,
+            deep_ms: live.sources.depth.lasted(Instant::now()).as_secs_f64() * 1000.0,
             rss_bytes: resident(),
         };
         let accounts = self.accounts(live, unread);
@@ -118,11 +120,4 @@ fn print_the_rest(until: Instant) -> bool {
     let _nobody_reads = stream::stderr().write_all(text.as_bytes());
     let _left = stream::drain(Instant::now() + LAST_WORD);
     false
-}
-
-/// Resident memory of this process, bytes; 0 if it cannot be read.
-fn resident() -> u64 {
-    let pages =
-        procfs::process::Process::myself().and_then(|me| me.statm()).map_or(0, |statm| statm.resident);
-    pages * procfs::page_size()
 }

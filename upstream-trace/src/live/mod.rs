@@ -5,10 +5,12 @@
 //! every 20 ms. Nothing on its thread waits for a file system, a program, another process or a reader: whatever may do so
 //! is a [`worker`](mod@worker) with a bounded queue, or a thread with one of its own.
 
+mod clock;
 mod config;
 mod connects;
 mod context;
 mod counters;
+mod depth;
 mod dns;
 mod event_loop;
 mod finish;
@@ -28,6 +30,8 @@ mod stop;
 mod surroundings;
 mod takeover;
 mod turn;
+mod unwatched;
+mod vitals;
 mod worker;
 
 pub use run::run;

@@ -1,11 +1,13 @@
 //! What becomes of an event: the engine judges it, the recorder keeps it, the sinks print what the engine says.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use upstream_trace_core::engine::Engine;
-use upstream_trace_core::event::{Event, Host, Nanos};
+use upstream_trace_core::event::{Event, Host, LossPlace, Nanos};
 use upstream_trace_core::verdict::{Note, Output, Summary};
 use upstream_trace_read::output::progress::{self, Progress};
-use upstream_trace_read::output::{Extra, Sink, SinkState, Sinks, stream};
+use upstream_trace_read::output::{Extra, HookCost, Sink, SinkState, Sinks, Vitals, stream};
 use upstream_trace_read::recording::{End, Recorder, Redactor};
 
 /// The engine, and all that its results go to.
@@ -43,6 +45,9 @@ impl Pipeline {
     /// Gives an event to the engine, and what it says to the sinks.
     pub(super) fn feed(&mut self, event: Event) {
         let event = self.redacted(event);
+        if let Event::Host(host) = &event {
+            self.sinks.clock(host);
+        }
         self.take(event);
     }
 
@@ -65,6 +70,7 @@ impl Pipeline {
         if let Some(recorder) = self.recorder.as_mut().filter(|_| tick.is_none()) {
             recorder.record(&event, true);
         }
+        self.sinks.event(&event);
         let outputs = self.engine.on(event);
         if let Some((recorder, tick)) = self.recorder.as_mut().zip(tick) {
             recorder.record(&tick, !outputs.is_empty());
@@ -75,6 +81,11 @@ impl Pipeline {
     /// Lets the sinks say what they held back.
     pub(super) fn tick(&mut self, now: Nanos) {
         self.sinks.tick(now);
+    }
+
+    /// Tells the sinks how the trace is doing.
+    pub(super) fn vitals(&mut self, hooks: Vec<HookCost>, cpu: Duration, rss_bytes: u64) {
+        self.sinks.vitals(&Vitals { log_lines: self.engine.log_lines(), hooks, cpu, rss_bytes });
     }
 
     /// Says how the recording goes; `attempts` if the numbers are to be new.
@@ -108,6 +119,13 @@ impl Pipeline {
     pub(super) fn summary(&mut self, summary: &Summary, extra: &Extra) -> Result<()> {
         self.sinks.summary(summary, extra);
         self.sinks.finish()
+    }
+
+    /// What sinks could not pass on so far.
+    pub(super) fn lost(&self) -> Vec<(LossPlace, u64)> {
+        let mut lost = Vec::new();
+        self.sinks.lost(&mut lost);
+        lost
     }
 
     /// Nobody reads the results any more.

@@ -9,6 +9,7 @@ use aya::sys::{Stats, enable_stats};
 use tokio::sync::Notify;
 use upstream_trace_read::output::stream;
 use upstream_trace_read::recording::Recorder;
+use upstream_trace_read::sinks;
 
 use super::event_loop::EventLoop;
 use super::start::start;
@@ -18,6 +19,7 @@ use crate::host::privileges;
 use crate::kernel::load::Prepared;
 use crate::kernel::{hook_filter, tracefs};
 use crate::nginx::WatchedNginx;
+use crate::output;
 
 /// Exit status of `--fail-on-failure`.
 const FAILED: u8 = 3;
@@ -34,14 +36,16 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let stop = Stop::new()?;
     stream::queue(privileges::drop_all_capabilities).context("cannot start threads for the output")?;
     let prepared = Prepared::begin();
-    let nginx = WatchedNginx::find(&cli.pid)?;
+    let nginx = WatchedNginx::find(&cli.which.targets())?;
     let recorder = recorder(cli)?;
+    let mut sinks = sinks::open(&cli.sinks());
+    output::open(&cli.service_sinks(), &mut sinks, privileges::drop_all_capabilities)?;
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
         let wake = Arc::new(Notify::new());
-        let (mut live, ring) = start(cli, prepared, nginx, recorder, &wake)?;
+        let (mut live, ring) = start(cli, prepared, nginx, recorder, sinks, &wake)?;
         let startup = begun.elapsed();
         let mut event_loop = EventLoop::new(ring, wake, stop, cli.duration);
         event_loop.run(&mut live).await?;

@@ -3,6 +3,7 @@
 mod application;
 mod capture;
 mod cli;
+mod container;
 mod dns;
 mod false_alarms;
 mod firewall_local;
@@ -27,12 +28,19 @@ mod queue;
 mod refused;
 mod rights;
 mod rungs;
+mod service;
 mod software;
 mod timeouts;
 mod tls;
 
-pub(crate) use software::missing;
 use upstream_trace_tests::Scenario;
+
+/// What a scenario needs and this host has not: a program, or a small virtual machine.
+pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    software::missing(scenario)
+        .or_else(|| container::missing(scenario))
+        .or_else(|| service::missing(scenario))
+}
 
 /// Every scenario.
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
@@ -60,7 +68,9 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         names::ALL,
         origins::ALL,
         cli::ALL,
+        container::ALL,
         rights::ALL,
+        service::ALL,
         software::ALL,
         capture::ALL,
         loss::ALL,

@@ -4,7 +4,7 @@ use crate::case::{BenignEnd, Case, TimerFit};
 use crate::cause::{self, NginxTimer};
 use crate::engine::Engine;
 use crate::engine::logjoin::logs::LINE_COMES;
-use crate::engine::logjoin::signature::ended_by_timer;
+use crate::engine::logjoin::signature::{FailureSignature, ended_by_timer};
 use crate::event::{Attempt, Ended, Step};
 use crate::verdict::Verdict;
 
@@ -39,6 +39,9 @@ impl Engine {
         if left_by_client(attempt, verdict.cause, context, said_nothing) {
             return Some(BenignEnd::ClientGone);
         }
+        if attempt.in_doubt && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt)) {
+            return Some(BenignEnd::Answered);
+        }
         (session_over(attempt, context, said_nothing)).then_some(BenignEnd::Answered)
     }
 
@@ -72,6 +75,12 @@ fn left_by_client(attempt: &Attempt, cause: &str, context: EndContext, said_noth
         && ended_by_timer(attempt)
         && context.timer != Some(TimerFit::Other);
     said_nothing && !timer
+}
+
+/// Of a connection that looks as if a request had been under way, and may have been idle: the origin ended it, or nginx
+/// closed it after whole seconds of silence, as its timers do.
+fn fits_a_timer(attempt: &Attempt) -> bool {
+    attempt.ended_by_origin().is_some() || FailureSignature::of(&Case::of_attempt(attempt)).timer()
 }
 
 /// A session of `stream` has no answers: it is over when either side closes. And a handshake of TLS that nginx ended with

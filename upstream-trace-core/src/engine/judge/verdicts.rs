@@ -96,6 +96,7 @@ impl Engine {
         case.siblings.uncounted =
             self.upstreams.uncounted(case.attempt.upstream.as_ref(), self.losses.counters);
         case.config = self.configs.of(case.attempt.worker);
+        case.workload = self.workloads.of(case.attempt.worker);
         case.hooks = &self.hooks;
         case.lossy = self.losses.touch(&case.attempt);
         case.slow = self.slow.unwrap_or(case.slow);

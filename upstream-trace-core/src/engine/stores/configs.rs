@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::bounded::Bounded;
-use crate::case::servers;
+use crate::case::only_group;
 use crate::engine::stores::overflow::Overflow;
 use crate::event::{Config, Nanos, Process, ProcessChange, Upstream, weigh_rare};
 use crate::verdict::Summary;
@@ -88,9 +88,7 @@ impl Configs {
 
 /// The only group of an upstream.
 fn group(config: &Config, upstream: Option<&Upstream>) -> Option<String> {
-    let mut groups = servers(config, upstream?).into_iter().map(|(group, _)| &group.name);
-    let first = groups.next()?;
-    groups.all(|other| other == first).then(|| first.clone())
+    only_group(config, upstream?).map(str::to_owned)
 }
 
 #[cfg(test)]

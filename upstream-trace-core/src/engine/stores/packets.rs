@@ -319,5 +319,9 @@ mod tests {
             packets.done(&Attempt { id, ..unanswered_syn() });
         }
         assert!(packets.by_key.is_empty() && packets.lost.take().is_none());
+        for number in 0..=MAX_KEYS as u64 {
+            packets.dropped(PacketDrop { attempt: Some(id(number)), ..netfilter_drop("output", "nft") });
+        }
+        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(1));
     }
 }

@@ -1,0 +1,174 @@
+//! Failures as OTLP log records in its JSON encoding: field names in lowerCamelCase, 64-bit numbers as strings.
+//!
+//! Attributes follow the semantic conventions where they have one: `error.type` is the cause, of which there are four
+//! dozen. What they have no name for begins with `upstream_trace.`.
+
+use serde_json::{Map, Value, json};
+use upstream_trace_core::event::{Host, LogLine, Transport, Upstream, Workload};
+use upstream_trace_core::json::Clock;
+use upstream_trace_core::verdict::Verdict;
+
+use crate::host;
+
+/// Name of the event.
+const EVENT: &str = "upstream_trace.attempt.failed";
+/// Severities WARN and ERROR.
+const WARN: (u8, &str) = (13, "WARN");
+const ERROR: (u8, &str) = (17, "ERROR");
+
+/// What all records of a run share.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Run {
+    clock: Clock,
+    resource: Vec<Value>,
+    version: String,
+}
+
+impl Run {
+    /// Of this host; `more` are attributes from the environment, and come before those of the same name here.
+    pub(super) fn new(host: &Host, more: &[(String, String)]) -> Self {
+        let mut all: Map<String, Value> = Map::new();
+        for (key, value) in [
+            ("service.name", "upstream-trace"),
+            ("service.version", &host.version),
+            ("host.name", &host.hostname),
+            ("os.type", "linux"),
+            ("os.version", &host.kernel),
+        ] {
+            all.insert(key.to_owned(), text(value));
+        }
+        all.extend(more.iter().map(|(key, value)| (key.clone(), text(value))));
+        let resource = all.into_iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        Self { clock: Clock::new(host), resource, version: host.version.clone() }
+    }
+
+    /// An `ExportLogsServiceRequest`.
+    pub(super) fn request(&self, records: &[Value]) -> Value {
+        json!({"resourceLogs": [{
+            "resource": {"attributes": self.resource},
+            "scopeLogs": [{"scope": {"name": "upstream-trace", "version": self.version}, "logRecords": records}],
+        }]})
+    }
+
+    /// A `LogRecord`.
+    pub(super) fn record(&self, verdict: &Verdict) -> Value {
+        let nanos = |at| (i128::from(self.clock.unix_us(at)) * 1_000).to_string();
+        let (number, severity) = if verdict.recovered { WARN } else { ERROR };
+        json!({
+            "timeUnixNano": nanos(verdict.at),
+            "observedTimeUnixNano": nanos(verdict.at),
+            "severityNumber": number,
+            "severityText": severity,
+            "eventName": EVENT,
+            "body": text(&verdict.summary),
+            "attributes": attributes(verdict),
+        })
+    }
+}
+
+fn text(value: &str) -> Value {
+    json!({"stringValue": value})
+}
+
+fn number(value: impl Into<i64>) -> Value {
+    json!({"intValue": value.into().to_string()})
+}
+
+#[derive(Default)]
+struct Attributes(Vec<Value>);
+
+impl Attributes {
+    fn add(&mut self, key: &str, value: Value) {
+        self.0.push(json!({"key": key, "value": value}));
+    }
+
+    fn add_text(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            self.add(key, text(value));
+        }
+    }
+}
+
+fn attributes(verdict: &Verdict) -> Vec<Value> {
+    let mut all = Attributes::default();
+    all.add("error.type", text(verdict.cause));
+    network(verdict, &mut all);
+    if let Some(status) = verdict.status {
+        all.add("http.response.status_code", number(status));
+    }
+    if let Some(line) = &verdict.log {
+        request(line, &mut all);
+    }
+    all.add("process.pid", number(verdict.worker));
+    if let Some(Workload::Docker(id) | Workload::Podman(id) | Workload::Kubernetes(id)) =
+        host::workload(verdict.worker)
+    {
+        all.add("container.id", text(&id));
+    }
+    own(verdict, &mut all);
+    all.0
+}
+
+fn network(verdict: &Verdict, all: &mut Attributes) {
+    let transport = match verdict.transport {
+        Transport::Tcp => "tcp",
+        Transport::Unix => "unix",
+        Transport::Udp => "udp",
+    };
+    all.add("network.transport", text(transport));
+    match &verdict.upstream {
+        Some(Upstream::Tcp(address)) => {
+            let (ip, port) = (address.ip().to_string(), address.port());
+            for (key, value) in [("server.address", text(&ip)), ("network.peer.address", text(&ip))] {
+                all.add(key, value);
+            }
+            for key in ["server.port", "network.peer.port"] {
+                all.add(key, number(port));
+            }
+        }
+        Some(Upstream::Unix(path)) => {
+            all.add("server.address", text(path));
+            all.add("network.peer.address", text(path));
+        }
+        None => all.add_text("server.address", verdict.name.as_deref()),
+    }
+    if let Some((ip, port)) = verdict.local.as_deref().and_then(|local| local.rsplit_once(':')) {
+        all.add("network.local.address", text(ip.trim_matches(['[', ']'])));
+        if let Ok(port) = port.parse::<u16>() {
+            all.add("network.local.port", number(port));
+        }
+    }
+}
+
+fn request(line: &LogLine, all: &mut Attributes) {
+    all.add_text("client.address", line.client.as_deref());
+    let mut words = line.request.as_deref().unwrap_or_default().split(' ');
+    all.add_text("http.request.method", words.next());
+    all.add_text("url.path", words.next().and_then(|target| target.split('?').next()));
+    all.add_text("upstream_trace.log", Some(&line.message));
+}
+
+/// What the conventions have no name for.
+fn own(verdict: &Verdict, all: &mut Attributes) {
+    let word = |value: Value| value.as_str().map(str::to_owned);
+    let confidence = word(json!(verdict.confidence));
+    let phase = word(json!(verdict.phase));
+    all.add_text("upstream_trace.confidence", confidence.as_deref());
+    all.add_text("upstream_trace.phase", phase.as_deref());
+    all.add_text("upstream_trace.category", verdict.category);
+    all.add_text("upstream_trace.fix", Some(&verdict.fix));
+    if let [only] = verdict.details.names.as_slice() {
+        all.add_text("upstream_trace.upstream", Some(&only.group));
+    }
+    if !verdict.alternatives.is_empty() {
+        let values: Vec<_> = verdict.alternatives.iter().map(|cause| text(cause)).collect();
+        all.add("upstream_trace.alternatives", json!({"arrayValue": {"values": values}}));
+    }
+    all.add("upstream_trace.recovered", json!({"boolValue": verdict.recovered}));
+    all.add("upstream_trace.reused", json!({"boolValue": verdict.reused}));
+    let took = verdict.at.saturating_sub(verdict.since) as f64 / 1e9;
+    all.add("upstream_trace.duration", json!({"doubleValue": took}));
+    if let Some(errno) = verdict.errno {
+        all.add("upstream_trace.errno", number(errno));
+    }
+}
