@@ -183,6 +183,7 @@ pub(crate) fn rules(rules: Vec<MatchedRule>) -> Rules {
         chains: Vec::new(),
         complete: true,
         unread: None,
+        dweller: None,
     }
 }
 

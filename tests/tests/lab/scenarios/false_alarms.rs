@@ -227,9 +227,7 @@ fn http2_world<'lab>(lab: &'lab Lab, pass: &str) -> Result<World<'lab>> {
         .newer()
         .certificate(Shows::Valid)
         .config(|config| {
-            config.http.push(format!(
-                "upstream app {{ server {APP}; keepalive 8; keepalive_timeout 2s; }} proxy_ssl_alpn h2;"
-            ));
+            config.http.push(format!("upstream app {{ server {APP}; keepalive 8; keepalive_timeout 2s; }}"));
         })
         .server(&format!("location /h2 {{ {pass} }}"))
         .start()

@@ -34,7 +34,7 @@ fn with(source: Source, at: Nanos, ruleset: Ruleset) -> Rulesets {
 }
 
 fn told(rulesets: &mut Rulesets, drop: &PacketDrop, now: Nanos) -> Vec<Rules> {
-    rulesets.dropped(drop, now, |_| Some(1), |_, _| Some("eth0".to_owned()))
+    rulesets.dropped(drop, now, |_| Some(Way::Process(1)), |_, _| Some("eth0".to_owned()))
 }
 
 #[test]
