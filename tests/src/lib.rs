@@ -33,6 +33,7 @@ pub mod tool;
 pub mod topology;
 pub mod trace;
 pub mod util;
+pub mod wire;
 pub mod world;
 
 pub use expect::Confidence::{Likely, Possible, Proven};

@@ -19,6 +19,7 @@ mod log_files;
 mod loss;
 mod mixed;
 mod names;
+mod one_kernel;
 mod origins;
 mod path;
 mod pending;
@@ -76,6 +77,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         loss::ALL,
         harmless::ALL,
         false_alarms::ALL,
+        one_kernel::ALL,
         hostile::ALL,
     ];
     families.into_iter().flatten().copied()
