@@ -3,7 +3,9 @@
 //! is told as it is.
 
 mod drop_reasons;
+mod errnos;
 mod reset_reasons;
 
 pub use drop_reasons::{DropReason, drop_reason, worth_noting};
+pub use errnos::{CONNECT_TCP, CONNECT_UNIX};
 pub use reset_reasons::{ResetReason, reset_reason};
