@@ -70,6 +70,8 @@ pub(in crate::engine) struct Logs {
     /// Paths of unix sockets that attempts went to, for lines that name them.
     paths: Bounded<String, ()>,
     resolver_errors: ResolverErrors,
+    /// Upstreams that lines have named.
+    named: Bounded<Upstream, ()>,
     /// When a worker last complained about what it had asked for itself, and whom.
     own: Bounded<(u32, Upstream), Nanos>,
     next: u64,
@@ -99,6 +101,7 @@ impl Default for Logs {
             joined: HashMap::new(),
             paths: Bounded::new(MAX_KEYS),
             resolver_errors: ResolverErrors::default(),
+            named: Bounded::new(MAX_KEYS),
             own: Bounded::new(MAX_KEYS),
             next: 0,
             cleaned: 0,
@@ -158,6 +161,9 @@ impl Logs {
         };
         self.counts.seen += 1;
         let key = self.key(&line);
+        if let Some(upstream) = &key.1 {
+            self.named.insert(upstream.clone(), (), line.at);
+        }
         let waits = without_attempt(kind) || (timeout(kind) && key.1.is_some());
         if !waits && let Some(id) = self.best(&key, &line, kind) {
             self.join(&key, id, line);
@@ -252,6 +258,18 @@ impl Logs {
         self.joined.remove(&id)
     }
 
+    /// The failure that a line is about whose upstream no attempt went to: the kernel sent the connection elsewhere
+    /// (`cgroup/connect4`, as for a service of Kubernetes), and the socket has another address than nginx knows. Its
+    /// address stands in no line of nginx, ever.
+    fn redirected(&self, waiting: &Waiting) -> Option<AttemptId> {
+        if waiting.key.1.is_none() || !seen_by_kernel(waiting.kind) {
+            return None;
+        }
+        let unnamed =
+            |key: &JoinKey| key.1.as_ref().is_some_and(|upstream| !self.named.contains_key(upstream));
+        self.only_where(waiting.key.0, &waiting.line, waiting.kind, unnamed)
+    }
+
     /// More lines wait than there is room for.
     pub(in crate::engine) fn crowded(&self) -> bool {
         self.lines.len() > MAX_WAITING || self.bytes > MAX_WAITING_BYTES
@@ -276,6 +294,11 @@ impl Logs {
             if waiting.due > now {
                 waiting.early = true;
                 self.lost.note(waiting.line.at, now);
+            }
+            if let Some(id) = self.redirected(&waiting) {
+                self.join(&(waiting.key.0, None), id, *waiting.line);
+                found.push(id);
+                continue;
             }
             // Which attempt it is about is not known, and that attempt is told of without it.
             if waiting.line.upstream.is_none() && seen_by_kernel(waiting.kind) {
