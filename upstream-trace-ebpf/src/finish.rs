@@ -89,7 +89,10 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         let seen = (*record).flags;
         let has = |bits: u32| seen & bits != 0;
         let reset = has(flags::RESET_RECEIVED);
-        if reset && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0 && !has(flags::IDLE_PROBE | flags::BY_SOCKET)
+        if reset
+            && (*record).end == End::Destroyed as u8
+            && (*record).tcp.err == 0
+            && !has(flags::IDLE_PROBE | flags::BY_SOCKET)
         {
             (*record).flags |= flags::ERROR_FETCHED;
         }

@@ -1,6 +1,9 @@
 //! Reads of kernel structures, at the offsets that user space found in the kernel's BTF.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated::{bpf_get_current_task, bpf_jiffies64}};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_probe_read_kernel,
+    generated::{bpf_get_current_task, bpf_jiffies64},
+};
 use upstream_trace_common::{ABSENT, Addr, SocketFacts, TcpNumbers};
 
 use crate::config::offset;

@@ -56,7 +56,7 @@ impl Case<'_> {
             _ => None,
         };
         let hook = packet.netfilter.as_ref().and_then(|netfilter| netfilter.hook.as_deref());
-        let incoming = match (packet.tuple, remote, hook) {
+        let incoming = match (packet.asked.or(packet.tuple), remote, hook) {
             // nginx and its upstream on one port of one address: the hook decides.
             (Some(tuple), Some(remote), _) if tuple.src != tuple.dst => tuple.src == remote,
             (_, _, Some(hook)) => matches!(hook, "prerouting" | "input" | "ingress"),

@@ -95,6 +95,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         at: moment.at,
         attempt: None,
         tuple: None,
+        asked: None,
         tcp_flags: 0,
         reason: reason.clone(),
         netns: case.attempt.netns,

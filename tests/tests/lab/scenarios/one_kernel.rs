@@ -26,6 +26,11 @@ pub(crate) const ALL: &[Scenario] = &[
     ("one-kernel/answer-dropped-at-the-origin", |lab| {
         dropped(lab, V4, "output", "tcp sport 8081 counter drop")
     }),
+    // The router translates a virtual address, and drops what it translated.
+    ("one-kernel/dropped-after-translation", |lab| translated(lab, "tcp dport 8081 counter drop")),
+    ("one-kernel/answer-dropped-before-translation-back", |lab| {
+        translated(lab, "tcp sport 8081 counter drop")
+    }),
     // In the middle of a connection: the answers that carry data.
     ("one-kernel/answer-with-data-dropped-by-the-router", |lab| {
         let world = lab.world().upstream(ROUTED4).router().start()?;
@@ -128,6 +133,25 @@ fn dropped(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> {
         .told("summary", "network namespace")
         .told("fix", "nft -a list chain inet lab")
         .joined("timed out");
+    seen.nothing_else();
+    Ok(())
+}
+
+/// Behind the address of a service, as Kubernetes and Docker have them.
+fn translated(lab: &Lab, rule: &str) -> Result<()> {
+    let service = "10.96.0.9:8081";
+    let world = lab.world().upstream(service).router().start()?;
+    let _origin = world.origin(ROUTED4, Script::answer(10))?;
+    let chains = format!(
+        "chain service {{\ntype nat hook prerouting priority -100\nip daddr 10.96.0.9 dnat to 10.97.0.2\n}}\n\
+         chain forward {{\ntype filter hook forward priority 0\n{rule}\n}}"
+    );
+    world.router()?.script(&format!("nft -f - <<'END'\ntable ip lab {{\n{chains}\n}}\nEND"))?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(504).log(CONNECTING);
+    let seen = trace.finish()?;
+    let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(service).phase("connect");
+    failure.status(504).evidence("dropped").evidence_says("ip lab forward").evidence_says(rule);
     seen.nothing_else();
     Ok(())
 }

@@ -10,6 +10,7 @@ fn drop_of(src: &str, dst: &str, flags: u8, by: &str) -> PacketDrop {
         at: 5,
         attempt: Some(upstream_trace_core::event::AttemptId::from_kernel(1)),
         tuple: Some(tuple),
+        asked: None,
         tcp_flags: flags,
         reason: "NETFILTER_DROP".to_owned(),
         netns: NETNS,
