@@ -31,6 +31,7 @@ pub mod tool;
 pub mod topology;
 pub mod trace;
 pub mod util;
+pub mod wire;
 pub mod world;
 
 pub use lab::expect::Confidence::{Likely, Possible, Proven};

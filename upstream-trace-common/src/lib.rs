@@ -13,6 +13,7 @@ mod ending;
 mod event;
 pub mod flags;
 mod histogram;
+pub mod http2;
 mod numbered;
 mod offsets;
 mod query;

@@ -127,6 +127,22 @@ offsets! {
     skb_protocol: "sk_buff"."protocol", 2, false;
     /// Interface it came in by.
     skb_iif: "sk_buff"."skb_iif", 4, false;
+    /// Connection of a packet that is tracked; its low three bits say where in the connection the packet is.
+    skb_nfct: "sk_buff"."_nfct", 8, false;
+    /// Both tuples of a tracked connection; the first is that of its first packet, before any translation.
+    conn_tuples: "nf_conn"."tuplehash", 112, false;
+    /// A tuple among them.
+    hash_tuple: "nf_conntrack_tuple_hash"."tuple", 40, false;
+    /// Address of the sender.
+    tuple_source: "nf_conntrack_tuple"."src.u3", 16, false;
+    /// Port of the sender.
+    tuple_sport: "nf_conntrack_tuple"."src.u", 2, false;
+    /// Address family.
+    tuple_family: "nf_conntrack_tuple"."src.l3num", 2, false;
+    /// Address of the receiver.
+    tuple_target: "nf_conntrack_tuple"."dst.u3", 16, false;
+    /// Port of the receiver.
+    tuple_dport: "nf_conntrack_tuple"."dst.u", 2, false;
     /// Namespace of a device.
     dev_net: "net_device"."nd_net", 8, false;
     /// Number of a network namespace.

@@ -19,6 +19,7 @@ mod emit;
 mod errors;
 mod fentry;
 mod finish;
+mod http2;
 mod kernel;
 mod kprobe;
 mod maps;

@@ -5,7 +5,7 @@ use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{
-    Addr, EventHeader, EventKind, PACKET_STACK, PacketEvent, Record, StepKind, flags, stats,
+    ABSENT, Addr, EventHeader, EventKind, PACKET_STACK, PacketEvent, Record, StepKind, flags, stats,
 };
 
 use crate::config::{self, offset};
@@ -27,6 +27,10 @@ const DROPS_REPORTED: u32 = 2;
 struct Sighting {
     /// Sender and receiver.
     pair: [Addr; 2],
+    /// The same as the connection was begun, if the packet is translated; port 0 otherwise.
+    asked: [Addr; 2],
+    /// The kernel's stack is of interest.
+    stack: bool,
     /// When it was seen, nanoseconds of `CLOCK_MONOTONIC`.
     now: u64,
     /// The record it belongs to, or 0.
@@ -51,7 +55,20 @@ impl Sighting {
     fn new(kind: EventKind, reason: u32, location: u64) -> Self {
         let none = Addr { ip: [0; 16], port: 0, family: 0 };
         let now = emit::now();
-        Self { pair: [none, none], now, id: 0, location, reason, netns: 0, kind, tcp_flags: 0, state: 0 }
+        let stack = location != 0;
+        Self {
+            pair: [none, none],
+            asked: [none, none],
+            stack,
+            now,
+            id: 0,
+            location,
+            reason,
+            netns: 0,
+            kind,
+            tcp_flags: 0,
+            state: 0,
+        }
     }
 }
 
@@ -116,7 +133,8 @@ fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
     if !parse(skb, seen) {
         return;
     }
-    if UPSTREAMS.get_ptr(&seen.pair[0]).is_none() && UPSTREAMS.get_ptr(&seen.pair[1]).is_none() {
+    let direct = UPSTREAMS.get_ptr(&seen.pair[0]).is_some() || UPSTREAMS.get_ptr(&seen.pair[1]).is_some();
+    if !direct && translated(skb, seen).is_none() {
         return;
     }
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
@@ -134,6 +152,36 @@ fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
     send(ctx, seen);
 }
 
+/// Whether a packet belongs to a connection to an upstream that is translated on its way: the first packet of a tracked
+/// connection had other addresses.
+#[inline(always)]
+fn translated(skb: u64, seen: &mut Sighting) -> Option<()> {
+    const PLACE: u64 = 7;
+    /// `IP_CT_ESTABLISHED_REPLY`: from there on it is an answer.
+    const REPLY: u64 = 3;
+    let tracked: u64 = read(skb, offset!(skb_nfct))?;
+    let connection = tracked & !PLACE;
+    let (tuples, tuple) = (offset!(conn_tuples), offset!(hash_tuple));
+    if connection == 0 || tuples == ABSENT || tuple == ABSENT {
+        return None;
+    }
+    let tuple = connection + u64::from(tuples) + u64::from(tuple);
+    let family: u16 = read(tuple, offset!(tuple_family))?;
+    let from = Addr {
+        ip: read(tuple, offset!(tuple_source))?,
+        port: u16::from_be(read(tuple, offset!(tuple_sport))?),
+        family,
+    };
+    let to = Addr {
+        ip: read(tuple, offset!(tuple_target))?,
+        port: u16::from_be(read(tuple, offset!(tuple_dport))?),
+        family,
+    };
+    UPSTREAMS.get_ptr(&to)?;
+    seen.asked = if tracked & PLACE >= REPLY { [to, from] } else { [from, to] };
+    Some(())
+}
+
 /// (const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason (6.10)]). With a packet it
 /// answers that packet; without one the socket's owner ended the connection.
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
@@ -145,6 +193,8 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     if !known || UPSTREAMS.get_ptr(&seen.pair[1]).is_none() && !answers_late(&seen) {
         return 0;
     }
+    // A listener that is closed resets those that wait in its queue.
+    seen.stack = skb == 0;
     seen.netns = if sk == 0 { netns_of(skb) } else { kernel::netns(sk) };
     send(&ctx, &seen);
     0
@@ -240,13 +290,14 @@ fn send(ctx: &RawTracePointContext, seen: &Sighting) {
         (*event).netns = seen.netns;
         (*event).src = seen.pair[0];
         (*event).dst = seen.pair[1];
+        (*event).asked = seen.asked;
         (*event).tcp_flags = seen.tcp_flags;
         (*event).state = seen.state;
         (*event).pad = 0;
         (*event).pad2 = 0;
         (*event).stack = [0; PACKET_STACK];
         (*event).has_stack = 0;
-        if seen.location != 0 {
+        if seen.stack {
             let size = (PACKET_STACK * 8) as u32;
             let got = bpf_get_stack(ctx.as_ptr(), (&raw mut (*event).stack).cast(), size, 0);
             (*event).has_stack = u8::from(got > 0);

@@ -1,5 +1,6 @@
 //! `cargo xtask`: sets up, builds, runs, shows and tests upstream-trace.
 
+mod archive;
 mod bench;
 mod build;
 mod demo;

@@ -75,6 +75,9 @@ fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
+    if let Some(root) = setup::newer_nginx() {
+        command.arg(format!("LAB_NEWER_NGINX={}", root.display()));
+    }
     if let Some(depth) = &selection.depth {
         command.arg(format!("UPSTREAM_TRACE_DEPTH={depth}"));
     }

@@ -68,6 +68,21 @@ impl<'lab> WorldBuilder<'lab> {
         self
     }
 
+    /// Takes the newer nginx, see [`crate::nginx::newer`].
+    pub fn newer(self) -> Self {
+        self.config(|config| config.newer = true)
+    }
+
+    /// Adds directives to `stream`, which only the newer nginx has.
+    pub fn stream(self, directives: &str) -> Self {
+        self.newer().config(|config| config.stream.push(directives.into()))
+    }
+
+    /// Adds directives to `server`: further locations.
+    pub fn server(self, directives: &str) -> Self {
+        self.config(|config| config.server.push(directives.into()))
+    }
+
     /// Keeps connections to the upstream open.
     pub fn keepalive(self, count: usize) -> Self {
         self.config(|config| config.keepalive = count)

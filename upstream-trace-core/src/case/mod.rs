@@ -46,7 +46,7 @@ use crate::text::shell;
 pub use crate::event::BenignEnd;
 use crate::text::sentence;
 use crate::verdict::Tries;
-pub use config::Limit;
+pub use config::{Limit, TimerFit};
 
 pub use config::only_group;
 pub(crate) use config::servers;

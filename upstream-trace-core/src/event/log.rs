@@ -61,6 +61,9 @@ pub struct LogLine {
     /// Address of the name server, for what went wrong with that.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub resolver: Option<String>,
+    /// The client sent datagrams.
+    #[serde(skip_serializing_if = "is_not")]
+    pub udp: bool,
     /// What `error_log_tag` added, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -72,6 +75,11 @@ pub struct LogLine {
     pub source: Option<LogSource>,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]

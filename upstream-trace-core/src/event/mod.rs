@@ -36,7 +36,7 @@ pub use loss::{LossPlace, Lost, Takes};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
 pub use process::{NamedContainer, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload};
-pub use rules::{MatchedRule, Rules};
+pub use rules::{Dweller, MatchedRule, Rules};
 pub use signal::Signal;
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;

@@ -57,8 +57,8 @@ impl Event {
             Self::OriginExit(exit) => of_exit(exit, show),
             Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => of_workload(workload, show),
             Self::Enrichment(facts) => of_facts(facts, show),
-            Self::Drop(PacketDrop { tuple, .. }) => {
-                if let Some(tuple) = tuple {
+            Self::Drop(PacketDrop { tuple, asked, .. }) => {
+                for tuple in [tuple, asked].into_iter().flatten() {
                     of_tuple(tuple, show);
                 }
             }
@@ -119,6 +119,7 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         errno: _,
         truncated: _,
         after: _,
+        udp: _,
         tags,
         source: _,
     } = line;

@@ -141,6 +141,7 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         log_lines: LogLines {
             joined: summary.log_lines.joined,
             lost: summary.log_lines.lost,
+            passed_over: summary.log_lines.passed_over,
             seen: summary.log_lines.seen,
         },
         lost: summary.lost,

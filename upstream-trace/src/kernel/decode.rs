@@ -212,6 +212,7 @@ impl Decoder<'_> {
             at: packet.header.now_ns,
             attempt: some(packet.id).map(AttemptId::from_kernel),
             tuple: tuple(packet),
+            asked: asked(packet),
             tcp_flags: packet.tcp_flags,
             reason,
             netns: packet.netns,
@@ -221,11 +222,12 @@ impl Decoder<'_> {
     }
 
     fn reset_sent(&self, packet: &PacketEvent) -> Option<ResetSent> {
+        let function = if packet.has_stack != 0 { self.symbols.get().of_reset(&packet.stack) } else { None };
         Some(ResetSent {
             at: packet.header.now_ns,
             tuple: tuple(packet)?,
             reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
-            function: None,
+            function,
             netns: packet.netns,
         })
     }
@@ -299,6 +301,11 @@ fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
 fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
     let (src, dst) = (socket_addr(&packet.src)?, socket_addr(&packet.dst)?);
     Some(PacketTuple { src, dst })
+}
+
+fn asked(packet: &PacketEvent) -> Option<PacketTuple> {
+    let [src, dst] = &packet.asked;
+    Some(PacketTuple { src: socket_addr(src)?, dst: socket_addr(dst)? })
 }
 
 fn ended(record: &Record) -> Ended {

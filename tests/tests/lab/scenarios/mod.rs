@@ -5,6 +5,7 @@ mod capture;
 mod cli;
 mod container;
 mod dns;
+mod false_alarms;
 mod firewall_local;
 mod firewall_remote;
 mod firewall_rules;
@@ -18,6 +19,7 @@ mod log_files;
 mod loss;
 mod mixed;
 mod names;
+mod one_kernel;
 mod origins;
 mod path;
 mod pending;
@@ -74,6 +76,8 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         capture::ALL,
         loss::ALL,
         harmless::ALL,
+        false_alarms::ALL,
+        one_kernel::ALL,
         hostile::ALL,
     ];
     families.into_iter().flatten().copied()

@@ -3,8 +3,8 @@
 use crate::case::{BenignEnd, Case};
 use crate::cause;
 use crate::engine::Engine;
+use crate::engine::judge::benign::EndContext;
 use crate::engine::judge::details;
-use crate::engine::logjoin::signature::FailureSignature;
 use crate::engine::stores::upstreams::Outcome;
 use crate::event::{Attempt, AttemptId, Nanos};
 use crate::evidence;
@@ -23,24 +23,15 @@ impl Engine {
         let outcome = Outcome::of(&case);
         let late = case.late;
         let mut verdict = verdict(&case, recovered);
+        let context = EndContext::of(&case);
         drop(case);
         let attempt = &failed.attempt;
         self.packets.done(attempt);
-        if failed.is_ended() && self.client_left(attempt, &verdict) {
+        let no_failure = if failed.is_ended() { self.no_failure(attempt, &verdict, context) } else { None };
+        if let Some(benign_end) = no_failure {
             self.remember(id, attempt.seen, true);
             if warned {
-                out.push(Output::Resolved(resolved(attempt, BenignEnd::ClientGone)));
-            }
-            self.logs.left(failed.attempt);
-            return;
-        }
-        if attempt.in_doubt
-            && line.is_none()
-            && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt))
-        {
-            self.remember(id, attempt.seen, true);
-            if warned {
-                out.push(Output::Resolved(resolved(attempt, BenignEnd::Answered)));
+                out.push(Output::Resolved(resolved(attempt, benign_end)));
             }
             self.logs.left(failed.attempt);
             return;
@@ -110,12 +101,6 @@ impl Engine {
         case.lossy = self.losses.touch(&case.attempt);
         case.slow = self.slow.unwrap_or(case.slow);
     }
-}
-
-/// Of a connection that looks as if a request had been under way, and may have been idle: the origin ended it, or nginx
-/// closed it after whole seconds of silence, as its timers do.
-fn fits_a_timer(attempt: &Attempt) -> bool {
-    attempt.ended_by_origin().is_some() || FailureSignature::of(&Case::of_attempt(attempt)).timer()
 }
 
 pub(in crate::engine) fn resolved(attempt: &Attempt, benign_end: BenignEnd) -> Resolved {

@@ -99,7 +99,8 @@ impl Default for Packets {
 
 impl Packets {
     pub(in crate::engine) fn dropped(&mut self, packet: PacketDrop) {
-        let key = packet.attempt.map(PacketKey::Attempt).or(packet.tuple.map(PacketKey::ends));
+        let key =
+            packet.attempt.map(PacketKey::Attempt).or(packet.asked.or(packet.tuple).map(PacketKey::ends));
         if let Some(key) = key {
             self.keep(key, Packet::Dropped(packet));
         }
@@ -278,6 +279,21 @@ mod tests {
         let named = evidence.iter().find(|e| e.details.contains_key("chain")).expect("the rule");
         assert_eq!(named.details["chain"], "inet filter output");
         assert_eq!((&named.details["rule"], &named.details["handle"]), (&"drop".into(), &7.into()));
+    }
+
+    #[test]
+    fn a_translated_packet_belongs_to_the_connection_as_nginx_began_it() {
+        let attempt = unanswered_syn();
+        let mut packets = Packets::default();
+        let pod = "10.244.0.7:9000".parse().expect("an address");
+        let whole = netfilter_drop("input", "nft");
+        let asked = whole.tuple;
+        let tuple = asked.map(|PacketTuple { dst, .. }| PacketTuple { src: pod, dst });
+        packets.dropped(PacketDrop { attempt: None, netns: 99, tuple, asked, ..whole });
+        let mut case = Case::of_attempt(&attempt);
+        packets.fill(&mut case);
+        assert_eq!(case.drops_elsewhere.len(), 1);
+        assert_eq!(case.direction(case.drops_elsewhere[0]), Direction::In);
     }
 
     #[test]

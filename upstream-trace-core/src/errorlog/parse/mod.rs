@@ -118,6 +118,7 @@ struct Tail<'a> {
     upstream: Option<&'a str>,
     host: Option<&'a str>,
     resolver: Option<&'a str>,
+    udp: bool,
     /// What follows on them.
     rest: &'a str,
 }
@@ -127,13 +128,16 @@ const PARTS: [&str; 6] =
     [", subrequest: \"", ", upstream: \"", ", host: \"", ", referrer: \"", ", bytes from/to ", ", login: \""];
 
 impl<'a> Tail<'a> {
-    /// Reads the parts from `, client: ` or `, resolver: ` on.
+    /// Reads the parts from `, client: `, `, resolver: ` or `, context: ` (of a Lua program) on.
     fn read(text: &'a str) -> Option<Self> {
         let mut tail = Self::default();
         if let Some(resolver) = text.strip_prefix(", resolver: ") {
             let (resolver, rest) = value(resolver, &[',', ' ', '"']);
             tail.resolver = Some(resolver);
             return rest.is_empty().then_some(tail);
+        }
+        if let Some(context) = text.strip_prefix(", context: ") {
+            return (!context.contains([' ', '"'])).then_some(tail);
         }
         let rest = text.strip_prefix(", client: ").or_else(|| text.strip_prefix(", udp client: "))?;
         let (client, mut rest) = value(rest, &[',', ' ', '"']);
@@ -143,6 +147,7 @@ impl<'a> Tail<'a> {
             return None;
         }
         tail.client = Some(client);
+        tail.udp = text.starts_with(", udp ");
         if let Some(named) = rest.strip_prefix(", server: ") {
             let (server, after) = value(named, &[',']);
             (tail.server, rest) = (Some(server), after);
@@ -167,6 +172,7 @@ impl<'a> Tail<'a> {
         line.upstream = own(self.upstream);
         line.host = own(self.host);
         line.resolver = own(self.resolver);
+        line.udp = self.udp;
         line.tags = tags::tags(self.rest);
     }
 }

@@ -120,6 +120,8 @@ pub struct LogLines {
     pub joined: u64,
     /// About attempts that were lost, over before the start, or told of without their line.
     pub lost: u64,
+    /// About upstreams, and of no failed attempt: the origin answered, nginx asked for itself, datagrams. Not in `seen`.
+    pub passed_over: u64,
     /// Read.
     pub seen: u64,
 }
