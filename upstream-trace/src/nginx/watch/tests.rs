@@ -78,8 +78,7 @@ impl Running {
     /// Its children that fit, once there are so many.
     fn children(&self, count: usize, fits: impl Fn(u32) -> bool) -> Vec<u32> {
         for _ in 0..1_000 {
-            let found: Vec<u32> =
-                host::children(self.pid()).into_iter().filter(|pid| fits(*pid)).collect();
+            let found: Vec<u32> = host::children(self.pid()).into_iter().filter(|pid| fits(*pid)).collect();
             if found.len() >= count {
                 return found;
             }
@@ -213,8 +212,7 @@ fn the_master_of_a_binary_upgrade_is_one() {
 fn a_program_that_nginx_runs_is_not_watched() {
     let program = Program::new(6);
     let nginx = program.start("( exec -a 'nginx: worker process' sleep 60 ) &");
-    let child =
-        nginx.children(1, |pid| host::executable(pid).is_some_and(|e| e.path.contains("sleep")));
+    let child = nginx.children(1, |pid| host::executable(pid).is_some_and(|e| e.path.contains("sleep")));
     let (mut watched, mut noted) = find(&program);
     assert_eq!(watched.all().collect::<Vec<_>>(), [nginx.pid()]);
     for tick in 1..3 {
