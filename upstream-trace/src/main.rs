@@ -15,9 +15,9 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    remarks_to_stderr(cli.verbose);
+    remarks_to_stderr(cli.trace.verbose);
     let result = match &cli.command {
-        None => live::run(&cli),
+        None => live::run(&cli.trace),
         Some(Command::Report(args)) => commands::report(args),
         Some(Command::Redact(args)) => commands::redact(args),
         Some(Command::Explain(args)) => explain::run(args),

@@ -13,7 +13,7 @@ use upstream_trace_read::sinks::{Format, Options};
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
 use crate::nginx::Target;
-use crate::output::{self, metrics, otlp};
+use crate::output::{self, journal, metrics, otlp};
 
 const EXAMPLE: &str = "\
 Examples:
@@ -39,12 +39,20 @@ pub const BUFFER: u32 = 2 << 20;
 /// in the kernel.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(version, max_term_width = 80, after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Cli {
     /// Something else than tracing.
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// How to trace.
+    #[command(flatten)]
+    pub trace: Trace,
+}
+
+/// How to trace.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct Trace {
     /// nginx to watch: pid of a master or a worker, or a process name; repeatable
     #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
     pub pid: Vec<Target>,
@@ -80,6 +88,11 @@ pub struct Cli {
     /// (http://HOST:4318), by OTLP over HTTP
     #[arg(long, value_name = "URL")]
     pub otlp: Option<otlp::Endpoint>,
+
+    /// Write results to the systemd journal, with fields. Without `--json` that
+    /// is what happens to stdout if it is the journal
+    #[arg(long)]
+    pub journal: bool,
 
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
@@ -124,18 +137,30 @@ pub struct Cli {
     pub color: ColorChoice,
 }
 
-impl Cli {
+impl Trace {
     /// What results of a trace are written as.
     #[must_use]
     pub fn sinks(&self) -> Options {
-        let format = if self.json { Format::Json } else { Format::Text };
-        Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
+        let formats = match (self.json, self.writes_journal() && journal::is_stdout()) {
+            (true, _) => vec![Format::Json],
+            (false, true) => Vec::new(),
+            (false, false) => vec![Format::Text],
+        };
+        Options { formats, colour: self.color, verbose: self.verbose, several: false }
+    }
+
+    fn writes_journal(&self) -> bool {
+        self.journal || !self.json && journal::is_stdout()
     }
 
     /// What results go to beyond that, for a service.
     #[must_use]
     pub fn service_sinks(&self) -> output::Options {
-        output::Options { metrics: self.metrics.clone(), otlp: self.otlp.clone() }
+        output::Options {
+            metrics: self.metrics.clone(),
+            otlp: self.otlp.clone(),
+            journal: self.writes_journal(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use upstream_trace_read::sinks;
 use super::event_loop::EventLoop;
 use super::start::start;
 use super::stop::Stop;
-use crate::cli::Cli;
+use crate::cli::Trace;
 use crate::host::privileges;
 use crate::kernel::load::Prepared;
 use crate::kernel::{hook_filter, tracefs};
@@ -25,7 +25,7 @@ use crate::output;
 const FAILED: u8 = 3;
 
 /// Traces until the time is over or a signal comes.
-pub fn run(cli: &Cli) -> Result<ExitCode> {
+pub fn run(cli: &Trace) -> Result<ExitCode> {
     let begun = Instant::now();
     if cli.hooks.list {
         print!("{}", hook_filter::list());
@@ -62,7 +62,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     code
 }
 
-fn recorder(cli: &Cli) -> Result<Option<Recorder>> {
+fn recorder(cli: &Trace) -> Result<Option<Recorder>> {
     let create = |path| Recorder::create(path, cli.record_limit, privileges::drop_all_capabilities);
     cli.record.as_deref().map(create).transpose()
 }

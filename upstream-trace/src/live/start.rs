@@ -28,7 +28,7 @@ use super::scan::Scan;
 use super::sources::{Live, Sources};
 use super::surroundings::Surroundings;
 use super::takeover::{Open, Takeover};
-use crate::cli::Cli;
+use crate::cli::Trace;
 use crate::host::privileges;
 use crate::kernel::load::{Kernel, Prepared, Sizes};
 use crate::kernel::symbols::{LateSymbols, Symbols};
@@ -37,7 +37,7 @@ use crate::nginx::{self, WatchedNginx};
 
 /// Loads, takes over what is open, attaches, and says so.
 pub(super) fn start(
-    cli: &Cli,
+    cli: &Trace,
     prepared: Prepared,
     nginx: WatchedNginx,
     recorder: Option<Recorder>,
