@@ -33,6 +33,17 @@ pub struct Report {
     pub color: ColorChoice,
 }
 
+/// What to show.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Top {
+    /// A recording
+    pub file: PathBuf,
+
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
+    pub color: ColorChoice,
+}
+
 /// What to copy.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Redact {

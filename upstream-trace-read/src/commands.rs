@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ColorChoice;
 
 use crate::args;
+use crate::output::top::{Model, show};
 use crate::output::{Sink, SinkState, escape};
 use crate::recording::{self, Reader};
 use crate::report::{replay, warnings};
@@ -52,6 +54,19 @@ pub fn report(args: &args::Report) -> Result<ExitCode> {
 pub fn redact(args: &args::Redact) -> Result<ExitCode> {
     let reader = recording::redact(&args.file, &args.copy)?;
     warn(&args.file, &warnings(&reader));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a recording on the whole terminal.
+///
+/// # Errors
+/// If it cannot be opened, or stdout is no terminal.
+pub fn top(file: &Path, colour: ColorChoice) -> Result<ExitCode> {
+    let mut reader = Reader::open(file)?;
+    let mut model = Model::of_recording();
+    replay(&mut reader, &mut model);
+    warnings(&reader).iter().for_each(|warning| model.warn(warning));
+    show(model, colour)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use clap::Parser;
-use upstream_trace::cli::{Cli, Command};
+use upstream_trace::cli::{Cli, Command, Top, Trace};
 use upstream_trace::{doctor, live};
 use upstream_trace_read::output::stream;
 use upstream_trace_read::{commands, explain, output};
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         None => live::run(&cli.trace),
         Some(Command::Report(args)) => commands::report(args),
+        Some(Command::Top(args)) => top(args),
         Some(Command::Redact(args)) => commands::redact(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
@@ -32,6 +34,18 @@ fn main() -> ExitCode {
             let _nobody_reads = stream::stderr().write_all(text.as_bytes());
             let _left = stream::drain(Instant::now() + LAST_WORD);
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// A recording, or what happens now.
+fn top(args: &Top) -> Result<ExitCode> {
+    match &args.file {
+        Some(file) => commands::top(file, args.trace.color),
+        None => {
+            // Nothing else may write to the screen.
+            log::set_max_level(log::LevelFilter::Off);
+            live::run(&Trace { screen: true, ..args.trace.clone() })
         }
     }
 }

@@ -135,12 +135,19 @@ pub struct Trace {
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+
+    /// On the whole terminal, instead of text.
+    #[arg(skip)]
+    pub screen: bool,
 }
 
 impl Trace {
     /// What results of a trace are written as.
     #[must_use]
     pub fn sinks(&self) -> Options {
+        if self.screen {
+            return Options::default();
+        }
         let formats = match (self.json, self.writes_journal() && journal::is_stdout()) {
             (true, _) => vec![Format::Json],
             (false, true) => Vec::new(),
@@ -169,12 +176,26 @@ impl Trace {
 pub enum Command {
     /// Print verdicts and reports from recordings; needs no root
     Report(Report),
+    /// Show causes and pending attempts on the whole terminal, live or of a
+    /// recording
+    Top(Box<Top>),
     /// Copy a recording without client addresses, request paths and host names
     Redact(Redact),
     /// Explain a cause: what it means, its evidence, the fix
     Explain(Explain),
     /// Check what this kernel and these privileges allow
     Doctor(Doctor),
+}
+
+/// What to show.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Top {
+    /// A recording; without one, nginx is traced
+    pub file: Option<PathBuf>,
+
+    /// How to trace.
+    #[command(flatten)]
+    pub trace: Trace,
 }
 
 /// What to check.

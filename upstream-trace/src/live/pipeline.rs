@@ -27,9 +27,8 @@ impl Pipeline {
         recorder: Option<Recorder>,
         redactor: Option<Redactor>,
         sinks: Sinks,
-        now: Nanos,
+        progress: Option<Progress>,
     ) -> Self {
-        let progress = recorder.as_ref().and_then(|_| Progress::on_terminal(now));
         Self { engine: Engine::new(), recorder, redactor, sinks, progress, failures: 0 }
     }
 

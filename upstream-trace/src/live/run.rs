@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
 use tokio::sync::Notify;
 use upstream_trace_read::output::stream;
+use upstream_trace_read::output::top::Top;
 use upstream_trace_read::recording::Recorder;
 use upstream_trace_read::sinks;
 
@@ -39,6 +40,9 @@ pub fn run(cli: &Trace) -> Result<ExitCode> {
     let nginx = WatchedNginx::find(&cli.pid)?;
     let recorder = recorder(cli)?;
     let mut sinks = sinks::open(&cli.sinks());
+    if cli.screen {
+        sinks.push(Top::open(cli.color, privileges::drop_all_capabilities)?);
+    }
     output::open(&cli.service_sinks(), &mut sinks, privileges::drop_all_capabilities)?;
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };

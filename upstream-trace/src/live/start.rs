@@ -9,6 +9,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
 use upstream_trace_read::output::Sinks;
+use upstream_trace_read::output::progress::Progress;
 use upstream_trace_read::recording::{Recorder, Redactor};
 
 use super::config::Configs;
@@ -87,7 +88,9 @@ pub(super) fn start(
     let host = host(&kernel, &nginx, slow);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow };
     let redactor = cli.redact.then(Redactor::default);
-    let pipeline = Pipeline::new(recorder, redactor, sinks, opened);
+    let shows_progress = recorder.is_some() && !cli.screen;
+    let progress = shows_progress.then(|| Progress::on_terminal(opened)).flatten();
+    let pipeline = Pipeline::new(recorder, redactor, sinks, progress);
     let mut live = Live { context, sources, pipeline };
     say(&mut live, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
