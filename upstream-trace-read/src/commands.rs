@@ -21,18 +21,21 @@ use crate::sinks::{self, Format, Options};
 /// If a recording cannot be opened, or a report cannot be written.
 pub fn report(args: &args::Report) -> Result<ExitCode> {
     // All of them first: half a report helps nobody.
-    let readers = args.files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>>>()?;
+    let mut readers = Vec::new();
+    for file in &args.files {
+        readers.extend(Reader::open_all(file, args.since)?);
+    }
     let mut sinks = sinks::open(&Options {
         formats: formats(args),
         colour: args.color,
         verbose: false,
-        several: args.files.len() > 1,
+        several: readers.len() > 1,
     });
-    for (path, mut reader) in args.files.iter().zip(readers) {
+    for (path, mut reader) in readers {
         if args.redact {
             reader = reader.redacted();
         }
-        sinks.begin_recording(&name(path));
+        sinks.begin_recording(&name(&path));
         replay(&mut reader, &mut sinks);
         match sinks.state() {
             SinkState::Open => {}
@@ -40,7 +43,7 @@ pub fn report(args: &args::Report) -> Result<ExitCode> {
             SinkState::Failed => return Ok(ExitCode::FAILURE),
         }
         let warnings = warnings(&reader);
-        warn(path, &warnings);
+        warn(&path, &warnings);
         sinks.end_recording(&warnings);
     }
     sinks.finish()?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Parser;
-use upstream_trace::cli::{Cli, Command, Top, Trace};
+use upstream_trace::cli::{Cli, Command, Config, Top, Trace, config};
 use upstream_trace::{doctor, live};
 use upstream_trace_read::output::stream;
 use upstream_trace_read::{commands, explain, output};
@@ -15,7 +15,10 @@ use upstream_trace_read::{commands, explain, output};
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match config::with_file(std::env::args_os().collect()) {
+        Ok(args) => Cli::parse_from(args),
+        Err(error) => return failed(&error),
+    };
     remarks_to_stderr(cli.trace.verbose);
     let result = match &cli.command {
         None => live::run(&cli.trace),
@@ -24,18 +27,23 @@ fn main() -> ExitCode {
         Some(Command::Redact(args)) => commands::redact(args),
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
+        Some(Command::Config(Config::Check { file })) => config::check(file),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
             output::progress::end();
-            // One line; what comes from outside (names, paths) may not reach the terminal raw.
-            let text = format!("upstream-trace: {}\n", output::escape(&format!("{error:#}")));
-            let _nobody_reads = stream::stderr().write_all(text.as_bytes());
-            let _left = stream::drain(Instant::now() + LAST_WORD);
-            ExitCode::FAILURE
+            failed(&error)
         }
     }
+}
+
+/// One line; what comes from outside (names, paths) may not reach the terminal raw.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let text = format!("upstream-trace: {}\n", output::escape(&format!("{error:#}")));
+    let _nobody_reads = stream::stderr().write_all(text.as_bytes());
+    let _left = stream::drain(Instant::now() + LAST_WORD);
+    ExitCode::FAILURE
 }
 
 /// A recording, or what happens now.

@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod config;
 mod size;
 
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand};
 
-use upstream_trace_read::args::{Explain, Redact, Report};
+use upstream_trace_read::args::{Explain, Redact, Report, duration};
 use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
@@ -57,8 +58,12 @@ pub struct Trace {
     #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
     pub pid: Vec<Target>,
 
+    /// Read options from this file (TOML, the names of these options)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = size::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
 
     /// Print one JSON object per line
@@ -68,6 +73,11 @@ pub struct Trace {
     /// Also record all events to a new file, for `upstream-trace report`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Keep recordings of this time only: `--record` names a folder then, and
+    /// `--record-limit` is the size of all in it
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "record")]
+    pub keep: Option<Duration>,
 
     /// Stop recording at this file size (1M to 1T); tracing goes on. It also
     /// stops before the disk is full
@@ -100,7 +110,7 @@ pub struct Trace {
 
     /// Report an attempt as pending after this time without a response
     #[arg(long = "pending-after", alias = "slow", value_name = "TIME", default_value = "1s",
-          value_parser = size::duration)]
+          value_parser = duration)]
     pub slow: Duration,
 
     /// Exit with status 3 if any attempt failed
@@ -185,6 +195,9 @@ pub enum Command {
     Explain(Explain),
     /// Check what this kernel and these privileges allow
     Doctor(Doctor),
+    /// Look at the configuration file of the service
+    #[command(subcommand)]
+    Config(Config),
 }
 
 /// What to show.
@@ -196,6 +209,17 @@ pub struct Top {
     /// How to trace.
     #[command(flatten)]
     pub trace: Trace,
+}
+
+/// What to do with the configuration file.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Config {
+    /// Say whether it is right; if not, file, line and the known keys
+    Check {
+        /// The file
+        #[arg(default_value = config::FILE)]
+        file: PathBuf,
+    },
 }
 
 /// What to check.

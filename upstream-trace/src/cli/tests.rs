@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use super::size::{duration, record_limit, ring_buffer};
+use super::size::{record_limit, ring_buffer};
 use super::*;
 
 fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
@@ -59,6 +59,7 @@ fn a_recording_is_written_and_reported() {
         json: true,
         markdown: false,
         html: None,
+        since: None,
         redact: false,
         color: ColorChoice::Auto,
     };

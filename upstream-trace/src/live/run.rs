@@ -9,7 +9,7 @@ use aya::sys::{Stats, enable_stats};
 use tokio::sync::Notify;
 use upstream_trace_read::output::stream;
 use upstream_trace_read::output::top::Top;
-use upstream_trace_read::recording::Recorder;
+use upstream_trace_read::recording::{Flight, Keep, Recorder, Recording};
 use upstream_trace_read::sinks;
 
 use super::event_loop::EventLoop;
@@ -66,7 +66,14 @@ pub fn run(cli: &Trace) -> Result<ExitCode> {
     code
 }
 
-fn recorder(cli: &Trace) -> Result<Option<Recorder>> {
-    let create = |path| Recorder::create(path, cli.record_limit, privileges::drop_all_capabilities);
-    cli.record.as_deref().map(create).transpose()
+fn recorder(cli: &Trace) -> Result<Option<Recording>> {
+    let on_start = privileges::drop_all_capabilities;
+    let Some(path) = &cli.record else { return Ok(None) };
+    Ok(Some(match cli.keep {
+        Some(time) => {
+            let keep = Keep { folder: path.clone(), time, limit: cli.record_limit, on_start };
+            Recording::Flight(Box::new(Flight::create(keep)?))
+        }
+        None => Recording::File(Box::new(Recorder::create(path, cli.record_limit, on_start)?)),
+    }))
 }

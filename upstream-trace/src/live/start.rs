@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
 use upstream_trace_read::output::Sinks;
 use upstream_trace_read::output::progress::Progress;
-use upstream_trace_read::recording::{Recorder, Redactor};
+use upstream_trace_read::recording::{Recording, Redactor};
 
 use super::config::Configs;
 use super::connects::Connects;
@@ -41,7 +41,7 @@ pub(super) fn start(
     cli: &Trace,
     prepared: Prepared,
     nginx: WatchedNginx,
-    recorder: Option<Recorder>,
+    recorder: Option<Recording>,
     sinks: Sinks,
     wake: &Arc<Notify>,
 ) -> Result<(Live, Ring)> {
