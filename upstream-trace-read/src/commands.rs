@@ -68,7 +68,9 @@ pub fn top(file: &Path, colour: ColorChoice) -> Result<ExitCode> {
     let mut reader = Reader::open(file)?;
     let mut model = Model::of_recording();
     replay(&mut reader, &mut model);
-    warnings(&reader).iter().for_each(|warning| model.warn(warning));
+    for warning in warnings(&reader) {
+        model.warn(&warning);
+    }
     show(model, colour)?;
     Ok(ExitCode::SUCCESS)
 }

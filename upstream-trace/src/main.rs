@@ -48,14 +48,12 @@ fn failed(error: &anyhow::Error) -> ExitCode {
 
 /// A recording, or what happens now.
 fn top(args: &Top) -> Result<ExitCode> {
-    match &args.file {
-        Some(file) => commands::top(file, args.trace.color),
-        None => {
-            // Nothing else may write to the screen.
-            log::set_max_level(log::LevelFilter::Off);
-            live::run(&Trace { screen: true, ..args.trace.clone() })
-        }
+    if let Some(file) = &args.file {
+        return commands::top(file, args.trace.color);
     }
+    // Nothing else may write to the screen.
+    log::set_max_level(log::LevelFilter::Off);
+    live::run(&Trace { screen: true, ..args.trace.clone() })
 }
 
 /// Warnings of the program and of its kernel side, one line each; `-v` and `RUST_LOG` show more.

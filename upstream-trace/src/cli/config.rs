@@ -90,8 +90,7 @@ fn read(path: &Path) -> Result<Vec<Setting>> {
 
 /// The settings, in the order of the file; or a line, from 1, and what is wrong there.
 fn parse(text: &str) -> Result<Vec<Setting>, (usize, String)> {
-    let line =
-        |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+    let line = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count() + 1;
     let table = DeTable::parse(text)
         .map_err(|error| (line(error.span().map_or(0, |span| span.start)), error.message().to_owned()))?;
     let command = options();

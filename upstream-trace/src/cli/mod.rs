@@ -90,12 +90,12 @@ pub struct Trace {
     pub redact: bool,
 
     /// Serve metrics for Prometheus at this address, or write them to a file
-    /// that ends in .prom, for node_exporter; repeatable
+    /// that ends in .prom, for the textfile collector; repeatable
     #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
     pub metrics: Vec<metrics::Target>,
 
     /// Send failures as log events to this OpenTelemetry receiver
-    /// (http://HOST:4318), by OTLP over HTTP
+    /// (`http://HOST:4318`), by OTLP over HTTP
     #[arg(long, value_name = "URL")]
     pub otlp: Option<otlp::Endpoint>,
 

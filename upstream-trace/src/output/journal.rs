@@ -92,7 +92,9 @@ impl Journal {
     }
 
     fn repeated(&self, all: Vec<Suppressed<Key>>) {
-        all.into_iter().for_each(|one| self.queue.push(Message::Repeated(one)));
+        for one in all {
+            self.queue.push(Message::Repeated(one));
+        }
     }
 }
 
@@ -307,15 +309,14 @@ mod tests {
             let (line, rest) = entry.split_at(end);
             entry = &rest[1..];
             let line = std::str::from_utf8(line).unwrap();
-            let (name, value) = line.split_once('=').map_or_else(
-                || {
-                    let length = u64::from_le_bytes(entry[..8].try_into().unwrap()) as usize;
-                    let value = std::str::from_utf8(&entry[8..8 + length]).unwrap();
-                    entry = &entry[8 + length + 1..];
-                    (line, value)
-                },
-                |pair| pair,
-            );
+            let (name, value) = if let Some(pair) = line.split_once('=') {
+                pair
+            } else {
+                let (length, rest) = entry.split_first_chunk::<8>().unwrap();
+                let length = usize::try_from(u64::from_le_bytes(*length)).unwrap();
+                entry = &rest[length + 1..];
+                (line, std::str::from_utf8(&rest[..length]).unwrap())
+            };
             all.insert(name.to_owned(), value.to_owned());
         }
         all

@@ -1,5 +1,6 @@
 //! What the screen shows, and how it is chosen.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 
 use upstream_trace_core::event::{AttemptId, Event, Host, Nanos, Upstream};
@@ -130,18 +131,19 @@ impl Model {
     /// Rows that a filter lets through, in an order.
     pub(super) fn sorted(&self, filter: &str, order: Order) -> Vec<(&Key, &Row)> {
         let filter = filter.to_lowercase();
-        let mut rows: Vec<_> = self.rows.iter().filter(|(key, _)| name(key).contains(&filter)).collect();
-        rows.sort_by_cached_key(|(key, row)| {
-            let rate = (row.history.rate() * 1e3) as u64;
+        let named = self.rows.iter().map(|(key, row)| (name(key), key, row));
+        let mut rows: Vec<_> = named.filter(|(name, ..)| name.contains(&filter)).collect();
+        rows.sort_by(|(name, _, row), (other, _, than)| {
+            let by_total = than.total.cmp(&row.total);
             let first = match order {
-                Order::Rate => rate,
-                Order::Total => row.total,
-                Order::Last => row.last,
-                Order::Name => 0,
+                Order::Rate => than.history.rate().total_cmp(&row.history.rate()).then(by_total),
+                Order::Total => by_total,
+                Order::Last => than.last.cmp(&row.last),
+                Order::Name => Ordering::Equal,
             };
-            (u64::MAX - first, u64::MAX - if order == Order::Name { 0 } else { row.total }, name(key))
+            first.then_with(|| name.cmp(other))
         });
-        rows
+        rows.into_iter().map(|(_, key, row)| (key, row)).collect()
     }
 
     /// Pending attempts that a filter lets through, the oldest first.

@@ -142,7 +142,7 @@ fn follow(
     let lock = || model.lock().unwrap_or_else(PoisonError::into_inner);
     let mut shown = lock().clone();
     let mut stale = true;
-    while !choice.quits && !(live && lock().over) {
+    while !(choice.quits || live && lock().over) {
         if !choice.paused {
             let model = lock();
             if model.changes != shown.changes {
