@@ -12,7 +12,6 @@
 pub mod cgroup;
 pub mod client;
 pub mod container;
-pub mod expect;
 pub mod firewall;
 pub mod kernel;
 pub mod lab;
@@ -27,7 +26,6 @@ pub mod results;
 pub mod rights;
 pub mod seen;
 pub mod service;
-pub mod software;
 pub mod table;
 pub mod tool;
 pub mod topology;
@@ -36,6 +34,6 @@ pub mod util;
 pub mod wire;
 pub mod world;
 
-pub use expect::Confidence::{Likely, Possible, Proven};
-pub use lab::{Lab, Mode, Scenario};
-pub use world::World;
+pub use lab::expect::Confidence::{Likely, Possible, Proven};
+pub use lab::{Lab, Mode, Scenario, expect};
+pub use world::{World, software};

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::expect::Expected;
+use crate::lab::expect::Expected;
 use crate::pace::patient;
 use crate::rights;
 use crate::seen::Seen;

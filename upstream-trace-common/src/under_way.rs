@@ -94,7 +94,7 @@ impl SocketFacts {
     /// Data was sent in a later tick than it last arrived (1), in an earlier one (-1), or in the same (0).
     #[inline(always)]
     const fn sent_after_received(&self) -> i32 {
-        (self.sent_ticks.wrapping_sub(self.received_ticks) as i32).signum()
+        self.sent_ticks.wrapping_sub(self.received_ticks).cast_signed().signum()
     }
 
     /// The rule.

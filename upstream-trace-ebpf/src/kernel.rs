@@ -186,15 +186,18 @@ pub fn remote(sk: u64, head: &Head, to: &mut Addr) {
     to.ip = ip(sk, head.family, head.daddr, offset!(daddr6));
 }
 
-/// Local address of an internet socket. The port outlives `skc_num`, which is 0 again after the end.
+/// Local address of an internet socket.
 #[inline(always)]
 pub fn local(sk: u64, head: &Head, to: &mut Addr) {
     to.family = head.family;
-    to.port = head.num;
-    if to.port == 0 {
-        to.port = u16::from_be(read(sk, offset!(sport)).unwrap_or(0));
-    }
+    to.port = own_port(sk, head);
     to.ip = ip(sk, head.family, head.saddr, offset!(saddr6));
+}
+
+/// Local port of an internet socket, which outlives `skc_num`.
+#[inline(always)]
+pub fn own_port(sk: u64, head: &Head) -> u16 {
+    if head.num == 0 { u16::from_be(read(sk, offset!(sport)).unwrap_or(0)) } else { head.num }
 }
 
 /// An address of a socket: the IPv4 address as it was read, or the IPv6 address at the offset `v6`.

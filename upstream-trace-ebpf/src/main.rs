@@ -25,6 +25,7 @@ mod kprobe;
 mod maps;
 mod packets;
 mod payload;
+mod pending;
 mod process;
 mod record;
 mod request;

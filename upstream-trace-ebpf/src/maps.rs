@@ -86,3 +86,9 @@ pub static RESOLVERS: LruHashMap<Addr, u8> = LruHashMap::with_max_entries(256, 0
 /// Entry 0: not 0 once there is one.
 #[map]
 pub static RESOLVING: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Since when the hooks on send and receive are attached; 0 if they are not.
+#[inline(always)]
+pub fn io_since() -> u64 {
+    IO_SINCE.get(0).copied().unwrap_or(0)
+}

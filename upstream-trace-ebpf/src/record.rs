@@ -2,7 +2,6 @@
 
 use upstream_trace_common::{EventKind, Moment, Record, flags, stats};
 
-use crate::maps::{ANNOUNCED, ANY_ANNOUNCED};
 use crate::{emit, kernel, under_way};
 
 /// Sends the record at its first sign of trouble; the attempt goes on.
@@ -19,23 +18,6 @@ pub fn trouble(sk: u64, record: *mut Record, now: u64) {
     }
     if !emit::record(record, EventKind::Trouble as u32, now) {
         emit::count(stats::LOST_EVENTS, 1);
-    }
-}
-
-/// The attempt is not in trouble any more. Whether it was reported to be, by the kernel side or by user space.
-#[inline(always)]
-pub fn clear_trouble(record: *mut Record) -> bool {
-    // SAFETY: callers pass a map value; ANNOUNCED holds plain numbers.
-    unsafe {
-        let mut reported = (*record).flags & flags::TROUBLE_SENT != 0;
-        if ANY_ANNOUNCED.get(0).is_some_and(|any| *any != 0)
-            && ANNOUNCED.get((*record).sk).copied() == Some((*record).id)
-        {
-            let _ = ANNOUNCED.remove((*record).sk);
-            reported = true;
-        }
-        (*record).flags &= !flags::TROUBLE_SENT;
-        reported
     }
 }
 

@@ -5,7 +5,8 @@ use upstream_trace_common::{
     Addr, AttemptEvent, EventKind, Record, RetryCandidate, RetryEvent, Worker, flags,
 };
 
-use crate::{emit, record, under_way};
+use crate::maps::io_since;
+use crate::{emit, pending};
 
 /// An attempt that begins this soon after another one failed in the same process retries it, unless nginx turned to a
 /// client meanwhile. Nanoseconds.
@@ -22,7 +23,7 @@ const SAME_BREATH_NS: u64 = 500_000;
 pub unsafe fn candidate(worker: *mut Worker, now: u64) -> Option<RetryCandidate> {
     // SAFETY: by contract.
     let candidate = unsafe { (*worker).retry_candidate };
-    let window = if under_way::io_since() == 0 { SAME_BREATH_NS } else { WINDOW_NS };
+    let window = if io_since() == 0 { SAME_BREATH_NS } else { WINDOW_NS };
     (candidate.id != 0 && now.wrapping_sub(candidate.failed_ns) < window).then_some(candidate)
 }
 
@@ -67,7 +68,7 @@ pub fn assign_client(record: *mut Record, worker: *mut Worker, now: u64) {
         } else {
             (*record).retry_of = 0;
             // Which client spoke last is known only where receives are watched.
-            (*record).client = if under_way::io_since() == 0 { 0 } else { (*worker).client };
+            (*record).client = if io_since() == 0 { 0 } else { (*worker).client };
             (*record).client_key = (*worker).client_key;
         }
         if (*record).client != 0 {
@@ -97,7 +98,7 @@ pub unsafe fn answered(record: *mut Record, now: u64) {
 /// `record` is a map value.
 #[inline(always)]
 pub unsafe fn retract_trouble(record: *mut Record, now: u64) {
-    if record::clear_trouble(record) {
+    if pending::clear(record) {
         // SAFETY: by contract.
         unsafe { about(EventKind::Answered, (*record).tgid, (*record).id, now) };
     }

@@ -8,7 +8,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::Record;
 
 use crate::kernel::{self, AF_UNIX, EAGAIN, EPIPE, Head};
-use crate::maps::RECORDS;
+use crate::maps::{RECORDS, io_since};
 use crate::{adopt, client, dns, request, response, under_way, unix, worker};
 
 /// Whose socket a watched process used.
@@ -34,7 +34,7 @@ pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
 /// A watched process sent through this socket, or tried to.
 #[inline(always)]
 pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
-    if under_way::io_since() == 0 {
+    if io_since() == 0 {
         return;
     }
     let head = kernel::head(sk);
@@ -75,7 +75,7 @@ pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
     // Nothing to read is no failure: OpenSSL always reads until there is nothing more.
-    if ret == EAGAIN || under_way::io_since() == 0 {
+    if ret == EAGAIN || io_since() == 0 {
         return;
     }
     let head = kernel::head(sk);

@@ -8,7 +8,7 @@ use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
     TCP_SYN_SENT,
 };
-use crate::maps::{LISTENING, RECORDS};
+use crate::maps::{LISTENING, RECORDS, io_since};
 use crate::trail::note;
 use crate::{adopt, birth, client, counters, emit, finish, under_way, worker};
 
@@ -44,16 +44,21 @@ pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn never_connected(sk: u64) {
     let tgid = kernel::current_tgid();
-    if !worker::may_be_watched(tgid) || worker::serving(tgid).is_none() {
+    if !worker::may_be_watched(tgid) {
         return;
     }
+    let Some(worker) = worker::serving(tgid) else { return };
     let head = kernel::head(sk);
     if !head.is_internet() {
         return;
     }
     if head.is_unconnected() {
         emit::count(stats::UNCONNECTED, 1);
-    } else if under_way::io_since() == 0 && head.state == TCP_CLOSE {
+        // SAFETY: a map value.
+    } else if unsafe { (*worker).retry_candidate.id } != 0
+        && io_since() == 0
+        && worker::is_listening(kernel::own_port(sk, &head))
+    {
         // A client that a reset had closed before.
         client::closed(sk, TCP_CLOSE, tgid);
     }

@@ -7,7 +7,7 @@
 use upstream_trace_common::{Moment, Record, UnderWay, flags};
 
 use crate::kernel;
-use crate::maps::IO_SINCE;
+use crate::maps::io_since;
 use crate::retry;
 
 /// What the hooks on send and receive note, and what is void once they were away.
@@ -24,12 +24,6 @@ const NOTED: u32 = flags::OUTSTANDING
     | flags::IN_DOUBT
     | flags::DECIDED
     | flags::SILENT;
-
-/// Since when the hooks on send and receive are attached; 0 if they are not.
-#[inline(always)]
-pub fn io_since() -> u64 {
-    IO_SINCE.get(0).copied().unwrap_or(0)
-}
 
 /// Whether the hooks on send and receive saw all of the request that this record is about.
 #[inline(always)]
@@ -135,6 +129,7 @@ fn read(sk: u64, record: *mut Record, moment: u32, now: u64) -> u32 {
             (*record).requests = served + 1;
         }
         (*record).flags |= flags::OUTSTANDING;
+        (*record).app_sent = if served == 0 { facts.written() } else { u64::from(facts.unacked) };
         if under_way != UnderWay::Unanswered {
             (*record).flags |= flags::IN_DOUBT;
         }

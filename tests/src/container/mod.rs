@@ -16,8 +16,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::software::installed;
 use crate::util::text_of;
+use crate::world::software::installed;
 
 /// The name of the image with nginx.
 pub const IMAGE: &str = "lab-nginx:1";

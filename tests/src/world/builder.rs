@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use nix::fcntl::OFlag;
@@ -27,6 +28,15 @@ pub struct WorldBuilder<'lab> {
     config: Config,
     certificate: Option<Shows>,
     stuck: bool,
+}
+
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
+impl Lab {
+    /// Begins to describe a world.
+    pub fn world(&self) -> WorldBuilder<'_> {
+        WorldBuilder::new(self, NUMBER.fetch_add(1, Ordering::SeqCst))
+    }
 }
 
 impl<'lab> WorldBuilder<'lab> {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod builder;
+pub mod software;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -22,9 +23,9 @@ use crate::lab::Lab;
 use crate::netns::Namespace;
 use crate::nginx::Nginx;
 use crate::origin::{Origin, OriginProcess, Script, TlsOrigin, fill};
-use crate::software::Software;
 use crate::topology::Topology;
 use crate::util::wait_until;
+use crate::world::software::Software;
 
 #[derive(Debug)]
 struct Folder(PathBuf);

@@ -35,13 +35,13 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
 
-use crate::cause::shell;
 use crate::errorlog::Kind;
 use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
+use crate::text::shell;
 
 pub use crate::event::BenignEnd;
 use crate::text::sentence;

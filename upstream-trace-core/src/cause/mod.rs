@@ -41,7 +41,6 @@ mod process;
 mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
-pub(crate) mod shell;
 mod slow_body;
 mod slow_client;
 mod slow_response;

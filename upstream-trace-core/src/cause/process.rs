@@ -1,10 +1,10 @@
 //! The process of an origin on this host, and how it ended, in sentences and commands.
 
-use super::shell;
 use crate::case::Case;
 use crate::event::{MS, SECOND};
 use crate::event::{NamedContainer, Nanos, OriginExit, Runtime, Workload};
 use crate::text::sentence;
+use crate::text::shell;
 
 /// `gunicorn[1234] (python3 app.py, in app.service)`.
 pub(super) fn who(exit: &OriginExit) -> String {

@@ -1,9 +1,9 @@
 //! The rule that dropped a packet, in sentences and commands.
 
-use super::shell;
 use crate::case::Case;
 use crate::event::{Dweller, MatchedRule, PacketDrop};
 use crate::text::sentence;
+use crate::text::shell;
 
 /// Rules that a sentence names; the evidence has all.
 const NAMED: usize = 3;

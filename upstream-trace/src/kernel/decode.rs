@@ -127,7 +127,8 @@ impl Decoder<'_> {
             outstanding: has(flags::OUTSTANDING),
             sent_after_fin: has(flags::SENT_AFTER_FIN),
             unacked_at_end: has(flags::UNACKED_AT_END),
-            send_blocked: has(flags::SEND_BLOCKED),
+            // What the kernel has taken and cannot send is what a full buffer looks like from inside.
+            send_blocked: has(flags::SEND_BLOCKED) || has(flags::BY_SOCKET) && socket(record).unsent > 0,
             send_error: has(flags::SEND_ERROR),
             recv_error: has(flags::RECV_ERROR),
             idle_probe: has(flags::IDLE_PROBE),

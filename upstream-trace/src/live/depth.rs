@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use upstream_trace_common::flags;
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{Event, Nanos, SECOND};
 
@@ -16,10 +17,16 @@ use crate::cli::Depth as Mode;
 const QUIET: Duration = Duration::from_secs(30);
 /// From the begin of a sample to the begin of the next.
 const EVERY: Duration = Duration::from_secs(30);
+/// How long the first sample lasts: who starts a trace mostly has a reason.
+const FIRST: Duration = Duration::from_secs(5);
 /// How long a sample lasts.
 const SAMPLE: Duration = Duration::from_secs(1);
 /// For so long they stay away once they cost too much.
-const TOO_MUCH: Duration = Duration::from_secs(60);
+const TOO_MUCH: Duration = Duration::from_mins(1);
+
+/// A request on a unix socket that is under way when they should go keeps them for so long: until it is answered, or is
+/// stuck, which is trouble.
+const LINGER: Duration = Duration::from_secs(3);
 
 /// When they are attached.
 #[derive(Debug)]
@@ -44,7 +51,7 @@ impl Depth {
         Self {
             mode,
             sample: now + EVERY,
-            until: now + SAMPLE,
+            until: now + FIRST,
             away: None,
             refused: false,
             deep: Duration::ZERO,
@@ -75,6 +82,9 @@ impl Depth {
         let at = Instant::now();
         let wanted = self.wants(at);
         if wanted == self.is_deep() {
+            return false;
+        }
+        if !wanted && at < self.until + LINGER && waits_on_unix(context) {
             return false;
         }
         if !wanted {
@@ -144,6 +154,12 @@ impl Depth {
     }
 }
 
+/// Whether a request is under way on a unix socket. Its socket does not tell that, once nobody watches.
+fn waits_on_unix(context: &Context) -> bool {
+    const WAITS: u32 = flags::UNIX | flags::OUTSTANDING;
+    context.tables.has_unix() && context.tables.records().any(|record| record.flags & WAITS == WAITS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +171,7 @@ mod tests {
         let begin = Instant::now();
         let mut depth = Depth::new(Mode::Auto, begin);
         let deep: Vec<u32> = (0..65).filter(|second| depth.wants(begin + S * *second)).collect();
-        assert_eq!(deep, [0, 30, 60]);
+        assert_eq!(deep, [0, 1, 2, 3, 4, 30, 60]);
     }
 
     #[test]

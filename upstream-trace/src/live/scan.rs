@@ -8,7 +8,7 @@ use upstream_trace_common::{Disposition, EndFacts, Record, flags};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
 use super::context::{Batch, Context};
-use super::unwatched::{Stuck, Unwatched};
+use super::unwatched::{Answered, Stuck, Unwatched};
 use crate::host::netns;
 use crate::kernel::tables;
 use crate::netlink::diag::Diag;
@@ -92,7 +92,16 @@ impl Scan {
         self.looked.retain(|_, at| now.saturating_sub(*at) <= 2 * AGAIN);
         self.report_stuck(stuck, now, context, to);
         if looks {
-            for Stuck { sk, id, attempt } in self.unwatched.look(now, slow) {
+            let seen = self.unwatched.look(now, slow);
+            for Answered { failed, retry, remote } in seen.answered {
+                to.event(Event::RetryAnswered {
+                    at: now,
+                    failed: AttemptId::from_kernel(failed),
+                    retry: AttemptId::from_kernel(retry),
+                    upstream: Some(Upstream::Tcp(remote)),
+                });
+            }
+            for Stuck { sk, id, attempt } in seen.stuck {
                 if self.is_due(attempt.id, now) {
                     self.looked.insert(attempt.id, now);
                     context.tables.announce(sk, id);

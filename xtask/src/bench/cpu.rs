@@ -73,7 +73,9 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
 
 /// Clients that make half as many requests as `rate` if each pauses before every request.
 fn paced_clients(rate: f64) -> u32 {
-    (rate / 2.0 * f64::from(PAUSE_MS) / 1000.0).ceil().clamp(1.0, 1000.0) as u32
+    const MOST: u32 = 1000;
+    let makes = |clients: u32| f64::from(clients) * 1000.0 / f64::from(PAUSE_MS);
+    (1..MOST).find(|clients| makes(*clients) >= rate / 2.0).unwrap_or(MOST)
 }
 
 fn run_round(tracers: &Tracers<'_>, world: &World, round: usize, course: &mut Course) -> Result<()> {

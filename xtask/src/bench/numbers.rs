@@ -48,7 +48,7 @@ impl Spread {
 /// if fewer than k of them are below it, which follows the binomial distribution.
 fn outside(count: usize) -> usize {
     // Probability of exactly `index` of them, then of at most that many.
-    let mut exactly = 0.5f64.powi(count as i32);
+    let mut exactly = 0.5f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
     let mut at_most = exactly;
     let mut index = 0;
     while index < count / 2 {

@@ -72,7 +72,10 @@ impl Engine {
 
     fn report_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
         let line = &*waiting.line;
-        let healthy = self.logs.healthy(waiting);
+        let healthy = self.logs.healthy(waiting).map(|mut attempt| {
+            attempt.error_fetched |= waiting.kind == Kind::Connect;
+            attempt
+        });
         let alone = healthy.is_none() && seen_by_kernel(waiting.kind);
         // The log is opened before the hooks are there: what is read first may be about attempts that nobody saw.
         let before_start = line.after > 0 && line.after < self.begun;
