@@ -93,7 +93,7 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
     let mut seen = Sighting::new(EventKind::Drop, reason, location);
     match if sk == 0 { None } else { RECORDS.get_ptr_mut(sk) } {
         Some(record) => of_record(&ctx, sk, record, skb, &mut seen),
-        None => without_socket(&ctx, skb, &mut seen),
+        None => without_record(&ctx, sk, skb, &mut seen),
     }
     0
 }
@@ -127,9 +127,10 @@ fn of_record(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64,
     }
 }
 
-/// A packet without a socket: a reply dropped before it found one, a SYN on its way through this host.
+/// A packet of no socket of nginx: a reply dropped before it found one, or on its way out of the origin's, `sk`; a SYN on
+/// its way through this host.
 #[inline(always)]
-fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
+fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sighting) {
     if !parse(skb, seen) {
         return;
     }
@@ -148,7 +149,11 @@ fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
     } else {
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
-    seen.netns = netns_of(skb);
+    // What a socket sends has no device yet.
+    seen.netns = match netns_of(skb) {
+        0 if sk != 0 => kernel::netns(sk),
+        netns => netns,
+    };
     send(ctx, seen);
 }
 
