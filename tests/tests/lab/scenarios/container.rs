@@ -159,10 +159,11 @@ const HEAD: &str = "user nobody nogroup;\nworker_processes 1;\npid /tmp/nginx-co
 const IN_IMAGE: &str = "/var/log/nginx/error.log";
 
 fn config(listen: &str, log: &str) -> String {
-    let locations: String = FAULTS
+    let locations = FAULTS
         .iter()
         .map(|(path, port, ..)| format!("location {path} {{ proxy_pass http://10.99.0.2:{port}; }}\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     format!(
         "{HEAD}error_log {log} notice;\nevents {{}}\nhttp {{\naccess_log off;\n\
          client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;\nfastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;\n\
