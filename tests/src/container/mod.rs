@@ -44,9 +44,17 @@ fn remove_groups(name: &str) {
     let Ok(trees) = fs::read_dir("/sys/fs/cgroup") else { return };
     let trees = trees.flatten().map(|entry| entry.path()).chain([Path::new("/sys/fs/cgroup").to_owned()]);
     for tree in trees {
-        // Fails while another container is in it.
-        let _in_use = fs::remove_dir(tree.join(name));
+        remove_empty(&tree.join(name));
     }
+}
+
+/// A group, and those in it. Fails while a process is in one of them.
+fn remove_empty(group: &Path) {
+    let Ok(entries) = fs::read_dir(group) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_empty(&entry.path());
+    }
+    let _in_use = fs::remove_dir(group);
 }
 
 fn first_line(text: &str) -> Result<&str> {
