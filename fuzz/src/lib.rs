@@ -13,6 +13,7 @@ mod engine;
 mod iptables;
 mod kallsyms;
 mod log;
+mod log_wrapping;
 pub mod mutate;
 mod netlink;
 mod nft;
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     iptables::TARGET,
     kallsyms::TARGET,
     log::TARGET,
+    log_wrapping::TARGET,
     netlink::TARGET,
     nft::TARGET,
     recording::TARGET,

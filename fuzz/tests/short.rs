@@ -52,4 +52,18 @@ macro_rules! targets {
     };
 }
 
-targets!(btf, cmdline, config, decode, dns, engine, iptables, kallsyms, log, netlink, nft, recording);
+targets!(
+    btf,
+    cmdline,
+    config,
+    decode,
+    dns,
+    engine,
+    iptables,
+    kallsyms,
+    log,
+    log_wrapping,
+    netlink,
+    nft,
+    recording
+);

@@ -33,9 +33,14 @@ pub struct Reply {
 }
 
 impl Connection {
-    /// Connects, from inside a namespace.
+    /// Connects to the nginx of a world, from inside a namespace.
     pub fn open(namespace: &Namespace) -> Result<Self> {
-        let stream = namespace.run(|| TcpStream::connect(NGINX).context("connect to nginx"))?;
+        Self::open_to(namespace, NGINX)
+    }
+
+    /// Connects to another one.
+    pub fn open_to(namespace: &Namespace, address: &str) -> Result<Self> {
+        let stream = namespace.run(|| TcpStream::connect(address).context("connect to nginx"))?;
         stream.set_read_timeout(Some(patient(Duration::from_secs(20))))?;
         stream.set_write_timeout(Some(patient(Duration::from_secs(20))))?;
         Ok(Self { stream, rest: Vec::new() })

@@ -11,7 +11,7 @@
 
 pub mod cgroup;
 pub mod client;
-pub mod expect;
+pub mod container;
 pub mod firewall;
 pub mod kernel;
 pub mod lab;
@@ -26,14 +26,14 @@ pub mod results;
 pub mod rights;
 pub mod seen;
 pub mod service;
-pub mod software;
 pub mod table;
 pub mod tool;
 pub mod topology;
 pub mod trace;
 pub mod util;
+pub mod wire;
 pub mod world;
 
-pub use expect::Confidence::{Likely, Possible, Proven};
-pub use lab::{Lab, Mode, Scenario};
-pub use world::World;
+pub use lab::expect::Confidence::{Likely, Possible, Proven};
+pub use lab::{Lab, Mode, Scenario, expect};
+pub use world::{World, software};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::expect::Expected;
 use crate::lab::Lab;
+use crate::lab::expect::Expected;
 use crate::limits::Limit;
 
 /// Every object that the tool printed.

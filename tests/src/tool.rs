@@ -45,6 +45,7 @@ impl Tool {
     pub fn start(path: &Path, args: &[String]) -> Result<Self> {
         let mut child = Command::new(path)
             .args(args)
+            .args(depth(args))
             .env_remove("COLUMNS")
             .env_remove("NO_COLOR")
             .env_remove("CLICOLOR_FORCE")
@@ -110,6 +111,14 @@ impl Tool {
         let of = |lines: &Lines| take(lines).into_iter().map(|(_, line)| line + "\n").collect::<String>();
         format!("{}{}", of(&self.lines), of(&self.errors))
     }
+}
+
+/// The depth that the run of the lab is for, for a trace that names none.
+fn depth(args: &[String]) -> Option<String> {
+    let traces = args.first().is_some_and(|first| first.starts_with("--"));
+    let names_one = args.iter().any(|arg| arg.starts_with("--depth"));
+    let depth = std::env::var("UPSTREAM_TRACE_DEPTH").ok().filter(|_| traces && !names_one);
+    depth.map(|depth| format!("--depth={depth}"))
 }
 
 impl Ended {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::expect::Expected;
+use crate::lab::expect::Expected;
 use crate::pace::patient;
 use crate::rights;
 use crate::seen::Seen;
@@ -55,7 +55,21 @@ impl<'lab> World<'lab> {
         args: &[&str],
         recording: Option<PathBuf>,
     ) -> Result<Trace<'lab>> {
-        let mut all = vec!["--pid", pid, "--json"];
+        self.trace_chosen(&["--pid", pid], args, recording)
+    }
+
+    /// Starts the tool with these arguments to say which nginx it watches.
+    pub fn trace_of(&'lab self, which: &[&str], args: &[&str]) -> Result<Trace<'lab>> {
+        self.trace_chosen(which, args, self.lab().next_recording())
+    }
+
+    fn trace_chosen(
+        &'lab self,
+        which: &[&str],
+        args: &[&str],
+        recording: Option<PathBuf>,
+    ) -> Result<Trace<'lab>> {
+        let mut all = [which, &["--json"]].concat();
         all.extend(args);
         let tool = self.start_recorded(&all, recording.as_deref())?;
         self.ready(tool, recording)

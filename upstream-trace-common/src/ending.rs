@@ -86,6 +86,9 @@ impl EndFacts {
         if !self.has(flags::ESTABLISHED) || self.has(flags::TLS_HANDSHAKE) {
             return Disposition::Report;
         }
+        if self.has(flags::BY_SOCKET) {
+            return self.by_socket();
+        }
         if self.has(flags::RESET_RECEIVED) || self.error != 0 {
             return if self.reset_hurts() { Disposition::Report } else { Disposition::Healthy };
         }
@@ -106,6 +109,24 @@ impl EndFacts {
             && self.idle_ns > STALL_NS
         {
             return Disposition::Defer;
+        }
+        Disposition::Healthy
+    }
+
+    /// The rule where nobody watched what nginx sent and received. What looks healthy and may not be is sent all the same:
+    /// nginx's line may say that it was not.
+    #[inline(always)]
+    const fn by_socket(&self) -> Disposition {
+        if self.has(flags::OUTSTANDING) {
+            return if self.left_unread() { Disposition::Healthy } else { Disposition::Report };
+        }
+        let ended = self.has(flags::RESET_RECEIVED | flags::FIN_RECEIVED) || self.error != 0;
+        if ended && self.requests == 0 && !self.has(flags::UNIX) {
+            return Disposition::Report;
+        }
+        let stalled = self.closed_by_nginx && self.has(flags::SILENT) && self.requests > 0;
+        if self.has(flags::RESET_RECEIVED) || self.error != 0 || stalled {
+            return Disposition::ReportEnd;
         }
         Disposition::Healthy
     }
@@ -178,12 +199,12 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::Disposition::{Aborted, Defer, Healthy, Report};
+    use super::Disposition::{Aborted, Defer, Healthy, Report, ReportEnd};
     use super::*;
     use crate::flags::{
-        CLIENT_GONE, CLIENT_KNOWN, ERROR_FETCHED, ESTABLISHED, FIN_RECEIVED, ICMP, IDLE_PROBE, OUTSTANDING,
-        READ_EOF, RECV_ERROR, RESET_RECEIVED, SEND_BLOCKED, SEND_ERROR, SENT_AFTER_FIN, TLS, TLS_HANDSHAKE,
-        UNIX,
+        BY_SOCKET, CLIENT_GONE, CLIENT_KNOWN, ERROR_FETCHED, ESTABLISHED, FIN_RECEIVED, ICMP, IDLE_PROBE,
+        IN_DOUBT, OUTSTANDING, READ_EOF, RECV_ERROR, RESET_RECEIVED, SEND_BLOCKED, SEND_ERROR,
+        SENT_AFTER_FIN, SILENT, TLS, TLS_HANDSHAKE, UNIX,
     };
 
     const MS: u64 = 1_000_000;
@@ -264,6 +285,30 @@ mod tests {
         }
         assert_eq!(EndFacts { closed_by_nginx: false, ..unread(0) }.disposition(), Report);
         assert_eq!(EndFacts { unread: 0, ..unread(0) }.disposition(), Report);
+    }
+
+    #[test]
+    fn where_nobody_watched_sends_and_receives_the_socket_decides() {
+        let open = ESTABLISHED | BY_SOCKET;
+        let new = |flags| EndFacts { requests: 0, ..closed(flags) };
+        for (name, facts, expected) in [
+            ("answered", closed(open), Healthy),
+            ("answered over a unix socket", closed(open | UNIX), Healthy),
+            ("answered, then closed by the origin", closed(open | FIN_RECEIVED), Healthy),
+            ("answered, then reset: a line may tell", broken(open | RESET_RECEIVED), ReportEnd),
+            ("silent for long: a line may tell", closed(open | SILENT), ReportEnd),
+            ("under way", closed(open | OUTSTANDING), Report),
+            ("perhaps under way", closed(open | OUTSTANDING | IN_DOUBT), Report),
+            ("reset instead of a response", broken(open | RESET_RECEIVED | OUTSTANDING), Report),
+            ("closed instead of a response", closed(open | FIN_RECEIVED | OUTSTANDING), Report),
+            ("sent after the FIN", closed(open | FIN_RECEIVED | SENT_AFTER_FIN | OUTSTANDING), Report),
+            ("opened and never used", new(open), Healthy),
+            ("closed by the origin before any request", new(open | FIN_RECEIVED), Report),
+            ("reset before any request", EndFacts { requests: 0, ..broken(open | RESET_RECEIVED) }, Report),
+            ("left unread", EndFacts { unread: 5, ..closed(open | OUTSTANDING) }, Healthy),
+        ] {
+            assert_eq!(facts.disposition(), expected, "{name}");
+        }
     }
 
     #[test]

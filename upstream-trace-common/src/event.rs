@@ -106,6 +106,8 @@ pub struct PacketEvent {
     pub src: Addr,
     /// Receiver of the packet.
     pub dst: Addr,
+    /// Sender and receiver as the connection was begun, if the packet is translated on its way; else port 0.
+    pub asked: [Addr; 2],
     /// TCP flags of the packet, the low byte of the header's flags.
     pub tcp_flags: u8,
     /// 1 if `stack` was filled.
@@ -235,7 +237,7 @@ const _: () = {
     assert!(size_of::<EventHeader>() == 16);
     assert!(size_of::<Addr>() == 20);
     assert!(size_of::<UnixPath>() == 112);
-    assert!(size_of::<PacketEvent>() == 216);
+    assert!(size_of::<PacketEvent>() == 256);
     assert!(size_of::<ConnectFailed>() == 184);
     assert!(size_of::<ProcessEvent>() == 24);
     assert!(size_of::<OriginExit>() == 48);

@@ -56,3 +56,12 @@ pub const SYNACK_AGAIN: u32 = 1 << 25;
 pub const TLS: u32 = 1 << 26;
 /// The TLS handshake is not over.
 pub const TLS_HANDSHAKE: u32 = 1 << 27;
+/// What nginx sent and received was not watched, or not all the time: whether a request is under way was read from the
+/// socket ([`crate::SocketFacts`]).
+pub const BY_SOCKET: u32 = 1 << 28;
+/// The socket leaves it open whether a request was under way: bytes that are no request look the same.
+pub const IN_DOUBT: u32 = 1 << 29;
+/// [`BY_SOCKET`] was decided when the FIN or the RST arrived.
+pub const DECIDED: u32 = 1 << 30;
+/// With [`BY_SOCKET`]: nothing had arrived for a while.
+pub const SILENT: u32 = 1 << 31;

@@ -13,6 +13,7 @@ mod ending;
 mod event;
 pub mod flags;
 mod histogram;
+pub mod http2;
 mod numbered;
 mod offsets;
 mod query;
@@ -22,6 +23,7 @@ mod status;
 mod step;
 mod tables;
 pub mod tls;
+mod under_way;
 #[cfg(feature = "user")]
 mod user;
 
@@ -41,6 +43,7 @@ pub use tables::{
     AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, RetryCandidate, UpstreamCounters,
     Worker,
 };
+pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 
 /// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
 pub const UPSTREAMS: u32 = 1024;

@@ -98,6 +98,21 @@ offsets! {
     srtt_us: "tcp_sock"."srtt_us", 4, false;
     /// Retransmitted segments.
     total_retrans: "tcp_sock"."total_retrans", 4, false;
+    /// Sequence number of the last segment that acknowledged something or changed the window.
+    snd_wl1: "tcp_sock"."snd_wl1", 4, false;
+    /// What `rcv_nxt` was when a segment was last sent.
+    rcv_wup: "tcp_sock"."rcv_wup", 4, false;
+    /// Segments with data that were sent.
+    data_segs_out: "tcp_sock"."data_segs_out", 4, false;
+    /// When the segment was sent that was acknowledged last, or the first of those on the way if none was before it;
+    /// microseconds.
+    first_tx_mstamp: "tcp_sock"."first_tx_mstamp", 8, false;
+    /// When data was last acknowledged, microseconds.
+    delivered_mstamp: "tcp_sock"."delivered_mstamp", 8, false;
+    /// When data was last sent, in ticks.
+    lsndtime: "tcp_sock"."lsndtime", 4, false;
+    /// When data last arrived, in ticks.
+    lrcvtime: "inet_connection_sock"."icsk_ack.lrcvtime", 4, false;
     /// Socket of a packet.
     skb_sk: "sk_buff"."sk", 8, true;
     /// Device of a packet.
@@ -112,6 +127,22 @@ offsets! {
     skb_protocol: "sk_buff"."protocol", 2, false;
     /// Interface it came in by.
     skb_iif: "sk_buff"."skb_iif", 4, false;
+    /// Connection of a packet that is tracked; its low three bits say where in the connection the packet is.
+    skb_nfct: "sk_buff"."_nfct", 8, false;
+    /// Both tuples of a tracked connection; the first is that of its first packet, before any translation.
+    conn_tuples: "nf_conn"."tuplehash", 112, false;
+    /// A tuple among them.
+    hash_tuple: "nf_conntrack_tuple_hash"."tuple", 40, false;
+    /// Address of the sender.
+    tuple_source: "nf_conntrack_tuple"."src.u3", 16, false;
+    /// Port of the sender.
+    tuple_sport: "nf_conntrack_tuple"."src.u", 2, false;
+    /// Address family.
+    tuple_family: "nf_conntrack_tuple"."src.l3num", 2, false;
+    /// Address of the receiver.
+    tuple_target: "nf_conntrack_tuple"."dst.u3", 16, false;
+    /// Port of the receiver.
+    tuple_dport: "nf_conntrack_tuple"."dst.u", 2, false;
     /// Namespace of a device.
     dev_net: "net_device"."nd_net", 8, false;
     /// Number of a network namespace.

@@ -105,6 +105,9 @@ pub struct Record {
     /// For unix sockets whose birth no hook saw: the inode number of the socket, which is not used twice, so that it
     /// tells one socket from the next at the same kernel address. 0 if not known.
     pub sock_inode: u64,
+    /// Since when what nginx sends and receives on this connection is watched without a gap: what `IO_SINCE` was when it
+    /// began, or when something was first seen. 0 if it is not.
+    pub io_since: u64,
     /// The worker.
     pub tgid: u32,
     /// Inode number of the network namespace.
@@ -132,7 +135,9 @@ pub struct Record {
     /// A [`crate::Disposition`]; of use to the kernel side only, while it ends the record.
     pub disposition: u8,
     /// Zero.
-    pub pad: [u8; 7],
+    pub pad: [u8; 3],
+    /// With [`crate::flags::DECIDED`]: one past the last byte that nginx had written when the FIN arrived.
+    pub written_at_fin: u32,
     /// nginx's side.
     pub local: Addr,
     /// The upstream.
@@ -174,5 +179,5 @@ impl Record {
 const _: () = {
     assert!(size_of::<TcpNumbers>() == 72);
     assert!(size_of::<Icmp>() == 32);
-    assert!(size_of::<Record>() == 616);
+    assert!(size_of::<Record>() == 624);
 };

@@ -46,4 +46,19 @@ mod tests {
         assert_eq!(text(200, 1), "ICMP 200/1");
         assert!((0..=15).all(|code| name(3, code).is_some()) && name(3, 16).is_none());
     }
+
+    /// The kernel tells a socket of TCP of destination unreachable, time exceeded and parameter problem only: RFC 1122,
+    /// 3.2.2, and `icmp_err_convert` of the kernel. Quench is ignored, and a redirect is no error.
+    #[test]
+    fn each_that_reaches_a_connecting_socket_has_a_cause() {
+        for (kind, codes) in [(3u8, 0..=15u8), (11, 0..=1), (12, 0..=2)] {
+            for code in codes.filter(|code| (kind, *code) != (3, 4)) {
+                let attempt = crate::testkit::icmp(kind, code, "10.0.0.254", false, 113);
+                let (found, ..) = crate::testkit::verdict(&crate::case::Case::of_attempt(&attempt));
+                let known = ["firewall-reject-remote", "icmp-unreachable"];
+                assert!(known.contains(&found), "{kind}/{code}: {found}");
+                assert!(name(kind, code).is_some(), "{kind}/{code}");
+            }
+        }
+    }
 }

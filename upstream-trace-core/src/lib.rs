@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod http;
 pub mod icmp;
 pub mod json;
+pub mod tables;
 #[cfg(test)]
 mod testkit;
 pub mod text;

@@ -146,6 +146,7 @@ pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
         at: BEGUN + 10_000,
         attempt: Some(id(1)),
         tuple: Some(PacketTuple { src, dst }),
+        asked: None,
         tcp_flags: if incoming { 0x12 } else { 2 },
         reason: "NETFILTER_DROP".to_owned(),
         netns: 7,
@@ -183,6 +184,7 @@ pub(crate) fn rules(rules: Vec<MatchedRule>) -> Rules {
         chains: Vec::new(),
         complete: true,
         unread: None,
+        dweller: None,
     }
 }
 

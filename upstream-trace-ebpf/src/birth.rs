@@ -8,7 +8,7 @@ use aya_ebpf::macros::{fentry, kprobe};
 use aya_ebpf::programs::{FEntryContext, ProbeContext};
 use upstream_trace_common::{Addr, End, Record, StepKind, UpstreamCounters, Worker, flags, stats};
 
-use crate::maps::RECORDS;
+use crate::maps::{RECORDS, io_since};
 use crate::trail::note;
 use crate::{counters, dns, emit, finish, kernel, retry, worker};
 
@@ -126,6 +126,7 @@ pub fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
         (*record).sk = sk;
         (*record).born_ns = now;
         (*record).remote = *remote;
+        (*record).io_since = io_since();
     }
     match counters::get_or_insert(remote) {
         // SAFETY: a map value.

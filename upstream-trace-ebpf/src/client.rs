@@ -46,10 +46,17 @@ pub fn closed(sk: u64, old_state: u8, tgid: u32) {
         if candidate.id != 0 && candidate.client == 0 && old_state != TCP_ESTABLISHED {
             let now = emit::now();
             retry::drop_candidate(worker);
-            if now.wrapping_sub(candidate.failed_ns) < CUT_NS {
+            // A client that was sent something since did not leave: it has its response.
+            if now.wrapping_sub(candidate.failed_ns) < CUT_NS
+                && kernel::last_sent_ns(sk) < candidate.failed_ns
+            {
                 retry::about(EventKind::ClientGone, tgid, candidate.id, now);
             }
             return;
+        }
+        if candidate.client == 0 {
+            // nginx is done with a client.
+            retry::drop_candidate(worker);
         }
         if (*worker).deferred_client != sk || sk == 0 {
             return;

@@ -2,12 +2,12 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{Icmp, Record, StepKind, flags};
+use upstream_trace_common::{Icmp, Moment, Record, StepKind, flags};
 
 use crate::config::{offset, retransmit_err};
 use crate::kernel::{self, TCP_SYN_SENT, read};
 use crate::trail::note;
-use crate::{adopt, emit, record};
+use crate::{adopt, emit, record, under_way};
 
 /// `SO_EE_ORIGIN_ICMP` and `SO_EE_ORIGIN_ICMP6` of `linux/errqueue.h`.
 const ORIGIN_ICMP: [u8; 2] = [2, 3];
@@ -44,6 +44,7 @@ pub fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
             (*record).reset_ns = now;
             note(record, StepKind::Reset, now, unacked as i32);
         }
+        under_way::decide(sk, record, Moment::Reset, now);
     }
     0
 }

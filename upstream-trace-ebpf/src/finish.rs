@@ -4,13 +4,13 @@ use core::arch::asm;
 use core::ptr::NonNull;
 
 use upstream_trace_common::{
-    Disposition, End, EndFacts, FdKey, Record, StepKind, Worker, client_spoke, flags, stats,
+    Disposition, End, EndFacts, FdKey, Moment, Record, StepKind, Worker, client_spoke, flags, stats,
 };
 
 use crate::kernel::{self, TCP_ESTABLISHED};
-use crate::maps::{DEFERRED, RECORDS, UNIX_FDS, WITHOUT_IO};
+use crate::maps::{DEFERRED, RECORDS, UNIX_FDS};
 use crate::trail::note;
-use crate::{emit, record, retry, worker};
+use crate::{emit, pending, record, retry, under_way, worker};
 
 /// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
 #[inline(never)]
@@ -19,8 +19,10 @@ pub fn finish(sk: u64, record: *mut Record, end: u32, now: u64) -> u32 {
     // SAFETY: callers pass a map value.
     unsafe {
         (*record).end = end as u8;
-        if WITHOUT_IO.get(0).is_some_and(|without| *without != 0) {
-            // Whether the request was answered since, nobody saw.
+        if end != End::Reborn as u32 {
+            under_way::decide(sk, record, Moment::Close, now);
+        } else if !under_way::is_watched(record) {
+            // Whether the request was answered since, nobody saw, and the socket serves another.
             (*record).flags &= !flags::OUTSTANDING;
         }
         // Whatever else the socket knows is read once it is known to matter: most ends are healthy.
@@ -87,7 +89,10 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         let seen = (*record).flags;
         let has = |bits: u32| seen & bits != 0;
         let reset = has(flags::RESET_RECEIVED);
-        if reset && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0 && !has(flags::IDLE_PROBE)
+        if reset
+            && (*record).end == End::Destroyed as u8
+            && (*record).tcp.err == 0
+            && !has(flags::IDLE_PROBE | flags::BY_SOCKET)
         {
             (*record).flags |= flags::ERROR_FETCHED;
         }
@@ -120,6 +125,20 @@ unsafe fn begun_ns(record: *const Record) -> u64 {
     if request > born { request } else { born }
 }
 
+/// A connection whose sends and receives were not watched was reset, and its error was fetched: nginx found it dead in its
+/// pool when it took it for a request, or when the reset came. If it was for a request, nginx goes on to another at once.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn found_by_error(record: *mut Record) -> bool {
+    const FOUND: u32 = flags::BY_SOCKET | flags::RESET_RECEIVED;
+    // SAFETY: by contract.
+    unsafe {
+        (*record).flags & FOUND == FOUND && (*record).end == End::Destroyed as u8 && (*record).tcp.err == 0
+    }
+}
+
 /// The worker, with a check for null that stays a branch of its own: joined with other conditions into one number, as
 /// the optimizer likes to do, verifiers (seen on 5.10 and 6.1) no longer know that the pointer is none behind it.
 #[inline(always)]
@@ -146,7 +165,7 @@ unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, 
         {
             retry::assign_client(record, worker, now);
         }
-        if record::clear_trouble(record) && !is(record, Disposition::Report) {
+        if pending::clear(record) && !is(record, Disposition::Report) {
             set(record, Disposition::ReportEnd);
         }
         if !is(record, Disposition::Healthy)
@@ -163,7 +182,7 @@ unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, 
             (*worker).deferred_ns = now;
             let _ = DEFERRED.insert((*record).tgid, &*record, 0);
         }
-        if is(record, Disposition::Report)
+        if (is(record, Disposition::Report) || found_by_error(record))
             && let Some(worker) = checked(worker)
         {
             retry::make_candidate(worker, record, now);

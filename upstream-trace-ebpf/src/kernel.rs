@@ -1,7 +1,10 @@
 //! Reads of kernel structures, at the offsets that user space found in the kernel's BTF.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, generated::bpf_get_current_task};
-use upstream_trace_common::{ABSENT, Addr, TcpNumbers};
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_probe_read_kernel,
+    generated::{bpf_get_current_task, bpf_jiffies64},
+};
+use upstream_trace_common::{ABSENT, Addr, SocketFacts, TcpNumbers};
 
 use crate::config::offset;
 
@@ -183,15 +186,18 @@ pub fn remote(sk: u64, head: &Head, to: &mut Addr) {
     to.ip = ip(sk, head.family, head.daddr, offset!(daddr6));
 }
 
-/// Local address of an internet socket. The port outlives `skc_num`, which is 0 again after the end.
+/// Local address of an internet socket.
 #[inline(always)]
 pub fn local(sk: u64, head: &Head, to: &mut Addr) {
     to.family = head.family;
-    to.port = head.num;
-    if to.port == 0 {
-        to.port = u16::from_be(read(sk, offset!(sport)).unwrap_or(0));
-    }
+    to.port = own_port(sk, head);
     to.ip = ip(sk, head.family, head.saddr, offset!(saddr6));
+}
+
+/// Local port of an internet socket, which outlives `skc_num`.
+#[inline(always)]
+pub fn own_port(sk: u64, head: &Head) -> u16 {
+    if head.num == 0 { u16::from_be(read(sk, offset!(sport)).unwrap_or(0)) } else { head.num }
 }
 
 /// An address of a socket: the IPv4 address as it was read, or the IPv6 address at the offset `v6`.
@@ -206,6 +212,56 @@ fn ip(sk: u64, family: u16, four: [u8; 4], v6: u16) -> [u8; 16] {
     ip[2] = four[2];
     ip[3] = four[3];
     ip
+}
+
+/// What the socket keeps that tells whether a request is under way. A kernel that lacks a field gives 0 for it, which
+/// makes the rule see nothing rather than a failure.
+#[inline(always)]
+pub fn socket_facts(sk: u64, now: u64) -> SocketFacts {
+    let rcv_nxt: u32 = read(sk, offset!(rcv_nxt)).unwrap_or(0);
+    SocketFacts {
+        snd_wl1: read(sk, offset!(snd_wl1)).unwrap_or(rcv_nxt.wrapping_sub(1)),
+        rcv_nxt,
+        rcv_wup: read(sk, offset!(rcv_wup)).unwrap_or(rcv_nxt.wrapping_sub(1)),
+        unacked: unacked(sk),
+        bytes_acked: read(sk, offset!(bytes_acked)).unwrap_or(0),
+        bytes_received: read(sk, offset!(bytes_received)).unwrap_or(0),
+        data_segs_out: read(sk, offset!(data_segs_out)).unwrap_or(0),
+        sent_ticks: read(sk, offset!(lsndtime)).unwrap_or(0),
+        received_ticks: read(sk, offset!(lrcvtime)).unwrap_or(0),
+        // SAFETY: takes no argument.
+        now_ticks: unsafe { bpf_jiffies64() } as u32,
+        sent_us_ago: now.saturating_sub(last_sent_ns(sk)) / 1000,
+    }
+}
+
+/// Whether all that happened, at a FIN, is one exchange that is over.
+#[inline(always)]
+pub fn one_exchange(sk: u64) -> bool {
+    SocketFacts::one_exchange(
+        unacked(sk),
+        read(sk, offset!(bytes_received)).unwrap_or(0),
+        read(sk, offset!(data_segs_out)).unwrap_or(0),
+    )
+}
+
+/// When the segment was sent that was acknowledged last, or the first of those on the way; nanoseconds of
+/// `CLOCK_MONOTONIC`, 0 if it is not known.
+#[inline(always)]
+pub fn last_sent_ns(sk: u64) -> u64 {
+    read::<u64>(sk, offset!(first_tx_mstamp)).unwrap_or(0).wrapping_mul(1000)
+}
+
+/// One past the last byte that nginx wrote.
+#[inline(always)]
+pub fn write_seq(sk: u64) -> u32 {
+    read(sk, offset!(write_seq)).unwrap_or(0)
+}
+
+/// Bytes that nginx ever wrote.
+#[inline(always)]
+pub fn written(sk: u64) -> u64 {
+    read::<u64>(sk, offset!(bytes_acked)).unwrap_or(0).saturating_sub(1) + u64::from(unacked(sk))
 }
 
 /// Bytes written and not acknowledged.

@@ -46,9 +46,9 @@ pub static STATS: PerCpuArray<u64> = PerCpuArray::with_max_entries(stats::COUNT,
 #[map]
 pub static UNIX_FDS: HashMap<FdKey, u64> = HashMap::with_max_entries(32768, 0);
 
-/// Entry 0: not 0 once user space has detached the hooks on send and receive.
+/// Entry 0: since when the hooks on send and receive are attached, 0 if they are not; set by user space.
 #[map]
-pub static WITHOUT_IO: Array<u64> = Array::with_max_entries(1, 0);
+pub static IO_SINCE: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Entry 0: not 0 once there was a record of a unix connection whose descriptor is not known.
 #[map]
@@ -86,3 +86,9 @@ pub static RESOLVERS: LruHashMap<Addr, u8> = LruHashMap::with_max_entries(256, 0
 /// Entry 0: not 0 once there is one.
 #[map]
 pub static RESOLVING: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Since when the hooks on send and receive are attached; 0 if they are not.
+#[inline(always)]
+pub fn io_since() -> u64 {
+    IO_SINCE.get(0).copied().unwrap_or(0)
+}

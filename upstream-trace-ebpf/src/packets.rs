@@ -5,7 +5,7 @@ use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{
-    Addr, EventHeader, EventKind, PACKET_STACK, PacketEvent, Record, StepKind, flags, stats,
+    ABSENT, Addr, EventHeader, EventKind, PACKET_STACK, PacketEvent, Record, StepKind, flags, stats,
 };
 
 use crate::config::{self, offset};
@@ -27,6 +27,10 @@ const DROPS_REPORTED: u32 = 2;
 struct Sighting {
     /// Sender and receiver.
     pair: [Addr; 2],
+    /// The same as the connection was begun, if the packet is translated; port 0 otherwise.
+    asked: [Addr; 2],
+    /// The kernel's stack is of interest.
+    stack: bool,
     /// When it was seen, nanoseconds of `CLOCK_MONOTONIC`.
     now: u64,
     /// The record it belongs to, or 0.
@@ -51,7 +55,20 @@ impl Sighting {
     fn new(kind: EventKind, reason: u32, location: u64) -> Self {
         let none = Addr { ip: [0; 16], port: 0, family: 0 };
         let now = emit::now();
-        Self { pair: [none, none], now, id: 0, location, reason, netns: 0, kind, tcp_flags: 0, state: 0 }
+        let stack = location != 0;
+        Self {
+            pair: [none, none],
+            asked: [none, none],
+            stack,
+            now,
+            id: 0,
+            location,
+            reason,
+            netns: 0,
+            kind,
+            tcp_flags: 0,
+            state: 0,
+        }
     }
 }
 
@@ -76,7 +93,7 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
     let mut seen = Sighting::new(EventKind::Drop, reason, location);
     match if sk == 0 { None } else { RECORDS.get_ptr_mut(sk) } {
         Some(record) => of_record(&ctx, sk, record, skb, &mut seen),
-        None => without_socket(&ctx, skb, &mut seen),
+        None => without_record(&ctx, sk, skb, &mut seen),
     }
     0
 }
@@ -110,13 +127,15 @@ fn of_record(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64,
     }
 }
 
-/// A packet without a socket: a reply dropped before it found one, a SYN on its way through this host.
+/// A packet of no socket of nginx: a reply dropped before it found one, or on its way out of the origin's, `sk`; a SYN on
+/// its way through this host.
 #[inline(always)]
-fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
+fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sighting) {
     if !parse(skb, seen) {
         return;
     }
-    if UPSTREAMS.get_ptr(&seen.pair[0]).is_none() && UPSTREAMS.get_ptr(&seen.pair[1]).is_none() {
+    let direct = UPSTREAMS.get_ptr(&seen.pair[0]).is_some() || UPSTREAMS.get_ptr(&seen.pair[1]).is_some();
+    if !direct && translated(skb, seen).is_none() {
         return;
     }
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
@@ -130,8 +149,42 @@ fn without_socket(ctx: &RawTracePointContext, skb: u64, seen: &mut Sighting) {
     } else {
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
-    seen.netns = netns_of(skb);
+    // What a socket sends has no device yet.
+    seen.netns = match netns_of(skb) {
+        0 if sk != 0 => kernel::netns(sk),
+        netns => netns,
+    };
     send(ctx, seen);
+}
+
+/// Whether a packet belongs to a connection to an upstream that is translated on its way: the first packet of a tracked
+/// connection had other addresses.
+#[inline(always)]
+fn translated(skb: u64, seen: &mut Sighting) -> Option<()> {
+    const PLACE: u64 = 7;
+    /// `IP_CT_ESTABLISHED_REPLY`: from there on it is an answer.
+    const REPLY: u64 = 3;
+    let tracked: u64 = read(skb, offset!(skb_nfct))?;
+    let connection = tracked & !PLACE;
+    let (tuples, tuple) = (offset!(conn_tuples), offset!(hash_tuple));
+    if connection == 0 || tuples == ABSENT || tuple == ABSENT {
+        return None;
+    }
+    let tuple = connection + u64::from(tuples) + u64::from(tuple);
+    let family: u16 = read(tuple, offset!(tuple_family))?;
+    let from = Addr {
+        ip: read(tuple, offset!(tuple_source))?,
+        port: u16::from_be(read(tuple, offset!(tuple_sport))?),
+        family,
+    };
+    let to = Addr {
+        ip: read(tuple, offset!(tuple_target))?,
+        port: u16::from_be(read(tuple, offset!(tuple_dport))?),
+        family,
+    };
+    UPSTREAMS.get_ptr(&to)?;
+    seen.asked = if tracked & PLACE >= REPLY { [to, from] } else { [from, to] };
+    Some(())
 }
 
 /// (const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason (6.10)]). With a packet it
@@ -145,6 +198,8 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     if !known || UPSTREAMS.get_ptr(&seen.pair[1]).is_none() && !answers_late(&seen) {
         return 0;
     }
+    // A listener that is closed resets those that wait in its queue.
+    seen.stack = skb == 0;
     seen.netns = if sk == 0 { netns_of(skb) } else { kernel::netns(sk) };
     send(&ctx, &seen);
     0
@@ -240,13 +295,14 @@ fn send(ctx: &RawTracePointContext, seen: &Sighting) {
         (*event).netns = seen.netns;
         (*event).src = seen.pair[0];
         (*event).dst = seen.pair[1];
+        (*event).asked = seen.asked;
         (*event).tcp_flags = seen.tcp_flags;
         (*event).state = seen.state;
         (*event).pad = 0;
         (*event).pad2 = 0;
         (*event).stack = [0; PACKET_STACK];
         (*event).has_stack = 0;
-        if seen.location != 0 {
+        if seen.stack {
             let size = (PACKET_STACK * 8) as u32;
             let got = bpf_get_stack(ctx.as_ptr(), (&raw mut (*event).stack).cast(), size, 0);
             (*event).has_stack = u8::from(got > 0);

@@ -52,6 +52,13 @@ pub fn descriptor() -> i32 {
     read::<u64>(registers(), offset!(regs_descriptor)).map_or(-1, |fd| fd as i32)
 }
 
+/// Whether they begin a record of TLS that may come after the handshake.
+#[inline(always)]
+pub fn is_tls() -> bool {
+    let [kind, major, minor] = first::<3>();
+    (kind == tls::ALERT || kind == tls::APPLICATION_DATA) && major == 3 && minor <= 4
+}
+
 /// Its size.
 #[inline(always)]
 pub fn length() -> u64 {
@@ -77,6 +84,27 @@ pub fn first<const N: usize>() -> [u8; N] {
     // SAFETY: as long as N. On failure the helper fills it with zeros.
     unsafe { copy(bytes.as_mut_ptr(), N as u32, 0) };
     bytes
+}
+
+/// The first bytes of `len` that were passed as a vector, in its first part; all zero if they are not there.
+#[inline(always)]
+pub fn first_of_vector<const N: usize>(len: i32) -> [u8; N] {
+    let mut bytes = [0; N];
+    let [from, size] = [word(0), word(8)];
+    if size >= N as u64 && size <= len as u64 {
+        // SAFETY: as long as N; the helper checks `from`, and fills it with zeros on failure.
+        unsafe { bpf_probe_read_user(bytes.as_mut_ptr().cast(), N as u32, from as *const _) };
+    }
+    bytes
+}
+
+/// Eight bytes of the buffer.
+#[inline(always)]
+fn word(skip: u64) -> u64 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: eight bytes.
+    unsafe { copy(bytes.as_mut_ptr(), 8, skip) };
+    u64::from_ne_bytes(bytes)
 }
 
 /// The first of `received` bytes, filled up with zeros.

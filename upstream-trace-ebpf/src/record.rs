@@ -1,9 +1,8 @@
 //! What is done with a record wherever it is: reading what the socket knows, and reports of trouble.
 
-use upstream_trace_common::{EventKind, Record, flags, stats};
+use upstream_trace_common::{EventKind, Moment, Record, flags, stats};
 
-use crate::maps::{ANNOUNCED, ANY_ANNOUNCED};
-use crate::{emit, kernel};
+use crate::{emit, kernel, under_way};
 
 /// Sends the record at its first sign of trouble; the attempt goes on.
 #[inline(always)]
@@ -14,27 +13,11 @@ pub fn trouble(sk: u64, record: *mut Record, now: u64) {
             return;
         }
         (*record).flags |= flags::TROUBLE_SENT;
+        under_way::decide(sk, record, Moment::Close, now);
         refresh(sk, record);
     }
     if !emit::record(record, EventKind::Trouble as u32, now) {
         emit::count(stats::LOST_EVENTS, 1);
-    }
-}
-
-/// The attempt is not in trouble any more. Whether it was reported to be, by the kernel side or by user space.
-#[inline(always)]
-pub fn clear_trouble(record: *mut Record) -> bool {
-    // SAFETY: callers pass a map value; ANNOUNCED holds plain numbers.
-    unsafe {
-        let mut reported = (*record).flags & flags::TROUBLE_SENT != 0;
-        if ANY_ANNOUNCED.get(0).is_some_and(|any| *any != 0)
-            && ANNOUNCED.get((*record).sk).copied() == Some((*record).id)
-        {
-            let _ = ANNOUNCED.remove((*record).sk);
-            reported = true;
-        }
-        (*record).flags &= !flags::TROUBLE_SENT;
-        reported
     }
 }
 

@@ -4,7 +4,7 @@ use upstream_trace_common::{Record, StepKind, flags};
 
 use crate::kernel::{EAGAIN, Head, TCP_CLOSE_WAIT};
 use crate::trail::note;
-use crate::{counters, emit, payload, retry, tls, worker};
+use crate::{counters, emit, http2, payload, retry, tls, worker};
 
 /// nginx sent to an upstream, or tried to; `ret` is bytes or a negative errno.
 #[inline(always)]
@@ -13,6 +13,10 @@ pub fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
     // SAFETY: a map value.
     unsafe {
         if ret > 0 {
+            if (*record).requests > 0 && (*record).request_ns == 0 && payload::is_tls() {
+                // Its beginning was not watched.
+                (*record).flags |= flags::TLS;
+            }
             if (*record).flags & flags::TLS != 0 && (*record).requests > 0 && payload::is_alert(ret) {
                 // nginx says goodbye: no request.
                 note(record, StepKind::TlsRefused, now, -1);
@@ -20,6 +24,9 @@ pub fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
             }
             let handshake = (*record).requests == 0 && tls::sent(record, now, ret);
             if !handshake && (*record).flags & flags::OUTSTANDING == 0 {
+                if http2::is_control(record, ret) {
+                    return;
+                }
                 request_begins(record, tgid, now, ret);
             }
             (*record).flags &= !flags::SEND_BLOCKED;

@@ -5,10 +5,15 @@ use upstream_trace_common::{
     Addr, AttemptEvent, EventKind, Record, RetryCandidate, RetryEvent, Worker, flags,
 };
 
-use crate::{emit, record};
+use crate::maps::io_since;
+use crate::{emit, pending};
 
-/// An attempt that begins this soon after another one failed in the same process retries it. Nanoseconds.
+/// An attempt that begins this soon after another one failed in the same process retries it, unless nginx turned to a
+/// client meanwhile. Nanoseconds.
 const WINDOW_NS: u64 = 20_000_000;
+
+/// As above where nobody sees whether it did: nginx goes on to the next peer in the same breath. Nanoseconds.
+const SAME_BREATH_NS: u64 = 500_000;
 
 /// The attempt that one which begins now would retry.
 ///
@@ -18,7 +23,8 @@ const WINDOW_NS: u64 = 20_000_000;
 pub unsafe fn candidate(worker: *mut Worker, now: u64) -> Option<RetryCandidate> {
     // SAFETY: by contract.
     let candidate = unsafe { (*worker).retry_candidate };
-    (candidate.id != 0 && now.wrapping_sub(candidate.failed_ns) < WINDOW_NS).then_some(candidate)
+    let window = if io_since() == 0 { SAME_BREATH_NS } else { WINDOW_NS };
+    (candidate.id != 0 && now.wrapping_sub(candidate.failed_ns) < window).then_some(candidate)
 }
 
 /// This attempt has failed: the next one may retry it.
@@ -61,7 +67,8 @@ pub fn assign_client(record: *mut Record, worker: *mut Worker, now: u64) {
             link(EventKind::RetryStarted, record, now);
         } else {
             (*record).retry_of = 0;
-            (*record).client = (*worker).client;
+            // Which client spoke last is known only where receives are watched.
+            (*record).client = if io_since() == 0 { 0 } else { (*worker).client };
             (*record).client_key = (*worker).client_key;
         }
         if (*record).client != 0 {
@@ -91,7 +98,7 @@ pub unsafe fn answered(record: *mut Record, now: u64) {
 /// `record` is a map value.
 #[inline(always)]
 pub unsafe fn retract_trouble(record: *mut Record, now: u64) {
-    if record::clear_trouble(record) {
+    if pending::clear(record) {
         // SAFETY: by contract.
         unsafe { about(EventKind::Answered, (*record).tgid, (*record).id, now) };
     }

@@ -8,8 +8,8 @@ use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::Record;
 
 use crate::kernel::{self, AF_UNIX, EAGAIN, EPIPE, Head};
-use crate::maps::RECORDS;
-use crate::{adopt, client, dns, request, response, unix, worker};
+use crate::maps::{RECORDS, io_since};
+use crate::{adopt, client, dns, request, response, under_way, unix, worker};
 
 /// Whose socket a watched process used.
 enum Side {
@@ -34,9 +34,15 @@ pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
 /// A watched process sent through this socket, or tried to.
 #[inline(always)]
 pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
+    if io_since() == 0 {
+        return;
+    }
     let head = kernel::head(sk);
     match side(sk, &head) {
-        Side::Upstream(record) if !unix::is_replaced(sk, record) => request::sent(&head, record, tgid, ret),
+        Side::Upstream(record) if !unix::is_replaced(sk, record) => {
+            under_way::catch_up(sk, record, if ret > 0 { ret as u32 } else { 0 });
+            request::sent(&head, record, tgid, ret);
+        }
         Side::Client if ret > 0 => client::was_sent_to(tgid),
         Side::Other | Side::Upstream(_) if head.family == AF_UNIX => {
             // The peer may have closed before anything was sent.
@@ -69,12 +75,15 @@ pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
     // Nothing to read is no failure: OpenSSL always reads until there is nothing more.
-    if ret == EAGAIN {
+    if ret == EAGAIN || io_since() == 0 {
         return;
     }
     let head = kernel::head(sk);
     match side(sk, &head) {
-        Side::Upstream(record) => response::received(sk, record, tgid, ret, how),
+        Side::Upstream(record) => {
+            under_way::catch_up(sk, record, 0);
+            response::received(sk, record, tgid, ret, how);
+        }
         Side::Client if ret > 0 => client::spoke(sk, &head, tgid),
         Side::Client => {}
         Side::Other => drop(dns::exchanged(sk, tgid, ret, 0)),

@@ -2,15 +2,15 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{End, Record, StepKind, flags, stats};
+use upstream_trace_common::{End, Moment, Record, StepKind, flags, stats};
 
 use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
     TCP_SYN_SENT,
 };
-use crate::maps::{LISTENING, RECORDS};
+use crate::maps::{LISTENING, RECORDS, io_since};
 use crate::trail::note;
-use crate::{adopt, birth, client, counters, emit, finish, worker};
+use crate::{adopt, birth, client, counters, emit, finish, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -39,16 +39,28 @@ pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// A worker gives up a socket that has no port on either side: `connect()` failed before there was anything to see.
+/// A worker gives up a socket without a record. If it has no port on either side, `connect()` failed before there was
+/// anything to see.
 #[inline(always)]
 fn never_connected(sk: u64) {
     let tgid = kernel::current_tgid();
-    if !worker::may_be_watched(tgid) || worker::serving(tgid).is_none() {
+    if !worker::may_be_watched(tgid) {
         return;
     }
+    let Some(worker) = worker::serving(tgid) else { return };
     let head = kernel::head(sk);
-    if head.is_internet() && head.is_unconnected() {
+    if !head.is_internet() {
+        return;
+    }
+    if head.is_unconnected() {
         emit::count(stats::UNCONNECTED, 1);
+        // SAFETY: a map value.
+    } else if unsafe { (*worker).retry_candidate.id } != 0
+        && io_since() == 0
+        && worker::is_listening(kernel::own_port(sk, &head))
+    {
+        // A client that a reset had closed before.
+        client::closed(sk, TCP_CLOSE, tgid);
     }
 }
 
@@ -129,6 +141,7 @@ fn fin(sk: u64, record: *mut Record, now: u64) {
         (*record).fin_ns = now;
         note(record, StepKind::Fin, now, unacked as i32);
     }
+    under_way::decide(sk, record, Moment::Fin, now);
 }
 
 /// A socket leaves the states in which it carries data, or the handshake failed.

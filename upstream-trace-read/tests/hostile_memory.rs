@@ -38,6 +38,7 @@ fn long_texts_do_not_add_up() {
             tcp_flags,
             reason,
             netns,
+            asked: None,
             function: None,
             netfilter: None,
         };

@@ -56,6 +56,7 @@ fn failure(n: u64, all: u64, to: &mut Recorder) {
                     tcp_flags: 2,
                     reason: "NETFILTER_DROP".into(),
                     netns: 1,
+                    asked: None,
                     function: Some("nft_do_chain".into()),
                     netfilter: Some(netfilter),
                 }),

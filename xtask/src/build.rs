@@ -26,6 +26,13 @@ pub(crate) struct Options {
     statically: bool,
 }
 
+impl Options {
+    /// With the C library in it.
+    pub(crate) fn statically() -> Self {
+        Self { statically: true, ..Self::default() }
+    }
+}
+
 /// Builds it, says where it is, and returns where.
 pub(crate) fn build(options: Options) -> Result<PathBuf> {
     let object = kernel_side(&setup::toolchain()?)?;

@@ -1,9 +1,11 @@
 //! `cargo xtask`: sets up, builds, runs, shows and tests upstream-trace.
 
+mod archive;
 mod bench;
 mod build;
 mod demo;
 mod fuzz;
+mod image;
 mod lint;
 mod paths;
 mod process;
@@ -40,6 +42,8 @@ enum Command {
     },
     /// Build one self-contained binary
     Build(build::Options),
+    /// Write a container image with nothing in it but the static binary
+    Image(image::Options),
     /// Build it and run it as root
     Run {
         /// Arguments of upstream-trace
@@ -112,6 +116,7 @@ fn run(command: Command) -> Result<()> {
             setup::everything().map(|()| say::say("Ready", "nothing is missing"))
         }
         Command::Build(options) => build::build(options).map(drop),
+        Command::Image(options) => image::image(options),
         Command::Run { args } => run::run(&args),
         Command::Demo(options) => demo::demo(&options),
         Command::Bench(options) => bench::bench(&options),

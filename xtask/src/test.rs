@@ -22,6 +22,9 @@ pub(crate) struct Selection {
     /// Write docs/SCENARIOS.md from a run of the whole fault lab
     #[arg(long, conflicts_with_all = ["unit_only", "filter"])]
     table: bool,
+    /// Run the fault lab with this `--depth` of the tool, where a scenario names none
+    #[arg(long, value_name = "auto|watch|deep", value_parser = ["auto", "watch", "deep"])]
+    depth: Option<String>,
     /// Only what needs neither root nor a BPF toolchain
     #[arg(long)]
     unit_only: bool,
@@ -38,7 +41,7 @@ pub(crate) fn test(selection: &Selection) -> Result<()> {
         failed.push("unit tests");
     }
     if let Some(binary) = binary
-        && lab(&binary, filter, selection.table).is_err()
+        && lab(&binary, selection).is_err()
     {
         failed.push("the fault lab");
     }
@@ -67,16 +70,22 @@ fn units(filter: Option<&str>) -> Result<()> {
     run(all).and(run(helpers))
 }
 
-fn lab(binary: &Path, filter: Option<&str>, table: bool) -> Result<()> {
+fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     let lab = lab_executable()?;
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
-    if table {
+    if let Some(root) = setup::newer_nginx() {
+        command.arg(format!("LAB_NEWER_NGINX={}", root.display()));
+    }
+    if let Some(depth) = &selection.depth {
+        command.arg(format!("UPSTREAM_TRACE_DEPTH={depth}"));
+    }
+    if selection.table {
         std::fs::create_dir_all(paths::root().join("docs"))?;
         command.arg(format!("LAB_TABLE={}", paths::root().join("docs/SCENARIOS.md").display()));
     }
-    command.arg(lab).args(filter);
+    command.arg(lab).args(selection.filter.as_deref());
     process::run(command.current_dir(paths::root().join("tests")))
 }
 

@@ -11,6 +11,8 @@ pub const FOLDER: &str = "@folder@";
 pub struct Config {
     /// Name of a copy of the program to run; `nginx` itself if empty.
     pub program: String,
+    /// Whether it is the newer nginx, see [`super::newer`]; with its modules for `stream` and Lua.
+    pub newer: bool,
     /// Whether it leaves its parent, as services do; a binary upgrade needs that.
     pub daemon: bool,
     /// `user`.
@@ -31,6 +33,8 @@ pub struct Config {
     pub read_timeout: String,
     /// Directives in the main context.
     pub main: Vec<String>,
+    /// Directives in `stream`; only the newer nginx has that.
+    pub stream: Vec<String>,
     /// Directives in `http`.
     pub http: Vec<String>,
     /// Directives in `upstream`.
@@ -45,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             program: String::new(),
+            newer: false,
             daemon: false,
             user: "root".into(),
             workers: 1,
@@ -55,6 +60,7 @@ impl Default for Config {
             send_timeout: "2s".into(),
             read_timeout: "2s".into(),
             main: Vec::new(),
+            stream: Vec::new(),
             http: Vec::new(),
             group: Vec::new(),
             location: Vec::new(),
@@ -85,15 +91,23 @@ impl Config {
         };
         let to_group = if self.peers.is_empty() { "return 204;" } else { "proxy_pass http://origin;" };
         let location = if self.location.iter().any(|line| line.contains("_pass ")) { "" } else { to_group };
+        let (modules, lua) = self.modules();
+        let stream = if self.stream.is_empty() {
+            String::new()
+        } else {
+            format!("stream {{\n  {}\n}}", self.stream.join("\n  "))
+        };
         let _infallible = write!(
             text,
-            "user {};
+            "{modules}user {};
 worker_processes {};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log error;
 {}
 events {{ worker_connections {}; }}
+{stream}
 http {{
+  {lua}
   log_format lab '$status|$upstream_status|$upstream_addr|$upstream_bytes_sent|$request';
   access_log {folder}/access.log lab;
   {}
@@ -126,6 +140,15 @@ http {{
             self.server.join("\n    "),
         );
         text.replace(FOLDER, &folder.to_string())
+    }
+
+    /// Directives that load the modules of the newer nginx, and the one that `http` needs for Lua.
+    fn modules(&self) -> (String, String) {
+        let Some(root) = super::newer().filter(|_| self.newer) else { return (String::new(), String::new()) };
+        let root = root.display();
+        let modules = ["ndk_http_module", "ngx_http_lua_module", "ngx_stream_module"];
+        let load = modules.map(|module| format!("load_module {root}/usr/lib/nginx/modules/{module}.so;\n"));
+        (load.concat(), format!("lua_package_path '{root}/usr/share/lua/5.1/?.lua;;';"))
     }
 }
 

@@ -32,7 +32,7 @@ impl Nginx {
     pub fn start(namespace: &Namespace, folder: &Path, config: &Config) -> Result<Self> {
         fs::create_dir_all(folder.join("temp"))?;
         fs::write(folder.join("nginx.conf"), config.text(folder))?;
-        let program = program(folder, &config.program)?;
+        let program = program(folder, config)?;
         let noise = File::create(folder.join("output"))?;
         let mode = if config.daemon { "daemon on;" } else { "daemon off;" };
         let mut child = namespace.run(|| {
@@ -156,18 +156,27 @@ fn listens(namespace: &Namespace) -> bool {
     table.contains(&address)
 }
 
+/// Folder of the newer nginx, with its own libraries, that `cargo xtask test` gets from a newer Debian.
+#[must_use]
+pub fn newer() -> Option<PathBuf> {
+    env::var_os("LAB_NEWER_NGINX").map(PathBuf::from).filter(|root| root.is_dir())
+}
+
 /// The path of nginx, or of a copy of it under another name.
-fn program(folder: &Path, name: &str) -> Result<PathBuf> {
+fn program(folder: &Path, config: &Config) -> Result<PathBuf> {
+    if config.newer {
+        return Ok(newer().context("LAB_NEWER_NGINX names no folder")?.join("usr/sbin/nginx"));
+    }
     let path = env::var_os("PATH").context("PATH")?;
     let nginx = env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
         .map(|folder| folder.join("nginx"))
         .find(|path| path.is_file())
         .context("nginx is not installed")?;
-    if name.is_empty() {
+    if config.program.is_empty() {
         return Ok(nginx);
     }
-    let copy = folder.join(name);
+    let copy = folder.join(&config.program);
     fs::copy(nginx, &copy)?;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755))?;
     Ok(copy)

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use nix::fcntl::OFlag;
@@ -27,6 +28,15 @@ pub struct WorldBuilder<'lab> {
     config: Config,
     certificate: Option<Shows>,
     stuck: bool,
+}
+
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
+
+impl Lab {
+    /// Begins to describe a world.
+    pub fn world(&self) -> WorldBuilder<'_> {
+        WorldBuilder::new(self, NUMBER.fetch_add(1, Ordering::SeqCst))
+    }
 }
 
 impl<'lab> WorldBuilder<'lab> {
@@ -56,6 +66,21 @@ impl<'lab> WorldBuilder<'lab> {
     pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
+    }
+
+    /// Takes the newer nginx, see [`crate::nginx::newer`].
+    pub fn newer(self) -> Self {
+        self.config(|config| config.newer = true)
+    }
+
+    /// Adds directives to `stream`, which only the newer nginx has.
+    pub fn stream(self, directives: &str) -> Self {
+        self.newer().config(|config| config.stream.push(directives.into()))
+    }
+
+    /// Adds directives to `server`: further locations.
+    pub fn server(self, directives: &str) -> Self {
+        self.config(|config| config.server.push(directives.into()))
     }
 
     /// Keeps connections to the upstream open.

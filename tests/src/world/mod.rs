@@ -2,6 +2,7 @@
 
 mod answer;
 mod builder;
+pub mod software;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -22,9 +23,9 @@ use crate::lab::Lab;
 use crate::netns::Namespace;
 use crate::nginx::Nginx;
 use crate::origin::{Origin, OriginProcess, Script, TlsOrigin, fill};
-use crate::software::Software;
 use crate::topology::Topology;
 use crate::util::wait_until;
+use crate::world::software::Software;
 
 #[derive(Debug)]
 struct Folder(PathBuf);
@@ -154,6 +155,23 @@ impl<'lab> World<'lab> {
     /// A client's connection to nginx.
     pub fn connect(&self) -> Result<Connection> {
         Connection::open(self.ng())
+    }
+
+    /// A client's connection to an nginx at another address, from where nginx is.
+    pub fn connect_to(&self, address: &str) -> Result<Connection> {
+        Connection::open_to(self.ng(), address)
+    }
+
+    /// Gets a page from an nginx at another address.
+    pub fn get_from(&self, address: &str, path: &str) -> Answer<'_> {
+        let reply = self.connect_to(address).and_then(|mut connection| {
+            connection.send("GET", path, &[], false)?;
+            Ok(connection.receive())
+        });
+        if let Err(error) = &reply {
+            self.lab.complain(format!("GET {path} from {address}: {error:#}"));
+        }
+        self.answer(reply.unwrap_or_default())
     }
 
     /// Sends a request and does not wait for its answer.

@@ -20,6 +20,17 @@ pub struct Limit<'a> {
     pub passes: Vec<&'a Pass>,
 }
 
+/// How a silence that nginx ended compares with its timeouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerFit {
+    /// Shorter than any: no timer ended it.
+    Early,
+    /// As long as one.
+    Fits,
+    /// Longer, and none of them.
+    Other,
+}
+
 /// Which of nginx's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Timer {
@@ -94,6 +105,30 @@ impl<'a> Case<'a> {
             [only] => Some(only.setting),
             _ => None,
         }
+    }
+
+    /// Whether the silence after which nginx closed is one of its timeouts. `None` if the timeouts are not known.
+    #[must_use]
+    pub fn timer_fit(&self) -> Option<TimerFit> {
+        self.config.filter(|read| !read.edited && read.unread.is_none() && !read.dynamic)?;
+        let (timer, silence) = self.ran_out()?;
+        let passes = self.passes();
+        let shortest = passes.iter().map(|pass| timer.of(pass).ms.saturating_mul(MS)).min()?;
+        Some(if silence.saturating_add(BEFORE) < shortest {
+            TimerFit::Early
+        } else if self.limits().is_empty() {
+            TimerFit::Other
+        } else {
+            TimerFit::Fits
+        })
+    }
+
+    /// The upstream belongs to `stream` alone (true), to `http` alone (false); `None` if that is not known.
+    #[must_use]
+    pub fn of_stream(&self) -> Option<bool> {
+        let passes = self.passes();
+        let first = passes.first()?.stream;
+        passes.iter().all(|pass| pass.stream == first).then_some(first)
     }
 
     /// Which of nginx's timers ended it, and after what silence.

@@ -35,18 +35,18 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
 
-use crate::cause::shell;
 use crate::errorlog::Kind;
 use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, SECOND, Step, Transport, Upstream,
+    ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
+use crate::text::shell;
 
 pub use crate::event::BenignEnd;
 use crate::text::sentence;
 use crate::verdict::Tries;
-pub use config::Limit;
+pub use config::{Limit, TimerFit};
 
 pub use config::only_group;
 pub(crate) use config::servers;
@@ -82,6 +82,8 @@ pub struct Case<'a> {
     pub enrichment: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
+    /// The container or unit that nginx runs in.
+    pub workload: Option<&'a Workload>,
     /// How others fared.
     pub siblings: Siblings,
     /// All hooks; recognisers ask [`Case::lacks`].
@@ -141,6 +143,7 @@ impl<'a> Case<'a> {
             tries: None,
             enrichment: None,
             config: None,
+            workload: None,
             siblings: Siblings::default(),
             hooks: &[],
             lossy: false,

@@ -6,6 +6,7 @@ use super::Case;
 use crate::event::MS;
 use crate::event::Signal;
 use crate::event::{PacketDrop, Rules, Step, Upstream};
+use crate::tables::{self, DropReason};
 
 /// Which way a packet went, seen from nginx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Case<'_> {
             _ => None,
         };
         let hook = packet.netfilter.as_ref().and_then(|netfilter| netfilter.hook.as_deref());
-        let incoming = match (packet.tuple, remote, hook) {
+        let incoming = match (packet.asked.or(packet.tuple), remote, hook) {
             // nginx and its upstream on one port of one address: the hook decides.
             (Some(tuple), Some(remote), _) if tuple.src != tuple.dst => tuple.src == remote,
             (_, _, Some(hook)) => matches!(hook, "prerouting" | "input" | "ingress"),
@@ -75,6 +76,29 @@ impl Case<'_> {
     #[must_use]
     pub fn dropped_in_other_netns(&self) -> bool {
         self.drops_elsewhere.iter().any(|packet| packet.reason == "NETFILTER_DROP")
+    }
+
+    /// Packets that this kernel dropped, in whatever network namespace; those of nginx's first.
+    pub fn all_drops(&self) -> impl Iterator<Item = &PacketDrop> {
+        self.drops.iter().chain(&self.drops_elsewhere).copied()
+    }
+
+    /// It was dropped in another network namespace than nginx's.
+    #[must_use]
+    pub fn elsewhere(&self, packet: &PacketDrop) -> bool {
+        self.drops_elsewhere.iter().any(|other| std::ptr::eq(*other, packet))
+    }
+
+    /// This kernel dropped an answer: nobody can say that nothing came back.
+    #[must_use]
+    pub fn answer_dropped(&self) -> bool {
+        let harmless = |packet: &PacketDrop| {
+            matches!(
+                tables::drop_reason(&packet.reason),
+                Some(DropReason::Harmless(_) | DropReason::Handshake)
+            )
+        };
+        self.all_drops().any(|packet| self.direction(packet) == Direction::In && !harmless(packet))
     }
 
     /// First drop that fits.

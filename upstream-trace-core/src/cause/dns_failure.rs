@@ -1,11 +1,12 @@
 //! The name server said no.
 
-use super::{Cause, Finding, PeerFailure, shell};
+use super::{Cause, Finding, PeerFailure};
 use crate::case::Case;
 use crate::errno;
 use crate::errorlog::Kind;
 use crate::event::{Lookup, LookupState, Outcome};
 use crate::text::sentence;
+use crate::text::shell;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-failure",

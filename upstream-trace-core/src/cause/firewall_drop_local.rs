@@ -5,6 +5,7 @@ use crate::case::{Case, Direction};
 use crate::errno::EPERM;
 use crate::event::{MS, SECOND};
 use crate::event::{PacketDrop, Step};
+use crate::tables::{self, DropReason};
 use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -12,8 +13,9 @@ pub(super) const CAUSE: Cause = Cause {
     reason: Some(3),
     title: "a firewall on this host dropped the packets",
     means: "A rule on the nginx host dropped packets of the connection: those that nginx sent, or the response \
-            coming in. nginx is not told and waits until its timeout. iptables, nftables, or a policy on the \
-            interface or cgroup (tc, XDP, cgroup programs) can do this.",
+            coming in, in nginx's network namespace or in another one of this kernel (the host around a \
+            container, a container beside it). nginx is not told and waits until its timeout. iptables, \
+            nftables, or a policy on the interface or cgroup (tc, XDP, cgroup programs) can do this.",
     told_apart: "The kernel reports the drop with its reason and place. `firewall-drop-remote` looks the same \
                  to nginx, but every packet leaves this host. If the rule also sends a reject, it is \
                  `firewall-reject-local`. Drops that no firewall made are `kernel-drop-local`, \
@@ -34,8 +36,10 @@ pub(super) const CAUSE: Cause = Cause {
     ..Cause::BLANK
 };
 
-/// Reasons that are the work of a policy on this host.
-const POLICIES: [&str; 5] = ["NETFILTER_DROP", "BPF_CGROUP_EGRESS", "XDP", "TC_INGRESS", "TC_EGRESS"];
+/// The reason is the work of a policy on this host.
+fn policy(reason: &str) -> bool {
+    tables::drop_reason(reason) == Some(DropReason::Policy)
+}
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.answered_or_refused() || !(case.connecting() || case.awaiting()) {
@@ -43,16 +47,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let target = case.target();
     let since = case.attempt.since();
-    let dropped =
-        case.drop_where(|packet| POLICIES.contains(&packet.reason.as_str()) && packet.at + 5 * MS >= since);
+    let dropped = case.all_drops().find(|packet| policy(&packet.reason) && packet.at + 5 * MS >= since);
     if let Some(packet) = dropped {
         if nat_failed::dropped(case, packet) {
             return None;
         }
         return Some(of_packet(case, packet));
     }
-    let noted =
-        case.step(|step| matches!(step, Step::Dropped { reason } if POLICIES.contains(&reason.as_str())));
+    let noted = case.step(|step| matches!(step, Step::Dropped { reason } if policy(reason)));
     if noted.is_some() {
         return Some(Finding::proven(format!(
             "A policy of this host dropped packets of the connection to {target}."
@@ -80,6 +82,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
     let (target, place) = (case.target(), place(packet) + &rule::who(case, packet));
+    let whose = rule::whose(case, packet);
+    let who = if whose.is_empty() { "This host's firewall".to_owned() } else { format!("A firewall{whose}") };
     let way = match case.direction(packet) {
         Direction::Out => format!("the packets to {target}"),
         Direction::In => format!("the response of {target}"),
@@ -92,16 +96,16 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
         )
     });
     match packet.reason.as_str() {
-        "NETFILTER_DROP" if leaving(packet) && case.retransmits_left() > 0 => {
+        "NETFILTER_DROP" if whose.is_empty() && leaving(packet) && case.retransmits_left() > 0 => {
             Finding::likely(format!("This host's firewall dropped some of {way}{place}. Others left and nothing came back."))
                 .or(&["firewall-drop-remote"])
                 .fix(fix)
         }
         "NETFILTER_DROP" if conntrack_full::may_have_dropped(case, packet) => {
-            Finding::possible(format!("This host's firewall dropped {way}{place}.")).or(&["conntrack-full"]).fix(fix)
+            Finding::possible(format!("{who} dropped {way}{place}.")).or(&["conntrack-full"]).fix(fix)
         }
-        "NETFILTER_DROP" => Finding::proven(format!("This host's firewall dropped {way}{place}.")).fix(fix),
-        reason => Finding::proven(format!("A policy of this host ({}) dropped {way}.", sentence(reason)))
+        "NETFILTER_DROP" => Finding::proven(format!("{who} dropped {way}{place}.")).fix(fix),
+        reason => Finding::proven(format!("A policy of this host ({}){whose} dropped {way}.", sentence(reason)))
             .fix("`tc filter show dev IFACE egress`, `ip link show` (xdp) and `bpftool cgroup tree` show such policies."),
     }
 }
@@ -133,7 +137,10 @@ pub(super) fn place(packet: &PacketDrop) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, moment, netfilter_drop, unanswered_request, unanswered_syn, verdict};
+    use crate::event::Dweller;
+    use crate::testkit::{
+        expect, matched, moment, netfilter_drop, rules, unanswered_request, unanswered_syn, verdict,
+    };
     use crate::verdict::Confidence;
 
     #[test]
@@ -218,5 +225,24 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
         assert_eq!(verdict(&case).0, "firewall-drop-remote");
+    }
+
+    #[test]
+    fn a_drop_in_another_namespace_is_this_kernels_and_names_who_lives_there() {
+        let (attempt, mut packet) = (unanswered_syn(), netfilter_drop("output", "nft"));
+        packet.netfilter.as_mut().expect("netfilter").hook = Some("forward".to_owned());
+        packet.netns = 99;
+        let mut case = Case::of_attempt(&attempt);
+        case.drops_elsewhere.push(&packet);
+        expect(&case, "firewall-drop-local", Confidence::Proven);
+        assert!(judge(&case).expect("found").summary.contains("(net:[99])"));
+        let mut found = rules(vec![matched("forward", "drop", true)]);
+        (found.netns, found.hook) = (99, "forward".to_owned());
+        let home = Some(crate::event::Workload::Unit("app.service".to_owned()));
+        found.dweller = Some(Dweller { pid: 42, name: None, host: false, home });
+        case.rules.push(&found);
+        let finding = judge(&case).expect("found");
+        assert!(finding.summary.contains("network namespace of app.service (pid 42)"), "{}", finding.summary);
+        assert!(finding.fix.expect("a fix").contains("`nsenter -t 42 -n nft -a list chain"));
     }
 }

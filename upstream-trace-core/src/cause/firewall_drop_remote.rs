@@ -39,6 +39,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let unexplained = case.connecting()
         && !case.answered_or_refused()
         && !case.dropped_for("NETFILTER_DROP")
+        && !case.dropped_in_other_netns()
+        && !case.answer_dropped()
         && !case.dropped_for("NEIGH_FAILED")
         && case.attempt.retransmits_failed == 0;
     if !unexplained || case.queue_overflows() {
@@ -55,9 +57,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(other) = case.siblings.other_ports.first() {
         summary = format!("{summary}, while port {} of the same host did answer", other.port);
     }
-    if case.dropped_in_other_netns() {
-        summary += "; another network namespace of this machine dropped them";
-    }
     summary.push('.');
     let (confidence, alternatives) = weigh(case);
     let mut finding = Finding::possible(summary).or(alternatives);
@@ -73,9 +72,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 }
 
 fn weigh(case: &Case<'_>) -> (Confidence, &'static [&'static str]) {
-    if case.dropped_in_other_netns() {
-        return (Confidence::Likely, &[]);
-    }
     if case.lacks(Signal::Drops) {
         return (Confidence::Possible, &["firewall-drop-local", "accept-queue-full", "conntrack-full"]);
     }
@@ -173,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drop_here_is_not_remote_and_one_in_another_namespace_is() {
+    fn a_drop_of_this_kernel_is_not_remote_in_whatever_namespace() {
         let attempt = unanswered_syn();
         let packet = netfilter_drop("input", "nft");
         let mut case = Case::of_attempt(&attempt);
@@ -181,6 +177,6 @@ mod tests {
         assert_eq!(judge(&case), None);
         let mut case = Case::of_attempt(&attempt);
         case.drops_elsewhere.push(&packet);
-        expect(&case, "firewall-drop-remote", Confidence::Likely);
+        assert_eq!(judge(&case), None);
     }
 }

@@ -1,8 +1,10 @@
 //! This kernel dropped the packets, and no firewall did.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, Signal, rule};
 use crate::case::{Case, Direction};
 use crate::event::{MS, PacketDrop, Step};
+use crate::tables::{self, DropReason};
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "kernel-drop-local",
@@ -31,35 +33,35 @@ pub(super) const CAUSE: Cause = Cause {
     ..Cause::BLANK
 };
 
-/// Why, and what to do about it.
-fn known(reason: &str) -> Option<(&'static str, &'static str)> {
-    Some(match reason {
-        "IP_RPFILTER" => (
-            "the reverse-path filter dropped it, because the route back uses another interface",
-            "`ip route get ADDRESS`; fix the asymmetric route, or set `sysctl net.ipv4.conf.IFACE.rp_filter=2`.",
-        ),
-        "IP_LOCAL_SOURCE" | "IP_INVALID_SOURCE" | "IP_LOCALNET" | "IP_INADDRERRORS" => (
-            "its source address is not valid on that interface (martian)",
-            "`sysctl net.ipv4.conf.all.log_martians=1` logs them; for hairpin traffic translate the source address too.",
-        ),
-        "IP_INVALID_DEST" | "IP_INNOROUTES" => (
-            "it has no route for it",
-            "`ip route get ADDRESS from SOURCE iif IFACE` shows the refusal; `ip route show table all`, `ip rule`.",
-        ),
-        "TCP_CSUM" | "SKB_CSUM" | "IP_CSUM" => (
-            "its checksum is wrong",
-            "`nstat -az TcpInCsumErrors`; checksum offload of a virtual interface: `ethtool -K IFACE tx off`.",
-        ),
-        "XFRM_POLICY" => (
-            "an IPsec policy does not allow it unencrypted",
-            "`ip xfrm policy` and `ip xfrm state`: which policy matches, and whether its tunnel is up.",
-        ),
-        "OTHERHOST" | "UNHANDLED_PROTO" => (
-            "it is not addressed to this host",
-            "`ip neigh show ADDRESS` on the sender: its neighbour entry has the wrong link address.",
-        ),
-        _ => return None,
-    })
+/// Why, and what to do about it; whether one alone says little.
+fn known(packet: &PacketDrop) -> Option<(String, String, bool)> {
+    let own = |text: &str| text.to_owned();
+    match tables::drop_reason(&packet.reason) {
+        Some(DropReason::Kernel(why, fix)) => Some((own(why), own(fix), false)),
+        Some(DropReason::Loss(why, fix)) => Some((own(why), own(fix), true)),
+        Some(DropReason::Unnamed)
+            if matches!(packet.function.as_deref(), Some("ip_forward" | "ip6_forward")) =>
+        {
+            Some((
+                own("it belongs to a socket of this host and may not be forwarded"),
+                own(
+                    "Transparent proxying (`proxy_bind ... transparent`) needs its own routing: `ip rule` and a local \
+                     route for the marked answers, as in nginx's documentation.",
+                ),
+                false,
+            ))
+        }
+        Some(_) => None,
+        // Told as what it is.
+        None => Some((
+            own("for a reason that this release does not know"),
+            format!(
+                "Look the reason {} up in the kernel's include/net/dropreason-core.h.",
+                sentence(&packet.reason)
+            ),
+            true,
+        )),
+    }
 }
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
@@ -67,33 +69,55 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let since = case.attempt.since();
-    let all = case.drops.iter().map(|packet| (packet, false));
-    let all = all.chain(case.drops_elsewhere.iter().map(|packet| (packet, true)));
-    let fits = |packet: &PacketDrop| known(&packet.reason).is_some() && packet.at + 5 * MS >= since;
-    let mut found = all.filter(|(packet, _)| fits(packet));
-    if let Some((packet, elsewhere)) = found.next() {
+    let sent = case.attempt.last_send.unwrap_or(since);
+    // What was acknowledged arrived in the end, and an answer can only follow on the request.
+    let matters = |packet: &PacketDrop| {
+        let acked = case.awaiting() && case.request_acked();
+        packet.at + 5 * MS >= since
+            && (!acked || (case.direction(packet) == Direction::In && packet.at >= sent))
+    };
+    let mut found = case.all_drops().filter(|packet| known(packet).is_some() && matters(packet));
+    if let Some(packet) = found.next() {
         let way = match case.direction(packet) {
             Direction::Out => format!("a packet to {}", case.target()),
             Direction::In => format!("the answer of {}", case.target()),
         };
-        let place = if elsewhere { " in another network namespace" } else { "" };
-        let one_bad_sum = packet.reason.ends_with("CSUM") && found.next().is_none();
-        return finding(case, &packet.reason, &format!("{way}{place}"), one_bad_sum);
+        let place = rule::whose(case, packet);
+        let again = found.next().is_some();
+        return finding(case, packet, &format!("{way}{place}"), again);
     }
     let noted = case.attempt.trail.iter().find_map(|moment| match &moment.step {
-        Step::Dropped { reason } if known(reason).is_some() => Some(reason),
+        Step::Dropped { reason } => Some((reason, moment)),
         _ => None,
-    })?;
-    finding(case, noted, &format!("a packet of the connection to {}", case.target()), noted.ends_with("CSUM"))
+    });
+    let (reason, moment) = noted?;
+    let packet = PacketDrop {
+        at: moment.at,
+        attempt: None,
+        tuple: None,
+        asked: None,
+        tcp_flags: 0,
+        reason: reason.clone(),
+        netns: case.attempt.netns,
+        function: None,
+        netfilter: None,
+    };
+    if !matters(&packet) {
+        return None;
+    }
+    finding(case, &packet, &format!("a packet of the connection to {}", case.target()), moment.count > 1)
 }
 
-fn finding(case: &Case<'_>, reason: &str, what: &str, one_bad_sum: bool) -> Option<Finding> {
-    let (why, fix) = known(reason)?;
-    let fix = if case.ip().is_some() { fix.replace("ADDRESS", &case.host()) } else { fix.to_owned() };
-    let summary = format!("This kernel dropped {what}: {why} ({reason}).");
+fn finding(case: &Case<'_>, packet: &PacketDrop, what: &str, again: bool) -> Option<Finding> {
+    let (why, fix, weak) = known(packet)?;
+    let fix = if case.ip().is_some() { fix.replace("ADDRESS", &case.host()) } else { fix };
+    let summary = format!("This kernel dropped {what}: {why} ({}).", sentence(&packet.reason));
     // A single damaged packet is retransmitted.
-    let finding =
-        if one_bad_sum { Finding::likely(summary).or(&["path-lost"]) } else { Finding::proven(summary) };
+    let finding = if !again && (weak || case.awaiting()) {
+        Finding::likely(summary).or(&["path-lost"])
+    } else {
+        Finding::proven(summary)
+    };
     Some(finding.fix(fix))
 }
 

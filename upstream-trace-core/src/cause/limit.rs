@@ -1,9 +1,9 @@
 //! nginx's timeouts and times, in sentences and commands.
 
-use super::shell;
 use crate::case::Case;
 use crate::event::Setting;
 use crate::text::sentence;
+use crate::text::shell;
 
 /// The timeout that ran out, if it is clear which one; else what it may be.
 pub(super) fn timeout(case: &Case<'_>, otherwise: &str) -> String {

@@ -41,7 +41,6 @@ mod process;
 mod request_rejected_early;
 mod reset_by_backend;
 mod rule;
-pub(crate) mod shell;
 mod slow_body;
 mod slow_client;
 mod slow_response;
@@ -158,6 +157,10 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
     }
     if case.lossy && finding.confidence == Confidence::Proven {
         finding.confidence = Confidence::Likely;
+    }
+    if case.attempt.in_doubt && case.log.is_none() {
+        // Whether a request was under way at all is in doubt.
+        finding.confidence = Confidence::Possible;
     }
     (winner, finding)
 }

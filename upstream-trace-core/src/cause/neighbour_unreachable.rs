@@ -1,8 +1,9 @@
 //! The next hop on the link does not answer ARP or NDP.
 
-use super::{Cause, Finding, Signal, shell};
+use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::{EBUSY, EHOSTUNREACH, ETIMEDOUT};
+use crate::text::shell;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "neighbour-unreachable",

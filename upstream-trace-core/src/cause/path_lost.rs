@@ -1,8 +1,10 @@
 //! What nginx sent on an established connection was never acknowledged.
 
-use super::{Cause, Finding, Signal};
-use crate::case::Case;
+use super::{Cause, Finding, Signal, rule};
+use crate::case::{Case, Direction};
 use crate::errno::ETIMEDOUT;
+use crate::event::{MS, PacketDrop};
+use crate::tables::{self, DropReason};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "path-lost",
@@ -24,6 +26,9 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if let Some(finding) = too_large(case) {
+        return Some(finding);
+    }
     let (attempt, socket) = (&case.attempt, &case.attempt.socket);
     let tries = case.retransmits_left();
     let in_flight = socket.unacked > socket.unsent;
@@ -59,10 +64,35 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }))
 }
 
+/// This kernel could not send a packet on, in whatever network namespace: the next link is too narrow, and the sender did
+/// not learn of it.
+fn too_large(case: &Case<'_>) -> Option<Finding> {
+    if !case.awaiting() || !case.silent() || !case.overdue() {
+        return None;
+    }
+    let too_large = |packet: &&PacketDrop| {
+        tables::drop_reason(&packet.reason) == Some(DropReason::Size) && packet.at + 5 * MS >= case.since()
+    };
+    let mut found = case.all_drops().filter(too_large);
+    let packet = found.next()?;
+    let what = match case.direction(packet) {
+        Direction::Out => format!("packets to {}", case.target()),
+        Direction::In => format!("the answer of {}", case.target()),
+    };
+    let place = rule::whose(case, packet);
+    let summary =
+        format!("This kernel{place} dropped {what}: larger than the MTU of the next link (PKT_TOO_BIG).");
+    let finding = if found.next().is_some() { Finding::proven(summary) } else { Finding::likely(summary) };
+    Some(finding.fix(
+        "Let ICMP \"fragmentation needed\" (type 3 code 4, ICMPv6 type 2) through to the sender, clamp the MSS (`nft ... \
+         tcp option maxseg size set rt mtu`), or make the MTUs of the path equal (`ip link show`).",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, reused_request, unanswered_request, verdict};
+    use crate::testkit::{expect, netfilter_drop, reused_request, unanswered_request, verdict};
     use crate::verdict::Confidence;
 
     #[test]
@@ -72,6 +102,17 @@ mod tests {
         (attempt.socket.unacked, attempt.retransmits) = (200, 4);
         let found = verdict(&Case::of_attempt(&attempt));
         assert_eq!(found, ("path-lost", Confidence::Likely, vec!["firewall-drop-remote"]));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_for_a_link_is_not_slow() {
+        let attempt = unanswered_request();
+        let packet =
+            PacketDrop { reason: "PKT_TOO_BIG".to_owned(), netfilter: None, ..netfilter_drop("input", "x") };
+        let later = PacketDrop { at: packet.at + 600 * MS, ..packet.clone() };
+        let mut case = Case::of_attempt(&attempt);
+        case.drops_elsewhere = vec![&packet, &later];
+        expect(&case, "path-lost", Confidence::Proven);
     }
 
     #[test]

@@ -26,6 +26,10 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.tcp_connect_errno() == Some(ECONNREFUSED) {
+        let summary = format!("{} refused the connection at once.{}", case.target(), elsewhere(case));
+        return Some(Finding::likely(summary).or(&["firewall-reject-local", "firewall-reject-remote"]));
+    }
     if !case.connecting()
         || case.dropped_for("NETFILTER_DROP")
         || case.dropped_in_other_netns()

@@ -1,10 +1,10 @@
 //! The process of an origin on this host, and how it ended, in sentences and commands.
 
-use super::shell;
 use crate::case::Case;
 use crate::event::{MS, SECOND};
-use crate::event::{Nanos, OriginExit, Workload};
+use crate::event::{NamedContainer, Nanos, OriginExit, Runtime, Workload};
 use crate::text::sentence;
+use crate::text::shell;
 
 /// `gunicorn[1234] (python3 app.py, in app.service)`.
 pub(super) fn who(exit: &OriginExit) -> String {
@@ -42,8 +42,29 @@ pub(super) fn look(exit: &OriginExit) -> String {
         Some(Workload::Kubernetes(name)) => {
             format!("`crictl logs {}` and the pod's events", shell::word(name, "CONTAINER"))
         }
+        Some(Workload::Container(container)) => look_at(container),
         _ => format!("`journalctl _PID={}` and the application's own log", exit.pid),
     }
+}
+
+fn look_at(container: &NamedContainer) -> String {
+    let id = shell::word(&container.id, "CONTAINER");
+    if let (Some(namespace), Some(pod)) = (&container.namespace, &container.pod) {
+        let (namespace, pod) = (shell::word(namespace, "NAMESPACE"), shell::word(pod, "POD"));
+        let container = container.name.as_deref().unwrap_or_default();
+        let container = shell::word(container, "CONTAINER");
+        return format!(
+            "`kubectl -n {namespace} logs {pod} -c {container} --previous` and \
+             `kubectl -n {namespace} describe pod {pod}`"
+        );
+    }
+    let name = shell::word(container.name.as_deref().unwrap_or(&container.id), "CONTAINER");
+    let tool = match container.runtime {
+        Runtime::Docker => "docker",
+        Runtime::Podman => "podman",
+        Runtime::Containerd | Runtime::CriO => return format!("`crictl logs {id}`"),
+    };
+    format!("`{tool} logs {name}` and `{tool} inspect {name}`")
 }
 
 /// Who served the upstream before nobody did, to follow a sentence; empty if not known.

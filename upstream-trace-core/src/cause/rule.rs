@@ -1,9 +1,9 @@
 //! The rule that dropped a packet, in sentences and commands.
 
-use super::shell;
 use crate::case::Case;
-use crate::event::{MatchedRule, PacketDrop};
+use crate::event::{Dweller, MatchedRule, PacketDrop};
 use crate::text::sentence;
+use crate::text::shell;
 
 /// Rules that a sentence names; the evidence has all.
 const NAMED: usize = 3;
@@ -38,35 +38,65 @@ fn name(rule: &MatchedRule) -> String {
     }
 }
 
+/// Whose network namespace it was, to follow on the dropping firewall in a sentence.
+pub(super) fn whose(case: &Case<'_>, packet: &PacketDrop) -> String {
+    if !case.elsewhere(packet) {
+        return String::new();
+    }
+    match case.rules_of(packet).and_then(|rules| rules.dweller.as_ref()) {
+        Some(dweller) if dweller.host => " in the host's own network namespace".to_owned(),
+        Some(Dweller { name: Some(name), .. }) => format!(" in the network namespace {}", sentence(name)),
+        Some(Dweller { home: Some(home), pid, .. }) => {
+            format!(" in the network namespace of {} (pid {pid})", sentence(&home.to_string()))
+        }
+        Some(dweller) => format!(" in the network namespace of process {}", dweller.pid),
+        None => format!(" in another network namespace of this machine (net:[{}])", packet.netns),
+    }
+}
+
+/// What stands before a command that is to run where the packet was dropped.
+fn there(case: &Case<'_>, packet: &PacketDrop) -> String {
+    let dweller = case.rules_of(packet).and_then(|rules| rules.dweller.as_ref());
+    let other = dweller.filter(|dweller| !dweller.host && case.elsewhere(packet));
+    let enter = |dweller: &Dweller| match &dweller.name {
+        Some(name) => format!("ip netns exec {} ", shell::word(name, "NAME")),
+        None => format!("nsenter -t {} -n ", dweller.pid),
+    };
+    other.map(enter).unwrap_or_default()
+}
+
 /// What to do about it; `None` if no rule is known.
 pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
     let rules = case.rules_of(packet)?;
     let rule = rules.rules.first()?;
+    let there = &there(case, packet);
+    let on_host = rules.dweller.as_ref().is_some_and(|dweller| dweller.host && case.elsewhere(packet));
+    let place = if on_host { " On the host itself." } else { "" };
     if rules.rules.len() > 1 || !rule.certain {
-        let mut shown: Vec<_> = rules.rules.iter().map(show).collect();
+        let mut shown: Vec<_> = rules.rules.iter().map(|rule| show(rule, there)).collect();
         shown.dedup();
         shown.truncate(NAMED);
         return Some(format!(
-            "Candidates: {}. Allow {} port {} in the matching chain.",
+            "Candidates: {}. Allow {} port {} in the matching chain.{place}",
             shown.join(", "),
             case.host(),
             case.port()
         ));
     }
-    Some(format!("First look: {}. {}", show(rule), change(case, rule)))
+    Some(format!("First look: {}. {}{place}", show(rule, there), change(case, rule, there)))
 }
 
 /// The command that shows the chain.
-fn show(rule: &MatchedRule) -> String {
+fn show(rule: &MatchedRule, there: &str) -> String {
     let (table, chain) = names(rule);
     if rule.legacy {
-        format!("`{} -t {table} -nvL {chain} --line-numbers`", program(rule))
+        format!("`{there}{} -t {table} -nvL {chain} --line-numbers`", program(rule))
     } else {
-        format!("`nft -a list chain {} {table} {chain}`", family(rule))
+        format!("`{there}nft -a list chain {} {table} {chain}`", family(rule))
     }
 }
 
-fn change(case: &Case<'_>, rule: &MatchedRule) -> String {
+fn change(case: &Case<'_>, rule: &MatchedRule, there: &str) -> String {
     let (table, chain) = names(rule);
     let (host, port) = (case.host(), case.port());
     if rule.policy {
@@ -75,9 +105,11 @@ fn change(case: &Case<'_>, rule: &MatchedRule) -> String {
     let chain = match rule.handle {
         Some(handle) if !rule.legacy => {
             let place = format!("{} {table} {chain} handle {handle}", family(rule));
-            format!("`nft replace rule {place} ...`, or remove it with `nft delete rule {place}`")
+            format!(
+                "`{there}nft replace rule {place} ...`, or remove it with `{there}nft delete rule {place}`"
+            )
         }
-        _ => format!("`{} -t {table} -R {chain} NUMBER ...`, or remove it with -D", program(rule)),
+        _ => format!("`{there}{} -t {table} -R {chain} NUMBER ...`, or remove it with -D", program(rule)),
     };
     format!(
         "If the rule is not meant for {host} port {port}, change it with {chain}. If firewalld or ufw manages this rule, \

@@ -1,9 +1,10 @@
 //! nginx could not write or read its own temporary or cache file.
 
-use super::{Cause, Finding, PeerFailure, Signal, shell};
+use super::{Cause, Finding, PeerFailure, Signal};
 use crate::case::Case;
 use crate::errno::{EACCES, ENOSPC, EROFS};
 use crate::errorlog::{self, Kind};
+use crate::text::shell;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "temp-file-failed",

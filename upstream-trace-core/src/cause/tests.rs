@@ -86,6 +86,6 @@ fn facts_that_the_engine_asks_for() {
     );
     assert_eq!(
         ids(|cause| cause.by_nginx_timer != NginxTimer::No),
-        ["slow-tls-handshake", "worker-stalled", "slow-response", "slow-body"]
+        ["slow-tls-handshake", "worker-stalled", "slow-response", "slow-body", "unknown"]
     );
 }

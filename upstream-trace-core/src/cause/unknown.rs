@@ -1,6 +1,6 @@
 //! The evidence fits no cause.
 
-use super::{Cause, Finding};
+use super::{Cause, Finding, NginxTimer, Signal};
 use crate::case::Case;
 use crate::errno;
 use crate::text::sentence;
@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  connection that was open before the tool started.",
     fix: "Compare with nginx's error.log at that time. `upstream-trace doctor` shows which evidence this host \
           withholds.",
+    by_nginx_timer: NginxTimer::WholeSeconds,
     judge,
     ..Cause::BLANK
 };
@@ -54,11 +55,34 @@ fn missing(case: &Case<'_>) -> Vec<String> {
     if case.attempt.trail_lost > 0 {
         missing.push(format!("{} steps of the attempt", case.attempt.trail_lost));
     }
-    for hook in case.missing_hooks() {
+    for hook in case.missing_hooks().filter(|hook| would_have_told(case, &hook.name)) {
         let costs = hook.costs.as_ref().map(|costs| format!(" ({costs})")).unwrap_or_default();
         missing.push(sentence(&format!("hook {}{costs}", hook.name)).into_owned());
     }
     missing
+}
+
+/// The hook gives a signal that concerns such an attempt, and that no other hook gives.
+fn would_have_told(case: &Case<'_>, hook: &str) -> bool {
+    let signals = Signal::of_hook(hook);
+    // A hook of another release: nobody knows.
+    signals.is_empty() || signals.iter().any(|signal| case.lacks(*signal) && concerns(case, *signal))
+}
+
+fn concerns(case: &Case<'_>, signal: Signal) -> bool {
+    let at_once = case.connect.is_some();
+    match signal {
+        Signal::Connections => true,
+        // What a connection that failed at once, or is none of TCP, never had.
+        Signal::Resets | Signal::Retransmits => case.tcp() && !at_once,
+        Signal::Drops | Signal::Icmp | Signal::ResetsSent => case.tcp(),
+        Signal::Requests | Signal::Answers => !at_once && !case.connecting(),
+        Signal::ConnectErrors => at_once || case.line_only,
+        Signal::UnixConnections | Signal::UnixEnds => case.unix(),
+        Signal::LocalPorts => case.tcp() && case.connecting(),
+        Signal::Exits => !case.connecting(),
+        Signal::Workers | Signal::Upgrades => false,
+    }
 }
 
 #[cfg(test)]
@@ -87,5 +111,23 @@ mod tests {
             summary.contains("ENOMEM") && summary.contains("hook kfree_skb") && summary.contains("lost"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn a_hook_that_would_not_have_told_is_not_named() {
+        let error = connect_error(12);
+        let hook = |name: &str| Hook {
+            name: name.to_owned(),
+            kind: "tp_btf".to_owned(),
+            attached: false,
+            why: None,
+            costs: None,
+        };
+        let hooks = [hook("sock_send_length"), hook("sched_process_fork"), hook("tcp_send_reset")];
+        let mut case = Case::of_connect_error(&error);
+        case.hooks = &hooks;
+        let summary = judge(&case).expect("always").summary;
+        assert!(!summary.contains("sock_send_length") && !summary.contains("fork"), "{summary}");
+        assert!(summary.contains("tcp_send_reset"), "{summary}");
     }
 }

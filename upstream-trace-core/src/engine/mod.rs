@@ -33,6 +33,7 @@ use stores::queue::Queue;
 use stores::retries::Retries;
 use stores::troubles::Troubles;
 use stores::upstreams::Upstreams;
+use stores::workloads::Workloads;
 
 pub use percentiles::{percentiles, to_powers_of_two};
 
@@ -50,6 +51,7 @@ const MAX_REPORTED: usize = 65_536;
 pub struct Engine {
     hooks: Vec<Hook>,
     slow: Option<Nanos>,
+    sampled: bool,
     /// Since when attempts are seen; 0 if that is not known.
     begun: Nanos,
     first: Option<Nanos>,
@@ -59,6 +61,7 @@ pub struct Engine {
     latest: Nanos,
     /// The latest of those before the first tick: lines among them may be older than the hooks.
     unwatched: Nanos,
+    workloads: Workloads,
     troubles: Troubles,
     settling: VecDeque<(Nanos, AttemptId)>,
     held: Queue,
@@ -146,6 +149,7 @@ impl Engine {
             Event::Log(line) => self.on_line(line, &mut out),
             Event::Lookup(lookup) => self.on_lookup(lookup, &mut out),
             Event::LogFollowed(followed) => self.logs.follow(&followed),
+            Event::RunsIn(runs) => self.workloads.keep(&runs),
             Event::Tick { at } => self.on_tick(at, &mut out),
         }
         out
@@ -215,6 +219,7 @@ impl Engine {
             by_cause: self.tally.by_cause(),
             upstreams: self.upstreams.summaries(),
             log_lines: self.logs.counts,
+            sampled: self.sampled,
         };
         self.configs.name(&mut summary);
         summary
@@ -241,6 +246,7 @@ impl Engine {
 
     fn on_host(&mut self, host: Host) {
         self.slow = Some(host.slow);
+        self.sampled = !matches!(host.depth.as_str(), "" | "deep");
         if self.begun == 0 {
             self.begun = host.at;
         }
@@ -251,6 +257,9 @@ impl Engine {
         out.extend(self.notes.on(process).map(Output::Note));
         self.logs.process(process);
         self.configs.process(process);
+        if matches!(process.change, ProcessChange::WorkerStarted) {
+            self.workloads.forget(process.pid);
+        }
         if matches!(process.change, ProcessChange::WorkerExited { .. }) {
             self.dns_lookups.forget(process.pid);
         }

@@ -10,13 +10,20 @@ use crate::event::{LONGEST_PATH, LogLine, Upstream};
 /// Then the path is taken to end after `.sock` or `.socket`, and is not known without; see [`fits`].
 #[must_use]
 pub fn upstream_address(line: &LogLine) -> Option<Upstream> {
-    let (scheme, rest) = split(line.upstream.as_deref()?);
+    let Some(upstream) = line.upstream.as_deref() else { return of_program(line).map(Upstream::Tcp) };
+    let (scheme, rest) = split(upstream);
     if let Some(path) = rest.strip_prefix("unix:") {
         return unix_path(scheme, path)
             .filter(|path| (1..=LONGEST_PATH).contains(&path.len()))
             .map(|p| Upstream::Unix(p.to_owned()));
     }
     authority(rest).parse::<SocketAddr>().ok().map(Upstream::Tcp)
+}
+
+/// Where a Lua program connected to, if its words tell.
+fn of_program(line: &LogLine) -> Option<SocketAddr> {
+    let (_, to) = line.message.strip_prefix("lua ")?.split_once("connecting to ")?;
+    to.split([',', ' ']).next()?.parse().ok()
 }
 
 /// The line names this upstream.

@@ -1,5 +1,6 @@
 //! What a line says went wrong.
 
+use super::messages::{Meaning, OF_ANSWERS, OF_NGINX, find};
 use crate::event::LogLine;
 
 /// What nginx was doing for the upstream when its timer ran out or an error came.
@@ -69,29 +70,64 @@ pub enum Kind {
 /// behind `FastCGI`.
 #[must_use]
 pub fn kind(line: &LogLine) -> Option<Kind> {
+    match meaning(line)? {
+        Meaning::Failed(kind) => Some(kind),
+        Meaning::PassedOver(_) => None,
+    }
+}
+
+/// What a line means, if it is about an upstream.
+#[must_use]
+pub fn meaning(line: &LogLine) -> Option<Meaning> {
     let words = line.message.as_str();
     // At a finer level stand the idle tunnels.
     if !matches!(line.level.as_str(), "error" | "crit" | "alert" | "emerg") {
-        return timed_out(words, line).filter(|_| line.level == "info");
+        return timed_out(words, line).filter(|_| line.level == "info").map(Meaning::Failed);
     }
-    timed_out(words, line).or_else(|| of_answer(words)).or_else(|| of_tls(words, line)).or_else(|| {
-        // Words of a request; nginx resolves names on its own behalf as well.
-        of_call(words, line).or_else(|| of_nginx(words).filter(|_| line.client.is_some()))
-    })
+    if own_target(line).is_some() {
+        return Some(Meaning::PassedOver("nginx asked for itself: about a certificate"));
+    }
+    if line.udp {
+        return Some(Meaning::PassedOver("datagrams to upstreams are not traced"));
+    }
+    let failed = |kind: Option<Kind>| kind.map(Meaning::Failed);
+    failed(timed_out(words, line))
+        .or_else(|| find(OF_ANSWERS, words))
+        .or_else(|| failed(of_tls(words, line)))
+        .or_else(|| failed(of_call(words, line)))
+        .or_else(|| failed(of_lua(words, line)))
+        .or_else(|| of_nginx(words, line))
+}
+
+/// Whom nginx asked for itself, not for an upstream: the responder that knows whether a certificate is revoked.
+#[must_use]
+pub fn own_target(line: &LogLine) -> Option<std::net::SocketAddr> {
+    let (_, about) = line.message.split_once(" while requesting certificate status, ")?;
+    let (_, peer) = about.split_once("peer: ")?;
+    peer.split(',').next()?.parse().ok()
 }
 
 /// The line is a worker's complaint about a name server.
 #[must_use]
 pub fn is_resolver_error(line: &LogLine) -> bool {
-    let responses =
-        ["DNS error (", "unexpected DNS response", "wrong ident", "invalid UDP DNS", "no A or CNAME"];
-    line.action.as_deref() == Some("resolving") || responses.iter().any(|with| line.message.starts_with(with))
+    let responses = [
+        "DNS error (",
+        "unexpected ",
+        "wrong ident",
+        "invalid ",
+        "no A or CNAME",
+        "no names in ",
+        "short DNS",
+    ];
+    let of_dns = line.message.contains("DNS");
+    line.action.as_deref() == Some("resolving")
+        || (of_dns && responses.iter().any(|with| line.message.starts_with(with)))
 }
 
-/// Verdicts use the line: it is about an upstream that failed, or about a name server.
+/// Verdicts use the line, or it is counted as passed over: it is about an upstream, or about a name server.
 #[must_use]
 pub fn is_used(line: &LogLine) -> bool {
-    kind(line).is_some() || is_resolver_error(line)
+    meaning(line).is_some() || is_resolver_error(line)
 }
 
 /// What nginx was doing, if it was doing something for an upstream.
@@ -103,6 +139,8 @@ pub fn doing(line: &LogLine) -> Option<Doing> {
         "sending request to upstream" => Doing::Sending,
         "reading response header from upstream" => Doing::Header,
         "reading upstream" => Doing::Body,
+        // An answer that is passed on unbuffered.
+        "sending to client" if line.upstream.is_some() => Doing::Body,
         "proxying upgraded connection"
         | "proxying connection"
         | "proxying and reading from upstream"
@@ -120,31 +158,6 @@ fn timed_out(words: &str, line: &LogLine) -> Option<Kind> {
     }
     let idle = words.starts_with("connection timed out (") && line.upstream.is_some();
     doing.filter(|doing| idle && *doing == Doing::Tunnel).map(Kind::TimedOut)
-}
-
-fn of_answer(words: &str) -> Option<Kind> {
-    let starts = |with: &[&str]| with.iter().any(|with| words.starts_with(with));
-    if starts(&["upstream prematurely closed connection"]) {
-        return Some(Kind::Closed);
-    }
-    if starts(&["upstream sent too big header"]) {
-        return Some(Kind::TooBig);
-    }
-    // Passed on as an answer of HTTP/0.9.
-    if starts(&["upstream sent no valid HTTP/1.0 header"]) {
-        return None;
-    }
-    let invalid = [
-        "upstream sent ",
-        "upstream prematurely sent response",
-        "upstream prematurely closed stream",
-        "upstream prematurely closed FastCGI",
-        "upstream rejected request with error",
-        "unsupported FastCGI protocol version",
-        "invalid FastCGI ",
-        "memcached sent invalid ",
-    ];
-    starts(&invalid).then_some(Kind::Invalid)
 }
 
 fn of_tls(words: &str, line: &LogLine) -> Option<Kind> {
@@ -170,17 +183,27 @@ fn of_tls(words: &str, line: &LogLine) -> Option<Kind> {
 }
 
 fn of_call(words: &str, line: &LogLine) -> Option<Kind> {
-    let doing = doing(line)?;
     let (call, _) = words.split_once(" failed")?;
+    if call == "connect()" && line.action.is_none() && line.errno.is_some() {
+        // A program's own socket.
+        return Some(Kind::Connect);
+    }
+    let doing = doing(line)?;
+    let to_client = line.action.as_deref() == Some("sending to client");
     Some(match call {
         "connect()" => Kind::Connect,
         "socket()" if matches!(line.errno, Some(23 | 24)) => Kind::Files,
+        // No such family, no such protocol, not allowed.
+        "socket()" if matches!(line.errno, Some(1 | 13 | 93 | 94 | 97)) => Kind::Misconfigured,
+        // What the client did.
+        "send()" | "writev()" | "sendfile()" | "sendmsg()" | "SSL_write()" if to_client => return None,
         "recv()" | "readv()" | "read()" | "SSL_read()" if doing != Doing::Connecting => Kind::Receive,
         "send()" | "writev()" | "write()" | "sendfile()" | "sendmsg()" | "SSL_write()"
             if doing != Doing::Connecting =>
         {
             Kind::Send
         }
+        _ if to_client && call.starts_with("open() ") => return None,
         _ if FILE_CALLS.iter().any(|name| call.starts_with(name)) && of_file(doing, line) => Kind::TempFile,
         _ if call.starts_with("connect() to ") => Kind::SyncConnectError,
         _ if call.starts_with("bind(") => Kind::Bind,
@@ -214,31 +237,37 @@ pub fn file_named(line: &LogLine) -> Option<&str> {
 }
 
 /// What nginx itself lacks, or was told.
-fn of_nginx(words: &str) -> Option<Kind> {
-    if words.starts_with("no live upstreams") {
-        return Some(Kind::NoLive);
+fn of_nginx(words: &str, line: &LogLine) -> Option<Meaning> {
+    // nginx also resolves names for itself: those of `server ... resolve`. Others are about something else then.
+    let name = words.split_once(" could not be resolved (").map(|(name, _)| name);
+    if name.is_some_and(|name| line.client.is_some() || !name.contains(' ')) {
+        return Some(Meaning::Failed(Kind::Name)).filter(|_| line.client.is_some() || line.action.is_none());
     }
-    if words.contains(" could not be resolved (") {
-        return Some(Kind::Name);
-    }
-    if words.starts_with("the new socket has number") {
-        return Some(Kind::Files);
-    }
+    line.client.as_ref()?;
     if words.contains("worker_connections are not enough") && !words.contains("reusing connections") {
-        return Some(Kind::Connections);
+        return Some(Meaning::Failed(Kind::Connections));
     }
-    let told = [
-        "no resolver defined to resolve ",
-        "no port in upstream \"",
-        "no host in upstream \"",
-        "invalid port in upstream \"",
-        "invalid host in upstream \"",
-        "invalid URL prefix in \"",
-        "zero length URI to proxy",
-        "no upstream configuration",
-        "invalid local address \"",
-    ];
-    told.iter().any(|with| words.starts_with(with)).then_some(Kind::Misconfigured)
+    find(OF_NGINX, words)
+}
+
+/// Sockets that a Lua program opened: they say neither what nginx was doing nor, mostly, to whom.
+fn of_lua(words: &str, line: &LogLine) -> Option<Kind> {
+    if line.upstream.is_some() {
+        return None;
+    }
+    let lua = words.strip_prefix("lua ")?;
+    let says = |with: &str| lua.starts_with(with);
+    if says("tcp socket connect timed out") {
+        return Some(Kind::TimedOut(Doing::Connecting));
+    }
+    if says("tcp socket read timed out") {
+        return Some(Kind::TimedOut(Doing::Header));
+    }
+    if says("tcp socket write timed out") {
+        return Some(Kind::TimedOut(Doing::Sending));
+    }
+    let certificate = ["ssl certificate verify error", "ssl certificate does not match host"];
+    certificate.iter().any(|with| says(with)).then_some(Kind::Tls)
 }
 
 #[cfg(test)]
@@ -296,6 +325,17 @@ mod tests {
             ("pread() \"/t/body/1\" failed (5: x) while sending request to upstream", Kind::TempFile),
             ("app.test could not be resolved (3: Host not found)", Kind::Name),
             ("no resolver defined to resolve app.test", Kind::Misconfigured),
+            ("upstream prematurely closed connection while sending to client", Kind::Closed),
+            ("recv() failed (104: x) while sending to client", Kind::Receive),
+            ("upstream timed out (110: x) while sending to client", Kind::TimedOut(Doing::Body)),
+            ("upstream violated stream flow control, received 1 data frame with window 0", Kind::Invalid),
+            (
+                "upstream sent too large http2 header while reading response header from upstream",
+                Kind::TooBig,
+            ),
+            ("socket() failed (97: x) while connecting to upstream", Kind::Misconfigured),
+            ("setsockopt(IP_TRANSPARENT) failed (1: x) while connecting to upstream", Kind::Misconfigured),
+            ("cannot load certificate \"/c.pem\": BIO_new_file() failed (SSL: x)", Kind::Misconfigured),
         ] {
             assert_eq!(of("error", message), Some(expected), "{message}");
         }
@@ -327,6 +367,10 @@ mod tests {
             ("error", "open() \"/x\" failed (13: x) while reading response header from upstream"),
             ("crit", "open() \"/x\" failed (2: x) while reading upstream"),
             ("info", "upstream timed out (110: x) while reading upstream"),
+            ("error", "writev() failed (32: Broken pipe) while sending to client"),
+            ("error", "open() \"/x\" failed (13: x) while sending to client"),
+            ("error", "auth request unexpected status: 500 while sending to client"),
+            ("error", "unsafe URI \"/..\" was detected while reading response header from upstream"),
         ] {
             assert_eq!(of(level, message), None, "{message}");
         }
@@ -334,5 +378,49 @@ mod tests {
             of("info", "upstream timed out (110: x) while proxying upgraded connection"),
             Some(Kind::TimedOut(Doing::Tunnel))
         );
+    }
+
+    fn parsed(text: &str) -> LogLine {
+        parse(format!("2026/11/20 09:12:01 [error] 1#1: *5 {text}").as_bytes()).expect("a line")
+    }
+
+    #[test]
+    fn lines_that_are_passed_over_are_known() {
+        for text in [
+            "auth request unexpected status: 500 while sending to client, client: ::1, server: lab",
+            "connect() failed (111: x) while requesting certificate status, responder: ocsp.test, peer: 10.0.0.9:80, certificate: \"/c.pem\"",
+            "recv() failed (111: x) while proxying and reading from upstream, udp client: ::1, server: 0.0.0.0:53, upstream: \"10.0.0.2:53\"",
+            "unexpected status code 302 in slice response while reading response header from upstream, client: ::1, server: lab",
+        ] {
+            let line = parsed(text);
+            assert!(matches!(meaning(&line), Some(Meaning::PassedOver(_))), "{text}");
+            assert!(kind(&line).is_none() && is_used(&line));
+        }
+        let own = "connect() failed (111: x) while requesting certificate status, responder: ocsp.test, peer: 10.0.0.9:80";
+        assert_eq!(own_target(&parsed(own)).map(|peer| peer.port()), Some(80));
+    }
+
+    #[test]
+    fn names_that_nginx_resolves_for_itself() {
+        let resolved = "app.test could not be resolved (3: Host not found)";
+        assert_eq!(kind(&parsed(resolved)), Some(Kind::Name));
+        assert_eq!(kind(&parsed("\"x\" name could not be resolved (3: Host not found)")), None);
+        let for_a_certificate = "ocsp.test could not be resolved (3: x) while requesting certificate status, responder: ocsp.test";
+        assert_eq!(kind(&parsed(for_a_certificate)), None);
+    }
+
+    #[test]
+    fn sockets_of_lua_programs() {
+        for (text, expected) in [
+            ("connect() failed (111: Connection refused), client: ::1, server: lab", Kind::Connect),
+            ("connect() failed (111: Connection refused), context: ngx.timer", Kind::Connect),
+            ("lua tcp socket read timed out, client: ::1, server: lab", Kind::TimedOut(Doing::Header)),
+            (
+                "lua tcp socket connect timed out, when connecting to 10.0.0.9:6379, client: ::1, server: lab",
+                Kind::TimedOut(Doing::Connecting),
+            ),
+        ] {
+            assert_eq!(kind(&parsed(text)), Some(expected), "{text}");
+        }
     }
 }

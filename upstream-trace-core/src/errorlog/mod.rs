@@ -4,11 +4,18 @@
 //! nothing in it is trusted further than the order in which nginx writes its parts.
 
 mod address;
+mod json;
 mod kind;
+mod messages;
 mod parse;
+mod tags;
 mod text;
+mod wrapping;
 
 pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
-pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind};
+pub use json::{JsonHead, json_head};
+pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind, meaning, own_target};
+pub use messages::Meaning;
 pub use parse::parse;
+pub use wrapping::{LONGEST_ENVELOPE, Piece, Pieces, Stream, Wrapping};

@@ -46,4 +46,7 @@ pub struct Host {
     pub workers: Vec<u32>,
     /// `--slow`: an attempt that waits for longer is reported as pending, nanoseconds.
     pub slow: Nanos,
+    /// `--depth`: `auto`, `watch` or `deep`; empty in recordings of earlier releases, which were always deep.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub depth: String,
 }

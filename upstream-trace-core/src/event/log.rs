@@ -1,5 +1,7 @@
 //! What nginx itself wrote: lines of its error.log, and whether it is being read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::Nanos;
@@ -59,16 +61,54 @@ pub struct LogLine {
     /// Address of the name server, for what went wrong with that.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
     pub resolver: Option<String>,
+    /// The client sent datagrams.
+    #[serde(skip_serializing_if = "is_not")]
+    pub udp: bool,
+    /// What `error_log_tag` added, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// The file it was read from.
     #[serde(skip_serializing_if = "String::is_empty", deserialize_with = "text")]
     pub file: String,
+    /// Who kept it, if that is not nginx's own file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<LogSource>,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_not(flag: &bool) -> bool {
+    !*flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_zero(time: &Nanos) -> bool {
     *time == 0
+}
+
+/// Who kept a line that nginx did not write to a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogSource {
+    /// Docker's `json-file`.
+    DockerJson,
+    /// A file in the format of the container runtime interface: containerd, CRI-O, podman.
+    Cri,
+    /// The journal.
+    Journal,
+}
+
+impl LogSource {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DockerJson => "docker-json",
+            Self::Cri => "cri",
+            Self::Journal => "journal",
+        }
+    }
 }
 
 /// Whether the lines of a worker's error.log are read.

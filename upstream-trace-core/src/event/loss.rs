@@ -148,8 +148,9 @@ pub struct Lost {
     /// How many events, between `since` and `at`.
     pub count: u64,
     /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `connection-map`, `upstream-table`, `origin-table`,
-    /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `otlp`, `journal` in recordings; in output also
-    /// `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`, `log-lines`, `workers`. A
+    /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `output`, `otlp`, `journal` in
+    /// recordings; in output also `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`,
+    /// `log-lines`, `workers`. A
     /// later release may know others.
     #[serde(deserialize_with = "text")]
     pub place: String,

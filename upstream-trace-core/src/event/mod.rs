@@ -30,13 +30,13 @@ pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
 pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UnixTarget};
 pub use host::{Hook, Host};
-pub use log::{LogFollowed, LogLine};
+pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use loss::{LossPlace, Lost, Takes};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
-pub use process::{OriginExit, Process, ProcessChange, Workload};
-pub use rules::{MatchedRule, Rules};
+pub use process::{NamedContainer, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload};
+pub use rules::{Dweller, MatchedRule, Rules};
 pub use signal::Signal;
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;
@@ -120,6 +120,8 @@ pub enum Event {
     Log(LogLine),
     /// Whether the lines of a worker's error.log are read.
     LogFollowed(LogFollowed),
+    /// Where a process of nginx runs: a container, a unit.
+    RunsIn(RunsIn),
     /// Counters of one upstream, since the start.
     Upstream(UpstreamSample),
     /// Events were lost.
@@ -154,6 +156,7 @@ impl Event {
             Self::Log(e) => e.at,
             Self::Lookup(e) => e.at,
             Self::LogFollowed(e) => e.at,
+            Self::RunsIn(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,
         }

@@ -41,6 +41,9 @@ pub struct PacketDrop {
     /// Addresses, if the packet could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuple: Option<PacketTuple>,
+    /// The same as nginx's socket has them, if the packet is translated on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<PacketTuple>,
     /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
     pub tcp_flags: u8,
     /// The kernel's name of the reason, such as `NETFILTER_DROP`.

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use super::config::{Config, Group, Pass, Server, Setting, Target};
 use super::{
-    Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, OriginExit, PacketDrop,
-    PacketTuple, ResetSent, Rules, Workload,
+    Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer,
+    OriginExit, PacketDrop, PacketTuple, ResetSent, Rules, RunsIn, Workload,
 };
 
 /// What a private text is.
@@ -55,9 +55,10 @@ impl Event {
             Self::Lookup(lookup) => of_lookup(lookup, show),
             Self::Trouble(attempt) | Self::End(attempt) => of_attempt(attempt, show),
             Self::OriginExit(exit) => of_exit(exit, show),
+            Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => of_workload(workload, show),
             Self::Enrichment(facts) => of_facts(facts, show),
-            Self::Drop(PacketDrop { tuple, .. }) => {
-                if let Some(tuple) = tuple {
+            Self::Drop(PacketDrop { tuple, asked, .. }) => {
+                for tuple in [tuple, asked].into_iter().flatten() {
                     of_tuple(tuple, show);
                 }
             }
@@ -89,6 +90,7 @@ fn of_host(host: &mut Host, show: &mut dyn FnMut(Private, &mut String)) {
         masters: _,
         workers: _,
         slow: _,
+        depth: _,
     } = host;
     if !hostname.is_empty() {
         show(Private::Host, hostname);
@@ -117,6 +119,9 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         errno: _,
         truncated: _,
         after: _,
+        udp: _,
+        tags,
+        source: _,
     } = line;
     let optional = [
         (Private::Client, client),
@@ -132,6 +137,12 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         if let Some(text) = text {
             show(kind, text);
         }
+    }
+    // Words of a client may look like a tag.
+    for (mut name, mut value) in std::mem::take(tags) {
+        show(Private::Text, &mut name);
+        show(Private::Text, &mut value);
+        tags.insert(name, value);
     }
     show(Private::Words, message);
     if !file.is_empty() {
@@ -211,6 +222,13 @@ fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut Strin
         | Workload::Kubernetes(name)
         | Workload::Lxc(name)
         | Workload::Cgroup(name) => show(Private::Workload, name),
+        Workload::Container(container) => {
+            let NamedContainer { runtime: _, id, name, image, namespace, pod } = &mut **container;
+            let optional = [name, image, namespace, pod];
+            for text in optional.into_iter().flatten().chain([id]) {
+                show(Private::Workload, text);
+            }
+        }
     }
 }
 

@@ -56,6 +56,82 @@ pub enum Workload {
     Lxc(#[serde(deserialize_with = "text")] String),
     /// Another control group: its path.
     Cgroup(#[serde(deserialize_with = "text")] String),
+    /// A container whose runtime told its name.
+    Container(Box<NamedContainer>),
+}
+
+/// Who runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// containerd, by itself or for Kubernetes.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// Podman.
+    Podman,
+}
+
+/// A container by its names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedContainer {
+    /// Who runs it.
+    pub runtime: Runtime,
+    /// Its short id.
+    #[serde(deserialize_with = "text")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
+    pub name: Option<String>,
+    /// What it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
+    pub image: Option<String>,
+    /// Namespace of its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
+    pub namespace: Option<String>,
+    /// Name of its pod.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
+    pub pod: Option<String>,
+}
+
+impl Runtime {
+    /// As JSON has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Podman => "podman",
+        }
+    }
+}
+
+impl Workload {
+    /// Who runs it, as JSON has it; `None` of what is neither a container nor a unit.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unit(_) => "systemd",
+            Self::Docker(_) => "docker",
+            Self::Podman(_) => "podman",
+            Self::Kubernetes(_) => "containerd",
+            Self::Container(container) => container.runtime.name(),
+            Self::Lxc(_) | Self::Cgroup(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for NamedContainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.as_deref().unwrap_or(&self.id);
+        match (&self.namespace, &self.pod) {
+            (Some(namespace), Some(pod)) => write!(f, "container {name} of pod {namespace}/{pod}"),
+            _ => write!(f, "{} container {name}", self.runtime.name()),
+        }
+    }
 }
 
 impl fmt::Display for Workload {
@@ -67,8 +143,20 @@ impl fmt::Display for Workload {
             Self::Kubernetes(name) => write!(f, "Kubernetes container {name}"),
             Self::Lxc(name) => write!(f, "LXC container {name}"),
             Self::Cgroup(path) => write!(f, "control group {path}"),
+            Self::Container(container) => container.fmt(f),
         }
     }
+}
+
+/// Where a process of nginx runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunsIn {
+    /// When that was found out.
+    pub at: Nanos,
+    /// The process.
+    pub pid: u32,
+    /// Where it runs.
+    pub workload: Workload,
 }
 
 /// The end of a process that serves an upstream on this host: it listens there, or was forked by one that does. Its

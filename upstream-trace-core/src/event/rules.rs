@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, Nanos, PacketTuple};
+use super::bounds::optional_text;
+use super::{AttemptId, Nanos, PacketTuple, Workload};
 
 /// What the ruleset of a network namespace says of a dropped packet. Holds for all packets alike: same hook, addresses,
 /// TCP flags and port of the upstream.
@@ -33,6 +34,26 @@ pub struct Rules {
     /// The ruleset could not be read: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unread: Option<String>,
+    /// Whose namespace it is, if it is not nginx's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dweller: Option<Dweller>,
+}
+
+/// Who lives in a network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dweller {
+    /// A process there, in the tracing host's numbering; 0 if none is known.
+    #[serde(default)]
+    pub pid: u32,
+    /// Its name, as `ip netns` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_text")]
+    pub name: Option<String>,
+    /// It is the host's own namespace.
+    #[serde(default)]
+    pub host: bool,
+    /// Where that process runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Workload>,
 }
 
 /// A rule, or the policy of a chain.

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::objects::{Directive, Ejection, Judged, Log, Peer, SortedEvidence, Tries, Try};
+use super::workload;
 use super::{Numbers, Scope, milliseconds, text};
-use crate::event::LogLine;
+use crate::event::{LogLine, LogSource};
 use crate::verdict::{self, Connection, TryEnd, Verdict};
 
 /// `failure`: one per failed attempt.
@@ -81,7 +82,7 @@ fn judged<'a>(
         r#type: kind,
         upstream: text(verdict.upstream.as_ref()),
         worker: verdict.worker,
-        workload: None,
+        workload: details.workload.as_ref().and_then(workload),
     }
 }
 
@@ -123,7 +124,8 @@ fn log(line: &LogLine) -> Log<'_> {
         message: &line.message,
         request: line.request.as_deref(),
         server: line.server.as_deref(),
-        source: None,
+        source: line.source.map(LogSource::name),
+        tags: &line.tags,
         subrequest: line.subrequest.as_deref(),
         time: &line.time,
     }

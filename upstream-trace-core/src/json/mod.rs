@@ -39,6 +39,7 @@ pub struct Scope<'a> {
 #[must_use]
 pub fn start<'a>(host: &'a Host, scope: Scope<'a>) -> Start<'a> {
     Start {
+        depth: Some(host.depth.as_str()).filter(|depth| !depth.is_empty()),
         hooks: host.hooks.iter().map(hook).collect(),
         host: scope.host,
         hostname: &host.hostname,
@@ -53,6 +54,34 @@ pub fn start<'a>(host: &'a Host, scope: Scope<'a>) -> Start<'a> {
         workers: &host.workers,
         workload: None,
     }
+}
+
+/// A container or a unit; nothing of other control groups.
+fn workload(workload: &event::Workload) -> Option<Workload<'_>> {
+    let mut object = Workload {
+        container: None,
+        id: None,
+        name: None,
+        namespace: None,
+        pod: None,
+        runtime: workload.runtime()?,
+    };
+    match workload {
+        event::Workload::Container(container) => {
+            let name = container.name.as_deref();
+            object.id = Some(&container.id);
+            object.name = name;
+            object.namespace = container.namespace.as_deref();
+            object.pod = container.pod.as_deref();
+            object.container = name.filter(|_| container.pod.is_some());
+        }
+        event::Workload::Unit(name) => object.name = Some(name),
+        event::Workload::Docker(id) | event::Workload::Podman(id) | event::Workload::Kubernetes(id) => {
+            object.id = Some(id);
+        }
+        event::Workload::Lxc(_) | event::Workload::Cgroup(_) => {}
+    }
+    Some(object)
 }
 
 fn hook(hook: &event::Hook) -> Hook<'_> {
@@ -105,12 +134,14 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         accounts: None,
         attempts: summary.attempts,
         by_cause: summary.by_cause.iter().map(|count| by_cause(count, scope)).collect(),
+        deep_ms: None,
         duration_ms: milliseconds(summary.duration),
         failures: summary.failures,
         host: scope.host,
         log_lines: LogLines {
             joined: summary.log_lines.joined,
             lost: summary.log_lines.lost,
+            passed_over: summary.log_lines.passed_over,
             seen: summary.log_lines.seen,
         },
         lost: summary.lost,
@@ -120,7 +151,7 @@ pub fn summary<'a>(summary: &'a verdict::Summary, scope: Scope<'a>) -> Summary<'
         rss_bytes: None,
         startup_ms: None,
         r#type: "summary",
-        upstreams: summary.upstreams.iter().map(upstream).collect(),
+        upstreams: summary.upstreams.iter().map(|found| upstream(found, summary.sampled)).collect(),
     }
 }
 
@@ -137,7 +168,7 @@ fn by_cause<'a>(count: &'a verdict::CauseCount, scope: Scope<'_>) -> CauseCount<
     }
 }
 
-fn upstream(found: &verdict::UpstreamSummary) -> UpstreamNumbers<'_> {
+fn upstream(found: &verdict::UpstreamSummary, sampled: bool) -> UpstreamNumbers<'_> {
     UpstreamNumbers {
         attempts: found.attempts,
         connect_ms: found.connect.as_ref().map(percentiles),
@@ -146,6 +177,7 @@ fn upstream(found: &verdict::UpstreamSummary) -> UpstreamNumbers<'_> {
         first_byte_ms: found.first_byte.as_ref().map(percentiles),
         group: found.group.as_deref(),
         requests: found.requests,
+        sampled: sampled.then_some(true),
         upstream: text(found.upstream.as_ref()),
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::event::{AttemptId, Nanos, Upstream};
+use crate::event::{AttemptId, Nanos, Upstream, Workload};
 
 /// Everything that is not there for each attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Details {
     pub directives: Vec<Directive>,
     /// The pooled connection that the attempt used.
     pub connection: Option<Connection>,
+    /// The container or unit that nginx runs in.
+    pub workload: Option<Workload>,
     /// The chain of attempts for one request that it belongs to.
     pub tries: Option<Tries>,
     /// For `no-live-upstreams`: what ejected the peers, in order of time.

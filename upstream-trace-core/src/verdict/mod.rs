@@ -214,6 +214,9 @@ pub struct LogLines {
     /// ... but for these: about attempts that were lost, over before the start, or told of without their line.
     #[serde(default)]
     pub lost: u64,
+    /// Lines about upstreams that tell of no failed attempt; not counted in `seen`.
+    #[serde(default)]
+    pub passed_over: u64,
 }
 
 /// The numbers at the end.
@@ -237,4 +240,6 @@ pub struct Summary {
     pub upstreams: Vec<UpstreamSummary>,
     /// Lines of error.log.
     pub log_lines: LogLines,
+    /// Requests, and the time to the first byte of a response, were not counted all the time, or not at all (`--depth`).
+    pub sampled: bool,
 }

@@ -54,6 +54,8 @@ pub struct Cost {
     pub overhead: Vec<HookCost>,
     /// From the start of the program until all hooks were attached, milliseconds.
     pub startup_ms: f64,
+    /// For how long what nginx sends and receives was watched, milliseconds.
+    pub deep_ms: f64,
     /// Resident memory at the end.
     pub rss_bytes: u64,
 }

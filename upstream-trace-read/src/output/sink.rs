@@ -18,6 +18,9 @@ pub trait Sink {
     /// Says what is being watched. Times are told by the clock of this host.
     fn start(&mut self, host: &Host);
 
+    /// The host once more, with both of its clocks: from here on times are told by these.
+    fn clock(&mut self, _host: &Host) {}
+
     /// What the engine is given next.
     fn event(&mut self, _event: &Event) {}
 
@@ -83,6 +86,10 @@ impl Sink for Sinks {
 
     fn start(&mut self, host: &Host) {
         self.0.iter_mut().for_each(|sink| sink.start(host));
+    }
+
+    fn clock(&mut self, host: &Host) {
+        self.0.iter_mut().for_each(|sink| sink.clock(host));
     }
 
     fn event(&mut self, event: &Event) {

@@ -252,7 +252,7 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
         let mut lossy = summary();
         lossy.lost = 12;
         lossy.lost_by_place = [("packets".to_owned(), 2), ("ring-buffer".to_owned(), 10)].into();
-        lossy.log_lines = LogLines { seen: 5, joined: 2, lost: 3 };
+        lossy.log_lines = LogLines { seen: 5, joined: 2, lost: 3, passed_over: 0 };
         let brief = text(&lossy, false);
         assert!(brief.contains("12 events were lost (packets 2, ring-buffer 10): the numbers"), "{brief}");
         let lines = "error.log: 5 upstream lines, 2 matched to an attempt, 3 of attempts that were not seen.";

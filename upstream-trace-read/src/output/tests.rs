@@ -44,6 +44,7 @@ pub(super) fn host() -> Host {
         masters: vec![1712],
         workers: vec![1713, 1714],
         slow: SECOND,
+        depth: "deep".into(),
     }
 }
 
@@ -134,13 +135,14 @@ pub(super) fn summary() -> Summary {
         by_cause: vec![refused, unknown],
         upstreams: vec![known, others],
         log_lines: LogLines::default(),
+        sampled: false,
     }
 }
 
 pub(super) fn extra() -> Extra {
     let overhead =
         vec![HookCost { name: "inet_sock_set_state".into(), runs: 120_000, mean_ns: 73, per_second: 2_000 }];
-    let cost = Cost { overhead, startup_ms: 85.2, rss_bytes: 12 << 20 };
+    let cost = Cost { overhead, startup_ms: 85.2, deep_ms: 2000.0, rss_bytes: 12 << 20 };
     Extra { cost: Some(cost), accounts: None }
 }
 

@@ -17,11 +17,13 @@ pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
         }
     };
     for event in reader.by_ref() {
-        if let Event::Host(host) = &event
-            && !started
-        {
-            started = true;
-            sink.start(host);
+        match &event {
+            Event::Host(host) if started => sink.clock(host),
+            Event::Host(host) => {
+                started = true;
+                sink.start(host);
+            }
+            _ => {}
         }
         sink.event(&event);
         // What was said before belongs to the time before.

@@ -2,23 +2,25 @@
 
 pub mod config;
 mod size;
+mod which;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ColorChoice, Parser, Subcommand};
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
 use upstream_trace_read::args::{Explain, Redact, Report, duration};
 use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
-use crate::nginx::Target;
 use crate::output::{self, journal, metrics, otlp};
+pub use which::Which;
 
 const EXAMPLE: &str = "\
 Examples:
   sudo upstream-trace --pid nginx --duration 60s
+  sudo upstream-trace --container web
   sudo upstream-trace --pid nginx --record monday.zst
   upstream-trace report monday.zst --html monday.html
   upstream-trace explain accept-queue-full
@@ -54,9 +56,9 @@ pub struct Cli {
 #[derive(Clone, Debug, PartialEq, Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Trace {
-    /// nginx to watch: pid of a master or a worker, or a process name; repeatable
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to watch.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Read options from this file (TOML, the names of these options)
     #[arg(long, value_name = "FILE")]
@@ -122,13 +124,20 @@ pub struct Trace {
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
+    /// When to watch what nginx sends and receives: `deep`, always; `auto`,
+    /// while there is trouble, and for samples in between; `watch`, never.
+    /// `auto` and `watch` cost less and are experimental: some verdicts differ
+    #[arg(long, value_name = "auto|watch|deep", default_value = "deep", hide_possible_values = true)]
+    pub depth: Depth,
+
     /// Restrict hooks: comma-separated HOOK=off, HOOK=KIND, KIND=off;
     /// `doctor --list-hooks` lists them
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
     pub hooks: HookFilter,
 
     /// Detach the costliest optional hooks above this share of the host's CPU
-    /// time, in percent: more than 0, at most 100
+    /// time, in percent: more than 0, at most 100. Without it, only `--depth
+    /// auto` has a limit: 1 % for the hooks on sends and receives
     #[arg(long, value_name = "PERCENT", value_parser = size::percent)]
     pub max_overhead: Option<f64>,
 
@@ -149,6 +158,30 @@ pub struct Trace {
     /// On the whole terminal, instead of text.
     #[arg(skip)]
     pub screen: bool,
+}
+
+/// When what nginx sends and receives is watched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Depth {
+    /// While there is trouble, and for samples.
+    Auto,
+    /// Never.
+    Watch,
+    /// All the time.
+    #[default]
+    Deep,
+}
+
+impl Depth {
+    /// As on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Watch => "watch",
+            Self::Deep => "deep",
+        }
+    }
 }
 
 impl Trace {
@@ -225,9 +258,9 @@ pub enum Config {
 /// What to check.
 #[derive(Clone, Debug, PartialEq, Args)]
 pub struct Doctor {
-    /// nginx to look for: pid of a master or a worker, or a process name
-    #[arg(long, value_name = "PID|NAME", default_value = "nginx")]
-    pub pid: Vec<Target>,
+    /// Which nginx to look for.
+    #[command(flatten)]
+    pub which: Which,
 
     /// Restrict hooks, as `--hooks` of a trace does
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]

@@ -3,6 +3,7 @@ use clap::error::ErrorKind;
 
 use super::size::{record_limit, ring_buffer};
 use super::*;
+use crate::nginx::Target;
 
 fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from([&["upstream-trace"], args].concat())
@@ -16,7 +17,7 @@ fn trace(args: &[&str]) -> Result<Trace, clap::Error> {
 fn defaults() {
     assert_eq!(parse(&[]).unwrap().command, None);
     let cli = trace(&[]).unwrap();
-    assert_eq!(cli.pid, [Target::Name("nginx".into())]);
+    assert_eq!(cli.which.targets(), [Target::Name("nginx".into())]);
     assert_eq!((cli.duration, cli.record), (None, None));
     assert_eq!((cli.slow, cli.error_log), (Duration::from_secs(1), ErrorLog::Auto));
     assert_eq!(cli.max_connections, 32768);
@@ -36,10 +37,22 @@ fn a_limit_in_percent() {
 #[test]
 fn a_pid_or_a_name_or_several() {
     let cli = trace(&["--pid", "1712", "--pid", "openresty"]).unwrap();
-    assert_eq!(cli.pid, [Target::Pid(1712), Target::Name("openresty".into())]);
+    assert_eq!(cli.which.targets(), [Target::Pid(1712), Target::Name("openresty".into())]);
     for wrong in ["", "0", "99999999999"] {
         assert!(parse(&["--pid", wrong]).is_err(), "{wrong:?}");
     }
+}
+
+#[test]
+fn containers_pods_and_units() {
+    let targets = |args: &[&str]| parse(args).map(|cli| cli.trace.which.targets());
+    let found = targets(&["--container", "web", "--pod", "shop/web-0", "--unit", "nginx"]).unwrap();
+    assert_eq!(
+        found,
+        [Target::Container("web".into()), Target::Pod("shop/web-0".into()), Target::Unit("nginx".into())]
+    );
+    assert_eq!(targets(&["--all"]).unwrap(), [Target::All]);
+    assert!(targets(&["--all", "--pid", "7"]).is_err() && targets(&["--container", ""]).is_err());
 }
 
 #[test]
@@ -79,12 +92,17 @@ fn a_cause_is_explained() {
 #[test]
 fn a_doctor_looks_at_an_nginx() {
     let hooks: HookFilter = "kprobe=off".parse().unwrap();
-    let expected =
-        Doctor { pid: vec![Target::Pid(7)], hooks, list_hooks: false, json: true, color: ColorChoice::Auto };
+    let expected = Doctor {
+        which: Which { pid: vec![Target::Pid(7)], ..Which::default() },
+        hooks,
+        list_hooks: false,
+        json: true,
+        color: ColorChoice::Auto,
+    };
     let args = ["doctor", "--pid", "7", "--hooks", "kprobe=off", "--json"];
     assert_eq!(parse(&args).unwrap().command, Some(Command::Doctor(expected)));
     let Some(Command::Doctor(doctor)) = parse(&["doctor"]).unwrap().command else { panic!("no doctor") };
-    assert_eq!(doctor.pid, [Target::Name("nginx".into())]);
+    assert_eq!(doctor.which.targets(), [Target::Name("nginx".into())]);
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub fn run(args: &cli::Doctor) -> Result<ExitCode> {
     if args.list_hooks || args.hooks.list {
         return say(&hook_filter::list()).map(|()| ExitCode::SUCCESS);
     }
-    let findings = look::look(&args.pid, &args.hooks);
+    let findings = look::look(&args.which.targets(), &args.hooks);
     let text =
         if args.json { json::lines(&findings) } else { text::page(output::page(args.color), &findings) };
     say(&text)?;

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use upstream_trace_core::errorlog::json_head;
+
 /// How much of the end of a file is looked at.
 const LOOK: u64 = 16 * 1024;
 
@@ -48,8 +50,13 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads `2026/11/20 09:12:01 [error] 1713#1713: `.
+    /// Reads `2026/11/20 09:12:01 [error] 1713#1713: `, or a line in JSON.
     pub(super) fn read(line: &[u8]) -> Option<Self> {
+        if line.starts_with(b"{") {
+            let head = json_head(line)?;
+            let level = Level(LEVELS.iter().position(|name| *name == head.level)?);
+            return Some(Self { level, pid: head.pid });
+        }
         let (time, rest) = line.split_at_checked(19)?;
         let shaped = time.iter().zip(b"0000/00/00 00:00:00").all(|(byte, shape)| match shape {
             b'0' => byte.is_ascii_digit(),

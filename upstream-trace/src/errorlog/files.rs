@@ -10,6 +10,7 @@ use upstream_trace_core::event::Nanos;
 
 use super::classify::{self, Header, Kind, Level};
 use super::dedup::Dedup;
+use super::envelopes::Kept;
 use super::file::FileId;
 use super::tail::Tail;
 use super::watchdog::{Mount, Watchdog};
@@ -45,6 +46,7 @@ pub(super) struct Line<'a> {
     pub(super) name: &'a str,
     /// It was not there yet at this time, or 0.
     pub(super) after: Nanos,
+    pub(super) kept: Kept,
 }
 
 /// A file that was found.
@@ -171,6 +173,16 @@ impl Files {
         Ok(())
     }
 
+    /// Follows an error.log, whose lines may be in envelopes. Where it is mounted is not known.
+    pub(super) fn add_kept(&mut self, path: &Path, name: &str, now: Nanos) -> io::Result<()> {
+        let before = self.tails.len();
+        self.add(path, &Found { name: &name.into(), certain: true, mount: 0 }, now)?;
+        for tail in &mut self.tails[before..] {
+            tail.expect_envelopes();
+        }
+        Ok(())
+    }
+
     fn first_offset(&self, id: FileId, name: &str, size: u64) -> u64 {
         if let Some((_, position)) = self.left.iter().rev().find(|(left, _)| *left == id) {
             return *position;
@@ -218,7 +230,7 @@ impl Files {
             return 0;
         }
         let (watchdog, mount, buffer) = (&self.watchdog, tail.mount, &mut self.buffer);
-        let mut line = |text: &[u8]| {
+        let mut line = |text: &[u8], kept: Kept| {
             if record.continues(text) {
                 return;
             }
@@ -229,10 +241,16 @@ impl Files {
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
             if header.level != Level::DEBUG && (!several || dedup.is_new(text, file, now)) {
-                give(Line { header, text, file, name: &name, after });
+                give(Line { header, text, file, name: &name, after, kept });
             }
         };
-        let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut line));
+        let mut envelopes = tail.envelopes.take();
+        let mut open = |text: &[u8]| match &mut envelopes {
+            Some(envelopes) => envelopes.open(text, &mut line),
+            None => line(text, Kept::default()),
+        };
+        let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut open));
+        tail.envelopes = envelopes;
         self.changed |= (tail.kind, tail.level) != (kind, level);
         (tail.kind, tail.level, tail.record) = (kind, level, record);
         // A file that cannot be read stays as it is; another one may come.

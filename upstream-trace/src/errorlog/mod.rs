@@ -4,17 +4,20 @@
 //! A log is opened through the descriptor of the process that writes it, so that neither its name nor the mount
 //! namespace of a container matters. Files are looked at every few milliseconds instead of being waited for: a look
 //! costs less than a microsecond, works on every file system, and comes soon enough for a verdict. Only regular files
-//! are read; what goes to a pipe, a terminal or syslog stays unread, which is said once.
+//! are read: of what goes to the pipe of a container, the file that its runtime keeps ([`outside`]). What cannot be had is
+//! said once.
 
 mod choice;
 mod classify;
 mod dedup;
+mod envelopes;
 mod file;
 mod files;
 mod find;
 mod follower;
 mod merge;
 mod notes;
+mod outside;
 mod pids;
 mod processes;
 mod record;
@@ -42,6 +45,7 @@ use file::FileId;
 use files::{Amount, Files, Found, Line};
 pub use follower::{Follower, Ready};
 use notes::Notes;
+use outside::Outsides;
 use pids::Pids;
 use processes::Processes;
 use stranger::Stranger;
@@ -70,6 +74,7 @@ pub struct Logs {
     source: ErrorLog,
     files: Files,
     processes: Processes,
+    outsides: Outsides,
     pids: Pids,
     /// What was last reported of each worker.
     reported: BTreeMap<u32, (bool, Option<Level>)>,
@@ -90,6 +95,7 @@ impl Logs {
             source,
             files: Files::new(watchdog.clone()),
             processes: Processes::new(watchdog.clone()),
+            outsides: Outsides::default(),
             pids: Pids::default(),
             reported: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -179,21 +185,38 @@ impl Logs {
         for pid in gone {
             self.pids.end(pid, now);
             self.reported.remove(&pid);
+            self.outsides.remove(pid);
         }
         let checked = self.processes.check(now);
         match self.source.clone() {
-            ErrorLog::Auto => self.look_through(now, all),
+            ErrorLog::Auto => {
+                self.look_through(now, all);
+                self.look_outside(checked || all, now);
+            }
             ErrorLog::File(path) if checked => self.look_at(&path, now),
             _ => {}
         }
         checked
     }
 
+    /// Where the lines go of those that write to a pipe or a socket.
+    fn look_outside(&mut self, checked: bool, now: Nanos) {
+        let Self { processes, outsides, files, .. } = self;
+        let mut new = false;
+        for pid in processes.writing_elsewhere() {
+            new |= outsides.add(pid);
+        }
+        if new || checked {
+            self.changed |= outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
+        }
+    }
+
     fn close_unused(&mut self, now: Nanos) {
         self.pids.forget(now);
         let named = self.named();
-        let processes = &self.processes;
-        self.files.close_unused(now, |id| named == Some(id) || processes.anyone_holds(id));
+        let Self { processes, outsides, files, .. } = self;
+        let held = |id| named == Some(id) || processes.anyone_holds(id) || outsides.anyone_holds(id);
+        files.close_unused(now, held);
     }
 
     fn look_through(&mut self, now: Nanos, all: bool) {
@@ -221,8 +244,7 @@ impl Logs {
 
     /// Where the user's file is mounted is not known.
     fn add_named(&mut self, path: &Path, now: Nanos) -> io::Result<()> {
-        let name = path.to_string_lossy().into();
-        self.files.add(path, &Found { name: &name, certain: true, mount: 0 }, now)
+        self.files.add_kept(path, &path.to_string_lossy(), now)
     }
 
     /// The file that has the name given by the user.
@@ -249,7 +271,15 @@ impl Logs {
         let tails: Vec<_> = match self.source {
             ErrorLog::File(_) => self.files.iter().collect(),
             _ if !held.known => return None,
-            _ => held.files.iter().filter_map(|open| self.files.get(open.id)).collect(),
+            _ => {
+                let outside = self.outsides.get(worker).and_then(|outside| outside.file);
+                held.files
+                    .iter()
+                    .map(|open| open.id)
+                    .chain(outside)
+                    .filter_map(|id| self.files.get(id))
+                    .collect()
+            }
         };
         // A line that is missing says nothing if it may be in a file that cannot be read now.
         let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
@@ -262,16 +292,19 @@ impl Logs {
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
         // The file that the user names may be a copy of what the workers write elsewhere.
         let named = matches!(self.source, ErrorLog::File(_));
-        let Self { files, pids, processes, masters, strangers, .. } = self;
+        let Self { files, pids, processes, outsides, masters, strangers, .. } = self;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
-            let worker = pids.find(line.header.pid, |pid| named || processes.holds(pid, line.file));
+            let holds = |pid| named || processes.holds(pid, line.file) || outsides.holds(pid, line.file);
+            let worker = pids.find(line.header.pid, holds);
             let Some(worker) = worker else { return false };
             if !masters.contains(&worker)
                 && let Some(mut parsed) = parse(line.text)
             {
-                parsed.at = now;
+                // A runtime knows to the microsecond when it came.
+                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(line.after);
                 parsed.after = line.after;
+                parsed.source = line.kept.source;
                 parsed.worker = Some(worker);
                 line.name.clone_into(&mut parsed.file);
                 lines.push(parsed);

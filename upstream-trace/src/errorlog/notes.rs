@@ -17,6 +17,8 @@ pub(super) enum Why {
         /// What the kernel said.
         error: String,
     },
+    /// The output of its container cannot be read.
+    Container(String),
     /// A file system does not answer.
     Hangs {
         /// Which file was touched.
@@ -60,6 +62,13 @@ impl Why {
             }
             Self::Unreadable { file, error } => {
                 format!("{file}, error.log of {workers}, cannot be read ({error})")
+            }
+            Self::Container(trouble) => {
+                return format!(
+                    "error.log of {workers} goes to a pipe; {trouble}: verdicts come from the kernel alone. \
+                     With `error_log /var/log/nginx/error.log;` in a folder that is no link, or with --error-log FILE, \
+                     nginx's own words are read as well."
+                );
             }
             Self::Hangs { file } => {
                 format!("{file}, error.log of {workers}, does not answer: its file system hangs")

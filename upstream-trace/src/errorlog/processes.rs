@@ -96,6 +96,12 @@ impl Processes {
         self.held.get(&pid)
     }
 
+    /// Processes that write to a pipe or a socket.
+    pub(super) fn writing_elsewhere(&self) -> impl Iterator<Item = u32> {
+        let elsewhere = |held: &Held| matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket);
+        self.held.iter().filter(move |(_, held)| held.known && elsewhere(held)).map(|(pid, _)| *pid)
+    }
+
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {
         let held = self.held.get(&pid).or_else(|| self.gone.get(&pid).map(|(held, _)| held));
         held.is_some_and(|held| held.holds(id, self.now))

@@ -3,6 +3,7 @@
 use upstream_trace_core::event::{Event, LogFollowed, Nanos};
 
 use super::notes::Why;
+use super::outside::Outside;
 use super::{ErrorLog, LogOutput, Logs};
 
 impl Logs {
@@ -36,6 +37,9 @@ impl Logs {
     fn why(&self, worker: u32) -> Option<Why> {
         let held = self.processes.get(worker).filter(|held| held.known)?;
         let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&*open.name));
+        if let Some(trouble) = self.outsides.get(worker).and_then(Outside::trouble) {
+            return Some(Why::Container(trouble));
+        }
         Some(Why::of(held, unreadable.map(|(file, error)| (file.as_str(), error.as_str()))))
     }
 

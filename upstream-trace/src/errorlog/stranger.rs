@@ -5,6 +5,7 @@ use std::sync::Arc;
 use upstream_trace_core::event::Nanos;
 
 use super::classify::Header;
+use super::envelopes::Kept;
 use super::file::FileId;
 use super::files::Line;
 
@@ -17,6 +18,7 @@ pub(super) struct Stranger {
     file: FileId,
     name: Arc<str>,
     after: Nanos,
+    kept: Kept,
     /// When it was read.
     pub(super) since: Nanos,
 }
@@ -29,11 +31,19 @@ impl Stranger {
             file: line.file,
             name: line.name.into(),
             after: line.after,
+            kept: line.kept,
             since,
         }
     }
 
     pub(super) fn line(&self) -> Line<'_> {
-        Line { header: self.header, text: &self.text, file: self.file, name: &self.name, after: self.after }
+        Line {
+            header: self.header,
+            text: &self.text,
+            file: self.file,
+            name: &self.name,
+            after: self.after,
+            kept: self.kept,
+        }
     }
 }

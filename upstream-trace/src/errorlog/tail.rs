@@ -8,6 +8,7 @@ use std::sync::Arc;
 use upstream_trace_core::event::Nanos;
 
 use super::classify::{Classified, Kind, Level};
+use super::envelopes::Envelopes;
 use super::file::FileId;
 use super::record::Record;
 use super::watchdog::Mount;
@@ -40,6 +41,10 @@ pub(super) struct Tail {
     pub(super) record: Record,
     /// It could not be read the last time.
     pub(super) fails: bool,
+    /// Takes lines out of their envelopes, if they may be in some.
+    pub(super) envelopes: Option<Envelopes>,
+    /// Longest line that is read whole.
+    longest: usize,
     /// Where it is mounted.
     pub(super) mount: Mount,
     /// None once it was closed.
@@ -63,12 +68,20 @@ impl Tail {
             left_out: 0,
             record: Record::default(),
             fails: false,
+            envelopes: None,
+            longest: LINE,
             mount: 0,
             file: Some(file),
             offset,
             partial: Vec::new(),
             skipping: false,
         }
+    }
+
+    /// Its lines may be in envelopes.
+    pub(super) fn expect_envelopes(&mut self) {
+        self.envelopes = Some(Envelopes::default());
+        self.longest = Envelopes::LONGEST;
     }
 
     /// Where to go on if the file is opened again: at the beginning of a line.
@@ -133,9 +146,9 @@ impl Tail {
             if self.skipping {
                 self.skipping = !whole;
             } else if whole && self.partial.is_empty() {
-                line(&text[..text.len().min(LINE)]);
+                line(&text[..text.len().min(self.longest)]);
             } else {
-                let room = LINE - self.partial.len();
+                let room = self.longest - self.partial.len();
                 self.partial.extend_from_slice(&text[..text.len().min(room)]);
                 if whole || text.len() > room {
                     line(&self.partial);

@@ -1,6 +1,7 @@
 //! The host: its processes as `/proc` shows them, files that may be opened, namespaces, and what this process may do.
 
 mod cmdline;
+pub mod container;
 mod descriptors;
 pub mod netns;
 mod open;
@@ -18,4 +19,4 @@ pub use open::{file_below, read_bounded, regular_file, regular_file_below};
 pub(crate) use process::age;
 pub use process::{Executable, Identity, Stat, children, executable, name, pids, real_uid, started_at, stat};
 pub use watched::WatchedPids;
-pub use workload::{command, workload};
+pub use workload::{command, is_in_unit, workload};

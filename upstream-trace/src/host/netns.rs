@@ -22,6 +22,45 @@ pub fn own_inode() -> Option<u32> {
     inode("/proc/thread-self/ns/net")
 }
 
+/// Where `ip netns` keeps the names of network namespaces.
+const NAMED: &str = "/run/netns";
+/// Processes that are looked at for one that lives in a namespace.
+const PROCESSES: usize = 8_192;
+
+/// How a network namespace is entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// A process lives there.
+    Process(u32),
+    /// It has a name.
+    Named(String),
+}
+
+impl Way {
+    /// A way into the network namespace with this inode number, if some process lives there or it has a name.
+    #[must_use]
+    pub fn find(inode: u32) -> Option<Self> {
+        let lives = |pid: &u32| inode_of(*pid) == Some(inode);
+        let process = super::pids().into_iter().take(PROCESSES).find(lives).map(Self::Process);
+        process.or_else(|| {
+            let named = fs::read_dir(NAMED).ok()?.flatten().map(|entry| entry.file_name());
+            let names = named.filter_map(|name| name.into_string().ok()).map(Self::Named);
+            names.take(PROCESSES).find(|way| way.inode() == Some(inode))
+        })
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Process(pid) => format!("/proc/{pid}/ns/net"),
+            Self::Named(name) => format!("{NAMED}/{name}"),
+        }
+    }
+
+    fn inode(&self) -> Option<u32> {
+        inode(&self.path())
+    }
+}
+
 fn inode(path: &str) -> Option<u32> {
     u32::try_from(fs::metadata(path).ok()?.ino()).ok()
 }
@@ -35,7 +74,19 @@ where
     T: Send,
     F: FnOnce() -> T + Send,
 {
-    let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
+    run_through(&Way::Process(pid), work)
+}
+
+/// The same by whatever way.
+///
+/// # Errors
+/// As [`run_in`].
+pub fn run_through<T, F>(way: &Way, work: F) -> io::Result<T>
+where
+    T: Send,
+    F: FnOnce() -> T + Send,
+{
+    let namespace = File::open(way.path())?;
     thread::scope(|scope| {
         thread::Builder::new()
             .name("netns".to_owned())
@@ -66,6 +117,13 @@ mod tests {
         let pid = std::process::id();
         assert_eq!(run_in(pid, own_inode).unwrap(), inode_of(pid));
         assert_eq!(own_inode(), inode_of(pid));
+    }
+
+    #[test]
+    fn a_way_into_the_own_namespace() {
+        let own = own_inode().unwrap();
+        assert_eq!(Way::find(own).and_then(|way| way.inode()), Some(own));
+        assert_eq!(Way::find(0), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::Read;
 use upstream_trace_core::event::Workload;
 
 use super::CommandLine;
+use super::container::Container;
 
 /// Bytes of `/proc/PID/cgroup` that are looked at.
 const MAX_CGROUP: u64 = 4_096;
@@ -20,9 +21,28 @@ const SCRIPTS: [&str; 8] = [".py", ".js", ".mjs", ".rb", ".jar", ".php", ".pl", 
 /// Where a process runs; `None` if it is gone or in no control group of its own.
 #[must_use]
 pub fn workload(pid: u32) -> Option<Workload> {
+    match Container::of(pid) {
+        Some(container) => Some(Workload::Container(Box::new(container.named()))),
+        None => by_cgroup(pid),
+    }
+}
+
+/// A process runs in this unit of systemd, by its name with or without `.service`.
+#[must_use]
+pub fn is_in_unit(pid: u32, name: &str) -> bool {
+    let Some(text) = cgroups(pid) else { return false };
+    let fits = |part: &str| part == name || part.strip_suffix(".service") == Some(name);
+    text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).any(|path| path.split('/').any(fits))
+}
+
+fn by_cgroup(pid: u32) -> Option<Workload> {
+    of(&cgroups(pid)?)
+}
+
+fn cgroups(pid: u32) -> Option<String> {
     let mut text = String::new();
     File::open(format!("/proc/{pid}/cgroup")).ok()?.take(MAX_CGROUP).read_to_string(&mut text).ok()?;
-    of(&text)
+    Some(text)
 }
 
 /// The program, and the script or module that it runs if that is sure to be one: whatever else is on a command line,

@@ -1,5 +1,6 @@
 //! Attaches the hooks: of each the first rung that this kernel, and the user, allow.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
@@ -15,6 +16,12 @@ use super::btf::Layout;
 use super::hook_filter::HookFilter;
 use super::hooks::{Attach, AttachMethod, HOOKS, Hook, Need, Probe, When};
 use super::load::Kernel;
+
+/// The hooks on what nginx sends and receives, which come and go.
+pub const IO: [&str; 2] = ["sock_send_length", "sock_recv_length"];
+
+/// What keeps a program attached for as long as it lives.
+pub(super) type Link = Box<dyn Any>;
 
 /// Programs that are loaded at the same time, at most: nginx needs its processors.
 const LOADERS: usize = 4;
@@ -43,11 +50,16 @@ impl Functions {
 }
 
 impl Kernel {
-    /// Attaches every hook that this kernel allows; an error if a required one is refused.
-    pub fn attach(&mut self, layout: &Layout, choice: &HookFilter) -> Result<()> {
-        self.load_ahead(layout, choice);
+    /// Attaches every hook that this kernel allows; an error if a required one is refused. Those on send and receive only
+    /// with `io`.
+    pub fn attach(&mut self, layout: &Layout, choice: &HookFilter, io: bool) -> Result<()> {
+        self.load_ahead(layout, choice, io);
         for hook in HOOKS {
-            let state = self.attach_hook(hook, layout, choice);
+            let state = if io || !IO.contains(&hook.name) {
+                self.attach_hook(hook, layout, choice)
+            } else {
+                absent(hook)
+            };
             if hook.need == Need::Required && !state.attached {
                 bail!("cannot attach to {}: {}", hook.name, state.why.unwrap_or_default());
             }
@@ -59,8 +71,9 @@ impl Kernel {
 
     /// Loads what will most likely be attached, on all processors: the verifier takes most of the time until the tool
     /// is attached. What is refused here is refused again, with its reason, when its turn comes.
-    fn load_ahead(&mut self, layout: &Layout, choice: &HookFilter) {
-        let usable = HOOKS.iter().filter(|hook| unusable(hook, layout).is_none());
+    fn load_ahead(&mut self, layout: &Layout, choice: &HookFilter, io: bool) {
+        let wanted = HOOKS.iter().filter(|hook| io || !IO.contains(&hook.name));
+        let usable = wanted.filter(|hook| unusable(hook, layout).is_none());
         let first =
             usable.filter_map(|hook| hook.methods.iter().find(|rung| choice.allows(hook, rung).is_ok()));
         let places: HashMap<_, _> = first
@@ -86,13 +99,40 @@ impl Kernel {
         });
     }
 
+    /// Attaches the hooks on send and receive, both or none. Whether they are attached then.
+    pub fn attach_io(&mut self, layout: &Layout, choice: &HookFilter) -> bool {
+        for hook in HOOKS.iter().filter(|hook| IO.contains(&hook.name)) {
+            let state = self.attach_hook(hook, layout, choice);
+            self.hooks.retain(|known| known.name != hook.name);
+            self.hooks.push(state);
+        }
+        self.no_requests_without_answers();
+        self.sees_io()
+    }
+
+    /// Detaches them; they stay loaded.
+    pub fn detach_io(&mut self) {
+        for hook in HOOKS.iter().filter(|hook| IO.contains(&hook.name)) {
+            let programs: Vec<_> = hook.programs().collect();
+            self.links.retain(|(program, _)| !programs.contains(program));
+            if let Some(state) = self.hooks.iter_mut().find(|state| state.name == hook.name) {
+                *state = absent(hook);
+            }
+        }
+    }
+
+    /// Whether they are attached.
+    #[must_use]
+    pub fn sees_io(&self) -> bool {
+        IO.iter().all(|name| self.hooks.iter().any(|state| state.name == *name && state.attached))
+    }
+
     /// Where answers cannot be seen, requests must not be: each would look as if nobody had answered it.
     fn no_requests_without_answers(&mut self) {
-        const REQUESTS: &str = "sock_send_length";
-        const ANSWERS: &str = "sock_recv_length";
+        let [requests, answers] = IO;
         let sees = |name: &str| self.hooks.iter().any(|state| state.name == name && state.attached);
-        if sees(REQUESTS) && !sees(ANSWERS) {
-            self.shed(&[REQUESTS], &format!("of no use without {ANSWERS}"));
+        if sees(requests) && !sees(answers) {
+            self.shed(&[requests], &format!("of no use without {answers}"));
         }
     }
 
@@ -110,6 +150,18 @@ impl Kernel {
     #[must_use]
     pub fn puts_off(&self, when: When) -> bool {
         self.late.iter().any(|probe| probe.when == when)
+    }
+
+    /// Detaches again what [`Self::attach_late`] attached; it stays loaded.
+    pub fn put_off(&mut self, when: When) {
+        let probes = HOOKS.iter().flat_map(|hook| hook.methods).flat_map(|method| method.probes);
+        for probe in probes.filter(|probe| probe.when == when) {
+            let before = self.links.len();
+            self.links.retain(|(program, _)| *program != probe.program);
+            if self.links.len() < before {
+                self.late.push(probe);
+            }
+        }
     }
 
     /// Takes these hooks away, and says why.
@@ -195,6 +247,7 @@ impl Kernel {
     }
 
     fn unload(&mut self, probe: &Probe) {
+        self.links.retain(|(program, _)| *program != probe.program);
         if let Ok(program) = self.program(probe.program) {
             // Of a program that was not loaded there is nothing to undo.
             let _not_loaded = match program {
@@ -212,25 +265,42 @@ impl Kernel {
         let program = self.ebpf.program_mut(probe.program);
         let program = program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?;
         load(program, probe.attach, &self.functions)?;
-        match (probe.attach, program) {
+        let link: Link = match (probe.attach, program) {
             (Attach::Raw(name), Program::RawTracePoint(program)) => {
-                program.attach(name)?;
+                let id = program.attach(name)?;
+                Box::new(program.take_link(id)?)
             }
             (Attach::Tracepoint(category, name), Program::TracePoint(program)) => {
-                program.attach(category, name)?;
+                let id = program.attach(category, name)?;
+                Box::new(program.take_link(id)?)
             }
             (Attach::Fentry(_), Program::FEntry(program)) => {
-                program.attach()?;
+                let id = program.attach()?;
+                Box::new(program.take_link(id)?)
             }
             (Attach::Fexit(_), Program::FExit(program)) => {
-                program.attach()?;
+                let id = program.attach()?;
+                Box::new(program.take_link(id)?)
             }
             (Attach::Kprobe(function) | Attach::Kretprobe(function), Program::KProbe(program)) => {
-                program.attach(function, 0)?;
+                let id = program.attach(function, 0)?;
+                Box::new(program.take_link(id)?)
             }
             _ => bail!("{} is of another kind", probe.program),
-        }
+        };
+        self.links.push((probe.program, link));
         Ok(())
+    }
+}
+
+/// A hook on send or receive that is not attached for now.
+fn absent(hook: &Hook) -> event::Hook {
+    event::Hook {
+        name: hook.name.to_owned(),
+        kind: hook.methods[0].kind().to_owned(),
+        attached: false,
+        why: Some("see --depth".to_owned()),
+        costs: None,
     }
 }
 

@@ -325,6 +325,7 @@ fn arguments(btf: &Btf, id: u32) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use upstream_trace_core::tables;
 
     #[test]
     fn the_running_kernel_has_what_is_required() {
@@ -342,6 +343,24 @@ mod tests {
             // The 21 registers of a system call, on top of whole pages.
             assert_eq!((layout.registers_at + 21 * 8) % 4096, 0, "{}", layout.registers_at);
         }
+    }
+
+    #[test]
+    fn the_reasons_of_the_running_kernel_are_in_the_tables() {
+        if !Path::new(PATH).exists() {
+            eprintln!("skipped: this kernel has no BTF");
+            return;
+        }
+        let layout = Layout::read().expect("BTF is there");
+        let marker = |name: &&String| {
+            ["MAX", "CONSUMED", "NOT_DROPPED_YET"].contains(&name.as_str()) || name.starts_with("SUBSYS_")
+        };
+        let drops = layout.drop_reasons.values().filter(|name| !marker(name));
+        let unknown: Vec<_> = drops.filter(|name| tables::drop_reason(name).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        let resets = layout.reset_reasons.values().filter(|name| !marker(name));
+        let unknown: Vec<_> = resets.filter(|name| tables::reset_reason(name).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     /// BTF in which `sock_common` holds anonymous structures at these offsets in bits, and these hold `skc_daddr` at

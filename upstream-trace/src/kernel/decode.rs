@@ -127,7 +127,8 @@ impl Decoder<'_> {
             outstanding: has(flags::OUTSTANDING),
             sent_after_fin: has(flags::SENT_AFTER_FIN),
             unacked_at_end: has(flags::UNACKED_AT_END),
-            send_blocked: has(flags::SEND_BLOCKED),
+            // What the kernel has taken and cannot send is what a full buffer looks like from inside.
+            send_blocked: has(flags::SEND_BLOCKED) || has(flags::BY_SOCKET) && socket(record).unsent > 0,
             send_error: has(flags::SEND_ERROR),
             recv_error: has(flags::RECV_ERROR),
             idle_probe: has(flags::IDLE_PROBE),
@@ -137,6 +138,8 @@ impl Decoder<'_> {
             worker_exiting: has(flags::WORKER_EXITING),
             no_local_port: has(flags::NO_LOCAL_PORT),
             error_status: None,
+            by_socket: has(flags::BY_SOCKET),
+            in_doubt: has(flags::IN_DOUBT),
             tls: has(flags::TLS),
             tls_handshake: has(flags::TLS_HANDSHAKE),
             non_tls_prefix: foreign(record),
@@ -209,6 +212,7 @@ impl Decoder<'_> {
             at: packet.header.now_ns,
             attempt: some(packet.id).map(AttemptId::from_kernel),
             tuple: tuple(packet),
+            asked: asked(packet),
             tcp_flags: packet.tcp_flags,
             reason,
             netns: packet.netns,
@@ -218,11 +222,12 @@ impl Decoder<'_> {
     }
 
     fn reset_sent(&self, packet: &PacketEvent) -> Option<ResetSent> {
+        let function = if packet.has_stack != 0 { self.symbols.get().of_reset(&packet.stack) } else { None };
         Some(ResetSent {
             at: packet.header.now_ns,
             tuple: tuple(packet)?,
             reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
-            function: None,
+            function,
             netns: packet.netns,
         })
     }
@@ -296,6 +301,11 @@ fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
 fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
     let (src, dst) = (socket_addr(&packet.src)?, socket_addr(&packet.dst)?);
     Some(PacketTuple { src, dst })
+}
+
+fn asked(packet: &PacketEvent) -> Option<PacketTuple> {
+    let [src, dst] = &packet.asked;
+    Some(PacketTuple { src: socket_addr(src)?, dst: socket_addr(dst)? })
 }
 
 fn ended(record: &Record) -> Ended {

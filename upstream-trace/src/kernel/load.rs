@@ -9,38 +9,14 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use upstream_trace_common::Offsets;
-use upstream_trace_core::event;
+use upstream_trace_core::{event, tables};
 
-use super::attach::Functions;
+use super::attach::{Functions, Link};
 use super::btf::Layout;
 use super::hooks::Probe;
 
 /// The kernel side, or nothing if the program was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/upstream-trace.bpf.o"));
-
-/// Drop reasons that concern a connection of nginx. Names are stable, numbers are not.
-const DROP_REASONS: &[&str] = &[
-    "NETFILTER_DROP",
-    "NEIGH_FAILED",
-    "NEIGH_QUEUEFULL",
-    "NEIGH_DEAD",
-    "NEIGH_CREATEFAIL",
-    "IP_OUTNOROUTES",
-    "IP_RPFILTER",
-    "BPF_CGROUP_EGRESS",
-    "TC_EGRESS",
-    "TC_INGRESS",
-    "XDP",
-    "QDISC_DROP",
-    "QDISC_OVERLIMIT",
-    "QDISC_CONGESTED",
-    "SECURITY_HOOK",
-    "SOCKET_FILTER",
-    "TCP_CSUM",
-    "TCP_INVALID_SYN",
-    "TCP_LISTEN_OVERFLOW",
-    "PKT_TOO_BIG",
-];
 
 /// How often a program ran, and how long altogether.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +76,8 @@ pub struct Kernel {
     /// Hooks with their fate.
     pub hooks: Vec<event::Hook>,
     pub(super) functions: Functions,
+    /// What is attached, by program.
+    pub(super) links: Vec<(&'static str, Link)>,
     /// What is not attached before it is needed.
     pub(super) late: Vec<&'static Probe>,
 }
@@ -119,8 +97,8 @@ impl Kernel {
             );
         }
         let mut wanted = [0u64; 4];
-        let of_interest =
-            layout.drop_reasons.iter().filter(|(_, reason)| DROP_REASONS.contains(&reason.as_str()));
+        // Names are stable, numbers are not.
+        let of_interest = layout.drop_reasons.iter().filter(|(_, reason)| tables::worth_noting(reason));
         for number in of_interest.map(|(number, _)| *number).filter(|number| *number < 256) {
             wanted[number as usize / 64] |= 1 << (number % 64);
         }
@@ -150,7 +128,14 @@ impl Kernel {
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.
         let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
-        Ok(Self { ebpf, logger, hooks: Vec::new(), functions: Functions::default(), late: Vec::new() })
+        Ok(Self {
+            ebpf,
+            logger,
+            hooks: Vec::new(),
+            functions: Functions::default(),
+            links: Vec::new(),
+            late: Vec::new(),
+        })
     }
 
     /// Passes on what the kernel side remarked.

@@ -10,6 +10,9 @@ use upstream_trace_core::event::Netfilter;
 
 const PATH: &str = "/proc/kallsyms";
 
+/// A listener is closed: it resets the connections in its queue.
+const LISTEN_STOP: &str = "inet_csk_listen_stop";
+
 /// Functions of interest and what one of them on the stack says.
 const KNOWN: &[(&str, Says)] = &[
     ("nft_do_chain", Says::By("nft")),
@@ -26,6 +29,7 @@ const KNOWN: &[(&str, Says)] = &[
     ("nft_do_chain_netdev", Says::Family("netdev")),
     ("nft_do_chain_bridge", Says::Family("bridge")),
     ("nf_hook_slow", Says::Nothing),
+    (LISTEN_STOP, Says::Elsewhere),
     ("arp_error_report", Says::Elsewhere),
     ("ndisc_error_report", Says::Elsewhere),
     ("neigh_invalidate", Says::Elsewhere),
@@ -183,6 +187,13 @@ impl Symbols {
     #[must_use]
     pub fn name(&self, address: u64) -> Option<&'static str> {
         self.find(address).map(|(name, _)| name)
+    }
+
+    /// The function on whose behalf a reset was sent, if it is one that matters.
+    #[must_use]
+    pub fn of_reset(&self, stack: &[u64]) -> Option<String> {
+        let stop = |address: &u64| self.name(*address) == Some(LISTEN_STOP);
+        stack.iter().any(stop).then(|| LISTEN_STOP.to_owned())
     }
 
     /// Where packets are dropped for a known reason.

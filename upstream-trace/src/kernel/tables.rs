@@ -28,7 +28,7 @@ pub struct Tables {
     announced: HashMap<MapData, u64, u64>,
     any_announced: Array<MapData, u64>,
     origins: HashMap<MapData, u32, u32>,
-    without_io: Array<MapData, u64>,
+    io_since: Array<MapData, u64>,
     unix_fds: HashMap<MapData, FdKey, u64>,
     /// Records that user space has ended.
     pub taken: u64,
@@ -56,7 +56,7 @@ impl Tables {
             announced: kernel.map("ANNOUNCED")?.try_into()?,
             any_announced: kernel.map("ANY_ANNOUNCED")?.try_into()?,
             origins: kernel.map("ORIGINS")?.try_into()?,
-            without_io: kernel.map("WITHOUT_IO")?.try_into()?,
+            io_since: kernel.map("IO_SINCE")?.try_into()?,
             unix_fds: kernel.map("UNIX_FDS")?.try_into()?,
             taken: 0,
             seeds_lost: 0,
@@ -204,15 +204,16 @@ impl Tables {
         self.adoptable.insert(key, seed, EXIST).ok().map(|()| seed)
     }
 
-    /// The hooks on send and receive go away: which requests are outstanding is not known any more.
-    pub fn do_without_io(&mut self) {
-        let _ = self.without_io.set(0, 1, 0);
+    /// What nginx sends and receives is watched from `since` on (nanoseconds, different each time), or no more (0): to be
+    /// called once the hooks are attached, and before they are detached.
+    pub fn watch_io(&mut self, since: u64) {
+        let _ = self.io_since.set(0, since, 0);
     }
 
-    /// Whether they are away.
+    /// Since when it is watched, 0 if it is not.
     #[must_use]
-    pub fn is_without_io(&self) -> bool {
-        self.without_io.get(&0, 0).is_ok_and(|without| without != 0)
+    pub fn io_since(&self) -> u64 {
+        self.io_since.get(&0, 0).unwrap_or(0)
     }
 
     /// Counters of all upstreams.

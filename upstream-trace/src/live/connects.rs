@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use upstream_trace_common::stats;
+use upstream_trace_common::{Record, flags, stats};
 use upstream_trace_core::Bounded;
 use upstream_trace_core::errno::{EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, EPERM};
 use upstream_trace_core::errorlog;
@@ -98,6 +98,22 @@ impl Connects {
     /// Lines are not needed any more.
     fn are_seen(&self) -> bool {
         matches!(self.hooks, Hooks::On(_))
+    }
+
+    /// Nobody watches what nginx sends any more. Where only that shows unix connections, their end need not be watched
+    /// either, which would slow every system call of the host; what is known of them is forgotten.
+    pub(super) fn leave_unix(&mut self, context: &mut Context) {
+        let (had, puts_off) = (self.unix.take(), |context: &Context| context.kernel.puts_off(When::OnUnix));
+        self.unix_seen = None;
+        let before = puts_off(context);
+        context.kernel.put_off(When::OnUnix);
+        if had.is_some() && !before && puts_off(context) {
+            let born_by_send = |record: &Record| record.flags & flags::UNIX != 0 && record.sock_inode != 0;
+            let known: Vec<_> = context.tables.records().filter(born_by_send).collect();
+            for record in known {
+                context.tables.end(&record);
+            }
+        }
     }
 
     /// Attaches what shows the end of unix connections, once there is one; true if that was done.

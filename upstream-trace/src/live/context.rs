@@ -7,6 +7,7 @@ use upstream_trace_core::verdict::Note;
 
 use crate::kernel::btf::Layout;
 use crate::kernel::decode::{self, Decoder, Message};
+use crate::kernel::hook_filter::HookFilter;
 use crate::kernel::load::Kernel;
 use crate::kernel::symbols::LateSymbols;
 use crate::kernel::tables::Tables;
@@ -23,6 +24,8 @@ pub(super) struct Context {
     pub(super) host: Host,
     /// `--slow`, nanoseconds.
     pub(super) slow: Nanos,
+    /// `--hooks`.
+    pub(super) choice: HookFilter,
 }
 
 impl Context {

@@ -57,6 +57,7 @@ impl EventLoop {
         let cost = Cost {
             overhead: live.sources.overhead.costs(&live.context.kernel),
             startup_ms: startup.as_secs_f64() * 1000.0,
+            deep_ms: live.sources.depth.lasted(Instant::now()).as_secs_f64() * 1000.0,
             rss_bytes: resident(),
         };
         let accounts = self.accounts(live, unread);

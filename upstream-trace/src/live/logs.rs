@@ -43,8 +43,10 @@ impl ErrorLogs {
                 let mut look = ResolverLook::new(Arc::clone(&kernel_tells));
                 Box::new(move |line: &mut LogLine| {
                     // Now, not when reading began: on a busy host there may be long between the two, and what was read
-                    // is no older than this.
-                    line.at = now();
+                    // is no older than this. A container's runtime knows better.
+                    if line.source.is_none() {
+                        line.at = now();
+                    }
                     look.complete(line);
                 })
             }),

@@ -13,6 +13,7 @@ use nix::sys::time::TimeValLike as _;
 use upstream_trace_core::event::{Event, Nanos};
 
 use super::context::{Batch, Context};
+use super::depth::Depth;
 use crate::kernel::hooks::{HOOKS, Hook};
 use crate::kernel::load::{Kernel, Runs};
 use upstream_trace_read::output::HookCost;
@@ -28,6 +29,10 @@ const WINDOW: Duration = Duration::from_millis(100);
 
 /// What the statistics themselves add to a run: what an empty program reads (measured on 6.18).
 const STATISTICS_NS: u64 = 65;
+
+/// Percent of the host's processor time that the hooks on send and receive may take with `--depth auto`, unless
+/// `--max-overhead` says otherwise.
+const IO_LIMIT: f64 = 1.0;
 
 /// Measurements in a row above the limit before something is given up.
 const PATIENCE: u32 = 3;
@@ -92,7 +97,7 @@ impl Overhead {
     }
 
     /// Begins or ends a measurement if it is time; what it found if it ended.
-    fn tick(&mut self, kernel: &Kernel) -> Option<(Duration, BTreeMap<String, Runs>)> {
+    fn tick(&mut self, kernel: &Kernel, hurry: bool) -> Option<(Duration, BTreeMap<String, Runs>)> {
         let now = Instant::now();
         if let Some(window) = self.window.take_if(|window| now - window.begun >= WINDOW) {
             let lasted = now - window.begun;
@@ -105,7 +110,7 @@ impl Overhead {
             return Some((lasted, found));
         }
         if self.window.is_none() && now >= self.due {
-            self.due = now + if self.limit.is_some() { BETWEEN_FOR_LIMIT } else { BETWEEN };
+            self.due = now + if hurry { BETWEEN_FOR_LIMIT } else { BETWEEN };
             // Without the right to measure nothing is known.
             self.window = enable_stats(Stats::RunTime).ok().map(|statistics| Window {
                 _statistics: statistics,
@@ -147,8 +152,19 @@ impl Overhead {
     }
 
     /// Measures now and then; gives hooks up if there is a limit and it is not kept. True if those on send and receive were.
-    pub(super) fn poll(&mut self, now: Nanos, context: &mut Context, to: &mut Batch) -> bool {
-        let Some((lasted, found)) = self.tick(&context.kernel) else { return false };
+    pub(super) fn poll(
+        &mut self,
+        now: Nanos,
+        context: &mut Context,
+        depth: &mut Depth,
+        to: &mut Batch,
+    ) -> bool {
+        let hurry = self.limit.is_some() || depth.is_auto() && depth.is_deep();
+        let Some((lasted, found)) = self.tick(&context.kernel, hurry) else { return false };
+        if depth.is_auto() && of_io(lasted, &found) > self.limit.unwrap_or(IO_LIMIT) {
+            depth.too_much(Instant::now());
+            return false;
+        }
         let percent = self.percent(lasted, &found);
         log::debug!("hooks and program take {percent:.2} % of the processors");
         let Some(limit) = self.limit else { return false };
@@ -160,6 +176,9 @@ impl Overhead {
         let costliest = costliest(&found);
         let text = match costliest {
             Some(hooks) => {
+                if hooks == IO {
+                    depth.give_up(Instant::now());
+                }
                 shed(hooks, limit, now, context, to);
                 format!(
                     "Tracing took {percent:.2} % of the processors, more than the {limit} % of --max-overhead: {} \
@@ -180,11 +199,20 @@ impl Overhead {
     }
 }
 
+/// Percent of the time of all processors that the hooks on send and receive took.
+fn of_io(lasted: Duration, found: &BTreeMap<String, Runs>) -> f64 {
+    let programs = HOOKS.iter().filter(|hook| IO.contains(&hook.name)).flat_map(Hook::programs);
+    let programs: BTreeSet<_> = programs.collect();
+    let nanos: u64 = programs.into_iter().filter_map(|name| found.get(name)).map(net).sum();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    nanos as f64 / lasted.as_nanos() as f64 * 100.0 / processors as f64
+}
+
 /// Gives these hooks up, and says which are left.
 fn shed(hooks: &[&str], limit: f64, now: Nanos, context: &mut Context, to: &mut Batch) {
     if hooks == IO {
         // Before they go: a request that is under way would look as if it were never answered.
-        context.tables.do_without_io();
+        context.tables.watch_io(0);
     }
     context.kernel.shed(hooks, &format!("given up to keep --max-overhead {limit}"));
     to.event(Event::Host(context.host_now(now)));

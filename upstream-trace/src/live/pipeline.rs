@@ -44,6 +44,9 @@ impl Pipeline {
     /// Gives an event to the engine, and what it says to the sinks.
     pub(super) fn feed(&mut self, event: Event) {
         let event = self.redacted(event);
+        if let Event::Host(host) = &event {
+            self.sinks.clock(host);
+        }
         self.take(event);
     }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use upstream_trace_core::event::{Event, Fact, Nanos, PacketDrop, Route, Rules, Upstream};
+use upstream_trace_core::event::{Dweller, Event, Fact, Nanos, PacketDrop, Route, Rules, Upstream};
 
 use super::context::{Batch, Context};
 use super::worker::Worker;
 use crate::firewall::Rulesets;
-use crate::host::netns;
+use crate::host::netns::{self, Way};
+use crate::host::workload;
 use crate::netcontext::Enricher;
 
 /// Packets that may wait.
@@ -44,11 +45,17 @@ impl FirewallRules {
     pub(super) fn new(wake: &Arc<Notify>) -> Self {
         let make = || {
             let (mut rulesets, mut enricher) = (Rulesets::new(), Enricher::new());
-            let answer = move |question| match question {
-                Question::Dropped(packet, pids, now) => {
-                    look_up(&mut rulesets, &mut enricher, &packet, &pids, now)
-                }
-                Question::Late(now) => rulesets.poll(now),
+            let mut workers = Vec::new();
+            let answer = move |question| {
+                let mut found = match question {
+                    Question::Dropped(packet, pids, now) => {
+                        workers = pids;
+                        look_up(&mut rulesets, &mut enricher, &packet, &workers, now)
+                    }
+                    Question::Late(now) => rulesets.poll(now),
+                };
+                found.iter_mut().for_each(|rules| rules.dweller = dweller(rules.netns, &workers));
+                found
             };
             Box::new(answer) as Box<dyn FnMut(Question) -> Vec<Rules>>
         };
@@ -114,10 +121,12 @@ fn look_up(
     workers: &[u32],
     now: Nanos,
 ) -> Vec<Rules> {
-    let process = |inode: u32| {
-        let mut pids = workers.iter().copied().chain([std::process::id()]);
+    let own = std::process::id();
+    let near = |inode: u32| {
+        let mut pids = workers.iter().copied().chain([own]);
         pids.find(|pid| inode == 0 || netns::inode_of(*pid) == Some(inode))
     };
+    let way = |inode: u32| near(inode).map(Way::Process).or_else(|| Way::find(inode));
     let device = |pid: u32, to| {
         let facts = enricher.facts(pid, packet.netns, &Upstream::Tcp(to), now)?.facts;
         facts.into_iter().find_map(|fact| match fact {
@@ -126,5 +135,19 @@ fn look_up(
             _ => None,
         })
     };
-    rulesets.dropped(packet, now, process, device)
+    rulesets.dropped(packet, now, way, device)
+}
+
+/// Who lives in a network namespace that is not nginx's.
+fn dweller(inode: u32, workers: &[u32]) -> Option<Dweller> {
+    /// Of the host, if this program is not in a container.
+    const INIT: u32 = 1;
+    if inode == 0 || workers.iter().any(|pid| netns::inode_of(*pid) == Some(inode)) {
+        return None;
+    }
+    let host = netns::inode_of(INIT) == Some(inode);
+    Some(match Way::find(inode)? {
+        Way::Process(pid) => Dweller { pid, name: None, host, home: workload(pid).filter(|_| !host) },
+        Way::Named(name) => Dweller { pid: 0, name: Some(name), host, home: None },
+    })
 }

@@ -37,7 +37,7 @@ pub fn run(cli: &Trace) -> Result<ExitCode> {
     let stop = Stop::new()?;
     stream::queue(privileges::drop_all_capabilities).context("cannot start threads for the output")?;
     let prepared = Prepared::begin();
-    let nginx = WatchedNginx::find(&cli.pid)?;
+    let nginx = WatchedNginx::find(&cli.which.targets())?;
     let recorder = recorder(cli)?;
     let mut sinks = sinks::open(&cli.sinks());
     if cli.screen {

@@ -8,6 +8,7 @@ use upstream_trace_common::{Disposition, EndFacts, Record, flags};
 use upstream_trace_core::event::{Attempt, AttemptId, Event, Nanos, Socket, Upstream};
 
 use super::context::{Batch, Context};
+use super::unwatched::{Answered, Stuck, Unwatched};
 use crate::host::netns;
 use crate::kernel::tables;
 use crate::netlink::diag::Diag;
@@ -37,12 +38,13 @@ pub(super) struct Scan {
     due: Instant,
     /// When a stuck attempt was last looked at closely.
     looked: HashMap<AttemptId, Nanos>,
+    unwatched: Unwatched,
 }
 
 impl Scan {
     /// The first scan is due at once.
     pub(super) fn new() -> Self {
-        Self { due: Instant::now(), looked: HashMap::new() }
+        Self { due: Instant::now(), looked: HashMap::new(), unwatched: Unwatched::new() }
     }
 
     /// Scans once what has just begun to be watched had time to be seen.
@@ -66,10 +68,14 @@ impl Scan {
         }
         let begun = Instant::now();
         let (slow, mut stuck, mut vanished) = (context.slow, Vec::new(), Vec::new());
-        let blind = context.tables.is_without_io();
+        let (io, looks) = (context.tables.io_since(), self.unwatched.is_due());
         for mut record in context.tables.records() {
-            if blind {
+            if io == 0 || record.io_since != io {
+                // What was noted is void.
                 record.flags &= !flags::OUTSTANDING;
+                if looks {
+                    self.unwatched.add(&record, now, slow);
+                }
             }
             if has_vanished(&record, now) || is_over(&record, closes, now) {
                 vanished.push(record);
@@ -85,6 +91,24 @@ impl Scan {
         }
         self.looked.retain(|_, at| now.saturating_sub(*at) <= 2 * AGAIN);
         self.report_stuck(stuck, now, context, to);
+        if looks {
+            let seen = self.unwatched.look(now, slow);
+            for Answered { failed, retry, remote } in seen.answered {
+                to.event(Event::RetryAnswered {
+                    at: now,
+                    failed: AttemptId::from_kernel(failed),
+                    retry: AttemptId::from_kernel(retry),
+                    upstream: Some(Upstream::Tcp(remote)),
+                });
+            }
+            for Stuck { sk, id, attempt } in seen.stuck {
+                if self.is_due(attempt.id, now) {
+                    self.looked.insert(attempt.id, now);
+                    context.tables.announce(sk, id);
+                    to.event(Event::Trouble(attempt));
+                }
+            }
+        }
         self.due = begun + INTERVAL.max(begun.elapsed() * SHARE);
     }
 

@@ -3,10 +3,12 @@
 use upstream_trace_core::event::{Event, LossPlace, Nanos};
 use upstream_trace_read::output::stream;
 
+use super::clock::Clock;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
 use super::counters::Counters;
+use super::depth::Depth;
 use super::dns::Dns;
 use super::logs::ErrorLogs;
 use super::losses::Losses;
@@ -21,9 +23,11 @@ use super::takeover::Takeover;
 use super::turn::Counts;
 use crate::errorlog::LogOutput;
 use crate::kernel::decode::Message;
+use crate::kernel::hooks::When;
 
 /// All sources but the ring buffer, which is read all the time.
 pub(super) struct Sources {
+    pub(super) clock: Clock,
     pub(super) logs: ErrorLogs,
     pub(super) connects: Connects,
     pub(super) origins: Origins,
@@ -33,6 +37,7 @@ pub(super) struct Sources {
     pub(super) losses: Losses,
     pub(super) dns: Dns,
     pub(super) overhead: Overhead,
+    pub(super) depth: Depth,
     pub(super) surroundings: Surroundings,
     pub(super) rules: FirewallRules,
     pub(super) configs: Configs,
@@ -61,9 +66,12 @@ impl Live {
                 self.feed_batch(std::mem::take(&mut batch), now);
             }};
         }
+        // 0. What time it is: all that follows is told by it.
+        poll!(clock, now, &self.context);
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.
         self.sources.origins.poll(now, &mut self.context, &mut self.sources.surroundings);
-        if self.sources.connects.look_for_unix(now, &mut self.context, &self.sources.origins) {
+        let looks = self.sources.depth.is_deep() || !self.context.kernel.puts_off(When::OnUnix);
+        if looks && self.sources.connects.look_for_unix(now, &mut self.context, &self.sources.origins) {
             // What ended before the hook was there.
             self.sources.scan.soon();
         }
@@ -85,8 +93,10 @@ impl Live {
             self.poll_losses(now);
         }
         poll!(dns, now, self.context.slow);
-        if self.sources.overhead.poll(now, &mut self.context, &mut batch) {
+        let blinded = self.sources.overhead.poll(now, &mut self.context, &mut self.sources.depth, &mut batch);
+        if self.sources.depth.poll(now, &mut self.context) || blinded {
             self.sources.dns.is_blind();
+            self.sources.connects.leave_unix(&mut self.context);
         }
         self.feed_batch(std::mem::take(&mut batch), now);
         // 5. What was asked for because of a failure, before that is judged.
@@ -201,6 +211,7 @@ impl Live {
             self.pipeline.feed(sample);
         }
         self.sources.connects.notice(&event);
+        self.sources.depth.notice(&event);
         self.sources.surroundings.notice(&event, now);
         self.sources.rules.notice(&event, &self.context, now);
         self.pipeline.feed(event);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -12,10 +13,12 @@ use upstream_trace_read::output::Sinks;
 use upstream_trace_read::output::progress::Progress;
 use upstream_trace_read::recording::{Recording, Redactor};
 
+use super::clock::Clock;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
 use super::counters::Counters;
+use super::depth::Depth;
 use super::dns::Dns;
 use super::event_loop::Ring;
 use super::logs::ErrorLogs;
@@ -29,7 +32,7 @@ use super::scan::Scan;
 use super::sources::{Live, Sources};
 use super::surroundings::Surroundings;
 use super::takeover::{Open, Takeover};
-use crate::cli::Trace;
+use crate::cli::{self, Trace};
 use crate::host::privileges;
 use crate::kernel::load::{Kernel, Prepared, Sizes};
 use crate::kernel::symbols::{LateSymbols, Symbols};
@@ -59,7 +62,17 @@ pub(super) fn start(
     let dns = Dns::default();
     // No line may be missed whose attempt is seen.
     let logs = ErrorLogs::open(&cli.error_log, nginx.watched(), dns.seen(), wake)?;
-    kernel.attach(&layout, &cli.hooks)?;
+    let deep = cli.depth != cli::Depth::Watch;
+    if deep {
+        // Before anything is attached: what begins to be seen is seen in depth.
+        tables.watch_io(now());
+    }
+    kernel.attach(&layout, &cli.hooks, deep)?;
+    let mut depth = Depth::new(cli.depth, Instant::now());
+    if deep && !kernel.sees_io() {
+        tables.watch_io(0);
+        depth.give_up(Instant::now());
+    }
     let connects = Connects::begin(&mut kernel, logs.tell());
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);
@@ -70,6 +83,7 @@ pub(super) fn start(
         log::warn!("cannot give back rights that are not needed any more: {error:#}");
     }
     let sources = Sources {
+        clock: Clock::new(),
         logs,
         connects,
         origins: Origins::new(wake),
@@ -79,14 +93,15 @@ pub(super) fn start(
         losses: Losses::new(opened),
         dns,
         overhead: Overhead::new(cli.max_overhead, cli.verbose, cli.json),
+        depth,
         surroundings: Surroundings::new(wake),
         rules: FirewallRules::new(wake),
         malformed: 0,
         unread: 0,
         configs,
     };
-    let host = host(&kernel, &nginx, slow);
-    let context = Context { kernel, tables, layout, symbols, nginx, host, slow };
+    let host = host(&kernel, &nginx, slow, cli.depth);
+    let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
     let redactor = cli.redact.then(Redactor::default);
     let shows_progress = recorder.is_some() && !cli.screen;
     let progress = shows_progress.then(|| Progress::on_terminal(opened)).flatten();
@@ -105,11 +120,12 @@ fn say(live: &mut Live, stuck: Vec<Attempt>) {
     live.pipeline.start(host);
     let mut batch = Batch::default();
     live.sources.configs.wait(&mut batch);
+    batch.events.extend(live.context.nginx.workloads(now()));
     batch.events.extend(stuck.into_iter().map(Event::Trouble));
     live.feed_batch(batch, now());
 }
 
-fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos) -> Host {
+fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos, depth: cli::Depth) -> Host {
     let of_kernel = |name: &str| {
         fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
     };
@@ -124,5 +140,6 @@ fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos) -> Host {
         masters: nginx.masters.iter().copied().collect(),
         workers: nginx.worker_pids(),
         slow,
+        depth: depth.name().to_owned(),
     }
 }

@@ -1,5 +1,6 @@
-//! `--pid`: which nginx to watch.
+//! `--pid`, `--container`, `--pod`, `--unit`, `--all`: which nginx to watch.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// Which nginx to watch.
@@ -9,6 +10,35 @@ pub enum Target {
     Pid(u32),
     /// The name of the program that the master runs.
     Name(String),
+    /// A container, by its name or the beginning of its id.
+    Container(String),
+    /// A pod, `NAMESPACE/NAME`.
+    Pod(String),
+    /// A unit of systemd, with or without `.service`.
+    Unit(String),
+    /// Every nginx on this host.
+    All,
+}
+
+impl Target {
+    /// More of what is meant may come while some of it runs.
+    #[must_use]
+    pub fn may_grow(&self) -> bool {
+        matches!(self, Self::Pod(_) | Self::Unit(_) | Self::All)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pid(pid) => write!(f, "--pid {pid}"),
+            Self::Name(name) => write!(f, "--pid {name}"),
+            Self::Container(name) => write!(f, "--container {name}"),
+            Self::Pod(name) => write!(f, "--pod {name}"),
+            Self::Unit(name) => write!(f, "--unit {name}"),
+            Self::All => f.write_str("--all"),
+        }
+    }
 }
 
 impl FromStr for Target {

@@ -24,18 +24,21 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
         interrupted()?;
         say("Hooks", name);
         let load = Load::full(path, plan.seconds.max(2));
-        // The same traffic: once it is another nginx's, once it is the watched one's.
-        let (_, others) = costs(tracers, &world, idle.proxy.master.pid(), load)?;
-        let (requests, ours) = costs(tracers, &world, world.proxy.master.pid(), load)?;
-        print!("{}", table(name, requests, &others, &ours).text());
-        all.push(json!({ "workload": name, "requests": requests, "hooks": to_json(&others, &ours) }));
+        for depth in ["watch", "deep"] {
+            // The same traffic: once it is another nginx's, once it is the watched one's.
+            let (_, others) = costs(tracers, &world, idle.proxy.master.pid(), depth, load)?;
+            let (requests, ours) = costs(tracers, &world, world.proxy.master.pid(), depth, load)?;
+            print!("{}", table(&format!("{name}, {depth}"), requests, &others, &ours).text());
+            let hooks = to_json(&others, &ours);
+            all.push(json!({ "workload": name, "depth": depth, "requests": requests, "hooks": hooks }));
+        }
     }
     println!("  (with the kernel's statistics, which add 65 to 75 ns to each run of their own)");
     Ok(all.into())
 }
 
-fn costs(tracers: &Tracers<'_>, world: &World, nginx: u32, load: Load) -> Result<(u64, Costs)> {
-    let session = tracers.tool(world, nginx, &["--verbose"])?;
+fn costs(tracers: &Tracers<'_>, world: &World, nginx: u32, depth: &str, load: Load) -> Result<(u64, Costs)> {
+    let session = tracers.tool(world, nginx, &["--verbose", "--depth", depth])?;
     let sample = load.run(world)?;
     let report = session.stop()?;
     let mut costs = Costs::new();

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what tracing costs a busy nginx, side by side with peers in one run.
 
+mod cpu;
 pub(crate) mod floor;
 pub(crate) mod hold;
 mod hooks;
@@ -55,6 +56,8 @@ pub(crate) struct Options {
 /// A part that can be run alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// Processor time of nginx per request under each tracer, saturated and paced
+    Cpu,
     /// Throughput of nginx under each tracer
     Throughput,
     /// Every connection is refused
@@ -73,15 +76,18 @@ type Measure = fn(&Plan, &Tracers<'_>) -> Result<Value>;
 /// How much is measured.
 struct Plan {
     rounds: usize,
+    /// Of one second each.
+    short_rounds: usize,
     seconds: u64,
     quick: bool,
 }
 
 impl Plan {
     fn of(options: &Options) -> Self {
-        let (rounds, seconds) = if options.quick { (3, 1) } else { (7, 3) };
+        let (rounds, short_rounds, seconds) = if options.quick { (3, 6, 1) } else { (7, 20, 3) };
         Self {
             rounds: options.rounds.unwrap_or(rounds) as usize,
+            short_rounds: options.rounds.unwrap_or(short_rounds) as usize,
             seconds: options.seconds.unwrap_or(seconds),
             quick: options.quick,
         }
@@ -123,7 +129,8 @@ fn measure(options: &Options, program: &Path) -> Result<()> {
     let tracers = Tracers { program, hooks: raw_tracepoints(program)? };
     let mut numbers = Map::new();
     numbers.insert("machine".to_owned(), machine());
-    let parts: [(&str, Part, Measure); 5] = [
+    let parts: [(&str, Part, Measure); 6] = [
+        ("cpu", Part::Cpu, cpu::measure),
         ("startup", Part::Startup, startup::measure),
         ("hooks", Part::Hooks, hooks::measure),
         ("storm", Part::Storm, storm::measure),
@@ -208,7 +215,7 @@ mod tests {
 
     #[test]
     fn peers_take_part_in_the_first_rounds() {
-        let plan = Plan { rounds: 7, seconds: 3, quick: false };
+        let plan = Plan { rounds: 7, short_rounds: 20, seconds: 3, quick: false };
         assert_eq!(plan.tracers(0).len(), 6);
         assert_eq!(plan.tracers(6), [Tracer::Tool, Tracer::Recording, Tracer::Floor]);
     }

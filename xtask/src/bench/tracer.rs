@@ -41,6 +41,8 @@ const READY: Duration = Duration::from_secs(30);
 pub(super) enum Tracer {
     Nothing,
     Tool,
+    Watch,
+    Deep,
     Recording,
     Floor,
     Bpftrace,
@@ -54,6 +56,8 @@ impl Tracer {
         match self {
             Self::Nothing => "nothing",
             Self::Tool => "upstream-trace",
+            Self::Watch => "upstream-trace --depth watch",
+            Self::Deep => "upstream-trace --depth deep",
             Self::Recording => "upstream-trace --record",
             Self::Floor => "empty programs",
             Self::Bpftrace => "bpftrace",
@@ -102,6 +106,8 @@ impl Tracers<'_> {
         match tracer {
             Tracer::Nothing => Ok(Session::nothing()),
             Tracer::Tool => self.tool(world, world.proxy.master.pid(), &[]),
+            Tracer::Watch => self.tool(world, world.proxy.master.pid(), &["--depth", "watch"]),
+            Tracer::Deep => self.tool(world, world.proxy.master.pid(), &["--depth", "deep"]),
             Tracer::Recording => {
                 let file = world.files.0.join("recording.zst");
                 let _absent = fs::remove_file(&file);

@@ -1,15 +1,24 @@
-//! What a process used, from `/proc`.
+//! What a process used.
 
 use std::fs;
+use std::time::Duration;
 
-/// Processor time of all threads, nanoseconds; 0 if it is gone.
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+/// Process ids are below this: `PID_MAX_LIMIT` of the kernel.
+const PID_MAX: u32 = 1 << 22;
+
+/// Processor time of all threads, nanoseconds; 0 if it is gone. The scheduler's own sum up to this moment: `/proc` has
+/// it as of the last tick.
 pub(super) fn cpu_ns(pid: u32) -> u64 {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
-    let of = |thread: fs::DirEntry| {
-        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    threads.flatten().filter_map(of).sum()
+    // Of a number that is none the clock would be another one: it is part of the clock's.
+    if pid >= PID_MAX {
+        return 0;
+    }
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()));
+    let time = clock.and_then(clock_gettime).map(Duration::from).unwrap_or_default();
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Memory that is resident, KiB; 0 if it is gone.
@@ -32,5 +41,6 @@ mod tests {
         let this = std::process::id();
         assert!(cpu_ns(this) > 0 && resident_kib(this) > 100);
         assert_eq!((cpu_ns(u32::MAX), resident_kib(u32::MAX)), (0, 0));
+        assert_eq!((cpu_ns(1 << 30), cpu_ns(PID_MAX - 1)), (0, 0));
     }
 }

@@ -2,6 +2,7 @@
 
 mod apt;
 mod lints;
+mod newer_nginx;
 mod programs;
 mod stamp;
 mod toolchain;
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::process;
 use crate::say::{note, say};
 pub(crate) use lints::{cargo_deny, clippy};
+pub(crate) use newer_nginx::root as newer_nginx;
 pub(crate) use programs::browser;
 pub(crate) use toolchain::{Toolchain, own_tools};
 
@@ -38,7 +40,9 @@ pub(crate) fn all() -> Result<Toolchain> {
 
 /// What the fault lab needs beyond that: origins that people run.
 pub(crate) fn for_tests() -> Result<()> {
-    programs::ensure_for_tests()
+    programs::ensure_for_tests()?;
+    newer_nginx::ensure();
+    Ok(())
 }
 
 /// What the benchmark needs beyond that.

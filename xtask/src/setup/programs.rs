@@ -20,11 +20,12 @@ const PROGRAMS: [(&str, &str); 7] = [
 ];
 
 /// Origins and collectors that the fault lab starts; one may have its version in its name.
-const ORIGINS: [(&str, &str); 5] = [
+const ORIGINS: [(&str, &str); 6] = [
     ("php-fpm", "php-fpm"),
     ("gunicorn", "gunicorn"),
     ("haproxy", "haproxy"),
     ("node", "nodejs"),
+    ("patchelf", "patchelf"),
     // It has promtool as well.
     ("prometheus", "prometheus"),
 ];

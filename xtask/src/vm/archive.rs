@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
+use crate::archive::Apt;
+use crate::paths;
 use crate::say::say;
-use crate::{paths, process};
 
 /// A kernel to try, and the release of Debian that has it.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +29,6 @@ pub(super) const KERNELS: [Kernel; 4] = [
 /// The package that depends on the release's current kernel; small, and made for virtual machines.
 const META: &str = "linux-image-cloud-amd64";
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
 /// Kernel and modules, unpacked.
 #[derive(Debug)]
 pub(super) struct Unpacked {
@@ -48,17 +46,9 @@ impl Kernel {
         let folder = paths::target().join("vm").join(self.name);
         let (root, done) = (folder.join("root"), folder.join("fetched"));
         if !done.is_file() {
-            ensure!(
-                paths::program("apt-get").is_some(),
-                "kernels come from Debian's archive through apt-get, which this machine does not have"
-            );
             say("Fetching", format!("Linux {} of Debian {}", self.name, self.suite));
             let apt = Apt::new(&folder.join("apt"), self.suite)?;
-            let packages = apt.fetch()?;
-            let _left_over = fs::remove_dir_all(&root);
-            for package in packages {
-                process::capture(Command::new("dpkg").arg("-x").arg(package).arg(&root))?;
-            }
+            apt.unpack(&names(&apt)?, &root)?;
             apt.remove();
             fs::write(&done, "")?;
         }
@@ -79,86 +69,23 @@ fn unpacked(root: &Path) -> Result<Unpacked> {
     Ok(Unpacked { image, modules, release })
 }
 
-/// An apt beside the machine's own: same mirror, same proxies, another release, nothing installed.
-struct Apt {
-    folder: PathBuf,
-}
-
-impl Apt {
-    fn new(folder: &Path, suite: &str) -> Result<Self> {
-        for part in ["lists/partial", "cache/archives/partial", "debs"] {
-            fs::create_dir_all(folder.join(part)).context("cannot make a folder for apt")?;
-        }
-        let signed =
-            if Path::new(KEYRING).is_file() { format!(" signed-by={KEYRING}") } else { String::new() };
-        let source = format!("deb [arch=amd64 target=Packages{signed}] {} {suite} main\n", mirror()?);
-        fs::write(folder.join("sources.list"), source)?;
-        fs::write(folder.join("status"), "")?;
-        Ok(Self { folder: folder.to_owned() })
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        let options = [
-            ("Dir::Etc::sourcelist", "sources.list"),
-            ("Dir::State::lists", "lists"),
-            ("Dir::State::status", "status"),
-            ("Dir::Cache", "cache"),
-        ];
-        for (option, file) in options {
-            command.arg("-o").arg(format!("{option}={}", self.folder.join(file).display()));
-        }
-        command.args(["-o", "Dir::Etc::sourceparts=-", "-o", "Acquire::Languages=none", "-q"]);
-        command
-    }
-
-    /// Downloads the kernel's packages, and says where they are.
-    fn fetch(&self) -> Result<Vec<PathBuf>> {
-        process::capture(self.command("apt-get").arg("update"))?;
-        let names = self.names()?;
-        process::capture(
-            self.command("apt-get").arg("download").args(&names).current_dir(self.folder.join("debs")),
-        )?;
-        let files = fs::read_dir(self.folder.join("debs"))?;
-        Ok(files.filter_map(|file| Some(file.ok()?.path())).collect())
-    }
-
-    /// The packages that hold the kernel: one, or since 7.x an image and its modules apart.
-    fn names(&self) -> Result<Vec<String>> {
-        let (mut queue, mut found) = (vec![META.to_owned()], BTreeSet::new());
-        while let Some(name) = queue.pop() {
-            let depends = process::capture(self.command("apt-cache").args(["depends", &name]))?;
-            let kernels = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-            for kernel in kernels.filter(|name| is_kernel(name)) {
-                if found.insert(kernel.to_owned()) {
-                    queue.push(kernel.to_owned());
-                }
+/// The packages that hold the kernel: one, or since 7.x an image and its modules apart.
+fn names(apt: &Apt) -> Result<Vec<String>> {
+    let (mut queue, mut found) = (vec![META.to_owned()], BTreeSet::new());
+    while let Some(name) = queue.pop() {
+        for kernel in apt.depends(&name)?.into_iter().filter(|name| is_kernel(name)) {
+            if found.insert(kernel.clone()) {
+                queue.push(kernel);
             }
         }
-        ensure!(!found.is_empty(), "{META} depends on no kernel");
-        Ok(found.into_iter().collect())
     }
-
-    /// Lists and packages are large, and not needed any more.
-    fn remove(self) {
-        let _left_over = fs::remove_dir_all(self.folder);
-    }
+    ensure!(!found.is_empty(), "{META} depends on no kernel");
+    Ok(found.into_iter().collect())
 }
 
 fn is_kernel(package: &str) -> bool {
     let begins = ["linux-image-", "linux-binary-", "linux-modules-"];
     begins.iter().any(|begin| package.starts_with(begin)) && package.ends_with("-cloud-amd64")
-}
-
-/// Where apt gets Debian's own packages.
-fn mirror() -> Result<String> {
-    let format = "$(ORIGIN)/$(LABEL)/$(REPO_URI)";
-    let targets = process::capture(Command::new("apt-get").args(["indextargets", "--format", format]))?;
-    let mirror = targets.lines().find_map(|line| line.strip_prefix("Debian/Debian/"));
-    let Some(mirror) = mirror else {
-        bail!("apt knows no mirror of Debian; kernels are taken from there (try: apt-get update)");
-    };
-    Ok(mirror.to_owned())
 }
 
 #[cfg(test)]

@@ -44,6 +44,9 @@ pub(crate) struct Vm {
     /// Leave out what passed on that kernel the last time, and what cannot run there
     #[arg(long, conflicts_with = "sh")]
     resume: bool,
+    /// Run the lab with this `--depth` of the tool, where a scenario names none
+    #[arg(long, value_name = "auto|watch|deep", value_parser = ["auto", "watch", "deep"])]
+    depth: Option<String>,
     /// Scenarios at once
     #[arg(long, default_value_t = 2)]
     jobs: u32,
@@ -202,7 +205,10 @@ fn script(options: &Vm, known: &str) -> String {
     if let Some(script) = &options.sh {
         return format!("{{\n{script}\n}} >/dev/ttyS1 2>&1\n");
     }
-    let environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
+    let mut environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
+    if let Some(depth) = &options.depth {
+        environment += &format!(" UPSTREAM_TRACE_DEPTH={depth}");
+    }
     let only = options.scenario.join(",");
     format!(
         "LAB_ONLY='{only}' LAB_SKIP='{known}' LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} >/dev/ttyS1 2>&1\n",

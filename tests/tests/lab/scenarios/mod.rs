@@ -3,7 +3,9 @@
 mod application;
 mod capture;
 mod cli;
+mod container;
 mod dns;
+mod false_alarms;
 mod firewall_local;
 mod firewall_remote;
 mod firewall_rules;
@@ -17,6 +19,7 @@ mod log_files;
 mod loss;
 mod mixed;
 mod names;
+mod one_kernel;
 mod origins;
 mod path;
 mod pending;
@@ -33,9 +36,11 @@ mod tls;
 
 use upstream_trace_tests::Scenario;
 
-/// A program that a scenario needs and that is not there.
+/// What a scenario needs and this host has not: a program, or a small virtual machine.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
-    software::missing(scenario).or_else(|| service::missing(scenario))
+    software::missing(scenario)
+        .or_else(|| container::missing(scenario))
+        .or_else(|| service::missing(scenario))
 }
 
 /// Every scenario.
@@ -64,12 +69,15 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         names::ALL,
         origins::ALL,
         cli::ALL,
+        container::ALL,
         rights::ALL,
         service::ALL,
         software::ALL,
         capture::ALL,
         loss::ALL,
         harmless::ALL,
+        false_alarms::ALL,
+        one_kernel::ALL,
         hostile::ALL,
     ];
     families.into_iter().flatten().copied()

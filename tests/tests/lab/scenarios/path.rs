@@ -1,8 +1,8 @@
 //! Routes, neighbours, routers, and what gets lost on the way.
 
 use anyhow::Result;
-use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::wire::{Lose, Wire};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario};
 
 const READING: &str =
@@ -74,18 +74,18 @@ pub(crate) const ALL: &[Scenario] = &[
     ("icmp-unreachable/dead-neighbour-behind-router", |lab| {
         router(lab, "10.97.0.77:8081", "", (113, "No route to host"))
     }),
-    ("path-lost/request-lost4", |lab| lost(lab, "10.99.0.2:8081", "tcp flags & psh == psh", 0)),
-    ("path-lost/request-lost6", |lab| lost(lab, "[fd99::2]:8081", "tcp flags & psh == psh", 0)),
-    ("path-lost/big-packets-lost", |lab| lost(lab, "10.99.0.2:8081", "meta length > 1000", 6000)),
+    ("path-lost/request-lost4", |lab| lost(lab, "10.95.0.2:8081", Lose::Requests, 0)),
+    ("path-lost/request-lost6", |lab| lost(lab, "[fd95::2]:8081", Lose::Requests, 0)),
+    ("path-lost/big-packets-lost", |lab| lost(lab, "10.95.0.2:8081", Lose::Large, 6000)),
     ("path-lost/link-dies-on-pooled-connection", |lab| {
-        let upstream = "10.99.0.2:8081";
+        let upstream = "10.95.0.2:8081";
         let world = lab.world().upstream(upstream).keepalive(4).read_timeout("3s").start()?;
+        let wire = Wire::lay(world.ng(), world.up())?;
         let _origin = world.origin(upstream, Script::answer(10))?;
         let trace = world.trace(&[])?;
         world.get("/").status(200);
-        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
+        wire.lose(Lose::Everything)?;
         world.get("/").status(504).log(READING);
-        firewall.was_hit();
         let seen = trace.finish()?;
         let failure = seen.failure("path-lost").confidence(Likely | Possible | Proven).upstream(upstream);
         failure.reused(true).phase("wait").status(504).evidence("retransmit");
@@ -141,14 +141,13 @@ fn router(lab: &Lab, upstream: &str, route: &str, (errno, text): (i32, &str)) ->
     Ok(())
 }
 
-fn lost(lab: &Lab, upstream: &str, packets: &str, body: usize) -> Result<()> {
+fn lost(lab: &Lab, upstream: &str, what: Lose, body: usize) -> Result<()> {
     let world = lab.world().upstream(upstream).read_timeout("3s").start()?;
+    let wire = Wire::lay(world.ng(), world.up())?;
     let origin = world.origin(upstream, Script::answer(10))?;
-    let firewall =
-        Firewall::nft(&world, world.up(), "input", &format!("tcp dport 8081 {packets} counter drop"))?;
+    wire.lose(what)?;
     let trace = world.trace(&[])?;
     world.post("/", body).status(504).log(READING);
-    firewall.was_hit();
     origin.wait_accepted(1)?;
     let seen = trace.finish()?;
     let failure = seen.failure("path-lost").confidence(Proven | Likely | Possible).upstream(upstream);

@@ -56,7 +56,7 @@ pub(crate) const ALL: &[Scenario] = &[
         world.answer(client.receive()).status(504).log("while connecting to upstream");
         firewall.was_hit();
         let seen = trace.finish()?;
-        seen.failure("firewall-drop-remote").upstream(V4).phase("connect").status(504).reused(false);
+        seen.failure("firewall-drop-local").upstream(V4).phase("connect").status(504).reused(false);
         lab.check(seen.of_type("resolved").next().is_none(), || "resolved, and it was not".into());
         seen.nothing_else();
         Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use upstream_trace_tests::nginx::{Config, FOLDER};
+use upstream_trace_tests::nginx::{Config, FOLDER, newer};
 use upstream_trace_tests::software::{Software, installed};
 use upstream_trace_tests::util::{ms, signal};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
@@ -163,6 +163,9 @@ pub(crate) const ALL: &[Scenario] = &[
 
 /// The program that a scenario needs and this host has not: a small virtual machine, say.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    if scenario.starts_with("newer/") && newer().is_none() {
+        return Some("a newer nginx");
+    }
     if scenario == "hostile/error-log-hangs" && !installed("bindfs") {
         return Some("bindfs");
     }

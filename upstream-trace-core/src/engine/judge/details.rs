@@ -22,6 +22,7 @@ pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
         passes: passes.collect(),
         directives: case.limits().iter().take(MAX_NAMED).map(directive).collect(),
         connection: connection(case),
+        workload: case.workload.cloned(),
         ..Details::default()
     }
 }

@@ -1,6 +1,7 @@
 //! When an attempt is judged, and what is said then.
 
 pub(super) mod attempts;
+pub(super) mod benign;
 pub(super) mod details;
 pub(super) mod ejected;
 pub(super) mod notes;

@@ -3,6 +3,7 @@
 use crate::case::{BenignEnd, Case};
 use crate::cause;
 use crate::engine::Engine;
+use crate::engine::judge::benign::EndContext;
 use crate::engine::judge::details;
 use crate::engine::stores::upstreams::Outcome;
 use crate::event::{Attempt, AttemptId, Nanos};
@@ -22,13 +23,15 @@ impl Engine {
         let outcome = Outcome::of(&case);
         let late = case.late;
         let mut verdict = verdict(&case, recovered);
+        let context = EndContext::of(&case);
         drop(case);
         let attempt = &failed.attempt;
         self.packets.done(attempt);
-        if failed.is_ended() && self.client_left(attempt, &verdict) {
+        let no_failure = if failed.is_ended() { self.no_failure(attempt, &verdict, context) } else { None };
+        if let Some(benign_end) = no_failure {
             self.remember(id, attempt.seen, true);
             if warned {
-                out.push(Output::Resolved(resolved(attempt, BenignEnd::ClientGone)));
+                out.push(Output::Resolved(resolved(attempt, benign_end)));
             }
             self.logs.left(failed.attempt);
             return;
@@ -93,6 +96,7 @@ impl Engine {
         case.siblings.uncounted =
             self.upstreams.uncounted(case.attempt.upstream.as_ref(), self.losses.counters);
         case.config = self.configs.of(case.attempt.worker);
+        case.workload = self.workloads.of(case.attempt.worker);
         case.hooks = &self.hooks;
         case.lossy = self.losses.touch(&case.attempt);
         case.slow = self.slow.unwrap_or(case.slow);

@@ -12,7 +12,7 @@ use crate::engine::logjoin::open::{Open, OpenFailures};
 use crate::engine::logjoin::signature::{FailureSignature, seen_by_kernel, without_attempt};
 use crate::engine::stores::overflow::Overflow;
 use crate::engine::stores::resolver_errors::ResolverErrors;
-use crate::errorlog::{self, Kind};
+use crate::errorlog::{self, Kind, Meaning};
 use crate::event::{
     Attempt, AttemptId, LogFollowed, LogLine, MS, Nanos, Process, ProcessChange, SECOND, Upstream, Weigh,
 };
@@ -70,6 +70,10 @@ pub(in crate::engine) struct Logs {
     /// Paths of unix sockets that attempts went to, for lines that name them.
     paths: Bounded<String, ()>,
     resolver_errors: ResolverErrors,
+    /// Upstreams that lines have named.
+    named: Bounded<Upstream, ()>,
+    /// When a worker last complained about what it had asked for itself, and whom.
+    own: Bounded<(u32, Upstream), Nanos>,
     next: u64,
     cleaned: Nanos,
     /// When the latest failure ended that made room, or found none, while its line may still come; by worker.
@@ -97,6 +101,8 @@ impl Default for Logs {
             joined: HashMap::new(),
             paths: Bounded::new(MAX_KEYS),
             resolver_errors: ResolverErrors::default(),
+            named: Bounded::new(MAX_KEYS),
+            own: Bounded::new(MAX_KEYS),
             next: 0,
             cleaned: 0,
             forgotten: Bounded::new(MAX_KEYS),
@@ -139,12 +145,25 @@ impl Logs {
 
     /// A line was read; the failure that it belongs to, if that is clear at once.
     pub(in crate::engine) fn read(&mut self, line: LogLine, now: Nanos) -> Option<AttemptId> {
-        let Some(kind) = errorlog::kind(&line) else {
-            self.resolver_errors.read(line);
-            return None;
+        let kind = match errorlog::meaning(&line) {
+            Some(Meaning::Failed(kind)) => kind,
+            Some(Meaning::PassedOver(_)) => {
+                self.counts.passed_over += 1;
+                if let Some((worker, peer)) = line.worker.zip(errorlog::own_target(&line)) {
+                    self.own.insert((worker, Upstream::Tcp(peer)), line.at, line.at);
+                }
+                return None;
+            }
+            None => {
+                self.resolver_errors.read(line);
+                return None;
+            }
         };
         self.counts.seen += 1;
         let key = self.key(&line);
+        if let Some(upstream) = &key.1 {
+            self.named.insert(upstream.clone(), (), line.at);
+        }
         let waits = without_attempt(kind) || (timeout(kind) && key.1.is_some());
         if !waits && let Some(id) = self.best(&key, &line, kind) {
             self.join(&key, id, line);
@@ -222,6 +241,13 @@ impl Logs {
         self.healthy.keep(attempt, until);
     }
 
+    /// nginx said that such a connection was its own business, and no upstream's.
+    pub(in crate::engine) fn was_own(&self, attempt: &Attempt) -> bool {
+        let Some(upstream) = &attempt.upstream else { return false };
+        let said = self.own.get(&(attempt.worker, upstream.clone()));
+        said.is_some_and(|at| at.abs_diff(attempt.seen) <= AFTER)
+    }
+
     /// A failure has its line, or none is to be expected.
     pub(in crate::engine) fn ready(&self, id: AttemptId, worker: u32) -> bool {
         self.joined.contains_key(&id) || !self.followed(worker)
@@ -230,6 +256,18 @@ impl Logs {
     /// The line of a failure that is let go.
     pub(in crate::engine) fn take(&mut self, id: AttemptId) -> Option<LogLine> {
         self.joined.remove(&id)
+    }
+
+    /// The failure that a line is about whose upstream no attempt went to: the kernel sent the connection elsewhere
+    /// (`cgroup/connect4`, as for a service of Kubernetes), and the socket has another address than nginx knows. Its
+    /// address stands in no line of nginx, ever.
+    fn redirected(&self, waiting: &Waiting) -> Option<AttemptId> {
+        if waiting.key.1.is_none() || !seen_by_kernel(waiting.kind) {
+            return None;
+        }
+        let unnamed =
+            |key: &JoinKey| key.1.as_ref().is_some_and(|upstream| !self.named.contains_key(upstream));
+        self.only_where(waiting.key.0, &waiting.line, waiting.kind, unnamed)
     }
 
     /// More lines wait than there is room for.
@@ -256,6 +294,11 @@ impl Logs {
             if waiting.due > now {
                 waiting.early = true;
                 self.lost.note(waiting.line.at, now);
+            }
+            if let Some(id) = self.redirected(&waiting) {
+                self.join(&(waiting.key.0, None), id, *waiting.line);
+                found.push(id);
+                continue;
             }
             // Which attempt it is about is not known, and that attempt is told of without it.
             if waiting.line.upstream.is_none() && seen_by_kernel(waiting.kind) {

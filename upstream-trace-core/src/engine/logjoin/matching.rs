@@ -43,7 +43,18 @@ impl Logs {
 
     /// The only failure of the worker that a line without an upstream fits.
     fn only(&self, worker: u32, line: &LogLine, kind: Kind) -> Option<AttemptId> {
-        let mut fitting = self.open.of_worker(worker).filter(|open| {
+        self.only_where(worker, line, kind, |_| true)
+    }
+
+    /// The same, of those whose key is wanted.
+    pub(in crate::engine) fn only_where(
+        &self,
+        worker: u32,
+        line: &LogLine,
+        kind: Kind,
+        wanted: impl Fn(&JoinKey) -> bool,
+    ) -> Option<AttemptId> {
+        let mut fitting = self.open.of_worker(worker, &wanted).filter(|open| {
             near(open.at, line)
                 && line.at <= open.at.saturating_add(PROMPT)
                 && open.signature.fits(kind, line) == Some(0)

@@ -51,9 +51,13 @@ impl OpenFailures {
         self.by_key.get(key).into_iter().flatten()
     }
 
-    /// The failures of a worker at all upstreams.
-    pub(in crate::engine) fn of_worker(&self, worker: u32) -> impl Iterator<Item = &Open> {
-        self.by_key.iter().filter(move |((of, _), _)| *of == worker).flat_map(|(_, open)| open)
+    /// The failures of a worker at the upstreams that are wanted.
+    pub(in crate::engine) fn of_worker(
+        &self,
+        worker: u32,
+        wanted: impl Fn(&JoinKey) -> bool,
+    ) -> impl Iterator<Item = &Open> {
+        self.by_key.iter().filter(move |(key, _)| key.0 == worker && wanted(key)).flat_map(|(_, open)| open)
     }
 
     /// Takes a failure out; a key without an upstream stands for all upstreams of the worker.
@@ -111,7 +115,7 @@ mod tests {
         for worker in 2..2 * (MAX_FAILURES as u32) {
             failures.push((worker, None), open(9, BEGUN));
         }
-        assert_eq!((failures.count, failures.of_worker(1).count()), (MAX_FAILURES, MAX_PER_KEY));
+        assert_eq!((failures.count, failures.of_worker(1, |_| true).count()), (MAX_FAILURES, MAX_PER_KEY));
         assert_eq!(failures.by_key.len(), MAX_FAILURES - MAX_PER_KEY + 1);
     }
 

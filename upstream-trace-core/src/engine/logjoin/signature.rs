@@ -149,7 +149,10 @@ pub(in crate::engine) fn healthy_fits(kind: Kind, attempt: &Attempt) -> bool {
             Kind::TimedOut(_) => attempt.ended == Ended::ClosedByNginx && attempt.fin.is_none(),
             Kind::Closed | Kind::TlsClosed => attempt.fin.is_some() || attempt.reset.is_some(),
             Kind::Receive | Kind::Send => attempt.reset.is_some() || attempt.recv_error || attempt.send_error,
-            Kind::TooBig | Kind::Invalid | Kind::Tls | Kind::TempFile => bytes,
+            // Of a connection whose sends and receives were not watched, it is not known what came.
+            Kind::TooBig | Kind::Invalid | Kind::Tls | Kind::TempFile => bytes || attempt.by_socket,
+            // nginx took it from its pool, and found the error.
+            Kind::Connect => attempt.by_socket && attempt.reset.is_some(),
             _ => false,
         }
 }

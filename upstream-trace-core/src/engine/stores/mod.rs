@@ -11,3 +11,4 @@ pub(super) mod resolver_errors;
 pub(super) mod retries;
 pub(super) mod troubles;
 pub(super) mod upstreams;
+pub(super) mod workloads;

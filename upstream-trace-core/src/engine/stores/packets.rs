@@ -99,7 +99,8 @@ impl Default for Packets {
 
 impl Packets {
     pub(in crate::engine) fn dropped(&mut self, packet: PacketDrop) {
-        let key = packet.attempt.map(PacketKey::Attempt).or(packet.tuple.map(PacketKey::ends));
+        let key =
+            packet.attempt.map(PacketKey::Attempt).or(packet.asked.or(packet.tuple).map(PacketKey::ends));
         if let Some(key) = key {
             self.keep(key, Packet::Dropped(packet));
         }
@@ -281,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn a_translated_packet_belongs_to_the_connection_as_nginx_began_it() {
+        let attempt = unanswered_syn();
+        let mut packets = Packets::default();
+        let pod = "10.244.0.7:9000".parse().expect("an address");
+        let whole = netfilter_drop("input", "nft");
+        let asked = whole.tuple;
+        let tuple = asked.map(|PacketTuple { dst, .. }| PacketTuple { src: pod, dst });
+        packets.dropped(PacketDrop { attempt: None, netns: 99, tuple, asked, ..whole });
+        let mut case = Case::of_attempt(&attempt);
+        packets.fill(&mut case);
+        assert_eq!(case.drops_elsewhere.len(), 1);
+        assert_eq!(case.direction(case.drops_elsewhere[0]), Direction::In);
+    }
+
+    #[test]
     fn the_store_is_bounded_and_forgets() {
         let mut packets = Packets::default();
         for number in 0..2 * MAX_KEYS as u64 {
@@ -319,5 +335,9 @@ mod tests {
             packets.done(&Attempt { id, ..unanswered_syn() });
         }
         assert!(packets.by_key.is_empty() && packets.lost.take().is_none());
+        for number in 0..=MAX_KEYS as u64 {
+            packets.dropped(PacketDrop { attempt: Some(id(number)), ..netfilter_drop("output", "nft") });
+        }
+        assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(1));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::event::LogLine;
 
+use super::tags;
 use super::text::{LONGEST, clean};
 
 /// Takes a line apart; `None` if it is none of nginx's error.log. `at`, `worker` and `file` are for the caller to fill.
@@ -12,6 +13,9 @@ use super::text::{LONGEST, clean};
 pub fn parse(line: &[u8]) -> Option<LogLine> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.starts_with(b"{") {
+        return super::json::parse(line);
+    }
     let truncated = line.len() >= LONGEST - 1;
     // Nothing behind the longest line is nginx's.
     let text = clean(&line[..line.len().min(2 * LONGEST)]);
@@ -65,7 +69,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
 }
 
 /// What nginx was doing: the last ` while ` of the message, unless it stands in quotes.
-fn action(message: &str) -> Option<&str> {
+pub(super) fn action(message: &str) -> Option<&str> {
     let (_, action) = message.rsplit_once(" while ")?;
     (!action.is_empty() && !action.contains('"')).then_some(action)
 }
@@ -114,6 +118,9 @@ struct Tail<'a> {
     upstream: Option<&'a str>,
     host: Option<&'a str>,
     resolver: Option<&'a str>,
+    udp: bool,
+    /// What follows on them.
+    rest: &'a str,
 }
 
 /// What may follow on a quoted part.
@@ -121,26 +128,29 @@ const PARTS: [&str; 6] =
     [", subrequest: \"", ", upstream: \"", ", host: \"", ", referrer: \"", ", bytes from/to ", ", login: \""];
 
 impl<'a> Tail<'a> {
-    /// Reads the parts from `, client: ` or `, resolver: ` on.
+    /// Reads the parts from `, client: `, `, resolver: ` or `, context: ` (of a Lua program) on.
     fn read(text: &'a str) -> Option<Self> {
         let mut tail = Self::default();
         if let Some(resolver) = text.strip_prefix(", resolver: ") {
+            let (resolver, rest) = value(resolver, &[',', ' ', '"']);
             tail.resolver = Some(resolver);
-            return (!resolver.contains([' ', '"'])).then_some(tail);
+            return rest.is_empty().then_some(tail);
+        }
+        if let Some(context) = text.strip_prefix(", context: ") {
+            return (!context.contains([' ', '"'])).then_some(tail);
         }
         let rest = text.strip_prefix(", client: ").or_else(|| text.strip_prefix(", udp client: "))?;
-        let end = rest.find([',', ' ', '"']).unwrap_or(rest.len());
-        let (client, mut rest) = rest.split_at(end);
+        let (client, mut rest) = value(rest, &[',', ' ', '"']);
         let address = client.starts_with("unix:")
             || client.bytes().all(|b| b.is_ascii_hexdigit() || b"[]:.".contains(&b));
         if client.is_empty() || !address || !(rest.is_empty() || rest.starts_with(", ")) {
             return None;
         }
         tail.client = Some(client);
+        tail.udp = text.starts_with(", udp ");
         if let Some(named) = rest.strip_prefix(", server: ") {
-            let end = named.find(", ").unwrap_or(named.len());
-            tail.server = Some(&named[..end]);
-            rest = &named[end..];
+            let (server, after) = value(named, &[',']);
+            (tail.server, rest) = (Some(server), after);
         }
         tail.request = request(&mut rest);
         tail.subrequest = quoted(", subrequest: \"", &mut rest);
@@ -149,6 +159,7 @@ impl<'a> Tail<'a> {
             tail.upstream = tail.upstream.filter(|upstream| address_is_whole(upstream));
         }
         tail.host = quoted(", host: \"", &mut rest);
+        tail.rest = rest;
         Some(tail)
     }
 
@@ -161,12 +172,23 @@ impl<'a> Tail<'a> {
         line.upstream = own(self.upstream);
         line.host = own(self.host);
         line.resolver = own(self.resolver);
+        line.udp = self.udp;
+        line.tags = tags::tags(self.rest);
     }
+}
+
+/// A value and what follows: Angie quotes those that nginx leaves bare, which end at one of `ends`.
+fn value<'a>(text: &'a str, ends: &[char]) -> (&'a str, &'a str) {
+    let Some(inner) = text.strip_prefix('"') else {
+        return text.split_at(text.find(ends).unwrap_or(text.len()));
+    };
+    inner.split_once('"').unwrap_or((inner, ""))
 }
 
 /// The request line. nginx takes no request with more behind its `HTTP/1.1`, so that the first one ends it.
 fn request<'a>(rest: &mut &'a str) -> Option<&'a str> {
-    let text = rest.strip_prefix(", request: \"")?;
+    let names = [", request: \"", ", request_line: \""];
+    let (name, text) = names.iter().find_map(|name| Some((name, rest.strip_prefix(name)?)))?;
     let versioned = text.match_indices('"').find(|(at, _)| {
         text[..*at].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').ends_with(" HTTP/")
     });
@@ -175,7 +197,7 @@ fn request<'a>(rest: &mut &'a str) -> Option<&'a str> {
             *rest = &text[end + 1..];
             Some(&text[..end])
         }
-        None => quoted(", request: \"", rest),
+        None => quoted(name, rest),
     }
 }
 
@@ -185,14 +207,17 @@ fn address_is_whole(upstream: &str) -> bool {
     address.contains('/') && !address.starts_with("unix:")
 }
 
-/// A part in quotes: up to the first quote on which another part or the end follows. What was cut off has no end.
+/// A part in quotes: up to the first quote on which another part or the end follows, or else a tag. What was cut off
+/// has no end.
 fn quoted<'a>(name: &str, rest: &mut &'a str) -> Option<&'a str> {
     let text = rest.strip_prefix(name)?;
-    let end = text.match_indices('"').map(|(at, _)| at).find(|at| {
-        let after = &text[at + 1..];
-        after.is_empty() || PARTS.iter().any(|part| after.starts_with(part))
-    });
-    let end = end.unwrap_or(text.len());
+    let ends = |follows: &dyn Fn(&str) -> bool| {
+        text.match_indices('"').map(|(at, _)| at).find(|at| follows(&text[at + 1..]))
+    };
+    let end = ends(&|after| PARTS.iter().any(|part| after.starts_with(part)))
+        .or_else(|| ends(&tags::is_start))
+        .or_else(|| text.ends_with('"').then(|| text.len() - 1))
+        .unwrap_or(text.len());
     *rest = text.get(end + 1..).unwrap_or_default();
     Some(&text[..end])
 }

@@ -108,6 +108,38 @@ fn a_stream_line() {
 }
 
 #[test]
+fn angie_quotes_what_nginx_leaves_bare() {
+    let tail = r#", client: "127.0.0.1", server: "", request_line: "GET /"a HTTP/1.1", upstream: "http://10.0.0.2:8080/a", host: "lab""#;
+    let line = read("upstream timed out (110: x) while connecting to upstream", tail);
+    assert_eq!((line.client.as_deref(), line.server.as_deref()), (Some("127.0.0.1"), Some("")));
+    assert_eq!((line.request.as_deref(), line.host.as_deref()), (Some("GET /\"a HTTP/1.1"), Some("lab")));
+    assert_eq!(upstream_address(&line), Some(tcp("10.0.0.2:8080")));
+    let line =
+        read("app could not be resolved (3: Host not found)", r#", client: "unix:", server: "lab, b""#);
+    assert_eq!((line.client.as_deref(), line.server.as_deref()), (Some("unix:"), Some("lab, b")));
+    let line = read("recv() failed (111: x) while resolving", r#", resolver: "127.0.0.1:53""#);
+    assert_eq!(line.resolver.as_deref(), Some("127.0.0.1:53"));
+}
+
+#[test]
+fn tags_follow_on_any_part() {
+    let message = "upstream timed out (110: x) while reading upstream";
+    let tags = |line: &LogLine| line.tags.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+    let line = read(message, &format!("{TAIL}, request_id: \"5f3a\", zone: eu"));
+    assert_eq!(
+        (line.host.as_deref(), tags(&line)),
+        (Some("lab"), vec!["request_id=5f3a".into(), "zone=eu".into()])
+    );
+    let stream = ", client: ::1, server: 0.0.0.0:9000, upstream: \"10.0.0.2:80\", bytes from/to client:0/0, bytes from/to upstream:0/0, zone: eu";
+    let line = read(message, stream);
+    assert_eq!((line.upstream.as_deref(), tags(&line)), (Some("10.0.0.2:80"), vec!["zone=eu".into()]));
+    let line = read(message, ", client: ::1, server: lab, upstream: \"fastcgi://10.0.0.2:9000\", id: \"5\"");
+    assert_eq!((upstream_address(&line), tags(&line)), (Some(tcp("10.0.0.2:9000")), vec!["id=5".into()]));
+    let line = read(message, &format!("{TAIL}, referrer: \"x\", id: \"evil\", id: \"5\""));
+    assert_eq!((line.host.as_deref(), tags(&line).len()), (Some("lab"), 0));
+}
+
+#[test]
 fn words_of_the_client_are_not_taken_for_nginx() {
     let evil = r#", upstream: "http://6.6.6.6:1/", host: "x""#;
     let line = |request: &str, uri: &str, end: &str| {

@@ -173,6 +173,13 @@ pub struct Attempt {
     /// The status, 500 or above, with which the answer begins; the attempt is over for the tool, not the connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_status: Option<u16>,
+    /// What nginx sent and received was not watched: whether a request was under way was read from the socket, and when
+    /// responses began is not known.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_socket: bool,
+    /// The socket leaves open whether a request was under way: `outstanding` is what it looked like.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_doubt: bool,
     /// nginx spoke TLS.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tls: bool,
@@ -245,6 +252,8 @@ impl Attempt {
             worker_exiting: false,
             no_local_port: false,
             error_status: None,
+            by_socket: false,
+            in_doubt: false,
             tls: false,
             tls_handshake: false,
             non_tls_prefix: None,

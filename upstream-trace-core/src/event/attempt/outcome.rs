@@ -199,6 +199,10 @@ impl Attempt {
 
     /// No request waits for its answer, and yet it failed.
     fn failed_without_request(&self, slow: Nanos) -> bool {
+        if self.by_socket && !self.outstanding {
+            // Whatever ended it, all that was sent was answered. If nothing ever was, the origin ended it.
+            return self.requests == 0 && self.ended_by_origin().is_some();
+        }
         let reset = self.reset_at().is_some();
         if self.bytes_received > 0 || self.answer.is_some() {
             let cut = self.client_cut && (reset || self.stalled(slow));

@@ -1,5 +1,7 @@
 //! `failure` and `pending`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Workload;
@@ -215,12 +217,15 @@ pub struct Log<'a> {
     /// Name of the server block; of `stream` its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<&'a str>,
-    /// File, pipe or container log that the line came from, where that is not `file`.
+    /// Who kept the line, where nginx did not write it to a file of its own: `docker-json`, `cri` or `journal`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'a str>,
     /// Path of the subrequest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subrequest: Option<&'a str>,
+    /// What `error_log_tag` added, by name; absent if there is nothing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: &'a BTreeMap<String, String>,
     /// Time as printed: local, whole seconds.
     pub time: &'a str,
 }

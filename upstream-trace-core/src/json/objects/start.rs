@@ -6,6 +6,10 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Start<'a> {
+    /// Whether what nginx sends and receives is watched: `deep` (all the time), `watch` (never), `auto` (while there is
+    /// trouble, and for samples); absent if not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<&'a str>,
     /// Hooks, attached or not.
     pub hooks: Vec<Hook<'a>>,
     /// Which host this is, if several are reported at once; else absent.

@@ -18,6 +18,9 @@ pub struct Summary<'a> {
     pub attempts: u64,
     /// Failures by cause and upstream, most frequent first.
     pub by_cause: Vec<CauseCount<'a>>,
+    /// For how long of that what nginx sends and receives was watched (`--depth`), milliseconds; absent from `report`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deep_ms: Option<f64>,
     /// From the first event to the last, milliseconds.
     pub duration_ms: f64,
     /// Attempts judged failed.
@@ -90,6 +93,9 @@ pub struct UpstreamNumbers<'a> {
     pub group: Option<&'a str>,
     /// Requests sent.
     pub requests: u64,
+    /// `true`: `requests` and `first_byte_ms` are of a part of the time only (`--depth`), or of none; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<bool>,
     /// Which; `null` for all addresses beyond the table.
     pub upstream: Option<String>,
 }
@@ -114,6 +120,8 @@ pub struct LogLines {
     pub joined: u64,
     /// About attempts that were lost, over before the start, or told of without their line.
     pub lost: u64,
+    /// About upstreams, and of no failed attempt: the origin answered, nginx asked for itself, datagrams. Not in `seen`.
+    pub passed_over: u64,
     /// Read.
     pub seen: u64,
 }

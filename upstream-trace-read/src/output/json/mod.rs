@@ -89,6 +89,10 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
         Self::print(&mut self.results, &mut self.status, &mut self.line, &json::start(host, scope));
     }
 
+    fn clock(&mut self, host: &Host) {
+        self.clock = Clock::new(host);
+    }
+
     fn output(&mut self, output: &Output) {
         let Self { results, status, line, numbers, .. } = self;
         let scope = Scope { clock: self.clock, host: self.host.as_deref() };
@@ -112,6 +116,7 @@ impl<W: Write, E: Write> Sink for Json<W, E> {
         let cost = extra.cost.as_ref();
         let object = json::Summary {
             accounts: extra.accounts.as_ref().map(accounts),
+            deep_ms: cost.map(|cost| cost.deep_ms),
             overhead: cost.map(|cost| cost.overhead.iter().map(hook_cost).collect()),
             rss_bytes: cost.map(|cost| cost.rss_bytes),
             startup_ms: cost.map(|cost| cost.startup_ms),

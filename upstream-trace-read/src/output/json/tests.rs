@@ -5,7 +5,7 @@ use upstream_trace_core::verdict::{Note, Resolved, Verdict};
 
 use super::super::pipe::tests::Failing;
 use super::super::tests::{BEGIN, SECOND, extra, host, summary, verdict};
-use upstream_trace_core::event::{AttemptId, Lost};
+use upstream_trace_core::event::{AttemptId, Host, Lost};
 
 use super::*;
 
@@ -31,6 +31,19 @@ fn the_start() {
     assert_eq!(start["master"], 1712);
     assert_eq!(start["workers"], json!([1713, 1714]));
     assert_eq!(start["hooks"][1]["why"], "kprobes are locked down");
+}
+
+#[test]
+fn times_follow_the_clock_when_it_is_set() {
+    let note = |at| Output::Note(Note { at, text: "x".to_owned() });
+    let objects = objects(|sink| {
+        sink.output(&note(BEGIN + SECOND));
+        let ahead = host();
+        sink.clock(&Host { at: BEGIN + 2 * SECOND, unix_us: ahead.unix_us + 3_602_000_000, ..ahead });
+        sink.output(&note(BEGIN + 3 * SECOND));
+    });
+    assert_eq!(objects[1]["time"], "2026-11-20T09:12:01.000000Z");
+    assert_eq!(objects[2]["time"], "2026-11-20T10:12:03.000000Z");
 }
 
 #[test]

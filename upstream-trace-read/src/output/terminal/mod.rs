@@ -206,6 +206,10 @@ impl<W: Write, E: Write> Sink for Terminal<W, E> {
         }
     }
 
+    fn clock(&mut self, host: &Host) {
+        self.clock = Clock::new(host);
+    }
+
     fn output(&mut self, output: &Output) {
         match output {
             Output::Pending(verdict) => self.pending(verdict),

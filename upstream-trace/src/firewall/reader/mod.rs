@@ -11,7 +11,7 @@ use upstream_trace_core::event::{Nanos, Netfilter, PacketDrop, PacketTuple, Rule
 
 use super::packet::{Device, Packet};
 use super::{Ruleset, list};
-use crate::host::netns;
+use crate::host::netns::{self, Way};
 
 /// A ruleset that was read is not read again for so long.
 const FRESH: Nanos = 1_000_000_000;
@@ -47,7 +47,7 @@ type Reader = (Sender<Query>, Receiver<(Place, Read)>);
 
 struct Query {
     place: Place,
-    pid: u32,
+    way: Way,
 }
 
 /// A dropped packet, and the ruleset that knows of it.
@@ -82,7 +82,7 @@ impl Rulesets {
         &mut self,
         drop: &PacketDrop,
         now: Nanos,
-        process: impl FnOnce(u32) -> Option<u32>,
+        way: impl FnOnce(u32) -> Option<Way>,
         device: impl FnOnce(u32, SocketAddr) -> Option<String>,
     ) -> Vec<Rules> {
         let Some(mut dropped) = Dropped::of(drop) else { return Vec::new() };
@@ -92,13 +92,14 @@ impl Rulesets {
             return Vec::new();
         }
         let place = dropped.place;
-        let Some(pid) = process(drop.netns) else {
-            let elsewhere = "neither nginx nor this program is in that network namespace".to_owned();
+        let Some(way) = way(drop.netns) else {
+            let elsewhere = "no process lives in that network namespace, and it has no name".to_owned();
             self.read.insert(place, (now, Some(Err(elsewhere))));
             self.waiting.push(dropped);
             return self.answers(now);
         };
-        if dropped.packet.output == Device::Unknown {
+        if let (Device::Unknown, Way::Process(pid)) = (&dropped.packet.output, &way) {
+            let pid = *pid;
             dropped.packet.output = device(pid, dropped.tuple.dst).map_or(Device::Unknown, Device::Named);
         }
         if self.waiting.len() < WAITING {
@@ -109,7 +110,7 @@ impl Rulesets {
             Some((_, None)) => return Vec::new(),
             _ => {}
         }
-        self.ask(Query { place, pid }, now);
+        self.ask(Query { place, way }, now);
         if reported.is_some() {
             return Vec::new();
         }
@@ -223,6 +224,7 @@ impl Dropped {
             chains: found.chains,
             complete: found.complete,
             unread: read.as_ref().err().cloned(),
+            dweller: None,
         }
     }
 }
@@ -247,9 +249,9 @@ fn start() -> Reader {
     let (questions, asked) = channel::<Query>();
     let (answer, answers) = channel();
     thread::spawn(move || {
-        for Query { place, pid } in asked {
+        for Query { place, way } in asked {
             let begun = Instant::now();
-            if answer.send((place, read(place, pid))).is_err() {
+            if answer.send((place, read(place, &way))).is_err() {
                 break;
             }
             // Ten thousand rules take a second on a busy host: they may have a tenth of a CPU, not more.
@@ -263,8 +265,8 @@ fn start() -> Reader {
 }
 
 /// Reads a ruleset through a process of its network namespace.
-fn read((netns, source): Place, pid: u32) -> Read {
-    let read = netns::run_in(pid, || {
+fn read((netns, source): Place, way: &Way) -> Read {
+    let read = netns::run_through(way, || {
         // A pid that was given to another process meanwhile must not lead elsewhere.
         if netns != 0 && netns::own_inode() != Some(netns) {
             return Err("the network namespace is gone".to_owned());

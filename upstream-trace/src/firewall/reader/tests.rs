@@ -10,6 +10,7 @@ fn drop_of(src: &str, dst: &str, flags: u8, by: &str) -> PacketDrop {
         at: 5,
         attempt: Some(upstream_trace_core::event::AttemptId::from_kernel(1)),
         tuple: Some(tuple),
+        asked: None,
         tcp_flags: flags,
         reason: "NETFILTER_DROP".to_owned(),
         netns: NETNS,
@@ -34,7 +35,7 @@ fn with(source: Source, at: Nanos, ruleset: Ruleset) -> Rulesets {
 }
 
 fn told(rulesets: &mut Rulesets, drop: &PacketDrop, now: Nanos) -> Vec<Rules> {
-    rulesets.dropped(drop, now, |_| Some(1), |_, _| Some("eth0".to_owned()))
+    rulesets.dropped(drop, now, |_| Some(Way::Process(1)), |_, _| Some("eth0".to_owned()))
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fmt;
 
 use upstream_trace_core::event::Workload;
 
+use crate::nginx::Target;
+
 /// Processes that one message lists.
 const MAX_LISTED: usize = 8;
 
@@ -23,6 +25,13 @@ pub enum FindError {
         name: String,
         /// Those processes.
         left_out: Vec<LeftOut>,
+    },
+    /// No nginx runs where it was asked for.
+    NoneThere {
+        /// What was asked for.
+        target: Target,
+        /// The masters that do run.
+        masters: Vec<Master>,
     },
     /// No such process.
     NoSuchPid(u32),
@@ -130,15 +139,24 @@ impl fmt::Display for FindError {
                     left_out.first().map_or(0, |first| first.pid)
                 )
             }
+            Self::NoneThere { target, masters } => {
+                match target {
+                    Target::Container(name) => write!(f, "no nginx runs in container '{name}'")?,
+                    Target::Pod(name) => write!(f, "no nginx runs in pod '{name}'")?,
+                    Target::Unit(name) => write!(f, "no nginx runs in unit '{name}'")?,
+                    _ => f.write_str("no nginx runs on this host")?,
+                }
+                if masters.is_empty() { Ok(()) } else { write!(f, "; these do run: {}", list(masters)) }
+            }
             Self::NoSuchPid(pid) => {
                 write!(f, "no process {pid}: pass the pid of a running nginx, or --pid nginx")
             }
             Self::Several(masters) => {
                 let options: Vec<_> =
-                    masters.iter().take(MAX_LISTED).map(|master| format!("--pid {}", master.pid)).collect();
+                    masters.iter().take(MAX_LISTED).map(|one| one.selector(masters)).collect();
                 write!(
                     f,
-                    "{} nginx masters are running: {}; choose with {} (--pid may be repeated)",
+                    "{} nginx masters are running: {}; choose with {}, or watch all of them with --all",
                     masters.len(),
                     list(masters),
                     options.join(" or ")
@@ -161,6 +179,29 @@ impl fmt::Display for FindError {
 }
 
 impl std::error::Error for FindError {}
+
+impl Master {
+    /// What chooses this one among several.
+    fn selector(&self, among: &[Self]) -> String {
+        let alone = |target: &Target| {
+            among.iter().filter(|other| other.target().as_ref() == Some(target)).count() == 1
+        };
+        self.target().filter(alone).map_or_else(|| format!("--pid {}", self.pid), |target| target.to_string())
+    }
+
+    fn target(&self) -> Option<Target> {
+        match self.workload.as_ref()? {
+            Workload::Unit(name) => {
+                Some(Target::Unit(name.strip_suffix(".service").unwrap_or(name).to_owned()))
+            }
+            Workload::Container(container) => match (&container.namespace, &container.pod) {
+                (Some(namespace), Some(pod)) => Some(Target::Pod(format!("{namespace}/{pod}"))),
+                _ => Some(Target::Container(container.name.clone().unwrap_or_else(|| container.id.clone()))),
+            },
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for Master {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,12 +4,14 @@
 //! nginx and that root, or the user of this tool, has started; its workers are its descendants. A pid counts as it is.
 
 mod error;
+mod select;
 
 use std::collections::{HashMap, HashSet};
 
 pub(in crate::nginx) use error::list;
 pub use error::{FindError, LeftOut, Master, WhyLeftOut};
 
+use super::Target;
 use super::process::{Role, Seen};
 use crate::host;
 
@@ -28,22 +30,28 @@ pub struct Found {
     pub left_out: Vec<LeftOut>,
 }
 
-/// Finds what to watch by a name such as `nginx`, or a pid.
+/// Finds what to watch: one master with its workers, or several of a pod, a unit or the whole host.
 ///
 /// # Errors
 /// With what is wrong and what to do about it.
-pub fn find(selector: &str) -> Result<Found, FindError> {
+pub fn find(target: &Target) -> Result<Vec<Found>, FindError> {
     let with_user = |seen: Seen| if seen.role().is_some() { seen.with_uid() } else { seen };
     let all: Vec<Seen> = host::pids().into_iter().filter_map(Seen::read).map(with_user).collect();
-    match selector.parse() {
-        Ok(pid) => by_pid(pid, &all),
-        Err(_) => by_name(selector, &all, nix::unistd::getuid().as_raw()),
+    let user = nix::unistd::getuid().as_raw();
+    match target {
+        Target::Pid(pid) => by_pid(*pid, &all).map(|found| vec![found]),
+        Target::Name(name) => by_name(name, &all, user).map(|found| vec![found]),
+        target => select::by_workload(target, &all, user, &select::Places),
     }
 }
 
 /// The processes of a name, as far as `user` may rely on it.
 fn by_name(name: &str, all: &[Seen], user: u32) -> Result<Found, FindError> {
-    let named: Vec<&Seen> = all.iter().filter(|seen| seen.has_name(name)).collect();
+    let mut named: Vec<&Seen> = all.iter().filter(|seen| seen.has_name(name)).collect();
+    if name == "nginx" && named.iter().all(|seen| seen.role().is_none()) {
+        // What is made of nginx may have another name, such as angie.
+        named.extend(all.iter().filter(|seen| seen.runs_nginx()));
+    }
     let acting: Vec<&Seen> = named.iter().copied().filter(|seen| seen.role().is_some()).collect();
     let is_genuine = |seen: &Seen| seen.runs_nginx() || !name.is_empty() && seen.program() == name;
     let genuine: Vec<&Seen> = acting.iter().copied().filter(|seen| is_genuine(seen)).collect();

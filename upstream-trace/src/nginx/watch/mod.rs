@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, anyhow};
 use upstream_trace_common::{EventKind, ProcessEvent};
-use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
+use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange, RunsIn, Workload};
 
-use crate::host::Identity;
 use crate::host::WatchedPids;
+use crate::host::{self, Identity};
 use crate::nginx::{self, Role, Target};
 
 /// Where the kernel side is told which processes to watch.
@@ -59,6 +59,8 @@ pub struct WatchedNginx {
     strangers: BTreeMap<u32, u64>,
     /// Processes that were not there the last time, whose end may still be told by an event.
     missing: BTreeSet<u32>,
+    /// Where processes run, as far as it was told.
+    placed: BTreeMap<u32, Option<Workload>>,
     /// The last worker whose title was looked at.
     last_titled: u32,
     /// When nginx may be looked for again.
@@ -93,24 +95,23 @@ impl WatchedNginx {
 
     /// Looks for processes that are not known yet; returns the masters of them all.
     fn search(&mut self, target: &Target) -> Result<BTreeSet<u32>> {
-        let selector = match target {
-            Target::Pid(pid) => pid.to_string(),
-            Target::Name(name) => name.clone(),
-        };
-        let found = nginx::find(&selector).map_err(|error| anyhow!("{error}"))?;
-        if !found.left_out.is_empty() {
-            log::warn!(
-                "not watched, though they look like '{selector}': {}; --pid PID watches one",
-                nginx::list(&found.left_out)
-            );
+        let mut masters = BTreeSet::new();
+        for found in nginx::find(target).map_err(|error| anyhow!("{error}"))? {
+            if !found.left_out.is_empty() {
+                log::warn!(
+                    "not watched, though they look like what {target} means: {}; --pid PID watches one",
+                    nginx::list(&found.left_out)
+                );
+            }
+            masters.extend(found.master);
+            for worker in found.workers {
+                let draining = nginx::role_of(worker) == Some(Role::Draining);
+                self.workers.entry(worker).or_insert(draining);
+            }
+            let new = found.other.into_iter().filter(|pid| !self.knows(*pid)).collect::<Vec<_>>();
+            self.others.extend(new);
         }
-        let masters: BTreeSet<u32> = found.master.into_iter().collect();
         self.masters.extend(&masters);
-        for worker in found.workers {
-            let draining = nginx::role_of(worker) == Some(Role::Draining);
-            self.workers.entry(worker).or_insert(draining);
-        }
-        self.others.extend(found.other);
         let all: Vec<u32> = self.all().collect();
         for pid in all {
             if let Some(identity) = Identity::of(pid) {
@@ -118,6 +119,26 @@ impl WatchedNginx {
             }
         }
         Ok(masters)
+    }
+
+    /// Where processes run of which that was not told yet.
+    pub fn workloads(&mut self, at: Nanos) -> Vec<Event> {
+        let Self { masters, workers, placed, .. } = self;
+        placed.retain(|pid, _| masters.contains(pid) || workers.contains_key(pid));
+        let mut events = Vec::new();
+        for pid in self.masters.iter().chain(self.workers.keys()) {
+            if self.placed.contains_key(pid) {
+                continue;
+            }
+            // A worker runs where its master does.
+            let parent = nginx::parent_of(*pid).and_then(|parent| self.placed.get(&parent)).cloned();
+            let workload = parent.unwrap_or_else(|| host::workload(*pid));
+            self.placed.insert(*pid, workload.clone());
+            if let Some(workload) = workload {
+                events.push(Event::RunsIn(RunsIn { at, pid: *pid, workload }));
+            }
+        }
+        events
     }
 
     /// All watched processes.

@@ -26,6 +26,7 @@ impl WatchedNginx {
         self.assign_roles(at, tables, &mut events);
         self.look_for_draining(at, &mut events);
         self.find_restarted(at, tables, &mut events);
+        events.extend(self.workloads(at));
         events
     }
 
@@ -151,7 +152,8 @@ impl WatchedNginx {
         }
     }
 
-    /// Looks for nginx by the names whose masters are all gone. A pid is not looked for: it may be another process's.
+    /// Looks for nginx by the names whose masters are all gone, and for more of what may grow. A pid is not looked for: it
+    /// may be another process's.
     fn find_restarted(&mut self, at: Nanos, tables: &mut impl WatchTable, events: &mut Vec<Event>) {
         if at < self.next_search {
             return;
@@ -161,12 +163,12 @@ impl WatchedNginx {
         for index in 0..self.selectors.len() {
             let selector = &self.selectors[index];
             let lives = selector.masters.iter().any(|master| self.masters.contains(master));
-            if lives || matches!(selector.target, Target::Pid(_)) {
+            if lives && !selector.target.may_grow() || matches!(selector.target, Target::Pid(_)) {
                 continue;
             }
             match self.search(&selector.target.clone()) {
                 Ok(masters) => {
-                    self.selectors[index].masters = masters;
+                    self.selectors[index].masters.extend(masters);
                     self.search_failed = None;
                 }
                 Err(error) => self.note(&error.to_string()),

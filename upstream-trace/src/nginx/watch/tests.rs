@@ -78,8 +78,7 @@ impl Running {
     /// Its children that fit, once there are so many.
     fn children(&self, count: usize, fits: impl Fn(u32) -> bool) -> Vec<u32> {
         for _ in 0..1_000 {
-            let found: Vec<u32> =
-                crate::host::children(self.pid()).into_iter().filter(|pid| fits(*pid)).collect();
+            let found: Vec<u32> = host::children(self.pid()).into_iter().filter(|pid| fits(*pid)).collect();
             if found.len() >= count {
                 return found;
             }
@@ -95,7 +94,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for child in crate::host::children(self.pid()) {
+        for child in host::children(self.pid()) {
             kill(child);
         }
         let _ = self.0.kill();
@@ -132,7 +131,7 @@ fn what_no_event_told_is_found_all_the_same() {
     assert_eq!((watched.masters.len(), watched.worker_pids()), (1, vec![first]));
     // A worker dies and another one starts, and neither is told.
     kill(first);
-    while crate::host::stat(first).is_some() {
+    while host::stat(first).is_some() {
         thread::yield_now();
     }
     std::io::Write::write_all(&mut nginx.0.stdin.as_ref().unwrap(), b"x\n").unwrap();
@@ -213,8 +212,7 @@ fn the_master_of_a_binary_upgrade_is_one() {
 fn a_program_that_nginx_runs_is_not_watched() {
     let program = Program::new(6);
     let nginx = program.start("( exec -a 'nginx: worker process' sleep 60 ) &");
-    let child =
-        nginx.children(1, |pid| crate::host::executable(pid).is_some_and(|e| e.path.contains("sleep")));
+    let child = nginx.children(1, |pid| host::executable(pid).is_some_and(|e| e.path.contains("sleep")));
     let (mut watched, mut noted) = find(&program);
     assert_eq!(watched.all().collect::<Vec<_>>(), [nginx.pid()]);
     for tick in 1..3 {

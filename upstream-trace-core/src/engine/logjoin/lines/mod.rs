@@ -1,17 +1,16 @@
 //! What the engine does with lines of error.log.
 
 use crate::case::Case;
-use crate::cause::{self, NginxTimer};
 use crate::engine::judge::ejected::because;
 use crate::engine::judge::verdicts::verdict;
 use crate::engine::logjoin::logs::{LINE_COMES, Waiting};
-use crate::engine::logjoin::signature::{FailureSignature, ended_by_timer, seen_by_kernel};
+use crate::engine::logjoin::signature::{FailureSignature, seen_by_kernel};
 use crate::engine::stores::queue::Failed;
 use crate::engine::stores::upstreams::Outcome;
 use crate::engine::{Engine, RETRY_STARTS};
 use crate::errorlog::Kind;
-use crate::event::{Attempt, AttemptId, Ended, LogLine, Nanos, Upstream};
-use crate::verdict::{Output, Verdict};
+use crate::event::{AttemptId, LogLine, Nanos, Upstream};
+use crate::verdict::Output;
 
 impl Engine {
     pub(in crate::engine) fn on_line(&mut self, line: LogLine, out: &mut Vec<Output>) {
@@ -50,24 +49,6 @@ impl Engine {
             && !self.logs.ready(attempt.id, attempt.worker)
     }
 
-    /// nginx gave up waiting and said nothing about it, although all it says is read: its client had left. Of a silence
-    /// that looks like a timer that is not certain: some server may log at a level at which timeouts are left out. But
-    /// of an answer that stalled the kernel side knows only that nginx closed a connection after a pause and its client
-    /// straight afterwards, as a worker that drains does with a pool that was idle for about a second.
-    pub(in crate::engine) fn client_left(&self, attempt: &Attempt, verdict: &Verdict) -> bool {
-        let by_timer = cause::find(verdict.cause).map_or(NginxTimer::No, |cause| cause.by_nginx_timer);
-        let timer = by_timer == NginxTimer::WholeSeconds && ended_by_timer(attempt);
-        verdict.log.is_none()
-            && by_timer != NginxTimer::No
-            && attempt.ended == Ended::ClosedByNginx
-            && !timer
-            && self.logs.followed(attempt.worker)
-            && self.now >= attempt.seen.saturating_add(LINE_COMES)
-            && !self.retries.retried(attempt.id)
-            // Its line may be among what was lost.
-            && !self.losses.touch(attempt)
-    }
-
     /// Joins lines whose moment has passed.
     pub(in crate::engine) fn settle_lines(&mut self, until: Nanos) {
         let nameless = self.logs.settle_nameless(until);
@@ -91,7 +72,10 @@ impl Engine {
 
     fn report_line(&mut self, waiting: &Waiting, out: &mut Vec<Output>) {
         let line = &*waiting.line;
-        let healthy = self.logs.healthy(waiting);
+        let healthy = self.logs.healthy(waiting).map(|mut attempt| {
+            attempt.error_fetched |= waiting.kind == Kind::Connect;
+            attempt
+        });
         let alone = healthy.is_none() && seen_by_kernel(waiting.kind);
         // The log is opened before the hooks are there: what is read first may be about attempts that nobody saw.
         let before_start = line.after > 0 && line.after < self.begun;

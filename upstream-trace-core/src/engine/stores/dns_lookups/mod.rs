@@ -4,13 +4,13 @@
 //! each line is a failure, and a lookup without a line is none. Otherwise each lookup is one.
 
 use crate::bounded::Bounded;
-use crate::case::{BenignEnd, Case};
+use crate::case::{BenignEnd, Case, servers};
 use crate::engine::Engine;
 use crate::engine::judge::verdicts::verdict;
 use crate::engine::logjoin::logs::{LINE_COMES, Logs};
 use crate::engine::stores::overflow::Overflow;
 use crate::engine::stores::upstreams::Outcome;
-use crate::event::{AttemptId, LogLine, Lookup, LookupState, MS, Nanos, SECOND, Upstream, weigh_rare};
+use crate::event::{AttemptId, LogLine, Lookup, LookupState, MS, Nanos, Pass, SECOND, Upstream, weigh_rare};
 use crate::verdict::{Confidence, Output, Resolved};
 
 /// Lookups kept; the oldest make room.
@@ -138,6 +138,9 @@ impl DnsLookups {
 
 impl Engine {
     pub(in crate::engine) fn on_lookup(&mut self, lookup: Lookup, out: &mut Vec<Output>) {
+        if self.is_carried(&lookup) {
+            return;
+        }
         let waited = lookup.at.saturating_sub(lookup.begun);
         match lookup.state {
             LookupState::Open if waited >= self.slow.unwrap_or(SECOND) => {
@@ -151,6 +154,20 @@ impl Engine {
             _ => {}
         }
         self.dns_lookups.keep(lookup);
+    }
+
+    /// The queries are a client's: `stream` carries datagrams to that very address, and balances name servers. nginx's
+    /// own resolver asking there as well is told by its lines.
+    fn is_carried(&self, lookup: &Lookup) -> bool {
+        let (Some(config), Some(server)) = (self.configs.of(lookup.worker), lookup.server()) else {
+            return false;
+        };
+        let server = Upstream::Tcp(server);
+        let to_group = servers(config, &server).into_iter().any(|(group, _)| group.stream);
+        let direct = |pass: &Pass| {
+            pass.stream && pass.target.as_ref().is_some_and(|target| target.is(&server) == Some(true))
+        };
+        to_group || config.passes.iter().any(direct)
     }
 
     fn pending_lookup(&mut self, lookup: &Lookup, out: &mut Vec<Output>) {

@@ -5,11 +5,13 @@ mod stream;
 
 use super::*;
 use crate::engine::logjoin::logs::LINE_COMES;
+use crate::event::{Attempt, Ended};
 use crate::event::{Enrichment, Event, LogFollowed, Process, ProcessChange};
 use crate::event::{MS, SECOND};
 use crate::testkit::{
     BEGUN, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
 };
+use crate::verdict::Verdict;
 use crate::verdict::{Confidence, LogLines};
 
 const REFUSED: &str = "connect() failed (111: Connection refused) while connecting to upstream";
@@ -149,7 +151,7 @@ fn a_line_comes_before_or_after_the_end() {
             verdict.evidence.iter().any(|piece| piece.what == "log" && piece.details["message"] == REFUSED)
         );
         assert_eq!(told(&engine.finish()), []);
-        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 1, joined: 1, lost: 0 });
+        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 1, joined: 1, lost: 0, passed_over: 0 });
     }
 }
 
@@ -295,7 +297,10 @@ fn a_line_alone_is_a_failure_of_its_own() {
     assert_eq!((verdict.at, verdict.since, verdict.worker), (AT, AT, 1713));
     assert_eq!(verdict.upstream, unanswered_request().upstream);
     let summary = engine.summary(0);
-    assert_eq!((summary.failures, summary.log_lines), (2, LogLines { seen: 2, joined: 1, lost: 0 }));
+    assert_eq!(
+        (summary.failures, summary.log_lines),
+        (2, LogLines { seen: 2, joined: 1, lost: 0, passed_over: 0 })
+    );
 }
 
 #[test]
@@ -391,4 +396,32 @@ fn an_error_of_connect_has_its_line() {
     engine.on(said(says, 5, BEGUN));
     engine.on(Event::ConnectError(connect_error(101)));
     assert_eq!(told(&engine.on(tick(BEGUN + 100 * MS))), [(1, "no-route", Some(5))]);
+}
+
+/// A connection that the kernel redirected has another address than nginx's line names.
+#[test]
+fn a_line_about_a_redirected_connection_is_no_failure_of_its_own() {
+    let service = |line: Event| match line {
+        Event::Log(line) => Event::Log(LogLine { upstream: Some("http://10.96.0.9:80/".to_owned()), ..line }),
+        other => other,
+    };
+    for message in [REFUSED, CONNECTING] {
+        let attempt = if message == REFUSED { refused() } else { unanswered_syn() };
+        let events = |named: Option<Event>| {
+            let own = named.into_iter();
+            own.chain([end(attempt.clone(), 1, AT), service(said(message, 5, AT + MS)), tick(AT + 400 * MS)])
+        };
+        let mut engine = followed();
+        let mut out = feed(&mut engine, events(None));
+        out.extend(engine.on(tick(AT + 2 * SECOND)));
+        assert_eq!(
+            told(&out).into_iter().map(|(id, _, line)| (id, line)).collect::<Vec<_>>(),
+            [(1, Some(5))]
+        );
+        // Where nginx is known to name that address itself, the line is about something else.
+        let mut engine = followed();
+        let mut out = feed(&mut engine, events(Some(said(REFUSED, 4, AT - 60 * SECOND))));
+        out.extend(engine.on(tick(AT + 2 * SECOND)));
+        assert!(told(&out).contains(&(1, told(&out).iter().find(|told| told.0 == 1).expect("told").1, None)));
+    }
 }

@@ -1,5 +1,7 @@
 //! Text from outside (names, paths, log lines) in sentences: which characters must not reach a terminal raw.
 
+pub(crate) mod shell;
+
 use std::borrow::Cow;
 
 /// A character that could move the cursor, change colours, hide text or turn its direction.

@@ -1,5 +1,7 @@
 //! What a scenario is given: worlds to make, and somewhere to complain.
 
+pub mod expect;
+
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -11,12 +13,11 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::expect::Expected;
+use crate::lab::expect::Expected;
 use crate::limits::{self, Limit};
 use crate::report;
 use crate::results;
 use crate::table::Row;
-use crate::world::WorldBuilder;
 
 /// What to do with the scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +56,6 @@ pub type Body = fn(&Lab) -> Result<()>;
 
 /// A name and what to do.
 pub type Scenario = (&'static str, Body);
-
-static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 /// The lab of one scenario.
 #[derive(Debug)]
@@ -105,11 +104,6 @@ impl Lab {
         }
         let transcript = lab.transcript.into_inner().unwrap_or_else(PoisonError::into_inner);
         Err(report::report(&complaints, &transcript))
-    }
-
-    /// Begins to describe a world.
-    pub fn world(&self) -> WorldBuilder<'_> {
-        WorldBuilder::new(self, NUMBER.fetch_add(1, Ordering::SeqCst))
     }
 
     /// The tool, unless only worlds are made.

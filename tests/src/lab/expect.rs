@@ -207,6 +207,12 @@ impl<'lab> Expected<'lab> {
         self.check("log", &expected, |got| got[field] == text)
     }
 
+    /// A field of the workload that nginx runs in.
+    pub fn workload(self, field: &str, text: &str) -> Self {
+        let expected = format!("a workload with {field} {text}");
+        self.check("workload", &expected, |got| got[field] == text)
+    }
+
     /// The object, if the tool ran and printed it.
     #[must_use]
     pub fn object(&self) -> Option<&Value> {

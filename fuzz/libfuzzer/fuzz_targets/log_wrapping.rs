@@ -1,0 +1,2 @@
+#![no_main]
+upstream_trace_libfuzzer::target!("log_wrapping");

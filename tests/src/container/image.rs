@@ -1,0 +1,58 @@
+//! A root folder with this host's nginx in it, and a shell; as images of nginx have it, its logs are links to stdout and
+//! stderr.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::run;
+
+const USERS: &str = "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+const GROUPS: &str = "root:x:0:\nnogroup:x:65534:\n";
+
+/// Writes the archive of an image into a folder.
+pub(super) fn archive(folder: &Path) -> Result<PathBuf> {
+    let root = folder.join("root");
+    for name in ["bin", "etc/nginx", "run", "tmp", "dev", "proc", "sys", "var/log/nginx", "var/lib/nginx"] {
+        fs::create_dir_all(root.join(name))?;
+    }
+    for (program, place) in [("nginx", "usr/sbin/nginx"), ("busybox", "bin/busybox")] {
+        let path = find(program)?;
+        copy(&path, &root.join(place))?;
+        for library in libraries(&path)? {
+            copy(&library, &root.join(library.strip_prefix("/")?))?;
+        }
+    }
+    symlink("busybox", root.join("bin/sh"))?;
+    symlink("/dev/stderr", root.join("var/log/nginx/error.log"))?;
+    symlink("/dev/stdout", root.join("var/log/nginx/access.log"))?;
+    fs::write(root.join("etc/passwd"), USERS)?;
+    fs::write(root.join("etc/group"), GROUPS)?;
+    let archive = folder.join("image.tar");
+    run(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
+    Ok(archive)
+}
+
+fn find(program: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    let mut found = folders.map(|folder| folder.join(program)).filter(|path| path.is_file());
+    found.next().with_context(|| format!("{program} is not installed"))
+}
+
+/// What `ldd` lists; nothing of a static program.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let output = Command::new("ldd").arg(program).output().context("ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to.parent().context("a folder")?)?;
+    fs::copy(from, to).with_context(|| format!("copy {}", from.display()))?;
+    Ok(())
+}

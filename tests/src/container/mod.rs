@@ -1,0 +1,57 @@
+//! Real containers: images made of what is installed on this host, run by a real docker and podman, whose data, sockets
+//! and processes are the world's own and end with it.
+
+mod docker;
+mod image;
+mod podman;
+mod pods;
+
+pub use docker::Docker;
+pub use podman::Podman;
+pub use pods::Pod;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::util::text_of;
+use crate::world::software::installed;
+
+/// The name of the image with nginx.
+pub const IMAGE: &str = "lab-nginx:1";
+
+/// What is missing for containers on this host, in words.
+#[must_use]
+pub fn missing(runtime: &str) -> Option<&'static str> {
+    let needed: &[&'static str] = match runtime {
+        "docker" => &["dockerd", "docker", "busybox", "runc"],
+        "podman" => &["podman", "conmon", "busybox", "runc"],
+        _ => &[],
+    };
+    needed.iter().copied().find(|program| !installed(program))
+}
+
+/// Runs a program and gives its output.
+fn run(command: &mut Command) -> Result<String> {
+    let line = format!("{command:?}");
+    text_of(&command.output().with_context(|| line.clone())?).with_context(|| line)
+}
+
+/// Empty control groups that a runtime leaves behind.
+fn remove_groups(name: &str) {
+    let Ok(trees) = fs::read_dir("/sys/fs/cgroup") else { return };
+    let trees = trees.flatten().map(|entry| entry.path()).chain([Path::new("/sys/fs/cgroup").to_owned()]);
+    for tree in trees {
+        // Fails while another container is in it.
+        let _in_use = fs::remove_dir(tree.join(name));
+    }
+}
+
+fn first_line(text: &str) -> Result<&str> {
+    match text.lines().find(|line| !line.trim().is_empty()) {
+        Some(line) => Ok(line.trim()),
+        None => bail!("no output"),
+    }
+}

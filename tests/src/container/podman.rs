@@ -1,0 +1,92 @@
+//! Containers of podman, in the network namespace of nginx.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::{IMAGE, first_line, image, remove_groups, run};
+use crate::util::wait_until;
+use crate::world::World;
+
+/// Containers whose storage is the world's own; they end on drop.
+#[derive(Debug)]
+pub struct Podman {
+    folder: PathBuf,
+    network: String,
+}
+
+impl Podman {
+    /// Makes the image [`IMAGE`].
+    pub fn start(world: &World<'_>) -> Result<Self> {
+        let folder = world.folder().join("podman");
+        fs::create_dir_all(&folder)?;
+        let network = format!("ns:/run/netns/{}", world.ng().name());
+        let podman = Self { folder, network };
+        let archive = image::archive(&podman.folder)?.display().to_string();
+        podman.run(&[
+            "import",
+            "-c",
+            r#"ENTRYPOINT ["/usr/sbin/nginx"]"#,
+            "-c",
+            r#"CMD ["-g","daemon off;"]"#,
+            &archive,
+            IMAGE,
+        ])?;
+        Ok(podman)
+    }
+
+    /// A command of podman.
+    pub fn run(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new("podman");
+        for (option, name) in [("--root", "root"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+            command.arg(option).arg(self.folder.join(name));
+        }
+        // One low-level runtime that takes control groups of either version, and both.
+        command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs", "--events-backend", "file"]);
+        run(command.args(args))
+    }
+
+    /// Runs nginx in a container of this name, with a file of the world as its configuration, which listens at an
+    /// address of the world.
+    pub fn nginx(&self, world: &World<'_>, name: &str, config: &str, address: &str) -> Result<()> {
+        let file = format!("{name}.conf");
+        world.file(&file, config)?;
+        let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join(file).display());
+        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
+        let how = [
+            "run",
+            "-d",
+            "--log-driver",
+            "k8s-file",
+            "--network",
+            &self.network,
+            "--name",
+            name,
+            "-v",
+            &mount,
+        ];
+        self.run(&[&how[..], &limits, &[IMAGE]].concat())?;
+        let up = || world.connect_to(address).is_ok();
+        wait_until(name, Duration::from_secs(10), up)
+            .with_context(|| self.run(&["logs", name]).unwrap_or_default())
+    }
+
+    /// The first process of a container.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        let text = self.run(&["inspect", "-f", "{{.State.Pid}}", name])?;
+        first_line(&text)?.parse().context("a pid")
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _already_gone = self.run(&["rm", "-f", "-a", "-t", "1"]);
+        for name in ["root/overlay", "root"] {
+            let _not_mounted = run(Command::new("umount").arg(self.folder.join(name)));
+        }
+        remove_groups("libpod_parent");
+    }
+}

@@ -1,0 +1,213 @@
+//! nginx where most of it runs today: in containers of docker, podman and Kubernetes, with error.log a link to stderr,
+//! which is a pipe; and several of them on one host.
+
+use std::rc::Rc;
+
+use anyhow::Result;
+use upstream_trace_tests::container::{Docker, Pod, Podman};
+use upstream_trace_tests::firewall::Firewall;
+use upstream_trace_tests::origin::{Origin, Script};
+use upstream_trace_tests::util::ms;
+use upstream_trace_tests::{Scenario, World};
+
+const V4: &str = "10.99.0.2:8081";
+const REFUSED: &str = "connect() failed (111: Connection refused)";
+const DROPPED: &str = "10.99.0.2:8089";
+
+/// Locations of the nginx in a container, the upstream of each, and how nginx says that it failed.
+const FAULTS: [(&str, u16, &str, &str); 8] = [
+    ("/refused", 8081, "port-refused", REFUSED),
+    ("/dropped", 8089, "firewall-drop-local", "upstream timed out (110:"),
+    ("/silent", 8082, "slow-response", "upstream timed out (110:"),
+    ("/closed", 8083, "premature-close", "upstream prematurely closed connection"),
+    ("/reset", 8084, "reset-by-backend", "recv() failed (104:"),
+    ("/nonsense", 8085, "invalid-response", "upstream sent invalid header"),
+    ("/big", 8086, "header-too-big", "upstream sent too big header"),
+    ("/cut", 8087, "truncated-response", "upstream prematurely closed connection"),
+];
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("container/docker-eight-faults", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let address = docker.nginx(&world, "web", &config("80", IN_IMAGE), &[])?;
+        world.ng().command("iptables -I DOCKER-USER -p tcp -d 10.99.0.2 --dport 8089 -j DROP")?;
+        let trace = world.trace_of(&["--container", "web"], &[])?;
+        let origins = faults(&world, &address)?;
+        let seen = trace.finish()?;
+        drop(origins);
+        for (path, port, cause, line) in FAULTS {
+            // The rule is docker's host's, which is in another network namespace than nginx.
+            let causes =
+                if cause == "firewall-drop-local" { &[cause, "firewall-drop-remote"][..] } else { &[cause] };
+            let failure = seen.failure_of(causes).upstream(&format!("10.99.0.2:{port}")).joined(line);
+            let failure =
+                failure.logged("request", &format!("GET {path} HTTP/1.1")).logged("source", "docker-json");
+            failure.workload("runtime", "docker").workload("name", "web");
+        }
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("container/docker-restart", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let address = docker.nginx(&world, "web", &config("80", IN_IMAGE), &[])?;
+        let trace = world.trace_of(&["--container", "web"], &[])?;
+        world.get_from(&address, "/refused").status(502);
+        docker.run(&["restart", "-t", "1", "web"])?;
+        let address = docker.address(&world, "web")?;
+        world.pause(ms(1500));
+        world.get_from(&address, "/refused").status(502);
+        let seen = trace.finish()?;
+        for _ in 0..2 {
+            seen.failure("port-refused").joined(REFUSED).workload("name", "web");
+        }
+        seen.nothing_else();
+        Ok(())
+    }),
+    // Two in containers and one on the host.
+    ("container/several", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let one = docker.nginx(&world, "one", &config("80", IN_IMAGE), &[])?;
+        let two = docker.nginx(&world, "two", &config("80", IN_IMAGE), &[])?;
+        if let Some(tool) = world.start_tool_alone(&["--duration", "1s"])? {
+            let ended = tool.wait(ms(10_000))?;
+            lab.check(ended.status.code() == Some(1), || format!("the bare command: {}", ended.status));
+            for part in [
+                "docker container one",
+                "docker container two",
+                "--container one",
+                "--container two",
+                "--all",
+            ] {
+                lab.check(ended.stderr.contains(part), || format!("no {part} in: {}", ended.stderr));
+            }
+        }
+        let picked = world.trace_of(&["--container", "two"], &[])?;
+        for address in [&one, &two] {
+            world.get_from(address, "/refused").status(502);
+        }
+        world.get("/").status(502);
+        let seen = picked.finish()?;
+        seen.failure("port-refused").joined(REFUSED).workload("name", "two");
+        seen.nothing_else();
+        let all = world.trace_of(&["--all"], &[])?;
+        for address in [&one, &two] {
+            world.get_from(address, "/refused").status(502);
+        }
+        world.get("/here").status(502);
+        let seen = all.finish()?;
+        let mut names: Vec<String> = seen
+            .of_type("failure")
+            .map(|failure| failure["workload"]["name"].as_str().unwrap_or_default().to_owned())
+            .collect();
+        names.sort();
+        lab.check(
+            !seen.ran() || names.iter().filter(|name| ["one", "two"].contains(&name.as_str())).count() == 2,
+            || format!("the failures are those of {names:?}"),
+        );
+        for _ in 0..3 {
+            seen.failure("port-refused").joined(REFUSED);
+        }
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("container/podman-eight-faults", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let podman = Podman::start(&world)?;
+        let address = "127.0.0.1:8090";
+        podman.nginx(&world, "pweb", &config(address, IN_IMAGE), address)?;
+        let firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8089 counter drop")?;
+        eight(&world, &["--container", "pweb"], address, ("podman", "pweb", "cri"))?;
+        firewall.was_hit();
+        Ok(())
+    }),
+    ("container/pod-with-cri-log", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let address = "127.0.0.1:8090";
+        let pod = Pod::nginx(&world, &config(address, "stderr"), address)?;
+        let firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8089 counter drop")?;
+        eight(&world, &["--pod", "shop/web-0"], address, ("containerd", "app", "cri"))?;
+        firewall.was_hit();
+        let trace = world.trace_of(&["--pod", "shop/web-0"], &[])?;
+        world.get_from(address, "/refused").status(502);
+        world.pause(ms(300));
+        pod.rotate()?;
+        world.pause(ms(400));
+        world.get_from(address, "/refused").status(502);
+        let seen = trace.finish()?;
+        for _ in 0..2 {
+            let failure = seen.failure("port-refused").joined(REFUSED);
+            failure.workload("pod", "web-0").workload("namespace", "shop");
+        }
+        seen.nothing_else();
+        Ok(())
+    }),
+];
+
+/// What is missing on this host for a scenario.
+pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    let name = scenario.strip_prefix("container/")?;
+    let runtime = if name.starts_with("podman") { "podman" } else { "docker" };
+    upstream_trace_tests::container::missing(if name.starts_with("pod-") { "" } else { runtime })
+}
+
+const HEAD: &str = "user nobody nogroup;\nworker_processes 1;\npid /tmp/nginx-contained.pid;\n";
+
+/// In images of nginx it is a link to stderr.
+const IN_IMAGE: &str = "/var/log/nginx/error.log";
+
+fn config(listen: &str, log: &str) -> String {
+    let locations: String = FAULTS
+        .iter()
+        .map(|(path, port, ..)| format!("location {path} {{ proxy_pass http://10.99.0.2:{port}; }}\n"))
+        .collect();
+    format!(
+        "{HEAD}error_log {log} notice;\nevents {{}}\nhttp {{\naccess_log off;\n\
+         client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;\nfastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;\n\
+         proxy_connect_timeout 1s; proxy_read_timeout 1s;\nserver {{ listen {listen};\n{locations}}} }}\n"
+    )
+}
+
+fn faults(world: &World<'_>, address: &str) -> Result<Vec<Rc<Origin>>> {
+    let big = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 9000], b"\r\n\r\n".to_vec()].concat();
+    let origins = vec![
+        world.origin("10.99.0.2:8082", Script::silent())?,
+        world.origin("10.99.0.2:8083", Script::read_then_fin())?,
+        world.origin("10.99.0.2:8084", Script::read_then_rst())?,
+        world.origin("10.99.0.2:8085", Script::says(b"HTTP/1.1 200 OK\r\nX-Bad\0: yes\r\n\r\n"))?,
+        world.origin("10.99.0.2:8086", Script::says(&big))?,
+        world.origin("10.99.0.2:8087", Script::partial_then_fin(10, 1000))?,
+        world.origin(DROPPED, Script::answer(10))?,
+    ];
+    for (path, _, cause, _) in FAULTS {
+        let status = match cause {
+            "firewall-drop-local" | "slow-response" => 504,
+            "truncated-response" => 200,
+            _ => 502,
+        };
+        world.get_from(address, path).status(status);
+    }
+    Ok(origins)
+}
+
+/// Eight faults, each with its line and the names of its container.
+fn eight(
+    world: &World<'_>,
+    which: &[&str],
+    address: &str,
+    (runtime, name, source): (&str, &str, &str),
+) -> Result<()> {
+    let trace = world.trace_of(which, &[])?;
+    let origins = faults(world, address)?;
+    let seen = trace.finish()?;
+    drop(origins);
+    for (path, port, cause, line) in FAULTS {
+        let failure = seen.failure(cause).upstream(&format!("10.99.0.2:{port}")).joined(line);
+        let failure = failure.logged("request", &format!("GET {path} HTTP/1.1")).logged("source", source);
+        failure.workload("runtime", runtime).workload("name", name);
+    }
+    seen.nothing_else();
+    Ok(())
+}

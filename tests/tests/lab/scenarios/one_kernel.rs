@@ -1,0 +1,156 @@
+//! What this kernel does in other network namespaces than nginx's, and without a firewall.
+
+use anyhow::Result;
+use upstream_trace_tests::firewall::Firewall;
+use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::wire::Wire;
+use upstream_trace_tests::{Lab, Likely, Proven, Scenario, World};
+
+const V4: &str = "10.99.0.2:8081";
+const V6: &str = "[fd99::2]:8081";
+const ROUTED4: &str = "10.97.0.2:8081";
+const ROUTED6: &str = "[fd97::2]:8081";
+const CONNECTING: &str = "upstream timed out (110: Connection timed out) while connecting to upstream";
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("one-kernel/dropped-at-the-origin4", |lab| dropped(lab, V4, "input", "tcp dport 8081 counter drop")),
+    ("one-kernel/dropped-at-the-origin6", |lab| dropped(lab, V6, "input", "tcp dport 8081 counter drop")),
+    ("one-kernel/dropped-by-the-router4", |lab| {
+        dropped(lab, ROUTED4, "forward", "tcp dport 8081 counter drop")
+    }),
+    ("one-kernel/dropped-by-the-router6", |lab| {
+        dropped(lab, ROUTED6, "forward", "tcp dport 8081 counter drop")
+    }),
+    ("one-kernel/answer-dropped-by-the-router", |lab| {
+        dropped(lab, ROUTED4, "forward", "tcp sport 8081 counter drop")
+    }),
+    ("one-kernel/answer-dropped-at-the-origin", |lab| {
+        dropped(lab, V4, "output", "tcp sport 8081 counter drop")
+    }),
+    // The router translates a virtual address, and drops what it translated.
+    ("one-kernel/dropped-after-translation", |lab| translated(lab, "tcp dport 8081 counter drop")),
+    ("one-kernel/answer-dropped-before-translation-back", |lab| {
+        translated(lab, "tcp sport 8081 counter drop")
+    }),
+    // In the middle of a connection: the answers that carry data.
+    ("one-kernel/answer-with-data-dropped-by-the-router", |lab| {
+        let world = lab.world().upstream(ROUTED4).router().start()?;
+        let _origin = world.origin(ROUTED4, Script::answer(3000))?;
+        let rule = "tcp sport 8081 meta length > 200 counter drop";
+        let firewall = Firewall::nft(&world, world.router()?, "forward", rule)?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(504);
+        firewall.was_hit();
+        let seen = trace.finish()?;
+        let failure = seen.failure("firewall-drop-local").confidence(Proven | Likely).upstream(ROUTED4);
+        failure.status(504).phase("wait").evidence("dropped").evidence_says("inet lab forward");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // The link behind the router is narrow, and the origin does not learn of it.
+    ("path-lost/answer-too-large-for-a-link", |lab| {
+        let world = lab.world().upstream(ROUTED4).router().start()?;
+        let _origin = world.origin(ROUTED4, Script::answer(4000))?;
+        world.router()?.command("ip link set eth0 mtu 700")?;
+        let _silent = Firewall::nft(&world, world.router()?, "output", "meta l4proto icmp counter drop")?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(504);
+        let seen = trace.finish()?;
+        let failure = seen.failure("path-lost").confidence(Proven | Likely).upstream(ROUTED4).status(504);
+        failure.phase("wait").evidence("dropped").evidence_says("PKT_TOO_BIG");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // A second rule beside does not hide the guilty one, nor does one in nginx's own namespace.
+    ("one-kernel/rules-in-two-namespaces", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::answer(10))?;
+        let _own = Firewall::nft(&world, world.ng(), "output", "tcp dport 9 counter drop")?;
+        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(504).log(CONNECTING);
+        firewall.was_hit();
+        let seen = trace.finish()?;
+        let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(V4);
+        failure.evidence_says("inet lab input").evidence_says("tcp dport 8081 counter drop");
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("kernel-drop-local/ipsec-policy", |lab| {
+        kernel_drops(lab, V4, "XFRM_POLICY", |world| {
+            let tunnel = "tmpl src 10.99.0.2 dst 10.99.0.1 proto esp mode transport";
+            let policy = format!("ip xfrm policy add src 10.99.0.2 dst 10.99.0.1 proto tcp dir in {tunnel}");
+            world.ng().command(&policy).map(drop)
+        })
+    }),
+    ("kernel-drop-local/wrong-checksum", |lab| {
+        // Only what comes from another kernel has a checksum to verify.
+        kernel_drops(lab, "10.95.0.2:8081", "CSUM", |world| {
+            let chain = "chain spoil {\ntype filter hook prerouting priority -300\n\
+                         tcp sport 8081 @th,128,16 set 0x1234\n}";
+            world.ng().script(&format!("nft -f - <<'END'\ntable ip spoil {{\n{chain}\n}}\nEND")).map(drop)
+        })
+    }),
+];
+
+/// A rule in another namespace than nginx's.
+fn dropped(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> {
+    let routed = [ROUTED4, ROUTED6].contains(&upstream);
+    let world = lab.world().upstream(upstream);
+    let world = if routed { world.router() } else { world }.start()?;
+    let _origin = world.origin(upstream, Script::answer(10))?;
+    let place = if routed { world.router()? } else { world.up() };
+    let firewall = Firewall::nft(&world, place, hook, rule)?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(504).log(CONNECTING);
+    firewall.was_hit();
+    let seen = trace.finish()?;
+    let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(upstream).phase("connect");
+    let failure = failure.status(504).evidence("dropped").evidence_says(&format!("inet lab {hook}"));
+    failure
+        .evidence_says(rule)
+        .told("summary", "network namespace")
+        .told("fix", "nft -a list chain inet lab")
+        .joined("timed out");
+    seen.nothing_else();
+    Ok(())
+}
+
+/// Behind the address of a service, as Kubernetes and Docker have them.
+fn translated(lab: &Lab, rule: &str) -> Result<()> {
+    let service = "10.96.0.9:8081";
+    let world = lab.world().upstream(service).router().start()?;
+    let _origin = world.origin(ROUTED4, Script::answer(10))?;
+    let chains = format!(
+        "chain service {{\ntype nat hook prerouting priority -100\nip daddr 10.96.0.9 dnat to 10.97.0.2\n}}\n\
+         chain forward {{\ntype filter hook forward priority 0\n{rule}\n}}"
+    );
+    world.router()?.script(&format!("nft -f - <<'END'\ntable ip lab {{\n{chains}\n}}\nEND"))?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(504).log(CONNECTING);
+    let seen = trace.finish()?;
+    let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(service).phase("connect");
+    failure.status(504).evidence("dropped").evidence_says("ip lab forward").evidence_says(rule);
+    seen.nothing_else();
+    Ok(())
+}
+
+/// This kernel drops the answers although no firewall does.
+fn kernel_drops(
+    lab: &Lab,
+    upstream: &str,
+    reason: &str,
+    spoil: impl FnOnce(&World<'_>) -> Result<()>,
+) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let _wire = Wire::lay(world.ng(), world.up())?;
+    let _origin = world.origin(upstream, Script::answer(10))?;
+    spoil(&world)?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(504).log(CONNECTING);
+    let seen = trace.finish()?;
+    let failure = seen.failure("kernel-drop-local").confidence(Proven | Likely).upstream(upstream);
+    failure.phase("connect").status(504).evidence("dropped").evidence_says(reason);
+    seen.nothing_else();
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Connections on which nobody watches what nginx sends and receives: at the end, the socket itself tells whether a
+//! request was under way.
+//!
+//! The hooks on send and receive come and go. What they noted on a record counts only while they have been attached
+//! without a gap: `IO_SINCE` is a new number each time.
+
+use upstream_trace_common::{Moment, Record, UnderWay, flags};
+
+use crate::kernel;
+use crate::maps::io_since;
+use crate::retry;
+
+/// What the hooks on send and receive note, and what is void once they were away.
+const NOTED: u32 = flags::OUTSTANDING
+    | flags::SEND_BLOCKED
+    | flags::SEND_ERROR
+    | flags::RECV_ERROR
+    | flags::READ_EOF
+    | flags::IDLE_PROBE
+    | flags::SENT_AFTER_FIN
+    | flags::TLS_HANDSHAKE
+    | flags::CLIENT_KNOWN
+    | flags::BY_SOCKET
+    | flags::IN_DOUBT
+    | flags::DECIDED
+    | flags::SILENT;
+
+/// Whether the hooks on send and receive saw all of the request that this record is about.
+#[inline(always)]
+pub fn is_watched(record: *const Record) -> bool {
+    let since = io_since();
+    // SAFETY: callers pass a map value.
+    since != 0 && unsafe { (*record).io_since } == since
+}
+
+/// Decides from the socket whether a request is under way, unless the hooks on send and receive saw it. At the arrival of
+/// a FIN or a RST that is kept, since the end overwrites what it rests on.
+#[inline(always)]
+pub fn decide(sk: u64, record: *mut Record, moment: Moment, now: u64) {
+    if is_watched(record) {
+        return;
+    }
+    // SAFETY: callers pass a map value.
+    unsafe {
+        if (*record).flags & flags::ESTABLISHED == 0 {
+            // Only sends and receives made these.
+            (*record).flags &= !(NOTED & !flags::CLIENT_KNOWN);
+        } else if (*record).flags & flags::DECIDED != 0 {
+            sent_since_fin(sk, record);
+        } else {
+            read(sk, record, moment as u32, now);
+        }
+    }
+}
+
+/// nginx sent a request on a connection that the origin had closed.
+#[inline(always)]
+unsafe fn sent_since_fin(sk: u64, record: *mut Record) {
+    // SAFETY: by contract.
+    unsafe {
+        let since = kernel::write_seq(sk).wrapping_sub((*record).written_at_fin);
+        if (*record).flags & flags::FIN_RECEIVED != 0 && since > upstream_trace_common::GOODBYE {
+            (*record).flags |= flags::SENT_AFTER_FIN | flags::OUTSTANDING;
+            (*record).flags &= !flags::IN_DOUBT;
+            (*record).requests += 1;
+            (*record).request_ns = kernel::last_sent_ns(sk);
+            (*record).last_send_ns = (*record).request_ns;
+        }
+    }
+}
+
+/// Reads it.
+#[inline(never)]
+fn read(sk: u64, record: *mut Record, moment: u32, now: u64) -> u32 {
+    // SAFETY: callers pass a map value.
+    unsafe {
+        (*record).flags = (*record).flags & !NOTED | flags::BY_SOCKET;
+        (*record).client = 0;
+        (*record).request_ns = 0;
+        (*record).last_send_ns = 0;
+        (*record).first_recv_ns = 0;
+        (*record).last_recv_ns = 0;
+        (*record).app_sent = 0;
+        (*record).app_received = 0;
+        if (*record).flags & flags::UNIX != 0 {
+            // Keeps nothing of the kind.
+            return 0;
+        }
+        let (fin, reset) = (moment == Moment::Fin as u32, moment == Moment::Reset as u32);
+        if fin && kernel::one_exchange(sk) {
+            (*record).flags |= flags::DECIDED;
+            (*record).written_at_fin = kernel::write_seq(sk);
+            if (*record).requests == 0 {
+                (*record).requests = 1;
+            }
+            retry::answered(record, now);
+            return 0;
+        }
+        let facts = kernel::socket_facts(sk, now);
+        if fin || reset {
+            (*record).flags |= flags::DECIDED;
+            (*record).written_at_fin = kernel::write_seq(sk);
+        }
+        if facts.silent() {
+            (*record).flags |= flags::SILENT;
+        }
+        let under_way = facts.under_way(if fin {
+            Moment::Fin
+        } else if reset {
+            Moment::Reset
+        } else {
+            Moment::Close
+        });
+        let served = if under_way == UnderWay::Unused {
+            (*record).requests = 0;
+            return 0;
+        } else {
+            u32::from(facts.bytes_received > u64::from(fin))
+        };
+        if under_way == UnderWay::Answered {
+            if (*record).requests == 0 {
+                (*record).requests = 1;
+            }
+            retry::answered(record, now);
+            return 0;
+        }
+        // Of a used connection it is not known how many came before.
+        if (*record).requests <= served {
+            (*record).requests = served + 1;
+        }
+        (*record).flags |= flags::OUTSTANDING;
+        (*record).app_sent = if served == 0 { facts.written() } else { u64::from(facts.unacked) };
+        if under_way != UnderWay::Unanswered {
+            (*record).flags |= flags::IN_DOUBT;
+        }
+        (*record).request_ns = kernel::last_sent_ns(sk);
+        (*record).last_send_ns = (*record).request_ns;
+    }
+    0
+}
+
+/// nginx sends or receives on this connection, and the hooks see it. If they were away since they last saw it, or since
+/// it began, what was noted before is void. `sent` bytes were sent just now.
+#[inline(always)]
+pub fn catch_up(sk: u64, record: *mut Record, sent: u32) {
+    let since = io_since();
+    // SAFETY: callers pass a map value.
+    unsafe {
+        if (*record).io_since == since {
+            return;
+        }
+        (*record).io_since = since;
+        (*record).flags &= !NOTED;
+        (*record).request_ns = 0;
+        (*record).first_recv_ns = 0;
+        if (*record).flags & flags::UNIX == 0
+            && (*record).requests == 0
+            && kernel::written(sk) > u64::from(sent)
+        {
+            (*record).requests = 1;
+        }
+    }
+}

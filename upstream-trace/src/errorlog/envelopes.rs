@@ -1,0 +1,88 @@
+//! Lines of a log that a container runtime keeps: taken out of their envelopes.
+
+use std::time::SystemTime;
+
+use upstream_trace_core::errorlog::{LONGEST_ENVELOPE, Pieces, Wrapping};
+use upstream_trace_core::event::{LogSource, Nanos};
+
+/// What there is to know about a line beside its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// Who kept it, if that is not nginx's own file.
+    pub(super) source: Option<LogSource>,
+    /// How long ago the runtime received it.
+    pub(super) age: Option<Nanos>,
+}
+
+/// Takes lines out of their envelopes; those without one pass as they are.
+#[derive(Debug, Default)]
+pub(super) struct Envelopes {
+    pieces: Pieces,
+    wrapping: Option<Wrapping>,
+}
+
+impl Envelopes {
+    /// Longest line that is read, bytes.
+    pub(super) const LONGEST: usize = LONGEST_ENVELOPE;
+
+    /// Hands out the line, if it is whole now.
+    pub(super) fn open(&mut self, line: &[u8], give: &mut dyn FnMut(&[u8], Kept)) {
+        let known = self.wrapping.and_then(|wrapping| Some((wrapping, wrapping.open(line)?)));
+        let found = known.or_else(|| {
+            let wrapping = Wrapping::of(line)?;
+            Some((wrapping, wrapping.open(line)?))
+        });
+        let Some((wrapping, piece)) = found else {
+            self.pieces.clear();
+            give(line, Kept::default());
+            return;
+        };
+        self.wrapping = Some(wrapping);
+        let kept = Kept { source: Some(source(wrapping)), age: piece.received.and_then(age) };
+        self.pieces.add(&piece, &mut |text| give(text, kept));
+    }
+}
+
+fn source(wrapping: Wrapping) -> LogSource {
+    match wrapping {
+        Wrapping::Docker => LogSource::DockerJson,
+        Wrapping::Cri => LogSource::Cri,
+        Wrapping::Journal => LogSource::Journal,
+    }
+}
+
+/// How long ago that was, nanoseconds since 1970; `None` if the clock was set back since.
+fn age(received: u64) -> Option<Nanos> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(now.as_nanos()).ok()?.checked_sub(received)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_with_and_without_an_envelope() {
+        let mut envelopes = Envelopes::default();
+        let mut found = Vec::new();
+        for line in [
+            &b"2026/11/20 09:12:01 [error] 1#1: plain"[..],
+            b"2016-10-06T00:17:10.113242941Z stderr P in ",
+            b"2016-10-06T00:17:10.113242941Z stderr F two",
+            br#"{"log":"one\n","stream":"stderr","time":"2016-10-06T00:17:10Z"}"#,
+        ] {
+            envelopes.open(line, &mut |text, kept| {
+                found.push((String::from_utf8_lossy(text).into_owned(), kept.source, kept.age.is_some()));
+            });
+        }
+        assert_eq!(
+            found,
+            [
+                ("2026/11/20 09:12:01 [error] 1#1: plain".to_owned(), None, false),
+                ("in two".to_owned(), Some(LogSource::Cri), true),
+                ("one".to_owned(), Some(LogSource::DockerJson), true),
+            ]
+        );
+        assert_eq!(age(u64::MAX), None);
+    }
+}
