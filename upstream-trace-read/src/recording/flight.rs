@@ -16,7 +16,7 @@ use upstream_trace_core::event::{Event, Nanos};
 
 use super::End;
 use super::preamble::Preamble;
-use super::space;
+use super::space::{self, Space};
 use super::write::{Part, Recorder};
 use super::writer::Target;
 use crate::new_file;
@@ -50,6 +50,8 @@ pub struct Flight {
     /// Which run of the program its parts are of.
     run: i64,
     parts: u64,
+    /// The room that there is for a file, if that is known.
+    space: fn(&Lazy) -> Option<Space>,
 }
 
 impl Flight {
@@ -68,7 +70,8 @@ impl Flight {
         );
         let run = Timestamp::now().as_microsecond();
         let keep = Arc::new(keep);
-        Ok(Self { keep, preamble: Preamble::default(), current: None, begun: None, run, parts: 0 })
+        let space = |lazy: &Lazy| lazy.file.as_ref().and_then(space::of);
+        Ok(Self { keep, preamble: Preamble::default(), current: None, begun: None, run, parts: 0, space })
     }
 
     /// Records an event that the engine was given, and whether that made it say something.
@@ -109,8 +112,7 @@ impl Flight {
         let path = self.keep.folder.join(format!("{PREFIX}{now}-{:06}{SUFFIX}", self.parts));
         let file = Lazy { path: path.clone(), keep: Arc::clone(&self.keep), file: None };
         let limit = (self.keep.limit / u64::from(PARTS)).max(1 << 20);
-        let space = |lazy: &Lazy| lazy.file.as_ref().and_then(space::of);
-        let target = Target { file, limit, space, written: Arc::default() };
+        let target = Target { file, limit, space: self.space, written: Arc::default() };
         let part = Part { run: self.run, begins: (!first).then_some(at) };
         match Recorder::part(target, path.display().to_string(), self.keep.on_start, part) {
             Ok(mut recorder) => {
@@ -225,6 +227,8 @@ mod tests {
     /// A minute of a run, with one attempt a second, in parts of five seconds.
     fn run(folder: &Path, time: Duration) {
         let mut flight = Flight::create(keep(folder, time)).unwrap();
+        // However full the disk of the tests is.
+        flight.space = |_| None;
         flight.record(&Event::Host(Host { at: SECOND, unix_us: 1_000_000, ..Host::default() }), true);
         for second in 1..=60 {
             flight.record(&sample(second * SECOND, second), true);

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use upstream_trace_core::event::{AttemptId, Event, Host, Nanos, Upstream};
 use upstream_trace_core::verdict::{Output, Summary, Verdict};
@@ -30,7 +31,7 @@ pub(super) struct Row {
     pub(super) last: Nanos,
     pub(super) history: History,
     /// The latest ones, oldest first.
-    pub(super) verdicts: VecDeque<Verdict>,
+    pub(super) verdicts: VecDeque<Arc<Verdict>>,
 }
 
 /// What rows are sorted by.
@@ -63,13 +64,13 @@ impl Order {
     }
 }
 
-/// All that is known.
+/// All that is known. The screen draws a copy of it, so a copy is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
     pub(super) host: Host,
     pub(super) clock: Clock,
     pub(super) rows: HashMap<Key, Row>,
-    pub(super) pending: HashMap<AttemptId, Verdict>,
+    pub(super) pending: HashMap<AttemptId, Arc<Verdict>>,
     pub(super) notes: VecDeque<(Nanos, String)>,
     pub(super) failures: u64,
     pub(super) lost: u64,
@@ -125,7 +126,7 @@ impl Model {
         if row.verdicts.len() >= MAX_VERDICTS {
             row.verdicts.pop_front();
         }
-        row.verdicts.push_back(verdict.clone());
+        row.verdicts.push_back(Arc::new(verdict.clone()));
     }
 
     /// Rows that a filter lets through, in an order.
@@ -150,7 +151,7 @@ impl Model {
     pub(super) fn waiting(&self, filter: &str) -> Vec<&Verdict> {
         let filter = filter.to_lowercase();
         let matches = |verdict: &&Verdict| name(&(verdict.cause, verdict.upstream.clone())).contains(&filter);
-        let mut all: Vec<_> = self.pending.values().filter(matches).collect();
+        let mut all: Vec<_> = self.pending.values().map(|verdict| &**verdict).filter(matches).collect();
         all.sort_by_key(|verdict| (verdict.since, verdict.attempt));
         all
     }
@@ -182,7 +183,7 @@ impl Sink for Model {
             Output::Failure(verdict) => self.failure(verdict),
             Output::Pending(verdict) => {
                 if self.pending.len() < MAX_PENDING || self.pending.contains_key(&verdict.attempt) {
-                    self.pending.insert(verdict.attempt, verdict.clone());
+                    self.pending.insert(verdict.attempt, Arc::new(verdict.clone()));
                 } else {
                     self.unshown += 1;
                 }
