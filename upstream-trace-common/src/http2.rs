@@ -3,6 +3,9 @@
 /// Bytes of a frame's header.
 pub const FRAME_HEADER: usize = 9;
 
+/// The same, as system calls count.
+const SHORTEST: i32 = 9;
+
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
@@ -20,7 +23,7 @@ const LONGEST_TLS: i32 = 60;
 #[must_use]
 #[inline(always)]
 pub const fn is_control(first: &[u8; FRAME_HEADER], len: i32) -> bool {
-    if len < FRAME_HEADER as i32 || len > LONGEST || first[0] != 0 || first[1] != 0 {
+    if len < SHORTEST || len > LONGEST || first[0] != 0 || first[1] != 0 {
         return false;
     }
     match (first[3], first[2]) {
@@ -36,7 +39,7 @@ pub const fn is_control(first: &[u8; FRAME_HEADER], len: i32) -> bool {
 #[must_use]
 #[inline(always)]
 pub const fn is_short_record(record: u32, len: i32) -> bool {
-    record == len as u32 && len <= LONGEST_TLS
+    len > 0 && record == len.cast_unsigned() && len <= LONGEST_TLS
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn finding(case: &Case<'_>, packet: &PacketDrop, what: &str, again: bool) -> Opt
     let fix = if case.ip().is_some() { fix.replace("ADDRESS", &case.host()) } else { fix };
     let summary = format!("This kernel dropped {what}: {why} ({}).", sentence(&packet.reason));
     // A single damaged packet is retransmitted.
-    let finding = if weak && !again || case.awaiting() && !again {
+    let finding = if !again && (weak || case.awaiting()) {
         Finding::likely(summary).or(&["path-lost"])
     } else {
         Finding::proven(summary)

@@ -243,9 +243,7 @@ fn of_nginx(words: &str, line: &LogLine) -> Option<Meaning> {
     if name.is_some_and(|name| line.client.is_some() || !name.contains(' ')) {
         return Some(Meaning::Failed(Kind::Name)).filter(|_| line.client.is_some() || line.action.is_none());
     }
-    if line.client.is_none() {
-        return None;
-    }
+    line.client.as_ref()?;
     if words.contains("worker_connections are not enough") && !words.contains("reusing connections") {
         return Some(Meaning::Failed(Kind::Connections));
     }

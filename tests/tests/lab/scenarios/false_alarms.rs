@@ -199,6 +199,7 @@ fn stream(world: &World<'_>) -> Result<TcpStream> {
     })
 }
 
+#[derive(Clone, Copy)]
 struct Http2 {
     tls: bool,
     pass: &'static str,
