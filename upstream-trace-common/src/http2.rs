@@ -3,9 +3,6 @@
 /// Bytes of a frame's header.
 pub const FRAME_HEADER: usize = 9;
 
-/// The same, as system calls count.
-const SHORTEST: i32 = 9;
-
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
@@ -18,12 +15,16 @@ const LONGEST: i32 = 64;
 /// `Connection`, takes more), and a frame or two of control.
 const LONGEST_TLS: i32 = 60;
 
+/// [`FRAME_HEADER`] as the kernel counts bytes.
+const HEADER_BYTES: i32 = 9;
+const _: () = assert!(FRAME_HEADER == 9);
+
 /// Whether `len` bytes that begin with these, sent on a connection that has carried a request, are frames that begin no
 /// request: nginx never puts such a frame before one there.
 #[must_use]
 #[inline(always)]
 pub const fn is_control(first: &[u8; FRAME_HEADER], len: i32) -> bool {
-    if len < SHORTEST || len > LONGEST || first[0] != 0 || first[1] != 0 {
+    if len < HEADER_BYTES || len > LONGEST || first[0] != 0 || first[1] != 0 {
         return false;
     }
     match (first[3], first[2]) {
@@ -39,7 +40,7 @@ pub const fn is_control(first: &[u8; FRAME_HEADER], len: i32) -> bool {
 #[must_use]
 #[inline(always)]
 pub const fn is_short_record(record: u32, len: i32) -> bool {
-    len > 0 && record == len.cast_unsigned() && len <= LONGEST_TLS
+    record == len.cast_unsigned() && len <= LONGEST_TLS
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use clap::ColorChoice;
 
 use crate::args;
+use crate::output::top::{Model, show};
 use crate::output::{Sink, SinkState, escape};
 use crate::recording::{self, Reader};
 use crate::report::{replay, warnings};
@@ -19,18 +21,21 @@ use crate::sinks::{self, Format, Options};
 /// If a recording cannot be opened, or a report cannot be written.
 pub fn report(args: &args::Report) -> Result<ExitCode> {
     // All of them first: half a report helps nobody.
-    let readers = args.files.iter().map(|file| Reader::open(file)).collect::<Result<Vec<_>>>()?;
+    let mut readers = Vec::new();
+    for file in &args.files {
+        readers.extend(Reader::open_all(file, args.since)?);
+    }
     let mut sinks = sinks::open(&Options {
         formats: formats(args),
         colour: args.color,
         verbose: false,
-        several: args.files.len() > 1,
+        several: readers.len() > 1,
     });
-    for (path, mut reader) in args.files.iter().zip(readers) {
+    for (path, mut reader) in readers {
         if args.redact {
             reader = reader.redacted();
         }
-        sinks.begin_recording(&name(path));
+        sinks.begin_recording(&name(&path));
         replay(&mut reader, &mut sinks);
         match sinks.state() {
             SinkState::Open => {}
@@ -38,7 +43,7 @@ pub fn report(args: &args::Report) -> Result<ExitCode> {
             SinkState::Failed => return Ok(ExitCode::FAILURE),
         }
         let warnings = warnings(&reader);
-        warn(path, &warnings);
+        warn(&path, &warnings);
         sinks.end_recording(&warnings);
     }
     sinks.finish()?;
@@ -52,6 +57,21 @@ pub fn report(args: &args::Report) -> Result<ExitCode> {
 pub fn redact(args: &args::Redact) -> Result<ExitCode> {
     let reader = recording::redact(&args.file, &args.copy)?;
     warn(&args.file, &warnings(&reader));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows a recording on the whole terminal.
+///
+/// # Errors
+/// If it cannot be opened, or stdout is no terminal.
+pub fn top(file: &Path, colour: ColorChoice) -> Result<ExitCode> {
+    let mut reader = Reader::open(file)?;
+    let mut model = Model::of_recording();
+    replay(&mut reader, &mut model);
+    for warning in warnings(&reader) {
+        model.warn(&warning);
+    }
+    show(model, colour)?;
     Ok(ExitCode::SUCCESS)
 }
 

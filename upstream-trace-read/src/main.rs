@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use upstream_trace_read::args::{Explain, Redact, Report};
+use upstream_trace_read::args::{Explain, Redact, Report, Top};
 use upstream_trace_read::{commands, explain, output};
 
 /// Reads recordings of upstream-trace: why an nginx answered 502 or 504.
@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Print verdicts and reports from recordings
     Report(Report),
+    /// Show a recording on the whole terminal
+    Top(Top),
     /// Copy a recording without client addresses, request paths and host names
     Redact(Redact),
     /// Explain a cause: what it means, its evidence, the fix
@@ -27,6 +29,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Report(args) => commands::report(&args),
+        Command::Top(args) => commands::top(&args.file, args.color),
         Command::Redact(args) => commands::redact(&args),
         Command::Explain(args) => explain::run(&args),
     };

@@ -99,17 +99,15 @@ fn tree() -> Result<PathBuf> {
     Ok(found.parent().context("a folder")?.to_owned())
 }
 
-/// What the shim does. Both streams go through one pipe each to a writer that puts each line into its envelope.
+/// What the shim does. nginx's output goes through a pipe to a writer that puts each line into its envelope.
 fn script(folder: &Path, world: &Path, group: &Path) -> String {
     format!(
         "mkdir -p /var/log/pods {logs}/shop_web-0_0b7e/app\n\
          mount --bind {logs} /var/log/pods\n\
          log=/var/log/pods/shop_web-0_0b7e/app/0.log\n: > $log\n\
-         mkfifo {folder}/pipe\n\
-         {{ while IFS= read -r line; do printf '%s stderr F %s\\n' \"$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)\" \"$line\" >> $log; done; }} < {folder}/pipe &\n\
-         sh -c 'echo $$ > {group}/cgroup.procs; exec nginx -c {world}/pod.conf -e stderr -g \"daemon off;\"' 2> {folder}/pipe\n",
+         sh -c 'echo $$ > {group}/cgroup.procs; exec nginx -c {world}/pod.conf -e stderr -g \"daemon off;\"' 2>&1 |\n\
+         while IFS= read -r line; do printf '%s stderr F %s\\n' \"$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)\" \"$line\" >> $log; done\n",
         logs = folder.join("logs").display(),
-        folder = folder.display(),
         world = world.display(),
         group = group.display(),
     )

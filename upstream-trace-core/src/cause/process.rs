@@ -49,26 +49,22 @@ pub(super) fn look(exit: &OriginExit) -> String {
 
 fn look_at(container: &NamedContainer) -> String {
     let id = shell::word(&container.id, "CONTAINER");
-    match (&container.namespace, &container.pod) {
-        (Some(namespace), Some(pod)) => {
-            let (namespace, pod) = (shell::word(namespace, "NAMESPACE"), shell::word(pod, "POD"));
-            let container = container.name.as_deref().unwrap_or_default();
-            let container = shell::word(container, "CONTAINER");
-            format!(
-                "`kubectl -n {namespace} logs {pod} -c {container} --previous` and \
-                 `kubectl -n {namespace} describe pod {pod}`"
-            )
-        }
-        _ => {
-            let name = shell::word(container.name.as_deref().unwrap_or(&container.id), "CONTAINER");
-            let tool = match container.runtime {
-                Runtime::Docker => "docker",
-                Runtime::Podman => "podman",
-                Runtime::Containerd | Runtime::CriO => return format!("`crictl logs {id}`"),
-            };
-            format!("`{tool} logs {name}` and `{tool} inspect {name}`")
-        }
+    if let (Some(namespace), Some(pod)) = (&container.namespace, &container.pod) {
+        let (namespace, pod) = (shell::word(namespace, "NAMESPACE"), shell::word(pod, "POD"));
+        let container = container.name.as_deref().unwrap_or_default();
+        let container = shell::word(container, "CONTAINER");
+        return format!(
+            "`kubectl -n {namespace} logs {pod} -c {container} --previous` and \
+             `kubectl -n {namespace} describe pod {pod}`"
+        );
     }
+    let name = shell::word(container.name.as_deref().unwrap_or(&container.id), "CONTAINER");
+    let tool = match container.runtime {
+        Runtime::Docker => "docker",
+        Runtime::Podman => "podman",
+        Runtime::Containerd | Runtime::CriO => return format!("`crictl logs {id}`"),
+    };
+    format!("`{tool} logs {name}` and `{tool} inspect {name}`")
 }
 
 /// Who served the upstream before nobody did, to follow a sentence; empty if not known.

@@ -18,6 +18,7 @@ pub mod stream;
 mod summary;
 pub mod table;
 mod terminal;
+pub mod top;
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;

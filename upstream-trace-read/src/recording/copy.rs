@@ -32,6 +32,8 @@ fn copy(reader: &mut Reader, to: &Path) -> Result<()> {
             version: VERSION,
             by: env!("CARGO_PKG_VERSION").to_owned(),
             ticks: true,
+            run: reader.run(),
+            begins: None,
         },
     )?;
     for event in reader.by_ref() {

@@ -7,6 +7,9 @@
 
 mod bound;
 mod copy;
+mod flight;
+mod folder;
+mod preamble;
 mod read;
 mod redact;
 mod space;
@@ -17,9 +20,10 @@ mod writer;
 mod tests;
 
 use serde::{Deserialize, Serialize};
-use upstream_trace_core::event::Nanos;
+use upstream_trace_core::event::{Event, Nanos};
 
 pub use copy::redact;
+pub use flight::{Flight, Keep};
 pub use read::{Ending, Reader, Skipped};
 pub use redact::Redactor;
 pub use write::Recorder;
@@ -63,6 +67,42 @@ fn longest(line: &[u8]) -> usize {
     }
 }
 
+/// Where a running trace is recorded to.
+#[derive(Debug)]
+pub enum Recording {
+    /// One file.
+    File(Box<Recorder>),
+    /// Files of a flight recorder.
+    Flight(Box<Flight>),
+}
+
+impl Recording {
+    /// Records an event that the engine was given, and whether that made it say something.
+    pub fn record(&mut self, event: &Event, said: bool) {
+        match self {
+            Self::File(recorder) => recorder.record(event, said),
+            Self::Flight(flight) => flight.record(event, said),
+        }
+    }
+
+    /// Bytes that are in the file by now; none if nothing is recorded any more.
+    #[must_use]
+    pub fn written(&self) -> Option<u64> {
+        match self {
+            Self::File(recorder) => recorder.written(),
+            Self::Flight(flight) => flight.written(),
+        }
+    }
+
+    /// Records the end of the run, and waits until all is written, or until the disk does nothing for a while.
+    pub fn finish(self, end: End) {
+        match self {
+            Self::File(recorder) => recorder.finish(end),
+            Self::Flight(flight) => flight.finish(end),
+        }
+    }
+}
+
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Header {
@@ -76,6 +116,17 @@ struct Header {
     /// Its engine decided at ticks alone, and each tick at which it did is there. Before that, any event was one.
     #[serde(default)]
     ticks: bool,
+    /// It is a part of a run, of which the other parts have the same number here; 0 for a recording of a whole run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    run: i64,
+    /// When it begins, if others came before it. What it tells of that time or an earlier one is how things stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begins: Option<Nanos>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// What the live run knew at its end and events do not tell.

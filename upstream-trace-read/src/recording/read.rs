@@ -1,15 +1,17 @@
 //! Reads a recording, line by line, as far as it goes.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use upstream_trace_core::event::{Event, Nanos};
+use upstream_trace_core::event::{Event, Nanos, Upstream, UpstreamSample};
 use zstd::stream::read::Decoder;
 
 use super::bound::bound;
+use super::preamble::{not_before, subtract};
 use super::redact::Redactor;
 use super::{END, End, EndLine, Header, LONGEST, NAME, VERSION, longest};
 
@@ -37,6 +39,15 @@ pub struct Reader {
     older: bool,
     tick: Option<Nanos>,
     redactor: Option<Redactor>,
+    /// Number of the run, and when it begins, if it is a part of one.
+    run: i64,
+    begins: Option<Nanos>,
+    /// Parts that follow.
+    next: VecDeque<PathBuf>,
+    /// What came before is not told, but for how things stood.
+    from: Option<Nanos>,
+    /// How the counters stood then.
+    before: HashMap<Option<Upstream>, UpstreamSample>,
 }
 
 /// How a recording ends.
@@ -107,6 +118,11 @@ impl Reader {
             older: false,
             tick: None,
             redactor: None,
+            run: 0,
+            begins: None,
+            next: VecDeque::new(),
+            from: None,
+            before: HashMap::new(),
         };
         reader.header()?;
         Ok(reader)
@@ -133,6 +149,7 @@ impl Reader {
             );
         }
         self.older = !header.ticks;
+        (self.run, self.begins, self.from) = (header.run, header.begins, header.begins);
         Ok(())
     }
 
@@ -141,6 +158,64 @@ impl Reader {
     pub fn redacted(mut self) -> Self {
         self.redactor = Some(Redactor::default());
         self
+    }
+
+    /// Not all of a run is told: the attempts that its end counts are not those of this recording.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.run != 0 || self.from.is_some()
+    }
+
+    pub(super) fn run(&self) -> i64 {
+        self.run
+    }
+
+    pub(super) fn begins(&self) -> Option<Nanos> {
+        self.begins
+    }
+
+    /// Goes on with these parts of the same run.
+    pub(super) fn followed_by(mut self, parts: VecDeque<PathBuf>) -> Self {
+        self.next = parts;
+        self
+    }
+
+    /// Tells nothing of what was before that time, but how things stood.
+    pub(super) fn starting(mut self, from: Option<Nanos>) -> Self {
+        self.from = from.max(self.from);
+        self
+    }
+
+    /// Goes on with the next part, if there is one; what it says first is how things stood, which is known.
+    fn go_on(&mut self) -> bool {
+        while let Some(path) = self.next.pop_front() {
+            let Ok(Self { lines, begins, .. }) = Self::open(&path) else { continue };
+            (self.lines, self.number, self.ending) = (lines, 1, Ending::Open);
+            self.begins = begins;
+            return true;
+        }
+        false
+    }
+
+    /// The event as a part of a run tells it; `None` if it is of another part.
+    fn within(&mut self, mut event: Event) -> Option<Event> {
+        let at = event.at();
+        // Counters only grow: those of the next part go on where this one's ended.
+        let known = self.from != self.begins && self.begins.is_some_and(|begins| at <= begins);
+        if let Event::Upstream(sample) = &mut event {
+            if self.from.is_some_and(|from| at <= from) {
+                self.before.insert(sample.upstream.clone(), sample.clone());
+                return None;
+            }
+            if let Some(before) = self.before.get(&sample.upstream) {
+                subtract(sample, before);
+            }
+            return (!known).then_some(event);
+        }
+        match self.from {
+            Some(from) if at < from => not_before(&mut event, from).then_some(event),
+            _ => Some(event),
+        }
     }
 
     /// How the recording ended, once there are no more events.
@@ -227,9 +302,10 @@ impl Iterator for Reader {
         if let Some(at) = self.tick.take() {
             return Some(Event::Tick { at });
         }
-        while self.ending == Ending::Open {
+        while self.ending == Ending::Open || self.go_on() {
             match self.event() {
-                Ok(Some(mut event)) => {
+                Ok(Some(event)) => {
+                    let Some(mut event) = self.within(event) else { continue };
                     self.tick = (self.older && !matches!(event, Event::Tick { .. })).then(|| event.at());
                     if let Some(redactor) = &mut self.redactor {
                         redactor.event(&mut event);

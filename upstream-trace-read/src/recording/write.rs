@@ -39,6 +39,13 @@ const WAITING: usize = 2_048;
 /// Without progress of the disk for this long, the end of a recording is not waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Which part of which run a recording is of; by default, a whole one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Part {
+    pub(super) run: i64,
+    pub(super) begins: Option<Nanos>,
+}
+
 /// Takes events in.
 #[derive(Debug)]
 pub struct Recorder {
@@ -69,7 +76,8 @@ impl Recorder {
     /// started with.
     pub fn create(path: &Path, limit: u64, on_start: fn()) -> Result<Self> {
         let file = new_file::create(path).with_context(|| format!("cannot record to {}", path.display()))?;
-        Self::start(Target::file(file, limit), path.display().to_string(), on_start)
+        let target = Target::file(file, limit);
+        Self::part(target, path.display().to_string(), on_start, Part::default())
     }
 
     /// Records to any writer, without a limit; warnings call it by this name.
@@ -78,10 +86,16 @@ impl Recorder {
     /// If no thread can be started.
     pub fn to(file: impl Write + Send + 'static, name: String, on_start: fn()) -> Result<Self> {
         let target = Target { file, limit: u64::MAX, space: |_| None, written: Arc::default() };
-        Self::start(target, name, on_start)
+        Self::part(target, name, on_start, Part::default())
     }
 
-    fn start(target: Target<impl Write + Send + 'static>, name: String, on_start: fn()) -> Result<Self> {
+    /// Records a part of a run, or all of it.
+    pub(super) fn part(
+        target: Target<impl Write + Send + 'static>,
+        name: String,
+        on_start: fn(),
+        part: Part,
+    ) -> Result<Self> {
         let (to, chunks) = sync_channel(WAITING);
         let (running, writer) = channel::<()>();
         let called = name.clone();
@@ -108,7 +122,8 @@ impl Recorder {
             too_long: false,
         };
         let by = env!("CARGO_PKG_VERSION").to_owned();
-        recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by, ticks: true });
+        let Part { run, begins } = part;
+        recorder.line(&Header { recording: NAME.to_owned(), version: VERSION, by, ticks: true, run, begins });
         Ok(recorder)
     }
 

@@ -40,7 +40,9 @@ pub fn replay(reader: &mut Reader, sink: &mut dyn Sink) {
     let mut summary = engine.summary(0);
     if let Ending::Complete(end) = reader.ending() {
         summary = engine.summary(end.at);
-        summary.attempts = end.attempts;
+        if !reader.is_part() {
+            summary.attempts = end.attempts;
+        }
     }
     sink.summary(&summary, &Extra::default());
 }

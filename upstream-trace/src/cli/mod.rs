@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod config;
 mod size;
 mod which;
 
@@ -8,12 +9,12 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 
-use upstream_trace_read::args::{Explain, Redact, Report};
+use upstream_trace_read::args::{Explain, Redact, Report, duration};
 use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
-use crate::output::{self, metrics, otlp};
+use crate::output::{self, journal, metrics, otlp};
 pub use which::Which;
 
 const EXAMPLE: &str = "\
@@ -41,18 +42,30 @@ pub const BUFFER: u32 = 2 << 20;
 /// in the kernel.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(version, max_term_width = 80, after_help = EXAMPLE, args_conflicts_with_subcommands = true)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Cli {
     /// Something else than tracing.
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// How to trace.
+    #[command(flatten)]
+    pub trace: Trace,
+}
+
+/// How to trace.
+#[derive(Clone, Debug, PartialEq, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct Trace {
     /// Which nginx to watch.
     #[command(flatten)]
     pub which: Which,
 
+    /// Read options from this file (TOML, the names of these options)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Stop after this time (500ms, 60s, 2m, 1h) instead of at Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = size::duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
 
     /// Print one JSON object per line
@@ -62,6 +75,11 @@ pub struct Cli {
     /// Also record all events to a new file, for `upstream-trace report`
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+
+    /// Keep recordings of this time only: `--record` names a folder then, and
+    /// `--record-limit` is the size of all in it
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "record")]
+    pub keep: Option<Duration>,
 
     /// Stop recording at this file size (1M to 1T); tracing goes on. It also
     /// stops before the disk is full
@@ -74,14 +92,19 @@ pub struct Cli {
     pub redact: bool,
 
     /// Serve metrics for Prometheus at this address, or write them to a file
-    /// that ends in .prom, for node_exporter; repeatable
+    /// that ends in .prom, for the textfile collector; repeatable
     #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
     pub metrics: Vec<metrics::Target>,
 
     /// Send failures as log events to this OpenTelemetry receiver
-    /// (http://HOST:4318), by OTLP over HTTP
+    /// (`http://HOST:4318`), by OTLP over HTTP
     #[arg(long, value_name = "URL")]
     pub otlp: Option<otlp::Endpoint>,
+
+    /// Write results to the systemd journal, with fields. Without `--json` that
+    /// is what happens to stdout if it is the journal
+    #[arg(long)]
+    pub journal: bool,
 
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
@@ -89,7 +112,7 @@ pub struct Cli {
 
     /// Report an attempt as pending after this time without a response
     #[arg(long = "pending-after", alias = "slow", value_name = "TIME", default_value = "1s",
-          value_parser = size::duration)]
+          value_parser = duration)]
     pub slow: Duration,
 
     /// Exit with status 3 if any attempt failed
@@ -131,6 +154,10 @@ pub struct Cli {
     /// When to use colours
     #[arg(long, value_name = "WHEN", default_value_t = ColorChoice::Auto)]
     pub color: ColorChoice,
+
+    /// On the whole terminal, instead of text.
+    #[arg(skip)]
+    pub screen: bool,
 }
 
 /// When what nginx sends and receives is watched.
@@ -157,18 +184,33 @@ impl Depth {
     }
 }
 
-impl Cli {
+impl Trace {
     /// What results of a trace are written as.
     #[must_use]
     pub fn sinks(&self) -> Options {
-        let format = if self.json { Format::Json } else { Format::Text };
-        Options { formats: vec![format], colour: self.color, verbose: self.verbose, several: false }
+        if self.screen {
+            return Options::default();
+        }
+        let formats = match (self.json, self.writes_journal() && journal::is_stdout()) {
+            (true, _) => vec![Format::Json],
+            (false, true) => Vec::new(),
+            (false, false) => vec![Format::Text],
+        };
+        Options { formats, colour: self.color, verbose: self.verbose, several: false }
+    }
+
+    fn writes_journal(&self) -> bool {
+        self.journal || !self.json && journal::is_stdout()
     }
 
     /// What results go to beyond that, for a service.
     #[must_use]
     pub fn service_sinks(&self) -> output::Options {
-        output::Options { metrics: self.metrics.clone(), otlp: self.otlp.clone() }
+        output::Options {
+            metrics: self.metrics.clone(),
+            otlp: self.otlp.clone(),
+            journal: self.writes_journal(),
+        }
     }
 }
 
@@ -177,12 +219,40 @@ impl Cli {
 pub enum Command {
     /// Print verdicts and reports from recordings; needs no root
     Report(Report),
+    /// Show causes and pending attempts on the whole terminal, live or of a
+    /// recording
+    Top(Box<Top>),
     /// Copy a recording without client addresses, request paths and host names
     Redact(Redact),
     /// Explain a cause: what it means, its evidence, the fix
     Explain(Explain),
     /// Check what this kernel and these privileges allow
     Doctor(Doctor),
+    /// Look at the configuration file of the service
+    #[command(subcommand)]
+    Config(Config),
+}
+
+/// What to show.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Top {
+    /// A recording; without one, nginx is traced
+    pub file: Option<PathBuf>,
+
+    /// How to trace.
+    #[command(flatten)]
+    pub trace: Trace,
+}
+
+/// What to do with the configuration file.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Config {
+    /// Say whether it is right; if not, file, line and the known keys
+    Check {
+        /// The file
+        #[arg(default_value = config::FILE)]
+        file: PathBuf,
+    },
 }
 
 /// What to check.

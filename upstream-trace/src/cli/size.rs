@@ -1,9 +1,5 @@
 //! Values with units: times, sizes, percentages.
 
-use std::time::Duration;
-
-use jiff::SignedDuration;
-
 /// Reads a percentage, with or without its sign.
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches('%').parse::<f64>().ok();
@@ -38,15 +34,4 @@ fn bytes(text: &str) -> Option<u64> {
     };
     let digits = if shift == 0 { text } else { &text[..text.len() - 1] };
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
-/// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let spelled = if plain { format!("{text}s") } else { text.to_owned() };
-    let parsed = spelled.parse::<SignedDuration>().ok();
-    parsed
-        .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "write a time such as 500ms, 60s, 2m or 1h, more than 0".to_owned())
 }

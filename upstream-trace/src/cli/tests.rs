@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
-use super::size::{duration, record_limit, ring_buffer};
+use super::size::{record_limit, ring_buffer};
 use super::*;
 use crate::nginx::Target;
 
@@ -9,11 +9,16 @@ fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from([&["upstream-trace"], args].concat())
 }
 
+fn trace(args: &[&str]) -> Result<Trace, clap::Error> {
+    parse(args).map(|cli| cli.trace)
+}
+
 #[test]
 fn defaults() {
-    let cli = parse(&[]).unwrap();
+    assert_eq!(parse(&[]).unwrap().command, None);
+    let cli = trace(&[]).unwrap();
     assert_eq!(cli.which.targets(), [Target::Name("nginx".into())]);
-    assert_eq!((cli.duration, cli.record, cli.command), (None, None, None));
+    assert_eq!((cli.duration, cli.record), (None, None));
     assert_eq!((cli.slow, cli.error_log), (Duration::from_secs(1), ErrorLog::Auto));
     assert_eq!(cli.max_connections, 32768);
     assert_eq!(cli.color, ColorChoice::Auto);
@@ -22,8 +27,8 @@ fn defaults() {
 
 #[test]
 fn a_limit_in_percent() {
-    assert_eq!(parse(&["--max-overhead", "0.5"]).unwrap().max_overhead, Some(0.5));
-    assert_eq!(parse(&["--max-overhead", "1%"]).unwrap().max_overhead, Some(1.0));
+    assert_eq!(trace(&["--max-overhead", "0.5"]).unwrap().max_overhead, Some(0.5));
+    assert_eq!(trace(&["--max-overhead", "1%"]).unwrap().max_overhead, Some(1.0));
     for wrong in ["0", "-1", "101", "much", "", "NaN"] {
         assert!(parse(&["--max-overhead", wrong]).is_err(), "{wrong:?}");
     }
@@ -31,7 +36,7 @@ fn a_limit_in_percent() {
 
 #[test]
 fn a_pid_or_a_name_or_several() {
-    let cli = parse(&["--pid", "1712", "--pid", "openresty"]).unwrap();
+    let cli = trace(&["--pid", "1712", "--pid", "openresty"]).unwrap();
     assert_eq!(cli.which.targets(), [Target::Pid(1712), Target::Name("openresty".into())]);
     for wrong in ["", "0", "99999999999"] {
         assert!(parse(&["--pid", wrong]).is_err(), "{wrong:?}");
@@ -40,7 +45,7 @@ fn a_pid_or_a_name_or_several() {
 
 #[test]
 fn containers_pods_and_units() {
-    let targets = |args: &[&str]| parse(args).map(|cli| cli.which.targets());
+    let targets = |args: &[&str]| parse(args).map(|cli| cli.trace.which.targets());
     let found = targets(&["--container", "web", "--pod", "shop/web-0", "--unit", "nginx"]).unwrap();
     assert_eq!(
         found,
@@ -52,7 +57,7 @@ fn containers_pods_and_units() {
 
 #[test]
 fn the_error_log() {
-    let error_log = |value| parse(&["--error-log", value]).map(|cli| cli.error_log);
+    let error_log = |value| trace(&["--error-log", value]).map(|cli| cli.error_log);
     assert_eq!(error_log("auto").unwrap(), ErrorLog::Auto);
     assert_eq!(error_log("none").unwrap(), ErrorLog::None);
     assert_eq!(error_log("./none").unwrap(), ErrorLog::File("./none".into()));
@@ -61,12 +66,13 @@ fn the_error_log() {
 
 #[test]
 fn a_recording_is_written_and_reported() {
-    assert_eq!(parse(&["--record", "file"]).unwrap().record, Some("file".into()));
+    assert_eq!(trace(&["--record", "file"]).unwrap().record, Some("file".into()));
     let expected = Report {
         files: vec!["file".into()],
         json: true,
         markdown: false,
         html: None,
+        since: None,
         redact: false,
         color: ColorChoice::Auto,
     };
@@ -128,7 +134,7 @@ fn sizes_of_the_buffer() {
     for wrong in ["", "K", "0", "3M", "32K", "512M", "4G", "-4M", "9999999999M", "ä"] {
         assert!(ring_buffer(wrong).unwrap_err().contains("64K"), "{wrong:?}");
     }
-    assert_eq!(parse(&[]).unwrap().buffer, BUFFER);
+    assert_eq!(trace(&[]).unwrap().buffer, BUFFER);
 }
 
 #[test]
@@ -139,7 +145,7 @@ fn sizes_of_a_recording() {
     for wrong in ["", "G", "0", "1023K", "2T", "99999999999999999999G", "-1G", "much"] {
         assert!(record_limit(wrong).unwrap_err().contains("500M"), "{wrong:?}");
     }
-    assert_eq!(parse(&[]).unwrap().record_limit, 1 << 30);
+    assert_eq!(trace(&[]).unwrap().record_limit, 1 << 30);
 }
 
 /// Scripts that use them go on working.
@@ -151,12 +157,12 @@ fn earlier_names_of_options() {
     let Some(Command::Doctor(doctor)) = parse(&["doctor", "--list-hooks"]).unwrap().command else {
         panic!("no doctor")
     };
-    assert!(doctor.list_hooks && parse(&["--hooks", "list"]).unwrap().hooks.list);
+    assert!(doctor.list_hooks && trace(&["--hooks", "list"]).unwrap().hooks.list);
 }
 
 #[test]
 fn redaction_needs_no_recording() {
-    assert!(parse(&["--redact", "--json"]).unwrap().redact);
+    assert!(trace(&["--redact", "--json"]).unwrap().redact);
 }
 
 #[test]

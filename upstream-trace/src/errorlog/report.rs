@@ -11,9 +11,10 @@ impl Logs {
     pub(super) fn report(&mut self, workers: &[u32], now: Nanos, say: &mut dyn FnMut(LogOutput)) {
         // With thousands of workers this takes a while.
         let hanging = std::mem::replace(&mut self.hanging, self.watchdog.hanging());
-        let changed = std::mem::take(&mut self.changed)
-            | std::mem::take(&mut self.files.changed)
-            | (hanging != self.hanging);
+        // Each is taken, whatever the others say.
+        let (of_processes, of_files) =
+            (std::mem::take(&mut self.changed), std::mem::take(&mut self.files.changed));
+        let changed = of_processes || of_files || hanging != self.hanging;
         let mut without = Vec::new();
         for worker in workers.iter().filter(|_| changed) {
             let Some(state) = self.state(*worker) else { continue };

@@ -43,9 +43,9 @@ impl Way {
         let lives = |pid: &u32| inode_of(*pid) == Some(inode);
         let process = super::pids().into_iter().take(PROCESSES).find(lives).map(Self::Process);
         process.or_else(|| {
-            let named = fs::read_dir(NAMED).ok()?.flatten().map(|entry| entry.file_name());
-            let names = named.filter_map(|name| name.into_string().ok()).map(Self::Named);
-            names.take(PROCESSES).find(|way| way.inode() == Some(inode))
+            let files = fs::read_dir(NAMED).ok()?.flatten().map(|entry| entry.file_name());
+            let ways = files.filter_map(|name| name.into_string().ok()).map(Self::Named);
+            ways.take(PROCESSES).find(|way| way.inode() == Some(inode))
         })
     }
 

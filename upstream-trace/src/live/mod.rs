@@ -1,9 +1,9 @@
 //! Tracing a running nginx: from the hooks to the output.
 //!
-//! Sources bring events, in the order of one list ([`sources`]). The [`pipeline`] has the engine judge them, records them
-//! and prints what the engine says. The [`event_loop`] reads the ring buffer all the time and takes a turn of all sources
+//! Sources bring events, in the order of one list (`sources`). The `pipeline` has the engine judge them, records them
+//! and prints what the engine says. The `event_loop` reads the ring buffer all the time and takes a turn of all sources
 //! every 20 ms. Nothing on its thread waits for a file system, a program, another process or a reader: whatever may do so
-//! is a [`worker`](mod@worker) with a bounded queue, or a thread with one of its own.
+//! is a `worker` with a bounded queue, or a thread with one of its own.
 
 mod clock;
 mod config;

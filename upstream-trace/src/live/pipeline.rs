@@ -8,12 +8,12 @@ use upstream_trace_core::event::{Event, Host, LossPlace, Nanos};
 use upstream_trace_core::verdict::{Note, Output, Summary};
 use upstream_trace_read::output::progress::{self, Progress};
 use upstream_trace_read::output::{Extra, HookCost, Sink, SinkState, Sinks, Vitals, stream};
-use upstream_trace_read::recording::{End, Recorder, Redactor};
+use upstream_trace_read::recording::{End, Recording, Redactor};
 
 /// The engine, and all that its results go to.
 pub(super) struct Pipeline {
     engine: Engine,
-    recorder: Option<Recorder>,
+    recorder: Option<Recording>,
     /// Takes out who asked for what, before the engine, the recording and the output see it.
     redactor: Option<Redactor>,
     sinks: Sinks,
@@ -24,12 +24,11 @@ pub(super) struct Pipeline {
 
 impl Pipeline {
     pub(super) fn new(
-        recorder: Option<Recorder>,
+        recorder: Option<Recording>,
         redactor: Option<Redactor>,
         sinks: Sinks,
-        now: Nanos,
+        progress: Option<Progress>,
     ) -> Self {
-        let progress = recorder.as_ref().and_then(|_| Progress::on_terminal(now));
         Self { engine: Engine::new(), recorder, redactor, sinks, progress, failures: 0 }
     }
 

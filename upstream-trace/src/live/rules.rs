@@ -54,7 +54,9 @@ impl FirewallRules {
                     }
                     Question::Late(now) => rulesets.poll(now),
                 };
-                found.iter_mut().for_each(|rules| rules.dweller = dweller(rules.netns, &workers));
+                for rules in &mut found {
+                    rules.dweller = dweller(rules.netns, &workers);
+                }
                 found
             };
             Box::new(answer) as Box<dyn FnMut(Question) -> Vec<Rules>>

@@ -8,13 +8,14 @@ use anyhow::{Context as _, Result};
 use aya::sys::{Stats, enable_stats};
 use tokio::sync::Notify;
 use upstream_trace_read::output::stream;
-use upstream_trace_read::recording::Recorder;
+use upstream_trace_read::output::top::Top;
+use upstream_trace_read::recording::{Flight, Keep, Recorder, Recording};
 use upstream_trace_read::sinks;
 
 use super::event_loop::EventLoop;
 use super::start::start;
 use super::stop::Stop;
-use crate::cli::Cli;
+use crate::cli::Trace;
 use crate::host::privileges;
 use crate::kernel::load::Prepared;
 use crate::kernel::{hook_filter, tracefs};
@@ -25,7 +26,7 @@ use crate::output;
 const FAILED: u8 = 3;
 
 /// Traces until the time is over or a signal comes.
-pub fn run(cli: &Cli) -> Result<ExitCode> {
+pub fn run(cli: &Trace) -> Result<ExitCode> {
     let begun = Instant::now();
     if cli.hooks.list {
         print!("{}", hook_filter::list());
@@ -39,6 +40,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     let nginx = WatchedNginx::find(&cli.which.targets())?;
     let recorder = recorder(cli)?;
     let mut sinks = sinks::open(&cli.sinks());
+    if cli.screen {
+        sinks.push(Top::open(cli.color, privileges::drop_all_capabilities)?);
+    }
     output::open(&cli.service_sinks(), &mut sinks, privileges::drop_all_capabilities)?;
     tracefs::ensure();
     let statistics = if cli.verbose { enable_stats(Stats::RunTime).ok() } else { None };
@@ -62,7 +66,14 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     code
 }
 
-fn recorder(cli: &Cli) -> Result<Option<Recorder>> {
-    let create = |path| Recorder::create(path, cli.record_limit, privileges::drop_all_capabilities);
-    cli.record.as_deref().map(create).transpose()
+fn recorder(cli: &Trace) -> Result<Option<Recording>> {
+    let on_start = privileges::drop_all_capabilities;
+    let Some(path) = &cli.record else { return Ok(None) };
+    Ok(Some(match cli.keep {
+        Some(time) => {
+            let keep = Keep { folder: path.clone(), time, limit: cli.record_limit, on_start };
+            Recording::Flight(Box::new(Flight::create(keep)?))
+        }
+        None => Recording::File(Box::new(Recorder::create(path, cli.record_limit, on_start)?)),
+    }))
 }

@@ -10,7 +10,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos};
 use upstream_trace_read::output::Sinks;
-use upstream_trace_read::recording::{Recorder, Redactor};
+use upstream_trace_read::output::progress::Progress;
+use upstream_trace_read::recording::{Recording, Redactor};
 
 use super::clock::Clock;
 use super::config::Configs;
@@ -31,7 +32,7 @@ use super::scan::Scan;
 use super::sources::{Live, Sources};
 use super::surroundings::Surroundings;
 use super::takeover::{Open, Takeover};
-use crate::cli::{self, Cli};
+use crate::cli::{self, Trace};
 use crate::host::privileges;
 use crate::kernel::load::{Kernel, Prepared, Sizes};
 use crate::kernel::symbols::{LateSymbols, Symbols};
@@ -40,10 +41,10 @@ use crate::nginx::{self, WatchedNginx};
 
 /// Loads, takes over what is open, attaches, and says so.
 pub(super) fn start(
-    cli: &Cli,
+    cli: &Trace,
     prepared: Prepared,
     nginx: WatchedNginx,
-    recorder: Option<Recorder>,
+    recorder: Option<Recording>,
     sinks: Sinks,
     wake: &Arc<Notify>,
 ) -> Result<(Live, Ring)> {
@@ -102,7 +103,9 @@ pub(super) fn start(
     let host = host(&kernel, &nginx, slow, cli.depth);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
     let redactor = cli.redact.then(Redactor::default);
-    let pipeline = Pipeline::new(recorder, redactor, sinks, opened);
+    let shows_progress = recorder.is_some() && !cli.screen;
+    let progress = shows_progress.then(|| Progress::on_terminal(opened)).flatten();
+    let pipeline = Pipeline::new(recorder, redactor, sinks, progress);
     let mut live = Live { context, sources, pipeline };
     say(&mut live, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the

@@ -1,6 +1,8 @@
 //! The sinks of a service: what other programs collect. Those for people are in `upstream_trace_read::output`.
 
 mod handoff;
+pub mod journal;
+pub mod manager;
 pub mod metrics;
 pub mod otlp;
 #[cfg(test)]
@@ -16,6 +18,8 @@ pub struct Options {
     pub metrics: Vec<metrics::Target>,
     /// Failures go to this OpenTelemetry receiver.
     pub otlp: Option<otlp::Endpoint>,
+    /// They are written to the journal.
+    pub journal: bool,
 }
 
 /// Opens those that are wanted, after the others. `on_start` runs first on each of their threads.
@@ -28,6 +32,12 @@ pub fn open(options: &Options, sinks: &mut Sinks, on_start: fn()) -> Result<()> 
     }
     if let Some(endpoint) = &options.otlp {
         sinks.push(otlp::Otlp::open(endpoint, on_start)?);
+    }
+    if options.journal {
+        sinks.push(journal::Journal::open(on_start)?);
+    }
+    if let Some(manager) = manager::Manager::open(on_start)? {
+        sinks.push(manager);
     }
     Ok(())
 }

@@ -207,7 +207,8 @@ fn script(options: &Vm, known: &str) -> String {
     }
     let mut environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
     if let Some(depth) = &options.depth {
-        environment += &format!(" UPSTREAM_TRACE_DEPTH={depth}");
+        environment.push_str(" UPSTREAM_TRACE_DEPTH=");
+        environment.push_str(depth);
     }
     let only = options.scenario.join(",");
     format!(

@@ -1,4 +1,4 @@
-//! Writes the numbers for node_exporter's textfile collector: whole files, moved into place.
+//! Writes the numbers for the textfile collector of `node_exporter`: whole files, moved into place.
 
 use std::fs::Permissions;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use super::Shared;
 use super::text;
 
-/// Between two files; node_exporter is scraped less often.
+/// Between two files; `node_exporter` is scraped less often.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Writes the file now, and then on a thread of its own until the sender has gone; then once more.

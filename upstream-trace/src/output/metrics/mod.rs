@@ -1,4 +1,4 @@
-//! Metrics for Prometheus: served over HTTP, or written for node_exporter's textfile collector.
+//! Metrics for Prometheus: served over HTTP, or written for the textfile collector of `node_exporter`.
 //!
 //! The event loop only counts. Whoever wants the text takes a copy of the numbers, which are bounded, and makes it of that
 //! on a thread of its own.

@@ -1,6 +1,6 @@
-//! The numbers as text: OpenMetrics, and Prometheus' older format for node_exporter.
+//! The numbers as text: `OpenMetrics`, and Prometheus' older format for `node_exporter`.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
@@ -11,7 +11,7 @@ use upstream_trace_core::verdict::Confidence;
 use super::numbers::{FailureSeries, Numbers, PendingSeries, Where};
 use super::samples::{Histogram, Totals};
 
-/// OpenMetrics 1.0.
+/// `OpenMetrics` 1.0.
 pub(super) fn openmetrics(numbers: Numbers) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Exposition(numbers)));
@@ -33,9 +33,9 @@ pub(super) fn prometheus(openmetrics: &str) -> String {
             let (name, kind) = typed.split_once(' ').unwrap_or((typed, "untyped"));
             let suffix = if kind == "counter" { "_total" } else { "" };
             if let Some(words) = help.take().and_then(|help| help.splitn(4, ' ').nth(3)) {
-                text += &format!("# HELP {name}{suffix} {words}\n");
+                let _whole = writeln!(text, "# HELP {name}{suffix} {words}");
             }
-            text += &format!("# TYPE {name}{suffix} {kind}\n");
+            let _whole = writeln!(text, "# TYPE {name}{suffix} {kind}");
         } else if !line.starts_with('#') {
             text += line;
             text.push('\n');
@@ -55,6 +55,9 @@ impl Collector for Exposition {
         self.own_cost(&mut encoder)
     }
 }
+
+/// Name, description, and which of the numbers of a row.
+type Column<T> = (&'static str, &'static str, fn(&Totals) -> &T);
 
 /// Labels of one sample.
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
@@ -125,19 +128,19 @@ impl Exposition {
 
     fn counted(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let rows = self.0.samples.rows();
-        let counters: [(&str, &str, fn(&Totals) -> u64); 4] = [
-            ("upstream_trace_attempts", "Connections that nginx began", |of| of.attempts),
-            ("upstream_trace_established", "Handshakes that finished", |of| of.established),
-            ("upstream_trace_requests", "Requests of which nginx sent the first byte", |of| of.requests),
-            ("upstream_trace_responses", "Responses of which nginx read the first byte", |of| of.responses),
+        let counters: [Column<u64>; 4] = [
+            ("upstream_trace_attempts", "Connections that nginx began", |of| &of.attempts),
+            ("upstream_trace_established", "Handshakes that finished", |of| &of.established),
+            ("upstream_trace_requests", "Requests of which nginx sent the first byte", |of| &of.requests),
+            ("upstream_trace_responses", "Responses of which nginx read the first byte", |of| &of.responses),
         ];
         for (name, help, pick) in counters {
             let mut to = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for (place, totals) in &rows {
-                counter(&mut to, of_place(place), pick(totals))?;
+                counter(&mut to, of_place(place), *pick(totals))?;
             }
         }
-        let histograms: [(&str, &str, fn(&Totals) -> &Histogram); 2] = [
+        let histograms: [Column<Histogram>; 2] = [
             ("upstream_trace_connect", "Time to connect; the sum is estimated from the buckets", |of| {
                 &of.connect
             }),

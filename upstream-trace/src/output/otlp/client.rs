@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 /// Bytes of an answer that are read.
 const MAX_ANSWER: u64 = 64 << 10;
 /// Longest pause that a receiver can ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
 /// Where distributions keep the certificates of authorities.
 const BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -45,6 +45,28 @@ impl FromStr for Endpoint {
     }
 }
 
+/// What the variables of OpenTelemetry say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Environment {
+    /// Sent with each request.
+    pub(super) headers: Vec<(String, String)>,
+    /// Attributes of the resource.
+    pub(super) resource: Vec<(String, String)>,
+    /// Authorities to trust instead of the system's.
+    pub(super) certificates: Option<PathBuf>,
+}
+
+impl Environment {
+    pub(super) fn read() -> Self {
+        let pairs = |name| pairs(&std::env::var(name).unwrap_or_default());
+        Self {
+            headers: pairs("OTEL_EXPORTER_OTLP_HEADERS"),
+            resource: pairs("OTEL_RESOURCE_ATTRIBUTES"),
+            certificates: std::env::var_os("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from),
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -65,12 +87,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client; certificates and headers are those of the environment, as OpenTelemetry names them.
+    /// A client that sends these headers.
     ///
     /// # Errors
     /// If certificates that are named cannot be read.
-    pub(super) fn new(endpoint: &Endpoint, timeout: Duration) -> Result<Self> {
-        let tls = TlsConfig::builder().root_certs(roots()?).build();
+    pub(super) fn new(endpoint: &Endpoint, environment: &Environment, timeout: Duration) -> Result<Self> {
+        let roots = roots(environment.certificates.as_deref())?;
+        let tls = TlsConfig::builder().root_certs(roots).build();
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
@@ -78,8 +101,7 @@ impl Client {
             .user_agent(concat!("upstream-trace/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        let headers = pairs(&std::env::var("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default());
-        Ok(Self { agent: config.into(), url: endpoint.0.clone(), headers })
+        Ok(Self { agent: config.into(), url: endpoint.0.clone(), headers: environment.headers.clone() })
     }
 
     pub(super) fn send(&self, request: &Value) -> Sent {
@@ -130,7 +152,7 @@ fn rejected(text: &str) -> u64 {
 }
 
 /// `key=value,key=value`, values percent-encoded: how OpenTelemetry's variables are written.
-pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
+fn pairs(text: &str) -> Vec<(String, String)> {
     let pairs = text.split(',').filter_map(|pair| pair.split_once('='));
     let decoded = |value: &str| percent_decode_str(value.trim()).decode_utf8_lossy().into_owned();
     pairs
@@ -139,10 +161,9 @@ pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Authorities: those of `OTEL_EXPORTER_OTLP_CERTIFICATE`, of the system, or Mozilla's.
-fn roots() -> Result<RootCerts> {
-    if let Some(path) = std::env::var_os("OTEL_EXPORTER_OTLP_CERTIFICATE") {
-        let path = Path::new(&path);
+/// Authorities: those that are named, those of the system, or Mozilla's.
+fn roots(named: Option<&Path>) -> Result<RootCerts> {
+    if let Some(path) = named {
         let found =
             certificates(path).with_context(|| format!("cannot read certificates of {}", path.display()))?;
         return Ok(found);

@@ -79,7 +79,8 @@ struct Attributes(Vec<Value>);
 
 impl Attributes {
     fn add(&mut self, key: &str, value: Value) {
-        self.0.push(json!({"key": key, "value": value}));
+        let key = ("key".to_owned(), key.into());
+        self.0.push(Value::Object([key, ("value".to_owned(), value)].into_iter().collect()));
     }
 
     fn add_text(&mut self, key: &str, value: Option<&str>) {

@@ -16,7 +16,7 @@ use upstream_trace_core::verdict::{Output, Summary, Verdict};
 use upstream_trace_read::output::{Extra, Sink};
 
 pub use client::Endpoint;
-use client::{Client, Sent};
+use client::{Client, Environment, Sent};
 use encode::Run;
 
 use super::handoff::{Handoff, Intake};
@@ -68,17 +68,12 @@ impl Otlp {
     /// # Errors
     /// If certificates that the environment names cannot be read.
     pub fn open(endpoint: &Endpoint, on_start: fn()) -> Result<Self> {
-        let resource = std::env::var("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-        Self::start(endpoint, client::pairs(&resource), PACE, on_start)
+        Self::start(endpoint, Environment::read(), PACE, on_start)
     }
 
-    fn start(
-        endpoint: &Endpoint,
-        resource: Vec<(String, String)>,
-        pace: Pace,
-        on_start: fn(),
-    ) -> Result<Self> {
-        let client = Client::new(endpoint, pace.request)?;
+    fn start(endpoint: &Endpoint, environment: Environment, pace: Pace, on_start: fn()) -> Result<Self> {
+        let client = Client::new(endpoint, &environment, pace.request)?;
+        let resource = environment.resource;
         let run = move |intake: Intake<Message>| {
             on_start();
             Exporter { client, resource, pace, intake, run: Run::default(), failing: false }.run();

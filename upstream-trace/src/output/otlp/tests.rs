@@ -1,7 +1,9 @@
 //! Against a receiver of the test's own that decodes by OpenTelemetry's own definitions.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -10,6 +12,8 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 use crate::output::testkit::{failure, server};
@@ -20,14 +24,22 @@ const QUICK: Pace = Pace {
     request: Duration::from_millis(300),
     pause: Duration::from_millis(20),
     longest_pause: Duration::from_millis(50),
-    give_up: Duration::from_secs(60),
+    give_up: Duration::from_mins(1),
     end: Duration::from_secs(10),
 };
 
 fn otlp(address: SocketAddr, pace: Pace) -> Otlp {
-    let endpoint = format!("http://{address}").parse().unwrap();
-    let resource = vec![("k8s.pod.name".to_owned(), "web-1".to_owned())];
-    let mut otlp = Otlp::start(&endpoint, resource, pace, || ()).unwrap();
+    start(&format!("http://{address}"), None, pace)
+}
+
+fn start(url: &str, certificates: Option<PathBuf>, pace: Pace) -> Otlp {
+    let pair = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+    let environment = Environment {
+        headers: pair("X-Scope", "shop"),
+        resource: pair("k8s.pod.name", "web-1"),
+        certificates,
+    };
+    let mut otlp = Otlp::start(&url.parse().unwrap(), environment, pace, || ()).unwrap();
     otlp.start(&Host {
         version: "1.2.3".into(),
         hostname: "proxy".into(),
@@ -45,8 +57,8 @@ fn fail(otlp: &mut Otlp, count: u64) {
 }
 
 /// Reads a request, checks its head, and answers.
-fn receive(stream: &TcpStream, answer: &str) -> Option<ExportLogsServiceRequest> {
-    let mut reader = BufReader::new(stream);
+fn receive(mut stream: impl Read + Write, answer: &str) -> Option<ExportLogsServiceRequest> {
+    let mut reader = BufReader::new(&mut stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head).ok()? == 0 {
@@ -55,13 +67,14 @@ fn receive(stream: &TcpStream, answer: &str) -> Option<ExportLogsServiceRequest>
     }
     let head = head.to_ascii_lowercase();
     assert!(head.starts_with("post /v1/logs http/1.1") && head.contains("content-encoding: gzip"), "{head}");
-    assert!(head.contains("content-type: application/json"), "{head}");
+    assert!(head.contains("content-type: application/json") && head.contains("x-scope: shop"), "{head}");
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     let mut body = vec![0; length.parse().unwrap()];
     reader.read_exact(&mut body).ok()?;
     let mut text = String::new();
     GzDecoder::new(&body[..]).read_to_string(&mut text).unwrap();
-    (&mut &*stream).write_all(answer.as_bytes()).ok()?;
+    stream.write_all(answer.as_bytes()).ok()?;
+    stream.flush().ok()?;
     Some(serde_json::from_str(&text).expect("an ExportLogsServiceRequest"))
 }
 
@@ -73,7 +86,7 @@ fn receiver(listener: TcpListener, answers: &'static [&'static str]) -> Receiver
     thread::spawn(move || {
         for (index, stream) in listener.incoming().enumerate() {
             let answer = answers.get(index).copied().unwrap_or(TAKEN);
-            let Some(request) = receive(&stream.unwrap(), answer) else { continue };
+            let Some(request) = receive(stream.unwrap(), answer) else { continue };
             if answer.starts_with("HTTP/1.1 200") && to.send(request).is_err() {
                 return;
             }
@@ -93,12 +106,12 @@ fn records(requests: &[ExportLogsServiceRequest]) -> Vec<LogRecord> {
 
 fn of(attributes: &[KeyValue], key: &str) -> Option<Any> {
     let found = attributes.iter().find(|attribute| attribute.key == key)?;
-    let Some(AnyValue { value }) = found.value.clone() else { return None };
+    let AnyValue { value } = found.value.clone()?;
     value
 }
 
-fn text(value: &str) -> Option<Any> {
-    Some(Any::StringValue(value.to_owned()))
+fn text(value: &str) -> Any {
+    Any::StringValue(value.to_owned())
 }
 
 #[test]
@@ -110,24 +123,24 @@ fn an_event_has_the_attributes_of_the_conventions() {
     otlp.finish().unwrap();
     let request = received.recv().unwrap();
     let resource = request.resource_logs[0].resource.clone().unwrap().attributes;
-    assert_eq!(of(&resource, "host.name"), text("proxy"));
-    assert_eq!(of(&resource, "k8s.pod.name"), text("web-1"));
-    assert_eq!(of(&resource, "service.name"), text("upstream-trace"));
+    assert_eq!(of(&resource, "host.name"), Some(text("proxy")));
+    assert_eq!(of(&resource, "k8s.pod.name"), Some(text("web-1")));
+    assert_eq!(of(&resource, "service.name"), Some(text("upstream-trace")));
     let [record] = &records(&[request])[..] else { panic!("not one record") };
     assert_eq!((record.severity_number, record.event_name.as_str()), (17, "upstream_trace.attempt.failed"));
     assert_eq!(record.time_unix_nano, 2_005_000);
-    assert_eq!(record.body.clone().unwrap().value, text("Nothing listens there."));
+    assert_eq!(record.body.clone().unwrap().value, Some(text("Nothing listens there.")));
     for (key, value) in [
         ("error.type", text("port-refused")),
         ("server.address", text("10.0.0.1")),
-        ("server.port", Some(Any::IntValue(80))),
+        ("server.port", Any::IntValue(80)),
         ("network.transport", text("tcp")),
-        ("network.local.port", Some(Any::IntValue(41234))),
-        ("http.response.status_code", Some(Any::IntValue(502))),
+        ("network.local.port", Any::IntValue(41234)),
+        ("http.response.status_code", Any::IntValue(502)),
         ("upstream_trace.confidence", text("proven")),
-        ("upstream_trace.recovered", Some(Any::BoolValue(false))),
+        ("upstream_trace.recovered", Any::BoolValue(false)),
     ] {
-        assert_eq!(of(&record.attributes, key), value, "{key}");
+        assert_eq!(of(&record.attributes, key), Some(value), "{key}");
     }
 }
 
@@ -182,4 +195,39 @@ fn a_receiver_that_never_answers_holds_up_nothing() {
     assert!(otlp.queue.lost() > 0);
     otlp.finish().unwrap();
     assert!(otlp.queue.finish(Duration::ZERO) > 0, "it was not waited for");
+}
+
+#[test]
+fn over_tls_only_a_receiver_with_a_trusted_certificate_gets_events() {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let config = Arc::new(config);
+    let listener = listen();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, made.cert.pem()).unwrap();
+    let (to, received) = channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let session = ServerConnection::new(Arc::clone(&config)).unwrap();
+            if let Some(request) = receive(StreamOwned::new(session, stream.unwrap()), TAKEN)
+                && to.send(request).is_err()
+            {
+                return;
+            }
+        }
+    });
+    let mut strange = start(&url, None, Pace { give_up: Duration::ZERO, ..QUICK });
+    fail(&mut strange, 2);
+    strange.finish().unwrap();
+    assert_eq!((strange.queue.lost(), received.try_recv().is_err()), (2, true));
+    let mut trusted = start(&url, Some(authority), QUICK);
+    fail(&mut trusted, 3);
+    assert_eq!(records(&[received.recv_timeout(Duration::from_secs(20)).unwrap()]).len(), 3);
+    trusted.finish().unwrap();
+    assert_eq!(trusted.queue.lost(), 0);
 }

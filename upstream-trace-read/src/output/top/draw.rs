@@ -1,0 +1,308 @@
+//! From the model to the cells of a terminal, however narrow.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Text};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+use upstream_trace_core::event::{Nanos, Upstream};
+use upstream_trace_core::verdict::Verdict;
+
+use super::history::BARS;
+use super::keys::{Choice, Page};
+use super::model::{Key, Model, Row as Found};
+use crate::output::block::Kind;
+use crate::output::layout::TextLayout;
+use crate::output::{escape, number};
+
+/// Columns from which on the times and the bars are shown.
+const WITH_TIMES: u16 = 60;
+const WITH_BARS: u16 = 90;
+/// Lines of pending attempts at most, as a part of the height.
+const PENDING_PART: usize = 3;
+
+/// Draws everything; `colour` if the terminal is to have some. Corrects what is selected.
+pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, choice: &mut Choice, colour: bool) {
+    let area = frame.area();
+    let [head, body, foot] =
+        Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)]).areas(area);
+    frame.render_widget(heading(model, choice, head.width), head);
+    match choice.page {
+        Page::Evidence(scrolled) => evidence(frame, body, model, choice, scrolled),
+        Page::Text => {
+            let lines = plain(model, choice, usize::from(body.height));
+            frame.render_widget(Paragraph::new(lines.join("\n")), body);
+        }
+        Page::Table | Page::Filter => table(frame, body, model, choice, colour),
+    }
+    frame.render_widget(Line::from(footing(choice)).style(dim()), foot);
+}
+
+fn dim() -> Style {
+    Style::new().add_modifier(Modifier::DIM)
+}
+
+fn bold() -> Style {
+    Style::new().add_modifier(Modifier::BOLD)
+}
+
+fn heading(model: &Model, choice: &Choice, width: u16) -> Text<'static> {
+    let host = escape(&model.host.hostname).into_owned();
+    let paused = if choice.paused { "  PAUSED" } else { "" };
+    let first = format!(
+        "upstream-trace {}  {host}  {} workers  {}{paused}",
+        model.host.version,
+        model.host.workers.len(),
+        model.clock.time(model.now),
+    );
+    let unshown = if model.unshown > 0 { format!("  not shown {}", model.unshown) } else { String::new() };
+    let numbers =
+        format!("failures {}  pending {}  lost {}{unshown}", model.failures, model.pending.len(), model.lost);
+    let note = model.notes.back().map(|(_, text)| format!("  {}", escape(text))).unwrap_or_default();
+    let room = usize::from(width).saturating_sub(numbers.chars().count());
+    let note: String = note.chars().take(room).collect();
+    Text::from(vec![Line::from(first).style(bold()), Line::from(numbers + &note)])
+}
+
+fn footing(choice: &Choice) -> String {
+    match choice.page {
+        Page::Filter => format!("filter: {}_   Enter: keep  Esc: remove", choice.filter),
+        Page::Evidence(_) => "Esc: back  arrows: scroll".to_owned(),
+        Page::Table | Page::Text => {
+            let filter =
+                if choice.filter.is_empty() { String::new() } else { format!(" [{}]", choice.filter) };
+            format!(
+                "q: quit  Enter: evidence  /: filter{filter}  s: sort [{}]  p: pause  t: text",
+                choice.order.name()
+            )
+        }
+    }
+}
+
+/// A line of the table.
+enum Shown<'a> {
+    Waiting(&'a Verdict),
+    Failed(&'a Key, &'a Found),
+}
+
+/// Pending attempts above, as many as fit a part of the height; then causes.
+fn shown<'a>(model: &'a Model, choice: &Choice, height: usize) -> Vec<Shown<'a>> {
+    let waiting = model.waiting(&choice.filter);
+    let most = (height / PENDING_PART).max(1);
+    let failed = model.sorted(&choice.filter, choice.order);
+    let waiting = waiting.into_iter().take(most).map(Shown::Waiting);
+    waiting.chain(failed.into_iter().map(|(key, row)| Shown::Failed(key, row))).collect()
+}
+
+/// Text of each column.
+fn cells(model: &Model, line: &Shown<'_>) -> [String; 6] {
+    match line {
+        Shown::Waiting(verdict) => {
+            let waits = model.now.saturating_sub(verdict.since);
+            let since = model.clock.time(verdict.since);
+            [
+                format!("pending: {}", verdict.cause),
+                place(verdict.upstream.as_ref()),
+                String::new(),
+                seconds(waits),
+                since,
+                String::new(),
+            ]
+        }
+        Shown::Failed((cause, upstream), row) => [
+            (*cause).to_owned(),
+            place(upstream.as_ref()),
+            format!("{:.1}/s", row.history.rate()),
+            number::count(row.total),
+            model.clock.time(row.last),
+            row.history.line(BARS.min(40)),
+        ],
+    }
+}
+
+fn place(upstream: Option<&Upstream>) -> String {
+    upstream.map_or_else(|| "?".to_owned(), |upstream| escape(&upstream.to_string()).into_owned())
+}
+
+fn seconds(time: Nanos) -> String {
+    format!("{:.1} s", time as f64 / 1e9)
+}
+
+/// Columns that there is room for, and how wide they are.
+fn columns(width: u16) -> Vec<(usize, &'static str, Constraint)> {
+    let all = [
+        (0, "CAUSE", Constraint::Min(12)),
+        (1, "UPSTREAM", Constraint::Min(10)),
+        (2, "RATE", Constraint::Length(9)),
+        (3, "TOTAL", Constraint::Length(9)),
+        (4, "LAST", Constraint::Length(8)),
+        (5, "LAST MINUTE", Constraint::Length(40)),
+    ];
+    let fits = |index: usize| match index {
+        2 | 4 => width >= WITH_TIMES,
+        5 => width >= WITH_BARS,
+        _ => true,
+    };
+    all.into_iter().filter(|(index, ..)| fits(*index)).collect()
+}
+
+fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, choice: &mut Choice, colour: bool) {
+    let lines = shown(model, choice, usize::from(area.height));
+    choice.selected = choice.selected.min(lines.len().saturating_sub(1));
+    let columns = columns(area.width);
+    let rows = lines.iter().map(|line| {
+        let cells = cells(model, line);
+        let style = match line {
+            Shown::Waiting(_) if colour => Style::new().fg(Color::Yellow),
+            Shown::Failed(_, row) if colour && row.recovered < row.total && !row.history.is_flat() => {
+                Style::new().fg(Color::Red)
+            }
+            _ => Style::new(),
+        };
+        Row::new(columns.iter().map(|(index, ..)| Cell::from(cells[*index].clone()))).style(style)
+    });
+    let whole = if model.whole { "WHOLE RECORDING" } else { "LAST MINUTE" };
+    let header = columns.iter().map(|(index, name, _)| if *index == 5 { whole } else { name });
+    let table = Table::new(rows, columns.iter().map(|(.., width)| *width))
+        .header(Row::new(header).style(bold()))
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    let mut state = TableState::default().with_selected((!lines.is_empty()).then_some(choice.selected));
+    frame.render_stateful_widget(table, area, &mut state);
+    if lines.is_empty() && area.height > 2 {
+        let text = if choice.filter.is_empty() { "no failed attempts" } else { "nothing fits the filter" };
+        let below = Rect { y: area.y + 2, height: 1, ..area };
+        frame.render_widget(Line::from(text).style(dim()), below);
+    }
+}
+
+/// The table as lines of text.
+pub(super) fn plain(model: &Model, choice: &Choice, height: usize) -> Vec<String> {
+    let lines = shown(model, choice, height);
+    let of = |line| {
+        let [cause, place, rate, total, last, _] = cells(model, line);
+        format!("{cause}  {place}  {rate}  {total}  {last}").trim_end().to_owned()
+    };
+    lines.iter().map(of).collect()
+}
+
+/// What is known of the selected line: the latest attempts, newest first, as on a terminal without colours.
+fn evidence(frame: &mut Frame<'_>, area: Rect, model: &Model, choice: &mut Choice, scrolled: u16) {
+    let lines = shown(model, choice, usize::from(area.height));
+    let page = TextLayout { width: usize::from(area.width).clamp(20, 100), colour: false };
+    let block = |verdict: &Verdict, kind| page.block(model.clock, verdict, kind);
+    let text: String = match lines.get(choice.selected) {
+        Some(Shown::Waiting(verdict)) => block(verdict, Kind::Pending),
+        Some(Shown::Failed(_, row)) => {
+            row.verdicts.iter().rev().map(|verdict| block(verdict, Kind::Failure)).collect()
+        }
+        None => "it is not there any more\n".to_owned(),
+    };
+    let most = u16::try_from(text.lines().count()).unwrap_or(u16::MAX).saturating_sub(1);
+    let scrolled = scrolled.min(most);
+    choice.page = Page::Evidence(scrolled);
+    frame.render_widget(Paragraph::new(text).scroll((scrolled, 0)), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+    use upstream_trace_core::event::{AttemptId, Host, SECOND};
+    use upstream_trace_core::verdict::Output;
+
+    use super::*;
+    use crate::output::Sink as _;
+    use crate::output::tests::verdict;
+
+    fn model() -> Model {
+        let mut model = Model::default();
+        model.start(&Host {
+            version: "1.2.3".into(),
+            hostname: "proxy".into(),
+            at: SECOND,
+            ..Host::default()
+        });
+        for (count, port) in [(3, 80), (1, 81)] {
+            for index in 0..count {
+                let mut failed = verdict();
+                failed.attempt = AttemptId::from_kernel(u64::from(port) * 100 + index);
+                failed.upstream = Some(Upstream::Tcp(([10, 0, 0, 1], port).into()));
+                failed.at = 2 * SECOND;
+                model.output(&Output::Failure(failed));
+            }
+        }
+        let mut waits = verdict();
+        waits.attempt = AttemptId::from_kernel(1);
+        waits.since = SECOND;
+        model.output(&Output::Pending(waits));
+        model.tick(5 * SECOND);
+        model
+    }
+
+    fn lines(model: &Model, choice: &mut Choice, width: u16) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(width, 16)).unwrap();
+        terminal.draw(|frame| draw(frame, model, choice, false)).unwrap();
+        let buffer = terminal.backend().buffer().clone();
+        let row = |y| (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>();
+        (0..16).map(|y| row(y).trim_end().to_owned()).collect()
+    }
+
+    fn press(choice: &mut Choice, code: KeyCode) {
+        assert!(choice.key(KeyEvent::new(code, KeyModifiers::NONE)), "{code:?}");
+    }
+
+    #[test]
+    fn causes_are_listed_with_pending_ones_above() {
+        let shown = lines(&model(), &mut Choice::default(), 120);
+        assert!(shown[0].starts_with("upstream-trace 1.2.3  proxy"), "{shown:#?}");
+        assert!(shown[1].starts_with("failures 4  pending 1  lost 0"), "{shown:#?}");
+        assert!(shown[2].contains("CAUSE") && shown[2].contains("LAST MINUTE"), "{shown:#?}");
+        assert!(shown[3].starts_with("pending: ") && shown[3].contains("4.0 s"), "{shown:#?}");
+        assert!(shown[4].contains("10.0.0.1:80") && shown[4].contains('█'), "{shown:#?}");
+        assert!(shown[5].contains("10.0.0.1:81"), "{shown:#?}");
+        assert!(shown[15].starts_with("q: quit"), "{shown:#?}");
+    }
+
+    #[test]
+    fn narrow_terminals_have_fewer_columns() {
+        let shown = lines(&model(), &mut Choice::default(), 40);
+        assert!(shown[2].contains("TOTAL") && !shown[2].contains("RATE"), "{shown:#?}");
+        for width in 1..30 {
+            lines(&model(), &mut Choice::default(), width);
+        }
+    }
+
+    #[test]
+    fn keys_filter_sort_and_open_the_evidence() {
+        let (model, mut choice) = (model(), Choice::default());
+        for code in [KeyCode::Char('/'), KeyCode::Char('8'), KeyCode::Char('1')] {
+            press(&mut choice, code);
+        }
+        assert!(lines(&model, &mut choice, 100)[15].starts_with("filter: 81_"));
+        press(&mut choice, KeyCode::Enter);
+        let shown = lines(&model, &mut choice, 100);
+        assert!(shown[3].contains("10.0.0.1:81") && !shown.concat().contains("10.0.0.1:80 "), "{shown:#?}");
+        press(&mut choice, KeyCode::Enter);
+        let shown = lines(&model, &mut choice, 100);
+        assert!(shown[2].contains("failure") && shown.concat().contains("help:"), "{shown:#?}");
+        press(&mut choice, KeyCode::Char('q'));
+        press(&mut choice, KeyCode::Esc);
+        press(&mut choice, KeyCode::Char('s'));
+        assert!(lines(&model, &mut choice, 100)[15].contains("sort [total]"));
+        press(&mut choice, KeyCode::Char('t'));
+        assert!(lines(&model, &mut choice, 100)[3].contains("10.0.0.1:80  "));
+        press(&mut choice, KeyCode::Char('q'));
+        assert!(choice.quits);
+    }
+
+    #[test]
+    fn what_is_selected_stays_on_the_list() {
+        let (model, mut choice) = (model(), Choice::default());
+        for _ in 0..10 {
+            press(&mut choice, KeyCode::Down);
+        }
+        lines(&model, &mut choice, 100);
+        assert_eq!(choice.selected, 2);
+    }
+}
