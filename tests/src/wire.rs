@@ -3,11 +3,13 @@
 
 use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
 use crate::netns::Namespace;
+use crate::software::installed;
 
 /// Makes the devices, says so, and copies.
 const COPIER: &str = "
@@ -60,6 +62,12 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// This machine has what it takes.
+    #[must_use]
+    pub fn is_possible() -> bool {
+        installed("python3") && Path::new("/dev/net/tun").exists()
+    }
+
     /// Lays it between two namespaces.
     pub fn lay(near: &Namespace, far: &Namespace) -> Result<Self> {
         let mut copier = near.run(|| {

@@ -111,6 +111,10 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn timer_fit(&self) -> Option<TimerFit> {
         self.config.filter(|read| !read.edited && read.unread.is_none() && !read.dynamic)?;
+        // When something was last sent must have been seen: what the socket keeps of it counts retransmissions as well.
+        if self.attempt.by_socket || self.attempt.adopted {
+            return None;
+        }
         let (timer, silence) = self.ran_out()?;
         let passes = self.passes();
         let shortest = passes.iter().map(|pass| timer.of(pass).ms.saturating_mul(MS)).min()?;
@@ -332,5 +336,23 @@ mod tests {
         assert!(case.limits().is_empty());
         assert!(servers(&read, &Upstream::Unix("/x".to_owned())).is_empty());
         assert_eq!(servers(&read, &Upstream::Tcp(remote())).len(), 1);
+    }
+
+    #[test]
+    fn how_a_silence_compares_with_the_timeouts() {
+        let (mut attempt, read) = (unanswered_request(), config());
+        let fit = |attempt: &crate::event::Attempt| {
+            let mut case = Case::of_attempt(attempt);
+            case.config = Some(&read);
+            case.timer_fit()
+        };
+        assert_eq!(fit(&attempt), Some(TimerFit::Fits));
+        attempt.seen += 1_000 * MS;
+        assert_eq!(fit(&attempt), Some(TimerFit::Other));
+        attempt.seen -= 2_000 * MS;
+        assert_eq!(fit(&attempt), Some(TimerFit::Early));
+        attempt.by_socket = true;
+        assert_eq!(fit(&attempt), None, "nobody saw when it was sent");
+        assert_eq!(Case::of_attempt(&unanswered_request()).timer_fit(), None, "the timeouts are not known");
     }
 }

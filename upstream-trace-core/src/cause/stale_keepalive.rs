@@ -79,7 +79,8 @@ fn fix(case: &Case<'_>) -> String {
         .map(|ms| format!(" It had been idle for {}.{} s.", ms / 1_000, ms % 1_000 / 100))
         .unwrap_or_default();
     let kept = case.group().and_then(|group| {
-        let setting = group.keepalive_timeout.as_ref().filter(|_| group.keepalive.is_some())?;
+        let setting =
+            group.keepalive_timeout.as_ref().filter(|_| group.keepalive.is_some_and(|kept| kept > 0))?;
         Some(format!(
             " nginx keeps idle connections up to {} in upstream {}.",
             limit::set(setting),

@@ -26,6 +26,16 @@ pub fn versions(pids: impl Iterator<Item = u32>) -> Vec<String> {
     all
 }
 
+/// Whether every `upstream{}` of `http` keeps connections of its own accord in this version: 32 of them, from 1.29.7 on.
+/// Of forks that count otherwise that is not known.
+#[must_use]
+pub(super) fn pools_by_default(version: &str) -> bool {
+    let Some(numbers) = version.strip_prefix("nginx/") else { return false };
+    let end = numbers.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(numbers.len());
+    let parts: Vec<u32> = numbers[..end].split('.').filter_map(|part| part.parse().ok()).collect();
+    parts >= vec![1, 29, 7]
+}
+
 fn version(program: &Path) -> Option<String> {
     find(regular_file(program).ok()?.0)
 }
@@ -47,6 +57,21 @@ mod tests {
 
     fn found(program: &[u8]) -> Option<String> {
         find(program)
+    }
+
+    #[test]
+    fn which_versions_pool_of_their_own_accord() {
+        for (version, expected) in [
+            ("nginx/1.22.1", false),
+            ("nginx/1.29.6", false),
+            ("nginx/1.29.7", true),
+            ("nginx/1.30.6 (Debian)", true),
+            ("nginx/2.0.0", true),
+            ("openresty/1.31.1.1", false),
+            ("nginx/", false),
+        ] {
+            assert_eq!(pools_by_default(version), expected, "{version}");
+        }
     }
 
     #[test]

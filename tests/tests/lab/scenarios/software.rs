@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use upstream_trace_tests::nginx::{Config, FOLDER, newer};
 use upstream_trace_tests::software::{Software, installed};
 use upstream_trace_tests::util::{ms, signal};
+use upstream_trace_tests::wire::Wire;
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const APP: &str = "127.0.0.1:8081";
@@ -161,8 +162,15 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
 ];
 
+const CHECKSUM: &str = "kernel-drop-local/wrong-checksum";
+
 /// The program that a scenario needs and this host has not: a small virtual machine, say.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    let on_a_wire =
+        ["firewall-drop-remote/", "path-lost/request", "path-lost/big", "path-lost/link", CHECKSUM];
+    if on_a_wire.iter().any(|name| scenario.starts_with(name)) && !Wire::is_possible() {
+        return Some("python3 with /dev/net/tun");
+    }
     if scenario.starts_with("newer/") && newer().is_none() {
         return Some("a newer nginx");
     }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use caps::Capability;
 use upstream_trace_core::event::{Config, Nanos};
 
+use super::version;
 use crate::host::{privileges, started_at};
 use files::Files;
 
@@ -43,13 +44,26 @@ fn read_with_few_rights(master: u32, workers: &[u32], at: Nanos) -> Result<Confi
     };
     keep(&[Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH])?;
     let main = start::main_file(master).ok_or_else(|| format!("process {master} is gone"))?;
+    let pools = version::versions([master].into_iter()).iter().any(|found| version::pools_by_default(found));
     let mut files = Files::of(master).map_err(|error| format!("the root of process {master}: {error}"))?;
     keep(&[Capability::CAP_DAC_READ_SEARCH])?;
     let directives = files.read(&main);
     let (unread, changed) = (files.unread.clone(), files.changed);
     let hosts = files.text(Path::new("/etc/hosts")).unwrap_or_default();
     (files.unread, files.changed) = (unread, changed);
-    Ok(facts(&main, &files, &directives, &hosts, workers, at))
+    let mut config = facts(&main, &files, &directives, &hosts, workers, at);
+    if pools {
+        pooled(&mut config);
+    }
+    Ok(config)
+}
+
+/// What holds for groups that say nothing of it, from nginx 1.29.7 on.
+fn pooled(config: &mut Config) {
+    const KEPT: u32 = 32;
+    for group in config.groups.iter_mut().filter(|group| !group.stream) {
+        group.keepalive.get_or_insert(KEPT);
+    }
 }
 
 fn facts(
@@ -80,6 +94,17 @@ fn facts(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use upstream_trace_core::event::Group;
+
+    #[test]
+    fn groups_that_say_nothing_keep_connections() {
+        let group = |stream, keepalive| Group { stream, keepalive, ..Group::default() };
+        let groups = vec![group(false, None), group(false, Some(0)), group(true, None)];
+        let mut config = Config { groups, ..Config::default() };
+        pooled(&mut config);
+        let kept: Vec<_> = config.groups.iter().map(|group| group.keepalive).collect();
+        assert_eq!(kept, [Some(32), Some(0), None]);
+    }
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;

@@ -11,13 +11,14 @@ use super::files::Placed;
 const MAX_KEPT: usize = 4_096;
 
 /// Ways to an upstream, with the beginning of their timeouts' names.
-const PASSES: [(&str, &str); 6] = [
+const PASSES: [(&str, &str); 7] = [
     ("proxy_pass", "proxy"),
     ("fastcgi_pass", "fastcgi"),
     ("uwsgi_pass", "uwsgi"),
     ("scgi_pass", "scgi"),
     ("grpc_pass", "grpc"),
     ("memcached_pass", "memcached"),
+    ("tunnel_pass", "tunnel"),
 ];
 
 /// What is inherited from block to block.
@@ -153,6 +154,8 @@ impl Facts<'_> {
     }
 
     fn pass(&mut self, placed: &Placed, module: &str, around: &Around) {
+        // A tunnel goes where the request asks for, unless it is told.
+        self.config.dynamic |= placed.directive.argument().is_none();
         let Some(to) = placed.directive.argument().filter(|_| self.config.passes.len() < MAX_KEPT) else {
             return;
         };
