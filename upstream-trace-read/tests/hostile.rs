@@ -224,6 +224,12 @@ const MADE: &[Made] = &[
             None,
         );
     }),
+    ("path-lost", "path-lost-request-lost4", |event| {
+        // As if another machine had lost the packets.
+        if event["event"] == "drop" {
+            *event = json!({"event": "tick", "at": event["at"]});
+        }
+    }),
     ("header-too-big", "origins-reset-without-lingering", |event| {
         let action = "reading response header from upstream";
         says(event, "upstream sent too big header while reading response header from upstream", action, None);

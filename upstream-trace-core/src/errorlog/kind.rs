@@ -124,10 +124,11 @@ pub fn is_resolver_error(line: &LogLine) -> bool {
         || (of_dns && responses.iter().any(|with| line.message.starts_with(with)))
 }
 
-/// Verdicts use the line, or it is counted as passed over: it is about an upstream, or about a name server.
+/// Verdicts use the line: it is about a failed attempt, a name server, or a connection of nginx's own. Other lines that
+/// are passed over are not used: some hold what an application wrote.
 #[must_use]
 pub fn is_used(line: &LogLine) -> bool {
-    meaning(line).is_some() || is_resolver_error(line)
+    matches!(meaning(line), Some(Meaning::Failed(_))) || own_target(line).is_some() || is_resolver_error(line)
 }
 
 /// What nginx was doing, if it was doing something for an upstream.
@@ -394,7 +395,8 @@ mod tests {
         ] {
             let line = parsed(text);
             assert!(matches!(meaning(&line), Some(Meaning::PassedOver(_))), "{text}");
-            assert!(kind(&line).is_none() && is_used(&line));
+            assert!(kind(&line).is_none());
+            assert_eq!(is_used(&line), own_target(&line).is_some(), "{text}");
         }
         let own = "connect() failed (111: x) while requesting certificate status, responder: ocsp.test, peer: 10.0.0.9:80";
         assert_eq!(own_target(&parsed(own)).map(|peer| peer.port()), Some(80));

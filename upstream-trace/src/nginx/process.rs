@@ -124,9 +124,9 @@ impl Seen {
         line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
     }
 
-    /// The argument of `-c`.
+    /// The argument of `-c`, if it names a file.
     pub(super) fn config(&self) -> Option<String> {
-        self.cmdline.option('c')
+        self.cmdline.option('c').filter(|path| !path.is_empty())
     }
 
     pub(super) fn version(&self) -> Option<String> {
