@@ -220,7 +220,7 @@ fn compare(world: &World<'_>, run: &Ended, report: &Ended) {
 
 fn without_cost(line: &str) -> Option<String> {
     let mut value = parse(line).filter(|value| value["type"] == "summary")?;
-    for field in ["overhead", "startup_ms", "rss_bytes", "accounts"] {
+    for field in ["overhead", "startup_ms", "rss_bytes", "accounts", "deep_ms"] {
         value.as_object_mut()?.remove(field);
     }
     Some(value.to_string())
