@@ -2,7 +2,7 @@
 //!
 //! Lines of JSON, one object a line, compressed with zstd. The first line is a header, the last one an [`End`]
 //! unless the recording was cut off, and every line between them is an
-//! [`Event`](upstream_trace_core::event::Event), in the order in which the engine took them in. Who feeds them to a new
+//! [`Event`], in the order in which the engine took them in. Who feeds them to a new
 //! engine gets the verdicts of the run.
 
 mod bound;

@@ -23,7 +23,11 @@ impl Space {
 #[cfg(unix)]
 pub(super) fn of(file: &std::fs::File) -> Option<Space> {
     let found = nix::sys::statvfs::fstatvfs(file).ok()?;
-    let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size());
+    // Numbers of blocks have 32 bits on some systems, and 64 on others.
+    let bytes = |blocks: libc::fsblkcnt_t| {
+        #[allow(clippy::useless_conversion, reason = "it is one where blocks have 32 bits")]
+        u64::from(blocks).saturating_mul(found.fragment_size())
+    };
     Some(Space { free: bytes(found.blocks_available()), total: bytes(found.blocks()) })
 }
 
