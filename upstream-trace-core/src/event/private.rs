@@ -122,6 +122,7 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
         udp: _,
         tags,
         source: _,
+        doubtful: _,
     } = line;
     let optional = [
         (Private::Client, client),
