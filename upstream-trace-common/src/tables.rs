@@ -176,6 +176,16 @@ pub struct FdKey {
     pub fd: i32,
 }
 
+/// A name server as one network namespace sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NameServer {
+    /// Address and port.
+    pub addr: Addr,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
 impl Addr {
     /// The key under which attempts to the unix path with this number are counted.
     #[must_use]
