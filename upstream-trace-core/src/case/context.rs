@@ -58,7 +58,7 @@ impl Case<'_> {
     #[must_use]
     pub fn route_refused(&self) -> Option<i32> {
         match self.route() {
-            Some(Route::Refused { errno }) => Some(errno.abs()),
+            Some(Route::Refused { errno }) => Some(errno.saturating_abs()),
             _ => None,
         }
     }
