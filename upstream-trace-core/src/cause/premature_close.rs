@@ -13,8 +13,9 @@ pub(super) const CAUSE: Cause = Cause {
             crashed or was killed after it had read the request, a timeout of the application fired (gunicorn \
             --timeout, php-fpm request_terminate_timeout), it refuses such clients, or it speaks another \
             protocol on that port (TLS, PROXY).",
-    told_apart: "A FIN came after the request and no data before it. On a pooled connection a FIN that came \
-                 before or crossed the request is `stale-keepalive`; a RST is `reset-by-backend`; with part of \
+    told_apart: "nginx sent the request, then the origin's FIN came, with no data before it. On a pooled \
+                 connection, a FIN that came before the request or together with it is `stale-keepalive`; a RST \
+                 is `reset-by-backend`; with part of \
                  a response it is `truncated-response`. If the origin's process was seen to die, it is \
                  `backend-crashed`; if it refused nginx's certificate, `tls-handshake-failed`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` \

@@ -28,7 +28,8 @@ Examples:
 
 Exit status:
   0  the trace ran until --duration or Ctrl-C
-  1  the trace could not run; the message says what to do
+  1  the trace could not run, or its output could not be written; the message
+     says what to do
   2  wrong usage
   3  an attempt failed, with --fail-on-failure";
 
@@ -76,8 +77,8 @@ pub struct Trace {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
-    /// Keep recordings of this time only: `--record` names a folder then, and
-    /// `--record-limit` is the size of all in it
+    /// Keep only recordings of the last TIME: `--record` names a folder then,
+    /// and `--record-limit` bounds the whole folder
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "record")]
     pub keep: Option<Duration>,
 
@@ -101,8 +102,8 @@ pub struct Trace {
     #[arg(long, value_name = "URL")]
     pub otlp: Option<otlp::Endpoint>,
 
-    /// Write results to the systemd journal, with fields. Without `--json` that
-    /// is what happens to stdout if it is the journal
+    /// Write results to the systemd journal, with fields. This is the default
+    /// if stdout is the journal and `--json` is not given
     #[arg(long)]
     pub journal: bool,
 

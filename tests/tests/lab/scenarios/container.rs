@@ -51,16 +51,16 @@ pub(crate) const ALL: &[Scenario] = &[
     ("container/docker-restart", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let docker = Docker::start(&world)?;
-        let address = docker.nginx(&world, "web", &config("80", IN_IMAGE), &[])?;
-        let trace = world.trace_of(&["--container", "web"], &[])?;
+        let address = docker.nginx(&world, "again", &config("80", IN_IMAGE), &[])?;
+        let trace = world.trace_of(&["--container", "again"], &[])?;
         world.get_from(&address, "/refused").status(502);
-        docker.run(&["restart", "-t", "1", "web"])?;
-        let address = docker.address(&world, "web")?;
+        docker.run(&["restart", "-t", "1", "again"])?;
+        let address = docker.address(&world, "again")?;
         world.pause(ms(1500));
         world.get_from(&address, "/refused").status(502);
         let seen = trace.finish()?;
         for _ in 0..2 {
-            seen.failure("port-refused").joined(REFUSED).workload("name", "web");
+            seen.failure("port-refused").joined(REFUSED).workload("name", "again");
         }
         seen.nothing_else();
         Ok(())
