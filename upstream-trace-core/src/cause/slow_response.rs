@@ -14,7 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "All bytes were acknowledged and none came back, so path and firewall are fine (`path-lost`). \
                  Whether the application accepted the connection at all (`not-accepted`) is visible only on \
                  this host. A response that lay unread in nginx's socket is `worker-stalled`.",
-    fix: "Find the slow part in the application (its log, slow-query log, `py-spy dump`, `jstack`). If the work \
+    fix: "Find the slow part in the application: its log, its slow-query log, `py-spy dump`, `jstack`. If the work \
           really takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
     rivals: &["path-lost", "not-accepted", "worker-stalled", "slow-body"],
     needs: &[
@@ -55,7 +55,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         format!("{target} {took} the request and did not answer within {ms} ms; nginx gave up.")
     };
     let fix = format!(
-        "Find the slow part in the application{} (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
+        "Find the slow part in the application{}: its log, its slow-query log, `py-spy dump`, `jstack`. If the work really \
          takes that long, raise {} for that location only.",
         case.served_by(),
         limit::timeout(case, "`proxy_read_timeout` (fastcgi_, uwsgi_, grpc_)"),
