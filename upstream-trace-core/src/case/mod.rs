@@ -36,11 +36,11 @@ use std::cell::Cell;
 use std::net::IpAddr;
 
 use crate::errorlog::Kind;
-use crate::event::Signal;
 use crate::event::{
     Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
     ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
+use crate::hooks::Signal;
 use crate::text::shell;
 
 pub use crate::event::BenignEnd;

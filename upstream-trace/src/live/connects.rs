@@ -12,12 +12,12 @@ use upstream_trace_core::Bounded;
 use upstream_trace_core::errno::{EACCES, EHOSTUNREACH, EINVAL, ENETDOWN, ENETUNREACH, EPERM};
 use upstream_trace_core::errorlog;
 use upstream_trace_core::event::{AttemptId, ConnectError, Event, LogLine, Nanos, Upstream};
+use upstream_trace_core::hooks::When;
 
 use super::context::{Batch, Context};
 use super::now;
 use super::origins::Origins;
 use crate::host::netns;
-use crate::kernel::hooks::When;
 use crate::kernel::load::Kernel;
 
 /// Errors of TCP that come before the state changes; of the others the state hook tells.
