@@ -35,13 +35,13 @@ pub use event::{
 };
 pub use histogram::{LATENCY_BUCKETS, bucket};
 pub use offsets::{ABSENT, FieldSpec, Offsets};
-pub use query::is_query;
+pub use query::{is_cut_response, is_query};
 pub use record::{HEAD, Icmp, Record, TcpNumbers};
 pub use status::{is_server_error, status};
 pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{
-    AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, RetryCandidate, UpstreamCounters,
-    Worker,
+    AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, NameServer, RetryCandidate,
+    UpstreamCounters, Worker,
 };
 pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 

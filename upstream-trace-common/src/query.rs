@@ -11,9 +11,27 @@ pub fn is_query(first: &[u8; 12]) -> bool {
     rest == HEADER
 }
 
+/// Whether these are the first bytes of a response that did not fit a datagram: nginx asks again over TCP.
+#[must_use]
+#[inline(always)]
+pub fn is_cut_response(first: &[u8; 12]) -> bool {
+    const RESPONSE: u8 = 0x80;
+    const CUT: u8 = 0x02;
+    first[2] & (RESPONSE | CUT) == RESPONSE | CUT
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_query;
+    use super::{is_cut_response, is_query};
+
+    #[test]
+    fn only_a_response_that_says_so_is_cut() {
+        let first = |flags| [0x12, 0x34, flags, 0x80, 0, 1, 0, 0, 0, 0, 0, 0];
+        assert!(is_cut_response(&first(0x83)) && is_cut_response(&first(0x87)));
+        for flags in [0x81, 0x80, 0x03, 0x01, 0] {
+            assert!(!is_cut_response(&first(flags)), "{flags:#x}");
+        }
+    }
 
     #[test]
     fn only_a_query_as_nginx_sends_it() {

@@ -44,4 +44,6 @@ counters! {
     UNCONNECTED = 10;
     /// New processes of nginx that found no room in their table.
     LOST_WORKERS = 11;
+    /// Packets of no connection of nginx, to or from an upstream, beyond so many a second.
+    LOST_PACKETS = 12;
 }

@@ -118,6 +118,22 @@ impl UpstreamCounters {
     /// Nothing counted.
     // SAFETY: integers and arrays of integers only.
     pub const ZERO: Self = unsafe { core::mem::zeroed() };
+
+    /// Adds what was counted elsewhere, or before.
+    pub fn add(&mut self, other: &Self) {
+        self.attempts = self.attempts.wrapping_add(other.attempts);
+        self.established = self.established.wrapping_add(other.established);
+        self.requests = self.requests.wrapping_add(other.requests);
+        self.answers = self.answers.wrapping_add(other.answers);
+        self.last_established_ns = self.last_established_ns.max(other.last_established_ns);
+        self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
+        for (sum, count) in self.connect.iter_mut().zip(&other.connect) {
+            *sum = sum.wrapping_add(*count);
+        }
+        for (sum, count) in self.first_byte.iter_mut().zip(&other.first_byte) {
+            *sum = sum.wrapping_add(*count);
+        }
+    }
 }
 
 /// Addresses of a connection that was open before the program started, by which its record is adopted.
@@ -176,12 +192,31 @@ pub struct FdKey {
     pub fd: i32,
 }
 
+/// A name server as one network namespace sees it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NameServer {
+    /// Address and port.
+    pub addr: Addr,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+}
+
 impl Addr {
     /// The key under which attempts to the unix path with this number are counted.
     #[must_use]
     pub const fn of_path(id: u32) -> Self {
         let [a, b, c, d] = id.to_ne_bytes();
         Self { ip: [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], port: 0, family: 1 }
+    }
+}
+
+impl Addr {
+    /// The number of the unix path, if it is the key of one.
+    #[must_use]
+    pub const fn path_id(&self) -> Option<u32> {
+        let [a, b, c, d, ..] = self.ip;
+        if self.family == 1 { Some(u32::from_ne_bytes([a, b, c, d])) } else { None }
     }
 }
 

@@ -57,7 +57,7 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     }
     let mut remote = Addr::default();
     kernel::remote(sk, &head, &mut remote);
-    if dns::is_name_server(&remote) {
+    if dns::is_name_server(&remote, worker::netns(worker, sk)) {
         return;
     }
     let now = emit::now();

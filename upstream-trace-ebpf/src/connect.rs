@@ -160,7 +160,8 @@ fn failed(tgid: u32, call: &InflightConnect, errno: i64) {
         let known = address(call, family, &mut (*event).remote, &mut (*event).path);
         // A key in the ring buffer's memory is refused before 5.16.
         let remote = (*event).remote;
-        if !known || dns::is_name_server(&remote) {
+        let netns = (*worker).netns;
+        if !known || dns::is_name_server(&remote, netns) {
             entry.discard(0);
             return;
         }

@@ -4,7 +4,9 @@
 //! A name server is known by the first query sent to it, whose header only a resolver sends; afterwards a hash lookup
 //! tells its sockets from others. User space decodes the messages.
 
-use upstream_trace_common::{Addr, DNS_PAYLOAD, DnsMessage, EVENT_LOOP_NS, EventKind, Worker, is_query};
+use upstream_trace_common::{
+    Addr, DNS_PAYLOAD, DnsMessage, EVENT_LOOP_NS, EventKind, NameServer, Worker, is_cut_response, is_query,
+};
 
 use crate::config::offset;
 use crate::kernel::{self, EAGAIN, SOCK_DGRAM, SOCK_STREAM};
@@ -13,6 +15,9 @@ use crate::{emit, payload, worker};
 
 /// nginx repeats a query over TCP when the response was truncated.
 const PORT: u16 = 53;
+
+/// nginx connects at once, and again after 5 s if that fails. Nanoseconds.
+const ASKS_AGAIN: u64 = 30_000_000_000;
 
 /// A worker sent to, or received from, a socket that may be a name server's; `result` is bytes or a negative errno.
 #[inline(never)]
@@ -32,11 +37,22 @@ pub fn exchanged(sk: u64, tgid: u32, result: i32, sent: u32) -> u32 {
     if sent != 0 {
         how |= DnsMessage::SENT;
     }
-    if !is_resolver(&server) {
-        if how != DnsMessage::SENT || !is_query(&payload::first()) {
-            return 0;
+    let key = NameServer { addr: server, netns: worker::netns(worker, sk) };
+    match resolver(&key) {
+        Some(cut) if how == 0 && is_cut_response(&payload::first()) => {
+            // SAFETY: a map value.
+            unsafe { *cut = emit::now() };
         }
-        remember(&server);
+        // What was asked over TCP follows on a response that was cut.
+        Some(cut) if how & DnsMessage::TCP != 0 && server.port != PORT => {
+            // SAFETY: as above.
+            if unsafe { *cut } == 0 {
+                return 0;
+            }
+        }
+        Some(_) => {}
+        None if how == DnsMessage::SENT && is_query(&payload::first()) => remember(&key),
+        None => return 0,
     }
     if client_just_spoke(worker) {
         how |= DnsMessage::FOR_CLIENT;
@@ -45,22 +61,27 @@ pub fn exchanged(sk: u64, tgid: u32, result: i32, sent: u32) -> u32 {
     0
 }
 
-/// Whether connections to this address are those of nginx's resolver.
+/// Whether a TCP connection to this address is one of nginx's resolver, whose response over UDP was cut.
 #[inline(always)]
-pub fn is_name_server(remote: &Addr) -> bool {
-    remote.port == PORT || is_resolver(remote)
+pub fn is_name_server(remote: &Addr, netns: u32) -> bool {
+    let key = NameServer { addr: *remote, netns };
+    remote.port == PORT
+        // SAFETY: a map value.
+        || resolver(&key).is_some_and(|cut| emit::now().wrapping_sub(unsafe { *cut }) < ASKS_AGAIN)
 }
 
-/// Whether nginx was seen to send a query to this address.
+/// A name server that nginx was seen to ask: when its response was last cut.
 #[inline(always)]
-fn is_resolver(server: &Addr) -> bool {
-    // SAFETY: a plain copy of the value.
-    RESOLVING.get(0).is_some_and(|any| *any != 0) && unsafe { RESOLVERS.get(server) }.is_some()
+fn resolver(server: &NameServer) -> Option<*mut u64> {
+    if RESOLVING.get(0).is_none_or(|any| *any == 0) {
+        return None;
+    }
+    RESOLVERS.get_ptr_mut(server)
 }
 
 /// Knows this name server from now on.
-fn remember(server: &Addr) {
-    let _ = RESOLVERS.insert(server, &1, 0);
+fn remember(server: &NameServer) {
+    let _ = RESOLVERS.insert(server, &0, 0);
     if let Some(any) = RESOLVING.get_ptr_mut(0) {
         // SAFETY: a map value.
         unsafe { *any = 1 };

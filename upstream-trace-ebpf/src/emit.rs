@@ -1,5 +1,7 @@
 //! Into the ring buffer, and the sums that show what did not fit.
 
+use core::arch::asm;
+
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use upstream_trace_common::{EventHeader, EventKind, Record, stats};
 
@@ -13,12 +15,12 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// Adds to one of the sums; per CPU, so no other writer.
+/// Adds to one of the sums; per CPU, but a softirq may come between.
 #[inline(always)]
 pub fn count(index: u32, by: i64) {
     if let Some(sum) = STATS.get_ptr_mut(index) {
         // SAFETY: the pointer is to this CPU's element, which lives as long as the map.
-        unsafe { *sum = (*sum).wrapping_add_signed(by) }
+        unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) sum, in(reg) by) }
     }
 }
 

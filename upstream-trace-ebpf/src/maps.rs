@@ -3,7 +3,7 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use upstream_trace_common::{
-    Addr, AdoptKey, AdoptState, FdKey, RING_BYTES, Record, UPSTREAMS as UPSTREAM_COUNT, UnixPath,
+    Addr, AdoptKey, AdoptState, FdKey, NameServer, RING_BYTES, Record, UPSTREAMS as UPSTREAM_COUNT, UnixPath,
     UpstreamCounters, WORKER_PLACES, Worker, stats,
 };
 
@@ -24,7 +24,7 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub static WORKERS: Array<Worker> = Array::with_max_entries(WORKER_PLACES, 0);
 
-/// Entry `port` is not 0 if nginx listens on that port: its sockets are clients.
+/// Entry `port` is not 0 if nginx listens, or listened, on that port: its sockets without a record are clients.
 #[map]
 pub static LISTENING: Array<u64> = Array::with_max_entries(65536, 0);
 
@@ -74,14 +74,19 @@ pub static ANY_ANNOUNCED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entries(4096, 0);
 
+/// Packet events without a socket per upstream: the second, and how many in it.
+#[map]
+pub static PACKET_RATE: LruHashMap<Addr, [u64; 2]> = LruHashMap::with_max_entries(1024, 0);
+
 /// Processes that serve an upstream on this host; the value is the process that user space named, from which this one
 /// was forked. What does not fit is counted in `LOST_ORIGINS`.
 #[map]
 pub static ORIGINS: HashMap<u32, u32> = HashMap::with_max_entries(4096, 0);
 
-/// Name servers that nginx was seen to ask; one that is forgotten is known again by the next question.
+/// Name servers that nginx was seen to ask, by datagrams, and when one's response was last cut so that nginx asks again over
+/// TCP (nanoseconds, 0 for never). One that is forgotten is known again by the next question.
 #[map]
-pub static RESOLVERS: LruHashMap<Addr, u8> = LruHashMap::with_max_entries(256, 0);
+pub static RESOLVERS: LruHashMap<NameServer, u64> = LruHashMap::with_max_entries(256, 0);
 
 /// Entry 0: not 0 once there is one.
 #[map]

@@ -10,7 +10,7 @@ use upstream_trace_common::{
 
 use crate::config::{self, offset};
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
-use crate::maps::{EVENTS, PACKETS_SEEN, RECORDS, UPSTREAMS};
+use crate::maps::{EVENTS, PACKET_RATE, PACKETS_SEEN, RECORDS, UPSTREAMS};
 use crate::trail::note;
 use crate::{emit, record};
 
@@ -19,6 +19,10 @@ const IPPROTO_TCP: u8 = 6;
 
 /// The same pair of addresses is reported at most this often when the packet has no socket.
 const REPEAT_NS: u64 = 500_000_000;
+
+/// Packets without a socket that are reported per upstream and second: whoever makes up source addresses must not fill the
+/// buffer.
+const MOST_A_SECOND: u64 = 256;
 
 /// Drops reported per record; the rest is counted.
 const DROPS_REPORTED: u32 = 2;
@@ -134,10 +138,13 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     if !parse(skb, seen) {
         return;
     }
-    let direct = UPSTREAMS.get_ptr(&seen.pair[0]).is_some() || UPSTREAMS.get_ptr(&seen.pair[1]).is_some();
-    if !direct && translated(skb, seen).is_none() {
+    let upstream = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
+        seen.pair[1]
+    } else if UPSTREAMS.get_ptr(&seen.pair[0]).is_some() || translated(skb, seen).is_some() {
+        seen.pair[0]
+    } else {
         return;
-    }
+    };
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
         // SAFETY: a map value.
         unsafe {
@@ -149,12 +156,39 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     } else {
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
+    if is_flood(&upstream, seen.now) {
+        return;
+    }
     // What a socket sends has no device yet.
     seen.netns = match netns_of(skb) {
         0 if sk != 0 => kernel::netns(sk),
         netns => netns,
     };
     send(ctx, seen);
+}
+
+/// Whether so many came for this upstream that this one is only counted.
+#[inline(always)]
+fn is_flood(upstream: &Addr, now: u64) -> bool {
+    /// A power of two next to a second, in nanoseconds.
+    const SECOND_BITS: u32 = 30;
+    let second = now >> SECOND_BITS;
+    let Some(rate) = PACKET_RATE.get_ptr_mut(upstream) else {
+        let _ = PACKET_RATE.insert(upstream, [second, 1], 0);
+        return false;
+    };
+    // SAFETY: a map value; two processors at once may count one only.
+    unsafe {
+        if (*rate)[0] != second {
+            *rate = [second, 0];
+        }
+        (*rate)[1] += 1;
+        if (*rate)[1] <= MOST_A_SECOND {
+            return false;
+        }
+    }
+    emit::count(stats::LOST_PACKETS, 1);
+    true
 }
 
 /// Whether a packet belongs to a connection to an upstream that is translated on its way: the first packet of a tracked
@@ -195,7 +229,17 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     let reason = if config::reset_reason() == 0 { 0 } else { ctx.arg::<u64>(2) as u32 };
     let mut seen = Sighting::new(EventKind::ResetSent, reason, 0);
     let known = if skb == 0 { of_socket(sk, &mut seen) } else { parse(skb, &mut seen) };
-    if !known || UPSTREAMS.get_ptr(&seen.pair[1]).is_none() && !answers_late(&seen) {
+    if !known {
+        return 0;
+    }
+    let upstream = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
+        seen.pair[1]
+    } else if answers_late(&seen) {
+        seen.pair[0]
+    } else {
+        return 0;
+    };
+    if is_flood(&upstream, seen.now) {
         return 0;
     }
     // A listener that is closed resets those that wait in its queue.

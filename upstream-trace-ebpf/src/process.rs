@@ -17,14 +17,16 @@ use crate::{emit, worker};
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     let parent = kernel::current_tgid();
-    origin_forked(parent, &ctx);
-    if !worker::may_be_watched(parent) || worker::get(parent).is_none() {
-        return 0;
-    }
     let child: u64 = ctx.arg(1);
     let pid: u32 = read(child, offset!(task_pid)).unwrap_or(0);
     let tgid: u32 = read(child, offset!(task_tgid)).unwrap_or(0);
     if tgid == 0 || pid != tgid {
+        return 0;
+    }
+    origin_forked(parent, tgid);
+    // The process that had this number before is gone, though user space may not have heard of it.
+    worker::forget(tgid);
+    if !worker::may_be_watched(parent) || worker::get(parent).is_none() {
         return 0;
     }
     if !worker::watch(tgid) {
@@ -95,12 +97,9 @@ fn origin(tgid: u32) -> Option<u32> {
 
 /// Children of an origin serve as it does, unless they run another program.
 #[inline(always)]
-fn origin_forked(parent: u32, ctx: &RawTracePointContext) {
+fn origin_forked(parent: u32, child: u32) {
     let Some(origin) = origin(parent) else { return };
-    let child: u64 = ctx.arg(1);
-    let pid: u32 = read(child, offset!(task_pid)).unwrap_or(0);
-    let tgid: u32 = read(child, offset!(task_tgid)).unwrap_or(0);
-    if tgid != 0 && pid == tgid && ORIGINS.insert(&tgid, &origin, 0).is_err() {
+    if ORIGINS.insert(&child, &origin, 0).is_err() {
         emit::count(stats::LOST_ORIGINS, 1);
     }
 }

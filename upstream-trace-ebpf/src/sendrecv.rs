@@ -93,10 +93,18 @@ pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
 /// Whose socket this is.
 #[inline(always)]
 fn side(sk: u64, head: &Head) -> Side {
+    /// Local ports below this one are never given to outgoing connections.
+    const FIRST_EPHEMERAL: u16 = 1024;
     let internet = head.is_internet();
-    if internet && worker::is_listening(head.num) {
+    let listening = internet && worker::is_listening(head.num);
+    if listening && head.num < FIRST_EPHEMERAL {
         return Side::Client;
     }
+    // A port says nothing of another address or network namespace, nor of when nginx listened there; a record does.
     let record = if internet { adopt::find(sk) } else { RECORDS.get_ptr_mut(sk) };
-    record.map_or(Side::Other, Side::Upstream)
+    match record {
+        Some(record) => Side::Upstream(record),
+        None if listening => Side::Client,
+        None => Side::Other,
+    }
 }

@@ -53,6 +53,20 @@ pub fn watch(tgid: u32) -> bool {
     false
 }
 
+/// Nothing is kept of this process any more.
+#[inline(always)]
+pub fn forget(tgid: u32) {
+    if may_be_watched(tgid)
+        && let Some(worker) = get(tgid)
+    {
+        // SAFETY: a map value.
+        unsafe {
+            *worker = Worker::ZERO;
+            (*worker).tgid = Worker::GONE;
+        }
+    }
+}
+
 /// Network namespace of a worker's socket. A worker stays where it is, so two reads are spared.
 #[inline(always)]
 pub fn netns(worker: *mut Worker, sk: u64) -> u32 {

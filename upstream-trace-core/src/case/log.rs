@@ -3,7 +3,7 @@
 use super::Case;
 use crate::errno;
 use crate::errorlog::{self, Doing, Kind};
-use crate::event::{Attempt, AttemptId, LogLine};
+use crate::event::{Attempt, AttemptId, LogLine, LookupState};
 use crate::text::sentence;
 use crate::verdict::Phase;
 
@@ -68,6 +68,32 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn log_kind_alone(&self) -> Option<Kind> {
         self.log_kind().filter(|_| self.by_log)
+    }
+
+    /// Nothing but a line of error.log says that there was a failure, or why: others than nginx may have written it.
+    #[must_use]
+    pub fn rests_on_line(&self) -> bool {
+        let Some(kind) = self.log_kind().filter(|_| self.by_log) else { return false };
+        if let Some(lookup) = self.lookup {
+            let seen = matches!(lookup.state, LookupState::Failed(_));
+            return !seen && self.resolve_error() != Some(errno::ETIMEDOUT);
+        }
+        let attempt = &self.attempt;
+        let also_seen = match kind {
+            Kind::NoLive => !self.because.is_empty(),
+            // nginx turns away from an answer, or a session, that it cannot use.
+            Kind::TooBig | Kind::Invalid => attempt.socket.unread > 0,
+            Kind::Tls => attempt.tls && attempt.request.is_none(),
+            // The end that the line names.
+            Kind::Closed
+            | Kind::TlsClosed
+            | Kind::Receive
+            | Kind::Send
+            | Kind::Connect
+            | Kind::TimedOut(_) => !self.line_only,
+            _ => false,
+        };
+        !also_seen
     }
 
     /// nginx's words for a sentence, without what it was doing.

@@ -68,7 +68,7 @@ mod tests {
         let line =
             line("bind(10.0.0.9) failed (99: Cannot assign requested address) while connecting to upstream");
         let case = Case::of_line(&line, crate::testkit::id(1));
-        expect(&case, "address-unavailable", Confidence::Proven);
+        expect(&case, "address-unavailable", Confidence::Likely);
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Connect, Some(500), Some(99)));
     }
 

@@ -123,7 +123,7 @@ mod tests {
     fn the_answer_says_it() {
         let line = line("app.test could not be resolved (3: Host not found)");
         let case = Case::of_line(&line, crate::testkit::id(1));
-        expect(&case, "dns-failure", Confidence::Proven);
+        expect(&case, "dns-failure", Confidence::Likely);
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Resolve, Some(502), None));
         assert!(judge(&case).is_some_and(|found| found.summary.contains("NXDOMAIN")));
     }

@@ -34,7 +34,7 @@ mod tests {
     fn nginx_says_so() {
         let line = line("socket() failed (24: Too many open files) while connecting to upstream");
         let case = Case::of_line(&line, crate::testkit::id(1));
-        expect(&case, "fd-limit", Confidence::Proven);
+        expect(&case, "fd-limit", Confidence::Likely);
         assert_eq!((case.phase(), case.status()), (Phase::Connect, Some(500)));
         assert_eq!(case.errno(), Some(24));
     }

@@ -40,7 +40,7 @@ mod tests {
     fn nginx_says_so() {
         let line = line("upstream timed out (110: Connection timed out) while proxying upgraded connection");
         let case = Case::of_line(&line, crate::testkit::id(1));
-        expect(&case, "idle-tunnel", Confidence::Proven);
+        expect(&case, "idle-tunnel", Confidence::Likely);
         assert_eq!((case.phase(), case.status()), (Phase::Idle, None));
     }
 }

@@ -220,11 +220,29 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
     if case.lossy && finding.confidence == Confidence::Proven {
         finding.confidence = Confidence::Likely;
     }
+    if case.rests_on_line() {
+        on_line_alone(case, winner, &mut finding);
+    }
     if case.attempt.in_doubt && case.log.is_none() {
         // Whether a request was under way at all is in doubt.
         finding.confidence = Confidence::Possible;
     }
     (winner, finding)
+}
+
+/// Whoever can write to the log can write such a line, and an application whose words nginx logs, within its record.
+fn on_line_alone(case: &Case<'_>, winner: &Cause, finding: &mut Finding) {
+    let doubtful = case.log.is_some_and(|line| line.doubtful);
+    finding.confidence =
+        finding.confidence.min(if doubtful { Confidence::Possible } else { Confidence::Likely });
+    finding.summary.push_str(if doubtful {
+        " Only a line of error.log says so, right behind what an application wrote there."
+    } else {
+        " Only error.log says so."
+    });
+    if doubtful && finding.alternatives.is_empty() {
+        finding.alternatives.extend(winner.rivals);
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::event::LogLine;
     use crate::testkit::{expect, line, unanswered_request};
-    use crate::verdict::Confidence::Proven;
+    use crate::verdict::Confidence::Likely;
 
     fn full() -> LogLine {
         let mut line = line(
@@ -74,7 +74,7 @@ mod tests {
         (attempt.outstanding, attempt.bytes_received) = (false, 100_000);
         let line = full();
         let case = Case::of_healthy(&attempt, &line);
-        expect(&case, "temp-file-failed", Proven);
+        expect(&case, "temp-file-failed", Likely);
         let (_, finding) = crate::cause::judge(&case);
         assert!(finding.summary.contains("No space left"), "{}", finding.summary);
         assert!(finding.fix.is_some_and(|fix| fix.contains("`df -h /var/lib/nginx/proxy/1/00/0000000001`")));

@@ -1,5 +1,7 @@
 use super::*;
 use crate::hooks::HOOKS;
+use crate::testkit::{id, line, unanswered_request};
+use crate::verdict::Confidence::{Likely, Possible, Proven};
 
 fn texts(cause: &Cause) -> [&'static str; 3] {
     [cause.means, cause.told_apart, cause.fix]
@@ -110,6 +112,32 @@ fn whatever_a_cause_needs_is_given_by_a_hook() {
     }
 }
 
+/// Lines of which each is the whole evidence of a cause.
+const ALONE: [&str; 8] = [
+    "app.test could not be resolved (3: Host not found)",
+    "upstream sent too big header while reading response header from upstream",
+    "upstream sent invalid header while reading response header from upstream",
+    "no live upstreams while connecting to upstream",
+    "socket() failed (24: x) while connecting to upstream",
+    "768 worker_connections are not enough while connecting to upstream",
+    "no resolver defined to resolve app.test",
+    "upstream SSL certificate verify error: (20:x) while SSL handshaking to upstream",
+];
+
+#[test]
+fn a_line_alone_proves_nothing() {
+    for message in ALONE {
+        let mut line = line(message);
+        let (_, finding) = judge(&Case::of_line(&line, id(1)));
+        assert!(finding.confidence <= Likely, "{message}");
+        assert!(finding.summary.ends_with(" Only error.log says so."), "{message}: {}", finding.summary);
+        line.doubtful = true;
+        let (_, finding) = judge(&Case::of_line(&line, id(1)));
+        assert_eq!((finding.confidence, finding.alternatives.is_empty()), (Possible, false), "{message}");
+        assert!(finding.summary.contains("what an application wrote"), "{message}");
+    }
+}
+
 #[test]
 fn every_hook_is_there_for_a_cause() {
     for hook in HOOKS {
@@ -117,4 +145,13 @@ fn every_hook_is_there_for_a_cause() {
     }
     let drops = HOOKS.iter().find(|hook| hook.name == "kfree_skb").and_then(without);
     assert!(drops.is_some_and(|causes| causes.contains(&"firewall-drop-local")));
+}
+
+#[test]
+fn a_line_and_what_was_left_unread_are_a_proof() {
+    let (mut attempt, line) = (unanswered_request(), line(ALONE[1]));
+    (attempt.outstanding, attempt.bytes_received) = (false, 4_096);
+    assert_eq!(judge(&Case::of_healthy(&attempt, &line)).1.confidence, Likely);
+    attempt.socket.unread = 2_000;
+    assert_eq!(judge(&Case::of_healthy(&attempt, &line)).1.confidence, Proven);
 }

@@ -73,6 +73,9 @@ pub struct LogLine {
     /// Who kept it, if that is not nginx's own file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<LogSource>,
+    /// It stands where it may be part of what an application wrote, and nginx logged as it came.
+    #[serde(skip_serializing_if = "is_not")]
+    pub doubtful: bool,
     /// nginx cut the line off at its longest length, or the line is broken.
     pub truncated: bool,
 }

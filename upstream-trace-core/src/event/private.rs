@@ -88,6 +88,7 @@ pub(super) fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut Str
         udp: _,
         tags,
         source: _,
+        doubtful: _,
     } = line;
     let optional = [
         (Private::Client, client),

@@ -11,6 +11,7 @@ use upstream_trace_core::event::Nanos;
 use super::classify::{self, Header, Kind, Level};
 use super::envelopes::Kept;
 use super::file::FileId;
+use super::record::Words;
 use super::tail::Tail;
 use super::watchdog::{Mount, Watchdog};
 use crate::host::regular_file;
@@ -46,6 +47,8 @@ pub(super) struct Line<'a> {
     /// It was not there yet at this time, or 0.
     pub(super) after: Nanos,
     pub(super) kept: Kept,
+    /// It may be an application's.
+    pub(super) doubtful: bool,
 }
 
 /// A file that was found.
@@ -227,9 +230,11 @@ impl Files {
         }
         let (watchdog, mount, buffer) = (&self.watchdog, tail.mount, &mut self.buffer);
         let mut line = |text: &[u8], kept: Kept| {
-            if record.continues(text) {
+            let words = record.next(text);
+            if words == Words::Application {
                 return;
             }
+            let doubtful = words == Words::Doubtful;
             let header = Header::read(text);
             if kind == Kind::Undecided {
                 kind = if header.is_some() { Kind::Error } else { Kind::Other };
@@ -237,7 +242,7 @@ impl Files {
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
             if header.level != Level::DEBUG {
-                give(Line { header, text, file, name: &name, after, kept });
+                give(Line { header, text, file, name: &name, after, kept, doubtful });
             }
         };
         let mut envelopes = tail.envelopes.take();

@@ -311,6 +311,7 @@ impl Logs {
                 parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(line.after);
                 parsed.after = line.after;
                 parsed.source = line.kept.source;
+                parsed.doubtful = line.doubtful;
                 parsed.worker = Some(worker);
                 line.name.clone_into(&mut parsed.file);
                 lines.push(parsed);

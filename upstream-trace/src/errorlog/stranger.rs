@@ -19,6 +19,7 @@ pub(super) struct Stranger {
     name: Arc<str>,
     after: Nanos,
     kept: Kept,
+    doubtful: bool,
     /// When it was read.
     pub(super) since: Nanos,
 }
@@ -32,6 +33,7 @@ impl Stranger {
             name: line.name.into(),
             after: line.after,
             kept: line.kept,
+            doubtful: line.doubtful,
             since,
         }
     }
@@ -44,6 +46,7 @@ impl Stranger {
             name: &self.name,
             after: self.after,
             kept: self.kept,
+            doubtful: self.doubtful,
         }
     }
 }

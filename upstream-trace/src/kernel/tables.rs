@@ -1,19 +1,22 @@
 //! The maps that user space reads and writes, with types.
 
-use std::collections::HashMap as Table;
+use std::collections::{HashMap as Table, HashSet};
 use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
 use upstream_trace_common::{
-    Addr, AdoptKey, AdoptState, FdKey, Record, UnixPath, UpstreamCounters, Worker, stats,
+    Addr, AdoptKey, AdoptState, FdKey, Record, UPSTREAMS, UnixPath, UpstreamCounters, Worker, stats,
 };
 
 use super::load::Kernel;
 
 /// Only what is still there: `BPF_EXIST`.
 const EXIST: u64 = 2;
+
+/// Paths that are remembered by their numbers.
+const MAX_PATHS: usize = 4 * UPSTREAMS as usize;
 
 /// All maps.
 pub struct Tables {
@@ -257,11 +260,33 @@ impl Tables {
 
     /// The unix path with this number.
     pub fn path(&mut self, id: u32) -> Option<UnixPath> {
+        // That of paths for which there was no room.
+        if id == 0 {
+            return None;
+        }
         if let Some(path) = self.paths.get(&id) {
             return Some(*path);
         }
-        self.paths = self.unix_paths.iter().flatten().map(|(path, id)| (id, path)).collect();
+        // Those that made room are kept: connections to them may still be open.
+        if self.paths.len() > MAX_PATHS {
+            self.paths.clear();
+        }
+        self.paths.extend(self.unix_paths.iter().flatten().map(|(path, id)| (id, path)));
         self.paths.get(&id).copied()
+    }
+
+    /// Upstreams that records are about.
+    #[must_use]
+    pub fn upstreams_in_use(&self) -> HashSet<Addr> {
+        self.records().map(|record| record.remote).collect()
+    }
+
+    /// Makes room for another upstream.
+    pub fn forget_upstream(&mut self, key: &Addr) {
+        let _ = self.upstreams.remove(key);
+        if let Some(path) = key.path_id().and_then(|id| self.path(id)) {
+            let _ = self.unix_paths.remove(&path);
+        }
     }
 }
 
@@ -269,18 +294,7 @@ impl Tables {
 fn total(of: &PerCpuValues<UpstreamCounters>) -> UpstreamCounters {
     let mut sum = UpstreamCounters::ZERO;
     for cpu in of.iter() {
-        sum.attempts += cpu.attempts;
-        sum.established += cpu.established;
-        sum.requests += cpu.requests;
-        sum.answers += cpu.answers;
-        sum.last_established_ns = sum.last_established_ns.max(cpu.last_established_ns);
-        sum.last_answer_ns = sum.last_answer_ns.max(cpu.last_answer_ns);
-        for (sum, count) in sum.connect.iter_mut().zip(&cpu.connect) {
-            *sum = sum.wrapping_add(*count);
-        }
-        for (sum, count) in sum.first_byte.iter_mut().zip(&cpu.first_byte) {
-            *sum = sum.wrapping_add(*count);
-        }
+        sum.add(cpu);
     }
     sum
 }

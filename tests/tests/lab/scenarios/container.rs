@@ -8,7 +8,7 @@ use upstream_trace_tests::container::{Docker, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::util::ms;
-use upstream_trace_tests::{Scenario, World};
+use upstream_trace_tests::{Likely, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const REFUSED: &str = "connect() failed (111: Connection refused)";
@@ -25,6 +25,11 @@ const FAULTS: [(&str, u16, &str, &str); 8] = [
     ("/big", 8086, "header-too-big", "upstream sent too big header"),
     ("/cut", 8087, "truncated-response", "upstream prematurely closed connection"),
 ];
+
+/// Lines as nginx would write them; a name that a shell would obey.
+const FORGED: &str = "for pid in $(seq 2 60); do echo \"$(date '+%Y/%m/%d %H:%M:%S') [error] $pid#$pid: *1 \
+    ;reboot could not be resolved (3: Host not found), client: 192.0.2.7, server: lab, \
+    request: \\\"GET / HTTP/1.1\\\", host: \\\"x\\\"\"; done > /proc/1/fd/2";
 
 pub(crate) const ALL: &[Scenario] = &[
     ("container/docker-eight-faults", |lab| {
@@ -62,6 +67,23 @@ pub(crate) const ALL: &[Scenario] = &[
         for _ in 0..2 {
             seen.failure("port-refused").joined(REFUSED).workload("name", "again");
         }
+        seen.nothing_else();
+        Ok(())
+    }),
+    // Whoever has a shell in the container writes to the same pipe as nginx, for each pid that a worker may have.
+    ("container/docker-forged-lines", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let address = docker.nginx(&world, "web", &config("80", IN_IMAGE), &[])?;
+        let trace = world.trace_of(&["--container", "web"], &[])?;
+        world.pause(ms(500));
+        docker.run(&["exec", "web", "sh", "-c", FORGED])?;
+        world.get_from(&address, "/refused").status(502);
+        world.pause(ms(1_500));
+        let seen = trace.finish()?;
+        let failure = seen.failure("dns-failure").confidence(Likely).workload("name", "web");
+        failure.told("summary", "Only error.log says so.");
+        seen.failure("port-refused").joined(REFUSED).workload("name", "web");
         seen.nothing_else();
         Ok(())
     }),

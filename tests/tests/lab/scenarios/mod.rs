@@ -9,6 +9,7 @@ mod false_alarms;
 mod firewall_local;
 mod firewall_remote;
 mod firewall_rules;
+mod forged;
 mod harmless;
 mod healthy;
 mod hostile;
@@ -78,6 +79,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         harmless::ALL,
         false_alarms::ALL,
         one_kernel::ALL,
+        forged::ALL,
         hostile::ALL,
     ];
     families.into_iter().flatten().copied()

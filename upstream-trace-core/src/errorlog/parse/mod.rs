@@ -5,6 +5,9 @@ use crate::event::LogLine;
 use super::tags;
 use super::text::{LONGEST, clean};
 
+/// Ways to read a line that are compared.
+const MAX_WAYS: usize = 16;
+
 /// Takes a line apart; `None` if it is none of nginx's error.log. `at`, `worker` and `file` are for the caller to fill.
 ///
 /// Takes any bytes. If a line can be read in two ways (words of an upstream that look like nginx's own), the result
@@ -89,23 +92,23 @@ fn errno(message: &str, action: Option<&str>) -> Option<i32> {
 
 /// The message, and the parts behind it.
 fn body(text: &str) -> (&str, Option<Tail<'_>>) {
-    let mut ways = Vec::new();
-    for (at, _) in text.match_indices(", ") {
-        if let Some(tail) = Tail::read(&text[at..]) {
-            let quoted = text[..at].contains('"');
-            ways.push((&text[..at], tail));
-            // The client's words come later; words of the upstream stand in quotes.
-            if !quoted {
-                break;
-            }
+    let quote = text.find('"').unwrap_or(text.len());
+    let mut found: Option<(&str, Tail<'_>)> = None;
+    // Of words that look like many such parts, the first ones are enough to know that they are somebody's.
+    let parts = text.match_indices(", ").filter_map(|(at, _)| Some((at, Tail::read(&text[at..])?)));
+    for (way, (at, tail)) in parts.enumerate() {
+        match &found {
+            Some((message, _)) if way == MAX_WAYS => return (message, Some(Tail::default())),
+            None => found = Some((&text[..at], tail)),
+            Some((_, first)) if first.upstream == tail.upstream && first.client == tail.client => {}
+            Some((message, _)) => return (message, Some(Tail::default())),
+        }
+        // The client's words come later; words of the upstream stand in quotes.
+        if at <= quote {
+            break;
         }
     }
-    let mut ways = ways.into_iter();
-    let Some((message, mut tail)) = ways.next() else { return (text, None) };
-    if ways.any(|(_, other)| other.upstream != tail.upstream || other.client != tail.client) {
-        tail = Tail::default();
-    }
-    (message, Some(tail))
+    found.map_or((text, None), |(message, tail)| (message, Some(tail)))
 }
 
 /// The parts behind the message, in the order in which nginx writes them.

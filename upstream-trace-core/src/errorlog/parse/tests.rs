@@ -230,3 +230,17 @@ fn no_bytes_make_it_panic() {
         let _ = parse(&whole.as_bytes()[..end]);
     }
 }
+
+#[test]
+fn of_words_that_look_like_many_parts_nothing_is_believed() {
+    let part = ", client: 192.0.2.7, server: lab, upstream: \"http://10.0.0.9:80/\"";
+    for (count, believed) in [(2, true), (MAX_WAYS, true), (MAX_WAYS + 1, false)] {
+        let text = format!(
+            "2026/11/20 09:12:01 [error] 1#1: *5 FastCGI sent in stderr: \"x\"{}",
+            part.repeat(count)
+        );
+        let line = parse(text.as_bytes()).expect("a line");
+        assert_eq!(line.upstream.is_some(), believed, "{count}");
+        assert_eq!(line.message, "FastCGI sent in stderr: \"x\"");
+    }
+}

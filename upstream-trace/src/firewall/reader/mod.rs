@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,10 @@ const FRESH: Nanos = 1_000_000_000;
 const MAX_AGE: Nanos = 60_000_000_000;
 /// Answers and namespaces remembered.
 const REMEMBERED: usize = 1_024;
+/// A ruleset that takes longer than the programs that list it may does not come back.
+const HANGS: Duration = Duration::from_secs(30);
+/// Threads that were given up; with one more, nothing is read any more.
+const GIVEN_UP: usize = 4;
 /// Packets that wait for a ruleset.
 const WAITING: usize = 256;
 /// After a ruleset that took longer to be read the thread rests.
@@ -27,6 +31,9 @@ const SLOW: Duration = Duration::from_millis(250);
 const REST: u32 = 9;
 /// The first packet of a kind waits so long at most, so that the answer comes before the verdict.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Why a rule is not named then.
+const HANGING: &str = "listing the rules does not come back";
 
 /// The programs that know a ruleset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,8 +49,15 @@ type Place = (u32, Source);
 /// Packets for which a ruleset says the same: place, hook, family, flags, the upstream, the other end's address.
 type RulesetQuery = (Place, String, Option<String>, u8, SocketAddr, IpAddr);
 
-/// The thread that reads: what it is asked, and its answers.
-type Reader = (Sender<Query>, Receiver<(Place, Read)>);
+/// The thread that reads: what it is asked, its answers, and what it reads just now.
+#[derive(Debug)]
+struct Reader {
+    questions: Sender<Query>,
+    answers: Receiver<(Place, Read)>,
+    reading: Reading,
+}
+
+type Reading = Arc<Mutex<Option<(Place, Instant)>>>;
 
 struct Query {
     place: Place,
@@ -67,6 +81,7 @@ pub struct Rulesets {
     read: HashMap<Place, (Nanos, Option<Read>)>,
     reported: HashMap<RulesetQuery, (Nanos, Rules)>,
     waiting: Vec<Dropped>,
+    given_up: usize,
 }
 
 impl Rulesets {
@@ -86,6 +101,7 @@ impl Rulesets {
         device: impl FnOnce(u32, SocketAddr) -> Option<String>,
     ) -> Vec<Rules> {
         let Some(mut dropped) = Dropped::of(drop) else { return Vec::new() };
+        self.give_up(now);
         let query = dropped.query();
         let reported = self.reported.get(&query).map(|(at, _)| *at);
         if reported.is_some_and(|at| now.saturating_sub(at) < FRESH) || self.waits(&query) {
@@ -119,10 +135,10 @@ impl Rulesets {
 
     /// What is to be told by now.
     pub fn poll(&mut self, now: Nanos) -> Vec<Rules> {
+        self.give_up(now);
         // One that is being read stays.
         self.read.retain(|_, (at, read)| read.is_none() || now.saturating_sub(*at) < MAX_AGE);
-        let Some((_, answers)) = &self.thread else { return Vec::new() };
-        let answers: Vec<_> = answers.try_iter().collect();
+        let answers: Vec<_> = self.thread.iter().flat_map(|thread| thread.answers.try_iter()).collect();
         for (place, read) in answers {
             self.read.insert(place, (now, Some(read)));
         }
@@ -138,17 +154,36 @@ impl Rulesets {
             self.read.clear();
         }
         let place = asked.place;
-        let (questions, _) = self.thread.get_or_insert_with(start);
-        if questions.send(asked).is_ok() {
+        if self.given_up >= GIVEN_UP {
+            self.read.insert(place, (now, Some(Err(HANGING.to_owned()))));
+            return;
+        }
+        let thread = self.thread.get_or_insert_with(start);
+        if thread.questions.send(asked).is_ok() {
             self.read.insert(place, (now, None));
         }
+    }
+
+    /// Lets a thread go that does not come back: the packets of that ruleset are told without a rule, and what else it was
+    /// asked is asked again.
+    fn give_up(&mut self, now: Nanos) {
+        let Some(thread) = &self.thread else { return };
+        let reading = *thread.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((place, _)) = reading.filter(|(_, since)| since.elapsed() > HANGS) else { return };
+        self.thread = None;
+        self.given_up += 1;
+        self.read.retain(|_, (_, read)| read.is_some());
+        self.waiting.retain(|dropped| dropped.place == place || self.read.contains_key(&dropped.place));
+        self.read.insert(place, (now, Some(Err(HANGING.to_owned()))));
     }
 
     /// Waits a moment for the ruleset that was asked for last.
     fn wait(&mut self, now: Nanos) -> Vec<Rules> {
         let until = Instant::now() + PATIENCE;
-        let Some((_, answers)) = &self.thread else { return Vec::new() };
-        if let Ok((place, read)) = answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        let Some(thread) = &self.thread else { return self.answers(now) };
+        if let Ok((place, read)) =
+            thread.answers.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
             self.read.insert(place, (now, Some(read)));
         }
         self.answers(now)
@@ -248,10 +283,16 @@ fn devices(hook: &str, tuple: PacketTuple) -> (Device, Device) {
 fn start() -> Reader {
     let (questions, asked) = channel::<Query>();
     let (answer, answers) = channel();
+    let reading = Reading::default();
+    let now_reading = Arc::clone(&reading);
+    let set = move |what| *now_reading.lock().unwrap_or_else(PoisonError::into_inner) = what;
     thread::spawn(move || {
         for Query { place, way } in asked {
             let begun = Instant::now();
-            if answer.send((place, read(place, &way))).is_err() {
+            set(Some((place, begun)));
+            let read = read(place, &way);
+            set(None);
+            if answer.send((place, read)).is_err() {
                 break;
             }
             // Ten thousand rules take a second on a busy host: they may have a tenth of a CPU, not more.
@@ -261,7 +302,7 @@ fn start() -> Reader {
             }
         }
     });
-    (questions, answers)
+    Reader { questions, answers, reading }
 }
 
 /// Reads a ruleset through a process of its network namespace.

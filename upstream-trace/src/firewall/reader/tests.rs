@@ -109,3 +109,28 @@ fn a_ruleset_is_forgotten() {
     rulesets.poll(SECOND + MAX_AGE);
     assert!(rulesets.read.is_empty());
 }
+
+#[test]
+fn a_ruleset_that_does_not_come_back_is_given_up() {
+    let mut rulesets = Rulesets::new();
+    let drop = drop_of("10.0.0.1:40000", "10.0.0.2:8082", 2, "nft");
+    let place = Dropped::of(&drop).expect("a packet").place;
+    for turn in 1..=GIVEN_UP {
+        let thread = start();
+        let begun = Instant::now().checked_sub(HANGS + Duration::from_secs(1));
+        *thread.reading.lock().expect("a lock") = begun.map(|begun| (place, begun));
+        rulesets.thread = Some(thread);
+        rulesets.read.insert(place, (SECOND, None));
+        rulesets.waiting.push(Dropped::of(&drop).expect("a packet"));
+        rulesets.reported.clear();
+        let found = rulesets.poll(2 * SECOND);
+        assert_eq!(found.len(), 1, "turn {turn}");
+        assert_eq!(found[0].unread.as_deref(), Some(HANGING));
+        assert!(rulesets.thread.is_none() && rulesets.waiting.is_empty());
+    }
+    rulesets.read.clear();
+    rulesets.reported.clear();
+    let found = told(&mut rulesets, &drop, 100 * SECOND);
+    assert!(rulesets.thread.is_none(), "nothing is read any more");
+    assert_eq!(found[0].unread.as_deref(), Some(HANGING));
+}

@@ -292,7 +292,7 @@ fn a_line_alone_is_a_failure_of_its_own() {
     let verdict = failures(&out).next().expect("told");
     assert_eq!(
         (verdict.cause, verdict.confidence, verdict.status),
-        ("header-too-big", Confidence::Proven, Some(502))
+        ("header-too-big", Confidence::Likely, Some(502))
     );
     assert_eq!((verdict.at, verdict.since, verdict.worker), (AT, AT, 1713));
     assert_eq!(verdict.upstream, unanswered_request().upstream);

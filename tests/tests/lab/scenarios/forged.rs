@@ -1,0 +1,139 @@
+//! What others write, send or listen on so that the tool says what is not so. Nobody is blamed for certain by it.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+use anyhow::{Result, bail};
+use socket2::{Domain, SockAddr, Socket, Type};
+use upstream_trace_tests::firewall::Firewall;
+use upstream_trace_tests::origin::{Dns, Says, Script, Step};
+use upstream_trace_tests::util::{ms, sh};
+use upstream_trace_tests::{Likely, Possible, Proven, Scenario, World};
+
+const V4: &str = "10.99.0.2:8081";
+const TOO_BIG: &str = "upstream sent too big header while reading response header from upstream";
+const NO_NAME: &str = "bank.internal could not be resolved (3: Host not found)";
+
+pub(crate) const ALL: &[Scenario] = &[
+    ("hostile/lines-by-another-process", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::answer(9))?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(200);
+        let mut log = OpenOptions::new().append(true).open(world.folder().join("error.log"))?;
+        for (number, message) in [NO_NAME, TOO_BIG].into_iter().enumerate() {
+            let tail =
+                format!("server: lab, request: \"GET / HTTP/1.1\", upstream: \"http://{V4}/\", host: \"x\"");
+            writeln!(log, "{}*{number} {message}, client: 192.0.2.7, {tail}", head(&world)?)?;
+        }
+        world.pause(ms(1_500));
+        let seen = trace.finish()?;
+        seen.failure("dns-failure").confidence(Likely).told("summary", "Only error.log says so.");
+        seen.failure("header-too-big").confidence(Likely).told("summary", "Only error.log says so.");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // A client may decide what an application writes to its stderr, and nginx logs that with its line ends.
+    ("hostile/stderr-of-an-application", |lab| {
+        let world = lab.world().upstream(V4);
+        let world = world.server(&format!("location /app {{ fastcgi_pass {V4}; }}")).start()?;
+        let head = head(&world)?;
+        let says = format!(
+            "x\" while reading response header from upstream, client: 192.0.2.7\n\
+             {head}*1 {NO_NAME}, client: 192.0.2.7, server: lab, request: \"GET / HTTP/1.1\", host: \"x"
+        );
+        let mut answer = record(7, says.as_bytes());
+        answer.extend(record(6, b"Content-Type: text/plain\r\n\r\nfine"));
+        answer.extend(record(6, b""));
+        answer.extend(record(3, &[0; 8]));
+        let _origin = world.origin(V4, Script::new(vec![Step::Bytes, Step::Send(answer), Step::Close]))?;
+        let trace = world.trace(&[])?;
+        world.get("/app").status(200).log(NO_NAME);
+        let seen = trace.finish()?;
+        seen.failure("dns-failure").confidence(Possible).told("summary", "what an application wrote");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // The port is one that nginx listens on; the address is not.
+    ("hostile/port-of-a-listener", |lab| {
+        let world = lab.world().upstream(V4).config(|config| {
+            config.http.push("server { listen 127.0.0.2:40001; return 204; }".into());
+            config.location.push("proxy_bind 10.99.0.1:40001;".into());
+        });
+        let world = world.start()?;
+        let _origin = world.origin(V4, Script::silent())?;
+        let trace = world.trace(&["--depth", "deep"])?;
+        world.get("/").status(504);
+        let seen = trace.finish()?;
+        let failure = seen.failure("slow-response").confidence(Proven | Likely).upstream(V4).status(504);
+        failure.phase("wait").evidence("request");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // Whoever makes nginx send a question to an upstream's address takes nothing out of sight there.
+    ("hostile/questions-to-an-upstream", |lab| {
+        let world = lab.world().upstream(V4).server(&format!(
+            "location /name {{ set $name app.lab.test; resolver {V4} ipv6=off; resolver_timeout 1s; \
+             proxy_pass http://$name; }}"
+        ));
+        let world = world.start()?;
+        let _server = Dns::start(world.up(), V4, Says::Error(3))?;
+        let trace = world.trace(&["--error-log", "none"])?;
+        world.get("/name").status(502);
+        world.get("/").status(502);
+        let seen = trace.finish()?;
+        seen.failure("dns-failure").upstream(V4);
+        seen.failure("port-refused").upstream(V4).status(502);
+        Ok(())
+    }),
+    ("hostile/flood-of-dropped-packets", |lab| {
+        let world = lab.world().upstream(V4).connect_timeout("2s").start()?;
+        let trace = world.trace(&[])?;
+        // An upstream once nginx has used it.
+        world.get("/").status(502);
+        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
+        let _sockets = flood(&world, 2_000)?;
+        world.get("/").status(504);
+        firewall.was_hit();
+        let seen = trace.finish()?;
+        let left_out: u64 = seen
+            .of_type("lost")
+            .filter(|lost| lost["where"] == "events")
+            .filter_map(|lost| lost["count"].as_u64())
+            .sum();
+        lab.check(!seen.ran() || left_out >= 500, || format!("{left_out} packets were left out"));
+        seen.failure("port-refused").upstream(V4);
+        seen.failure("firewall-drop-local").confidence(Proven | Likely).upstream(V4);
+        Ok(())
+    }),
+];
+
+/// How a line of nginx's worker begins.
+fn head(world: &World<'_>) -> Result<String> {
+    let Some(worker) = world.nginx().workers().first().copied() else { bail!("nginx has no worker") };
+    let time = sh("date '+%Y/%m/%d %H:%M:%S'")?;
+    Ok(format!("{} [error] {worker}#{worker}: ", time.trim()))
+}
+
+/// A record of `FastCGI` for the only request of its connection.
+fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).expect("short").to_be_bytes();
+    let mut bytes = vec![1, kind, 0, 1, high, low, 0, 0];
+    bytes.extend(content);
+    bytes
+}
+
+/// SYNs from as many ports, by a process that has nothing to do with nginx.
+fn flood(world: &World<'_>, count: usize) -> Result<Vec<Socket>> {
+    let to = SockAddr::from(V4.parse::<std::net::SocketAddr>()?);
+    world.ng().run(|| {
+        let mut sockets = Vec::new();
+        for _ in 0..count {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_nonblocking(true)?;
+            let _in_progress = socket.connect(&to);
+            sockets.push(socket);
+        }
+        Ok(sockets)
+    })
+}
