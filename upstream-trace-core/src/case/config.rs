@@ -135,6 +135,15 @@ impl<'a> Case<'a> {
         passes.iter().all(|pass| pass.stream == first).then_some(first)
     }
 
+    /// Whether nginx speaks TLS to this upstream; `None` if the configuration leaves it open, or is not known.
+    #[must_use]
+    pub fn speaks_tls(&self) -> Option<bool> {
+        self.config.filter(|read| !read.edited && read.unread.is_none() && !read.dynamic)?;
+        let passes = self.passes();
+        let first = passes.first()?.tls?;
+        passes.iter().all(|pass| pass.tls == Some(first)).then_some(first)
+    }
+
     /// Which of nginx's timers ended it, and after what silence.
     fn ran_out(&self) -> Option<(Timer, Nanos)> {
         let attempt = &self.attempt;

@@ -50,7 +50,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     {
         return None;
     }
-    if case.reset_at().is_some_and(|reset| reset < fin) || (attempt.reused && attempt.sent_after_fin) {
+    if case.reset_at().is_some_and(|reset| reset < fin) || (case.reused() && attempt.sent_after_fin) {
         return None;
     }
     let target = case.target();
@@ -63,7 +63,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let who = case.served_by();
     let summary =
         format!("{target}{who} closed the connection {after} ms after the request, without answering.");
-    Some(if attempt.reused && attempt.unacked_at_end {
+    Some(if case.reused() && (attempt.unacked_at_end || case.maybe_unused()) {
         Finding::likely(summary).or(&["stale-keepalive"])
     } else if case.alert() == Some(None) && attempt.requests == 1 {
         // Whether it said goodbye or refused nginx's certificate is encrypted.

@@ -4,6 +4,7 @@ use super::{Cause, Finding, NginxTimer, Signal, limit};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
+use crate::verdict::Confidence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-response",
@@ -16,7 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
                  this host. A response that lay unread in nginx's socket is `worker-stalled`.",
     fix: "Find the slow part in the application: its log, its slow-query log, `py-spy dump`, `jstack`. If the work \
           really takes that long, raise `proxy_read_timeout` (fastcgi_, uwsgi_, grpc_) for that location only.",
-    rivals: &["path-lost", "not-accepted", "worker-stalled", "slow-body"],
+    rivals: &["path-lost", "not-accepted", "worker-stalled", "slow-body", "slow-tls-handshake"],
     needs: &[
         Signal::Requests,
         Signal::Answers,
@@ -64,12 +65,18 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
         _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
-        Some(_) if attempt.reused => Finding::proven(summary),
+        Some(_) if case.reused() => Finding::proven(summary),
         // All that wait to be accepted came later.
         Some(listener) if case.siblings.later >= listener.queue => Finding::likely(summary),
         Some(_) => Finding::possible(summary).or(&["not-accepted"]),
-        None if attempt.reused => Finding::likely(summary),
+        None if case.reused() => Finding::likely(summary),
         None => Finding::likely(summary).or(&["not-accepted"]),
+    };
+    let finding = if case.maybe_handshake() {
+        Finding { confidence: finding.confidence.min(Confidence::Likely), ..finding }
+            .or(&["slow-tls-handshake"])
+    } else {
+        finding
     };
     Some(finding.fix(fix))
 }
