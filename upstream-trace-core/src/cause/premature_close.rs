@@ -36,7 +36,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if let Some(summary) = by_words(case) {
-        return Some(Finding::proven(summary));
+        // Who served a unix socket is looked for once nginx was seen to use it.
+        return Some(if case.unseen_on_unix() {
+            Finding::likely(summary).or(&["backend-crashed"])
+        } else {
+            Finding::proven(summary)
+        });
     }
     let attempt = &case.attempt;
     let fin = case.fin_at()?;

@@ -12,6 +12,7 @@ mod firewall_rules;
 mod harmless;
 mod healthy;
 mod hostile;
+mod late;
 mod lifecycle;
 mod load;
 mod log;
@@ -62,6 +63,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         policy::ALL,
         healthy::ALL,
         load::ALL,
+        late::ALL,
         lifecycle::ALL,
         log::ALL,
         log_files::ALL,

@@ -59,7 +59,8 @@ impl Healthy {
         }
     }
 
-    /// The one that such a line must be about; none if there are several.
+    /// The one that such a line must be about; none if there are several. Of pooled connections that were found dead one
+    /// is like the other, and nginx finds them one by one: the first.
     pub(in crate::engine) fn take(
         &mut self,
         key: &JoinKey,
@@ -71,7 +72,7 @@ impl Healthy {
             near(attempt.seen, line) && line.at <= *until && healthy_fits(kind, attempt)
         });
         let (index, _) = fitting.next()?;
-        if fitting.next().is_some() {
+        if kind != Kind::Connect && fitting.next().is_some() {
             return None;
         }
         kept.remove(index).map(|(attempt, _)| attempt)

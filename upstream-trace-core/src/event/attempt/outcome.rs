@@ -191,6 +191,16 @@ impl Attempt {
         (!self.outstanding && !self.failed_without_request(slow)).then_some(BenignEnd::Answered)
     }
 
+    /// Of a connection that nobody watched, an earlier look says when the request was sent that was under way at the end:
+    /// what nginx sends when it gives up over TLS takes the place of that in the socket.
+    pub fn learn_request(&mut self, earlier: &Self) {
+        let same = earlier.socket.received == self.socket.received && earlier.outstanding;
+        if self.by_socket && self.outstanding && same && earlier.request < self.request {
+            (self.request, self.last_send) = (earlier.request, earlier.last_send);
+            self.last_recv = earlier.last_recv;
+        }
+    }
+
     /// The other side, or an error, ended what was under way.
     fn broke(&self) -> bool {
         let under_way = self.outstanding || self.connecting();
@@ -201,7 +211,7 @@ impl Attempt {
     fn failed_without_request(&self, slow: Nanos) -> bool {
         if self.by_socket && !self.outstanding {
             // Whatever ended it, all that was sent was answered. If nothing ever was, the origin ended it.
-            return self.requests == 0 && self.ended_by_origin().is_some();
+            return self.requests == 0 && (self.ended_by_origin().is_some() || self.connected_late());
         }
         let reset = self.reset_at().is_some();
         if self.bytes_received > 0 || self.answer.is_some() {
@@ -308,6 +318,40 @@ mod tests {
             },
         );
         assert!(left.left_first() && left.reset_at().is_none(), "the reset answers nginx's goodbye");
+    }
+
+    #[test]
+    fn without_a_watch_a_late_connection_that_was_not_used_is_a_failure() {
+        let late = Attempt {
+            by_socket: true,
+            established: Some(BEGUN + SECOND),
+            seen: BEGUN + 2 * SECOND,
+            ..unanswered_syn()
+        };
+        assert_eq!(late.benign_end(SECOND), None);
+        let soon = Attempt { established: Some(BEGUN + MS), ..late };
+        assert_eq!(soon.benign_end(SECOND), Some(BenignEnd::Answered), "opened and never used");
+    }
+
+    #[test]
+    fn an_earlier_look_says_when_the_request_was_sent() {
+        let earlier = unanswered_request();
+        let said_goodbye = Some(BEGUN + 2 * SECOND);
+        let end = Attempt {
+            by_socket: true,
+            request: said_goodbye,
+            last_send: said_goodbye,
+            ..unanswered_request()
+        };
+        let learnt = |mut attempt: Attempt| {
+            attempt.learn_request(&earlier);
+            attempt.request
+        };
+        assert_eq!(learnt(end.clone()), earlier.request);
+        let mut answered = end.clone();
+        answered.socket.received = 9;
+        assert_eq!(learnt(answered), said_goodbye);
+        assert_eq!(learnt(Attempt { by_socket: false, ..end }), said_goodbye);
     }
 
     #[test]
