@@ -35,7 +35,8 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.failures(2, "firewall-drop-local", |failure| {
             drop(failure.confidence(Proven | Likely).phase("connect").status(504));
         });
-        ends(lab, &seen)
+        ends(lab, &seen);
+        Ok(())
     }),
     ("late/slow-response", |lab| twice(lab, V4, Some(Script::silent()), 504, "slow-response")),
     ("late/slow-response-unix", |lab| twice(lab, UNIX, Some(Script::silent()), 504, "slow-response")),
@@ -56,7 +57,7 @@ pub(crate) const ALL: &[Scenario] = &[
             world.get("/").status(status);
             let seen = trace.finish()?;
             seen.failure(cause).confidence(Proven | Likely | Possible).status(status).phase("wait");
-            ends(lab, &seen)?;
+            ends(lab, &seen);
         }
         Ok(())
     }),
@@ -73,7 +74,8 @@ pub(crate) const ALL: &[Scenario] = &[
         }
         let seen = trace.finish()?;
         seen.failures(2, "tls-handshake-failed", |failure| drop(failure.phase("tls").status(502)));
-        ends(lab, &seen)
+        ends(lab, &seen);
+        Ok(())
     }),
     ("late/tls-silent-handshake", |lab| {
         let world = lab.world().upstream(TLS).location("proxy_pass https://origin;").start()?;
@@ -84,7 +86,8 @@ pub(crate) const ALL: &[Scenario] = &[
         }
         let seen = trace.finish()?;
         seen.failures(2, "slow-tls-handshake", |failure| drop(failure.phase("tls").status(504)));
-        ends(lab, &seen)
+        ends(lab, &seen);
+        Ok(())
     }),
     ("late/tls-slow-response", |lab| {
         let location = "proxy_pass https://origin; proxy_ssl_protocols TLSv1.2 TLSv1.3;";
@@ -94,7 +97,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/").status(504).log(READING);
         let seen = trace.finish()?;
         seen.failure("slow-response").confidence(Proven | Likely | Possible).status(504).phase("wait");
-        ends(lab, &seen)
+        ends(lab, &seen);
+        Ok(())
     }),
     ("late/nothing-wrong", |lab| {
         let world = lab.world().upstream(V4).keepalive(4).start()?;
@@ -112,7 +116,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.nginx_is_silent();
         let seen = trace.finish()?;
         seen.nothing_at_all();
-        ends(lab, &seen)
+        ends(lab, &seen);
+        Ok(())
     }),
 ];
 
@@ -124,13 +129,12 @@ fn quiet<'lab>(world: &'lab World<'lab>, args: &[&str]) -> Result<Trace<'lab>> {
 }
 
 /// Nothing else was said, and for a while nobody watched.
-fn ends(lab: &Lab, seen: &Seen<'_>) -> Result<()> {
+fn ends(lab: &Lab, seen: &Seen<'_>) {
     seen.nothing_else();
     let summary = seen.summary();
     let (deep, all) = (&summary["deep_ms"], &summary["duration_ms"]);
     let was_away = deep.as_f64().zip(all.as_f64()).is_none_or(|(deep, all)| deep < all - 1_000.0);
     lab.check(was_away, || format!("watched for {deep} of {all} ms"));
-    Ok(())
 }
 
 /// The same fault twice.
@@ -146,7 +150,8 @@ fn twice(lab: &Lab, upstream: &str, script: Option<Script>, status: u16, cause: 
         let failure = failure.confidence(Proven | Likely | Possible).upstream(&world.address(upstream));
         drop(failure.status(status).recovered(false).reused(false));
     });
-    ends(lab, &seen)
+    ends(lab, &seen);
+    Ok(())
 }
 
 /// A stopped worker finds, when it goes on, the request before the end of the pooled connection that it is sent on.
@@ -171,5 +176,6 @@ fn stale(lab: &Lab, ending: Ending, (method, status): (&str, u16)) -> Result<()>
     let seen = trace.finish()?;
     let failure = seen.failure("stale-keepalive").upstream(V4).reused(true);
     drop(failure.confidence(Proven | Likely | Possible).recovered(status == 200));
-    ends(lab, &seen)
+    ends(lab, &seen);
+    Ok(())
 }
