@@ -68,11 +68,25 @@ fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
         "{} started its {what} and then sent nothing more until nginx's read timeout.",
         case.target()
     );
+    // Where nobody watched what came, the socket says that something did; before the header was complete, that may have
+    // been an earlier answer, or a handshake.
+    let attempt = &case.attempt;
+    if case.header_timeout_over_tls() {
+        return None;
+    }
+    if attempt.by_socket && attempt.socket.received > 0 && !attempt.outstanding {
+        let sure = doing == Doing::Body || (!case.reused() && case.speaks_tls() == Some(false));
+        return Some(if sure {
+            Finding::likely(summary)
+        } else {
+            Finding::possible(summary).or(&["slow-response"])
+        });
+    }
     // Without a byte of an answer the kernel side would have reported it, had it seen it.
     let seen = case.attempt.bytes_received > 0;
     // One without eyes for requests and answers, or not there yet, would not have, and it may be among what was lost: then
     // nothing follows from that silence.
-    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers);
+    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers) || case.sampled;
     let is_blind = no_eyes || case.early || case.lossy;
     if is_blind && doing == Doing::Header && !seen {
         return None;
@@ -102,6 +116,21 @@ mod tests {
         let case = Case::of_attempt(&attempt);
         assert_eq!((case.benign_end(), case.status()), (None, None));
         expect(&case, "slow-body", Confidence::Likely);
+    }
+
+    #[test]
+    fn where_nobody_watched_the_line_and_the_socket_tell() {
+        let mut attempt = Attempt { by_socket: true, outstanding: false, ..unanswered_request() };
+        attempt.socket.received = 900;
+        for (doing, expected) in [
+            ("reading upstream", Confidence::Likely),
+            ("reading response header from upstream", Confidence::Possible),
+        ] {
+            let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
+            let mut case = Case::of_attempt(&attempt);
+            (case.log, case.by_log) = (Some(&line), true);
+            expect(&case, "slow-body", expected);
+        }
     }
 
     #[test]

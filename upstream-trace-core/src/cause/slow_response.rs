@@ -35,6 +35,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.log_kind() == Some(Kind::TimedOut(Doing::Tls)) || case.in_tls_handshake() {
         return None;
     }
+    if case.unseen_on_unix() && case.log_kind() == Some(Kind::TimedOut(Doing::Header)) {
+        let summary = format!("{} did not answer within nginx's timeout.", case.target());
+        return Some(Finding::possible(summary).or(&["not-accepted", "slow-body"]));
+    }
+    if case.header_timeout_over_tls() {
+        let summary = format!("{} did not answer within nginx's timeout.", case.target());
+        return Some(Finding::possible(summary).or(&["slow-body"]));
+    }
     let ticket = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
     if !(case.awaiting() || ticket)
         || !case.request_acked()
@@ -84,9 +92,36 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Ended;
+    use crate::event::{Ended, Hook};
     use crate::testkit::{BEGUN, expect, unanswered_request, verdict, with_fin};
-    use crate::verdict::Confidence;
+    use crate::verdict::{Confidence, Phase};
+
+    #[test]
+    fn over_a_unix_socket_that_nobody_watched_nginx_knows_no_more() {
+        let mut line = crate::testkit::line(
+            "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        );
+        line.upstream = Some("http://unix:/run/app.sock:/".to_owned());
+        let hooks = [Hook {
+            name: "connect".to_owned(),
+            kind: String::new(),
+            attached: true,
+            why: None,
+            costs: None,
+        }];
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.hooks = &hooks;
+        assert_eq!(
+            verdict(&case),
+            ("slow-response", Confidence::Possible, vec!["not-accepted", "slow-body"])
+        );
+        assert_eq!(case.phase(), Phase::Wait);
+        line.message = line.message.replace("reading response header from", "sending request to");
+        line.action = Some("sending request to upstream".to_owned());
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.hooks = &hooks;
+        assert_eq!(verdict(&case), ("not-reading", Confidence::Likely, vec!["not-accepted"]));
+    }
 
     #[test]
     fn acknowledged_and_silent() {

@@ -191,6 +191,16 @@ impl Attempt {
         (!self.outstanding && !self.failed_without_request(slow)).then_some(BenignEnd::Answered)
     }
 
+    /// Of a connection that nobody watched, an earlier look says when the request was sent that was under way at the end:
+    /// what nginx sends when it gives up over TLS takes the place of that in the socket.
+    pub fn learn_request(&mut self, earlier: &Self) {
+        let same = earlier.socket.received == self.socket.received && earlier.outstanding;
+        if self.by_socket && self.outstanding && same && earlier.request < self.request {
+            (self.request, self.last_send) = (earlier.request, earlier.last_send);
+            self.last_recv = earlier.last_recv;
+        }
+    }
+
     /// The other side, or an error, ended what was under way.
     fn broke(&self) -> bool {
         let under_way = self.outstanding || self.connecting();
@@ -201,7 +211,7 @@ impl Attempt {
     fn failed_without_request(&self, slow: Nanos) -> bool {
         if self.by_socket && !self.outstanding {
             // Whatever ended it, all that was sent was answered. If nothing ever was, the origin ended it.
-            return self.requests == 0 && self.ended_by_origin().is_some();
+            return self.requests == 0 && (self.ended_by_origin().is_some() || self.connected_late());
         }
         let reset = self.reset_at().is_some();
         if self.bytes_received > 0 || self.answer.is_some() {

@@ -61,3 +61,33 @@ fn no_errno_is_too_low_to_be_made_positive() {
     (attempt.reset, attempt.trail) = (None, Vec::new());
     assert_eq!(attempt.errno(), Some(i32::MAX));
 }
+
+#[test]
+fn without_a_watch_a_late_connection_that_was_not_used_is_a_failure() {
+    let late = Attempt {
+        by_socket: true,
+        established: Some(BEGUN + SECOND),
+        seen: BEGUN + 2 * SECOND,
+        ..unanswered_syn()
+    };
+    assert_eq!(late.benign_end(SECOND), None);
+    let soon = Attempt { established: Some(BEGUN + MS), ..late };
+    assert_eq!(soon.benign_end(SECOND), Some(BenignEnd::Answered), "opened and never used");
+}
+
+#[test]
+fn an_earlier_look_says_when_the_request_was_sent() {
+    let earlier = unanswered_request();
+    let said_goodbye = Some(BEGUN + 2 * SECOND);
+    let end =
+        Attempt { by_socket: true, request: said_goodbye, last_send: said_goodbye, ..unanswered_request() };
+    let learnt = |mut attempt: Attempt| {
+        attempt.learn_request(&earlier);
+        attempt.request
+    };
+    assert_eq!(learnt(end.clone()), earlier.request);
+    let mut answered = end.clone();
+    answered.socket.received = 9;
+    assert_eq!(learnt(answered), said_goodbye);
+    assert_eq!(learnt(Attempt { by_socket: false, ..end }), said_goodbye);
+}
