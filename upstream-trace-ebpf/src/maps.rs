@@ -74,6 +74,11 @@ pub static ANY_ANNOUNCED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entries(4096, 0);
 
+/// nginx's ends of connections on which something was retransmitted; the value is the other end, as nginx knows it. A
+/// packet that is dropped behind a translation may have kept no more than the one.
+#[map]
+pub static RETRANSMITTING: LruHashMap<Addr, Addr> = LruHashMap::with_max_entries(4096, 0);
+
 /// Processes that serve an upstream on this host; the value is the process that user space named, from which this one
 /// was forked. What does not fit is counted in `LOST_ORIGINS`.
 #[map]

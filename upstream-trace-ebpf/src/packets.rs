@@ -10,7 +10,7 @@ use upstream_trace_common::{
 
 use crate::config::{self, offset};
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
-use crate::maps::{EVENTS, PACKETS_SEEN, RECORDS, UPSTREAMS};
+use crate::maps::{EVENTS, PACKETS_SEEN, RECORDS, RETRANSMITTING, UPSTREAMS};
 use crate::trail::note;
 use crate::{emit, record};
 
@@ -135,7 +135,7 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
         return;
     }
     let direct = UPSTREAMS.get_ptr(&seen.pair[0]).is_some() || UPSTREAMS.get_ptr(&seen.pair[1]).is_some();
-    if !direct && translated(skb, seen).is_none() {
+    if !direct && translated(skb, seen).is_none() && of_one_end(seen).is_none() {
         return;
     }
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
@@ -184,6 +184,21 @@ fn translated(skb: u64, seen: &mut Sighting) -> Option<()> {
     };
     UPSTREAMS.get_ptr(&to)?;
     seen.asked = if tracked & PLACE >= REPLY { [to, from] } else { [from, to] };
+    Some(())
+}
+
+/// Whether one end of it is nginx's of a connection in trouble: the other was translated in a place that this packet has
+/// left. (A router that sends it back to nginx's own host; a namespace behind the one that translated it.)
+#[inline(always)]
+fn of_one_end(seen: &mut Sighting) -> Option<()> {
+    if let Some(remote) = RETRANSMITTING.get_ptr(&seen.pair[0]) {
+        // SAFETY: a map value.
+        seen.asked = [seen.pair[0], unsafe { *remote }];
+        return Some(());
+    }
+    let remote = RETRANSMITTING.get_ptr(&seen.pair[1])?;
+    // SAFETY: a map value.
+    seen.asked = [unsafe { *remote }, seen.pair[1]];
     Some(())
 }
 
