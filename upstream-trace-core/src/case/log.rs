@@ -130,6 +130,7 @@ impl<'a> Case<'a> {
             (_, Some(Doing::Sending)) => Phase::Send,
             (_, Some(Doing::Tunnel)) => Phase::Idle,
             (Kind::Receive, Some(Doing::Header)) => Phase::Wait,
+            (Kind::TimedOut(_), Some(Doing::Header)) if !self.answer_began() => Phase::Wait,
             (_, Some(Doing::Header | Doing::Body)) => Phase::Receive,
             _ => Phase::Connect,
         })

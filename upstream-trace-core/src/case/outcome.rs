@@ -30,6 +30,13 @@ impl Case<'_> {
             && self.attempt.bytes_received == 0
     }
 
+    /// Bytes of an answer were seen, and nothing else can be taken for them: not what TLS or HTTP/2 says of a connection.
+    #[must_use]
+    pub fn answer_began(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.bytes_received > 0 && !attempt.by_socket && !self.maybe_ticket()
+    }
+
     /// All that nginx wrote was acknowledged. Always so for unix sockets.
     #[must_use]
     pub fn request_acked(&self) -> bool {

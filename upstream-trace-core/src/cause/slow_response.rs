@@ -34,6 +34,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.log_kind() == Some(Kind::TimedOut(Doing::Tls)) || case.in_tls_handshake() {
         return None;
     }
+    if case.log_kind_alone() == Some(Kind::TimedOut(Doing::Header)) && !case.answer_began() {
+        return by_words(case);
+    }
     let ticket = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
     if !(case.awaiting() || ticket)
         || !case.request_acked()
@@ -46,6 +49,23 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.errno().is_some() {
         return None;
     }
+    told(case)
+}
+
+/// nginx says that its timer ran out before a header had come, and the kernel side saw nothing wrong.
+fn by_words(case: &Case<'_>) -> Option<Finding> {
+    // Without eyes for requests and answers, or not there yet, or with events lost, nothing follows from what it did not
+    // see.
+    let blind = case.lacks(Signal::Requests) || case.lacks(Signal::Answers) || case.early || case.lossy;
+    if blind && case.attempt.bytes_received == 0 {
+        return None;
+    }
+    let summary = format!("{} sent no response header within nginx's read timeout.", case.target());
+    Some(Finding::likely(summary).or(&["slow-body"]).fix(fix(case)))
+}
+
+fn told(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
     let (target, ms) = (case.target(), case.duration() / MS);
     let took = if case.tcp() { "acknowledged" } else { "took" };
     let summary = format!("{target} {took} the request and has not answered for {ms} ms so far.");
@@ -54,12 +74,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         format!("{target} {took} the request and did not answer within {ms} ms; nginx gave up.")
     };
-    let fix = format!(
-        "Find the slow part in the application{} (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
-         takes that long, raise {} for that location only.",
-        case.served_by(),
-        limit::timeout(case, "`proxy_read_timeout` (fastcgi_, uwsgi_, grpc_)"),
-    );
     let listener = case.listener();
     let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
@@ -71,15 +85,55 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         None if attempt.reused => Finding::likely(summary),
         None => Finding::likely(summary).or(&["not-accepted"]),
     };
-    Some(finding.fix(fix))
+    Some(finding.fix(fix(case)))
+}
+
+fn fix(case: &Case<'_>) -> String {
+    format!(
+        "Find the slow part in the application{} (its log, slow-query log, `py-spy dump`, `jstack`). If the work really \
+         takes that long, raise {} for that location only.",
+        case.served_by(),
+        limit::timeout(case, "`proxy_read_timeout` (fastcgi_, uwsgi_, grpc_)"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Ended;
-    use crate::testkit::{BEGUN, expect, unanswered_request, verdict, with_fin};
-    use crate::verdict::Confidence;
+    use crate::event::{Ended, Hook};
+    use crate::testkit::{BEGUN, expect, line, unanswered_request, verdict, with_fin};
+    use crate::verdict::{Confidence, Phase};
+
+    const HEADER: &str =
+        "upstream timed out (110: Connection timed out) while reading response header from upstream";
+
+    #[test]
+    fn nginx_says_that_its_timer_ran_out() {
+        let line = line(HEADER);
+        let case = Case::of_line(&line, crate::testkit::id(1));
+        assert_eq!(verdict(&case), ("slow-response", Confidence::Likely, vec!["slow-body"]));
+        assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Wait, Some(504), None));
+    }
+
+    #[test]
+    fn without_eyes_for_answers_nothing_follows_from_silence() {
+        let line = line(HEADER);
+        let hooks = [Hook {
+            name: "sock_recv_length".to_owned(),
+            kind: "raw_tracepoint".to_owned(),
+            attached: false,
+            why: None,
+            costs: None,
+        }];
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.hooks = &hooks;
+        assert!(judge(&case).is_none());
+        for (early, lossy) in [(true, false), (false, true)] {
+            let mut case = Case::of_line(&line, crate::testkit::id(1));
+            (case.early, case.lossy) = (early, lossy);
+            assert!(judge(&case).is_none());
+        }
+    }
 
     #[test]
     fn acknowledged_and_silent() {
