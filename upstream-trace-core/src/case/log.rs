@@ -167,6 +167,7 @@ impl<'a> Case<'a> {
             (_, Some(Doing::Header)) if self.unseen_on_unix() || self.header_timeout_over_tls() => {
                 Phase::Wait
             }
+            (Kind::TimedOut(_), Some(Doing::Header)) if !self.answer_began() => Phase::Wait,
             (_, Some(Doing::Header | Doing::Body)) => Phase::Receive,
             _ => Phase::Connect,
         })

@@ -142,7 +142,7 @@ mod tests {
             line("upstream prematurely closed connection while reading response header from upstream");
         line.upstream = Some("http://unix:/run/app.sock:/".to_owned());
         let mut case = Case::of_line(&line, crate::testkit::id(1));
-        assert_eq!(verdict(&case).1, Confidence::Proven);
+        assert_eq!(verdict(&case), ("premature-close", Confidence::Likely, vec![]));
         case.sampled = true;
         assert_eq!(verdict(&case), ("premature-close", Confidence::Likely, vec!["backend-crashed"]));
     }

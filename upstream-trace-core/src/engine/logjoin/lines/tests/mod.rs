@@ -133,7 +133,7 @@ fn nothing_follows_from_what_the_hooks_missed_before_they_were_there() {
     let mut out = feed(&mut engine, [said(HEADER, 1, AT), tick(AT + MS), said(HEADER, 2, AT + 2 * MS)]);
     out.extend(feed(&mut engine, [tick(AT + 20 * SECOND)]));
     let causes: Vec<_> = failures(&out).map(|failure| failure.cause).collect();
-    assert_eq!(causes, ["unknown", "slow-body"]);
+    assert_eq!(causes, ["unknown", "slow-response"]);
 }
 
 #[test]
