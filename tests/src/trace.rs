@@ -13,6 +13,7 @@ use crate::lab::expect::Expected;
 use crate::pace::patient;
 use crate::rights;
 use crate::seen::Seen;
+use crate::service;
 use crate::tool::{Ended, Tool};
 use crate::world::World;
 
@@ -80,6 +81,20 @@ impl<'lab> World<'lab> {
         let mut all = vec!["--pid".to_owned(), self.nginx().master().to_string(), "--json".to_owned()];
         all.extend(args.iter().map(ToString::to_string));
         let tool = self.lab().tool().map(|path| rights::start(path, capabilities, &all)).transpose()?;
+        self.ready(tool, None)
+    }
+
+    /// The same as a service manager starts it, see [`service::start`].
+    pub fn trace_service(
+        &'lab self,
+        journal: &Path,
+        variables: &[String],
+        args: &[&str],
+    ) -> Result<Trace<'lab>> {
+        let mut all = vec!["--pid".to_owned(), self.nginx().master().to_string(), "--json".to_owned()];
+        all.extend(args.iter().map(ToString::to_string));
+        let start = |path: &PathBuf| service::start(path, journal, variables, &all);
+        let tool = self.lab().tool().map(start).transpose()?;
         self.ready(tool, None)
     }
 

@@ -12,6 +12,7 @@ pub mod errno;
 pub mod errorlog;
 pub mod event;
 pub mod evidence;
+pub mod hooks;
 pub mod http;
 pub mod icmp;
 pub mod json;

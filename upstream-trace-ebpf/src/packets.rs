@@ -10,7 +10,7 @@ use upstream_trace_common::{
 
 use crate::config::{self, offset};
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
-use crate::maps::{EVENTS, OWN_ADDRESSES, PACKET_RATE, PACKETS_SEEN, RECORDS, UPSTREAMS};
+use crate::maps::{EVENTS, OWN_ADDRESSES, PACKET_RATE, PACKETS_SEEN, RECORDS, RETRANSMITTING, UPSTREAMS};
 use crate::trail::note;
 use crate::{emit, record};
 
@@ -145,8 +145,10 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
         (seen.pair[1], seen.pair[0])
     } else if UPSTREAMS.get_ptr(&seen.pair[0]).is_some() {
         (seen.pair[0], seen.pair[1])
+    } else if let Some(ends) = translated(skb, seen) {
+        ends
     } else {
-        let Some(ends) = translated(skb, seen) else { return };
+        let Some(ends) = of_one_end(seen) else { return };
         ends
     };
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
@@ -230,6 +232,24 @@ fn translated(skb: u64, seen: &mut Sighting) -> Option<(Addr, Addr)> {
     UPSTREAMS.get_ptr(&to)?;
     seen.asked = if tracked & PLACE >= REPLY { [to, from] } else { [from, to] };
     Some((to, from))
+}
+
+/// Whether one end of it is nginx's of a connection in trouble: the other was translated in a place that this packet has
+/// left. (A router that sends it back to nginx's own host; a namespace behind the one that translated it.) Gives the
+/// upstream and nginx's end.
+#[inline(always)]
+fn of_one_end(seen: &mut Sighting) -> Option<(Addr, Addr)> {
+    if let Some(remote) = RETRANSMITTING.get_ptr(&seen.pair[0]) {
+        // SAFETY: a map value.
+        let remote = unsafe { *remote };
+        seen.asked = [seen.pair[0], remote];
+        return Some((remote, seen.pair[0]));
+    }
+    let remote = RETRANSMITTING.get_ptr(&seen.pair[1])?;
+    // SAFETY: a map value.
+    let remote = unsafe { *remote };
+    seen.asked = [remote, seen.pair[1]];
+    Some((remote, seen.pair[1]))
 }
 
 /// (const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason (6.10)]). With a packet it

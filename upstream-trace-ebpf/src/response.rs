@@ -3,7 +3,7 @@
 use upstream_trace_common::{EventKind, Record, StepKind, flags, is_server_error, stats};
 
 use crate::trail::note;
-use crate::{birth, counters, emit, payload, record, retry, tls, worker};
+use crate::{birth, counters, emit, http2, payload, record, retry, tls, worker};
 
 /// `MSG_PEEK`: nginx probes idle connections of its pool with it.
 const MSG_PEEK: u32 = 2;
@@ -47,8 +47,15 @@ unsafe fn arrived(sk: u64, record: *mut Record, tgid: u32, now: u64, bytes: i32)
             tls::received(record, now, bytes);
             retry::retract_trouble(record, now);
         } else if (*record).first_recv_ns == 0 {
-            if (*record).flags & flags::TLS != 0 && is_no_response(record, now, bytes) {
-                return;
+            if (*record).flags & flags::TLS != 0 {
+                if is_no_response(record, now, bytes) {
+                    return;
+                }
+            } else {
+                payload::head(&mut (*record).head, bytes);
+                if http2::answers_nothing(&(*record).head, bytes) {
+                    return;
+                }
             }
             error = response_begins(record, tgid, now, bytes);
         } else if (*record).flags & flags::TLS != 0
@@ -93,7 +100,6 @@ unsafe fn response_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) 
         note(record, StepKind::Response, now, bytes);
         let mut error = false;
         if (*record).flags & flags::TLS == 0 {
-            payload::head(&mut (*record).head, bytes);
             error = is_server_error(&(*record).head);
         }
         if !error {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, ColorChoice};
 use jiff::SignedDuration;
 
+use crate::sinks::Outputs;
+
 /// Reads `500ms`, `60s`, `2m`, `1h`, `1h30m`; a plain number counts seconds.
 ///
 /// # Errors
@@ -32,17 +34,9 @@ pub struct Report {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub since: Option<Duration>,
 
-    /// Print one JSON object per line
-    #[arg(long)]
-    pub json: bool,
-
-    /// Print a short Markdown summary for a chat or a ticket
-    #[arg(long, conflicts_with = "json")]
-    pub markdown: bool,
-
-    /// Write a report with charts: one HTML file that works offline
-    #[arg(long, value_name = "OUT")]
-    pub html: Option<PathBuf>,
+    /// What to write.
+    #[command(flatten)]
+    pub outputs: Outputs,
 
     /// Replace client addresses, request paths and host names
     #[arg(long)]

@@ -13,7 +13,7 @@ use crate::output::top::{Model, show};
 use crate::output::{Sink, SinkState, escape};
 use crate::recording::{self, Reader};
 use crate::report::{replay, warnings};
-use crate::sinks::{self, Format, Options};
+use crate::sinks::{self, Options};
 
 /// Prints and writes what recordings have to say.
 ///
@@ -26,7 +26,7 @@ pub fn report(args: &args::Report) -> Result<ExitCode> {
         readers.extend(Reader::open_all(file, args.since)?);
     }
     let mut sinks = sinks::open(&Options {
-        formats: formats(args),
+        formats: args.outputs.formats(),
         colour: args.color,
         verbose: false,
         several: readers.len() > 1,
@@ -73,18 +73,6 @@ pub fn top(file: &Path, colour: ColorChoice) -> Result<ExitCode> {
     }
     show(model, colour)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// A page is written first: what is printed last is what the shell shows.
-fn formats(args: &args::Report) -> Vec<Format> {
-    let html = args.html.clone().map(Format::Html);
-    let printed = match (args.json, args.markdown, &html) {
-        (true, ..) => Some(Format::Json),
-        (false, true, _) => Some(Format::Markdown),
-        (false, false, Some(_)) => None,
-        (false, false, None) => Some(Format::Text),
-    };
-    html.into_iter().chain(printed).collect()
 }
 
 fn warn(path: &Path, warnings: &[String]) {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::Case;
 use crate::event::MS;
-use crate::event::Signal;
 use crate::event::{PacketDrop, Rules, Step, Upstream};
+use crate::hooks::Signal;
 use crate::tables::{self, DropReason};
 
 /// Which way a packet went, seen from nginx.

@@ -1,14 +1,70 @@
 //! The TLS handshake, as far as the kinds of its records tell.
 
 use super::Case;
-use crate::event::MS;
-use crate::event::Step;
+use crate::errorlog::{Doing, Kind};
+use crate::event::{MS, Nanos, Step};
 
 impl Case<'_> {
     /// Connected, and the TLS handshake had begun and was not over.
     #[must_use]
     pub fn in_tls_handshake(&self) -> bool {
-        self.connect.is_none() && self.attempt.handshaking()
+        self.connect.is_none() && (self.attempt.handshaking() || self.nothing_came_over_tls())
+    }
+
+    /// Nobody watched what was sent and received, and nothing ever came on a connection that nginx speaks TLS on.
+    fn nothing_came_over_tls(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.by_socket
+            && attempt.outstanding
+            && attempt.socket.received == 0
+            && !self.connecting()
+            && self.speaks_tls() == Some(true)
+    }
+
+    /// Nobody watched what was sent and received, and it may have been the TLS handshake that was not answered. nginx's
+    /// line knows.
+    #[must_use]
+    pub fn maybe_handshake(&self) -> bool {
+        let attempt = &self.attempt;
+        let open = match self.speaks_tls() {
+            // The first flight of the other side may have come, or all of it.
+            Some(true) => attempt.socket.received > 0,
+            Some(false) => false,
+            // Nothing came at all: a request over TLS would follow a handshake.
+            None => attempt.socket.received == 0,
+        };
+        attempt.by_socket && attempt.outstanding && open && self.tcp() && self.log_kind().is_none()
+    }
+
+    /// The connection had carried a request before. Of one that nobody watched, what came first over TLS was a handshake:
+    /// a request that followed that at once was the first.
+    #[must_use]
+    pub fn reused(&self) -> bool {
+        let attempt = &self.attempt;
+        let handshake = 3 * Nanos::from(attempt.socket.srtt_us) * 1_000 + 100 * MS;
+        let soon = |(established, sent): (Nanos, Nanos)| sent.saturating_sub(established) < handshake;
+        let first = self.maybe_unused()
+            && self.speaks_tls() == Some(true)
+            && attempt.established.zip(attempt.request).is_some_and(soon);
+        attempt.reused && !first
+    }
+
+    /// Nobody watched what was sent and received, and what came before may have been a TLS handshake alone.
+    #[must_use]
+    pub fn maybe_unused(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.by_socket && attempt.reused && attempt.requests <= 2 && self.speaks_tls() != Some(false)
+    }
+
+    /// nginx says that no header came, nobody watched, and the socket looks as if something had been answered: that may
+    /// have been the handshake.
+    #[must_use]
+    pub fn header_timeout_over_tls(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.by_socket
+            && !attempt.outstanding
+            && self.log_kind() == Some(Kind::TimedOut(Doing::Header))
+            && self.speaks_tls() == Some(true)
     }
 
     /// The upstream sent an alert: its number, unless it is encrypted.
@@ -100,5 +156,80 @@ pub fn alert_name(alert: u8) -> &'static str {
         116 => "certificate required",
         120 => "no application protocol",
         _ => "unknown alert",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Attempt, Config};
+    use crate::testkit::{BEGUN, config, line, reused_request, unanswered_request, verdict, with_fin};
+    use crate::verdict::{Confidence, Phase};
+
+    fn over_tls(tls: Option<bool>) -> Config {
+        let mut read = config();
+        read.passes.iter_mut().for_each(|pass| pass.tls = tls);
+        read
+    }
+
+    fn case<'a>(attempt: &'a Attempt, read: Option<&'a Config>) -> Case<'a> {
+        let mut case = Case::of_attempt(attempt);
+        case.config = read;
+        case
+    }
+
+    #[test]
+    fn what_was_never_answered_over_tls_is_the_handshake() {
+        let attempt = Attempt { by_socket: true, ..unanswered_request() };
+        let (tls, plain) = (over_tls(Some(true)), over_tls(Some(false)));
+        let says = |read| (verdict(&case(&attempt, read)), case(&attempt, read).phase());
+        assert_eq!(says(Some(&tls)).0.0, "slow-tls-handshake");
+        assert_eq!(says(Some(&tls)).1, Phase::Tls);
+        assert_eq!(
+            says(Some(&plain)),
+            (("slow-response", Confidence::Likely, vec!["not-accepted"]), Phase::Wait)
+        );
+        let open = says(None).0;
+        assert_eq!((open.0, open.2), ("slow-response", vec!["not-accepted", "slow-tls-handshake"]));
+    }
+
+    #[test]
+    fn what_came_over_tls_may_have_been_the_handshake() {
+        let mut attempt = Attempt { by_socket: true, outstanding: false, ..unanswered_request() };
+        attempt.socket.received = 3_000;
+        let text =
+            "upstream timed out (110: Connection timed out) while reading response header from upstream";
+        let (line, tls) = (line(text), over_tls(Some(true)));
+        let mut case = case(&attempt, Some(&tls));
+        (case.log, case.by_log) = (Some(&line), true);
+        assert_eq!(verdict(&case), ("slow-response", Confidence::Possible, vec!["slow-body"]));
+    }
+
+    #[test]
+    fn what_was_watched_needs_no_configuration() {
+        let tls = over_tls(Some(true));
+        assert!(!case(&unanswered_request(), Some(&tls)).in_tls_handshake());
+    }
+
+    #[test]
+    fn a_handshake_is_no_request_that_came_before() {
+        let (tls, plain) = (over_tls(Some(true)), over_tls(Some(false)));
+        let mut attempt = Attempt { by_socket: true, ..reused_request() };
+        assert!(case(&attempt, Some(&tls)).reused() && case(&attempt, None).maybe_unused());
+        attempt.request = Some(BEGUN + 20 * MS);
+        assert!(!case(&attempt, Some(&tls)).reused() && case(&attempt, Some(&plain)).reused());
+        attempt.by_socket = false;
+        assert!(case(&attempt, Some(&tls)).reused());
+    }
+
+    #[test]
+    fn a_close_that_may_have_been_in_the_handshake_names_its_rivals() {
+        let mut attempt = with_fin(Attempt { by_socket: true, ..reused_request() }, 10_001);
+        attempt.unacked_at_end = true;
+        let plain = over_tls(Some(false));
+        assert_eq!(verdict(&case(&attempt, Some(&plain))).1, Confidence::Proven);
+        let (cause, confidence, rivals) = verdict(&case(&attempt, None));
+        assert_eq!((cause, confidence), ("premature-close", Confidence::Likely));
+        assert_eq!(rivals, ["stale-keepalive"]);
     }
 }

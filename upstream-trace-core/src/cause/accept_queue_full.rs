@@ -17,7 +17,8 @@ pub(super) const CAUSE: Cause = Cause {
                  nginx holds for established, or the listener is on this host and its queue is readable. A RST \
                  from the application itself is `reset-by-backend`, one from a firewall \
                  `firewall-reject-remote`; data that is lost on the way is `path-lost`.",
-    fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q above Send-Q), `nstat -az TcpExtListenOverflows`. \
+    fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q is the queue, Send-Q its limit) and `nstat -az \
+          TcpExtListenOverflows`. \
           First add workers (pm.max_children, gunicorn --workers), then raise the listen backlog and `sysctl \
           net.core.somaxconn`.",
     rivals: &[
@@ -37,12 +38,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return (errno == EAGAIN).then(|| {
             let path = case.path();
             let who = case.served_by();
-            Finding::proven(format!("The accept queue of {path}{who} is full: the service accepts too slowly.")).fix(
-                format!(
-                    "`ss -xl src {}`: compare Recv-Q with Send-Q. Add workers to the service, then raise its backlog.",
-                    case.path_word()
-                ),
-            )
+            Finding::proven(format!(
+                "The accept queue of {path}{who} is full: the service accepts too slowly."
+            ))
+            .fix(format!(
+                "`ss -xl src {}`: compare Recv-Q with Send-Q. Add workers to the service, then raise its \
+                    backlog.",
+                case.path_word()
+            ))
         });
     }
     let finding = if case.connecting() {
@@ -81,7 +84,8 @@ fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
     let retried = case.retransmits_left() >= 2;
     if case.sibling_connected_meanwhile() || (case.siblings_wait() && case.siblings.established.is_some()) {
         let summary = format!(
-            "{target} did not answer this SYN while other connections to it were established: its accept queue is full."
+            "{target} did not answer this SYN while other connections to it were established: its accept queue is \
+            full."
         );
         // One lost SYN on the way looks the same; two in a row hardly happen while others pass.
         return Some(if retried {

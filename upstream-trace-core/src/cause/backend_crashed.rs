@@ -20,8 +20,8 @@ pub(super) const CAUSE: Cause = Cause {
                  is `premature-close` or `reset-by-backend`. A process that exits with status 0 did not crash. \
                  A connection that no process had accepted yet is `listener-closed`.",
     fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed \
-          process'` shows what the OOM killer chose. Restarts should let requests finish: stop gracefully, with \
-          a stop timeout longer than the longest request.",
+          process'` shows what the OOM killer chose. If it was a restart: stop the service gracefully, with a \
+          stop timeout longer than its longest request.",
     rivals: &["premature-close", "reset-by-backend", "listener-closed"],
     needs: &[Signal::Exits, Signal::Resets],
     judge,
@@ -85,20 +85,24 @@ fn fix(exit: &OriginExit) -> String {
              `dmesg -T | grep -i 'killed process {pid}'` shows how much it had, {look} what it did."
         ),
         (Some(9), _) if exit.out_of_memory.is_none() => format!(
-            "SIGKILL comes from the OOM killer, a supervisor or an admin. `dmesg -T | grep -i 'killed process {pid}'` \
+            "SIGKILL comes from the OOM killer, a supervisor or an admin. `dmesg -T | grep -i 'killed process \
+            {pid}'` \
              shows it if it was the OOM killer: then raise the memory limit or find the leak. Otherwise check the \
              supervisor (gunicorn and systemd kill what does not answer in time): {look}."
         ),
         (Some(9), _) => format!(
-            "It was not the OOM killer: look for a supervisor's timeout (gunicorn and systemd kill what does not answer \
+            "It was not the OOM killer: look for a supervisor's timeout (gunicorn and systemd kill what does not \
+            answer \
              in time) or a manual kill -9: {look}."
         ),
         (Some(4 | 6 | 7 | 8 | 11 | 31), _) => format!(
-            "A bug in {name} or one of its libraries: `coredumpctl info {pid}` and {look}, `dmesg -T` for the address. \
+            "A bug in {name} or one of its libraries: `coredumpctl info {pid}` and {look}, `dmesg -T` for the \
+            address. \
              Until it is fixed, let nginx try another upstream (proxy_next_upstream)."
         ),
         (Some(1 | 2 | 3 | 15), _) => format!(
-            "{name} was told to stop and did not let its requests finish: {look} may show by whom. Stop it gracefully, \
+            "{name} was told to stop and did not let its requests finish: {look} may show by whom. Stop it \
+            gracefully, \
              with a stop timeout longer than its longest request."
         ),
         _ => format!("See what {name} logged last: {look}."),

@@ -12,9 +12,9 @@ pub(super) const CAUSE: Cause = Cause {
     id: "firewall-drop-local",
     reason: Some(3),
     title: "a firewall on this host dropped the packets",
-    means: "A rule on the nginx host dropped packets of the connection: those that nginx sent, or the response \
-            coming in, in nginx's network namespace or in another one of this kernel (the host around a \
-            container, a container beside it). nginx is not told and waits until its timeout. iptables, \
+    means: "A rule on this machine dropped packets of the connection: packets from nginx, or the response. The \
+            rule is in nginx's network namespace or in another one of this kernel (the host around a container, a \
+            container beside it). nginx is not told and waits for its timeout. iptables, \
             nftables, or a policy on the interface or cgroup (tc, XDP, cgroup programs) can do this.",
     told_apart: "The kernel reports the drop with its reason and place. `firewall-drop-remote` looks the same \
                  to nginx, but every packet leaves this host. If the rule also sends a reject, it is \
@@ -97,16 +97,25 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
     });
     match packet.reason.as_str() {
         "NETFILTER_DROP" if whose.is_empty() && leaving(packet) && case.retransmits_left() > 0 => {
-            Finding::likely(format!("This host's firewall dropped some of {way}{place}. Others left and nothing came back."))
-                .or(&["firewall-drop-remote"])
-                .fix(fix)
+            Finding::likely(format!(
+                "This host's firewall dropped some of {way}{place}. Others left and nothing \
+            came back."
+            ))
+            .or(&["firewall-drop-remote"])
+            .fix(fix)
         }
         "NETFILTER_DROP" if conntrack_full::may_have_dropped(case, packet) => {
             Finding::possible(format!("{who} dropped {way}{place}.")).or(&["conntrack-full"]).fix(fix)
         }
         "NETFILTER_DROP" => Finding::proven(format!("{who} dropped {way}{place}.")).fix(fix),
-        reason => Finding::proven(format!("A policy of this host ({}){whose} dropped {way}.", sentence(reason)))
-            .fix("`tc filter show dev IFACE egress`, `ip link show` (xdp) and `bpftool cgroup tree` show such policies."),
+        reason => Finding::proven(format!(
+            "A policy of this host ({}){whose} dropped {way}.",
+            sentence(reason)
+        ))
+        .fix(
+            "`tc filter show dev IFACE egress`, `ip link show` (xdp) and `bpftool cgroup tree` show such \
+            policies.",
+        ),
     }
 }
 

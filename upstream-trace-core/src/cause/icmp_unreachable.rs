@@ -14,8 +14,8 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "The error came from another host, with its address, type and code. If this host made it, it is \
                  `neighbour-unreachable` or `firewall-reject-local`; the codes of access rules are \
                  `firewall-reject-remote`.",
-    fix: "`ip route get ADDRESS` here, `traceroute -T -p PORT ADDRESS`, then the routes and the neighbour table \
-          of the router that sent the error.",
+    fix: "Run `ip route get ADDRESS` here and `traceroute -T -p PORT ADDRESS`. Then check routes and neighbour \
+          table of the router that sent the error.",
     rivals: &["neighbour-unreachable", "firewall-reject-local", "firewall-reject-remote"],
     needs: &[Signal::Icmp, Signal::Resets],
     judge,
@@ -69,7 +69,8 @@ fn of_errno(case: &Case<'_>) -> Option<Finding> {
     if case.neighbour_failed() || case.dropped_for("NEIGH_FAILED") {
         return None;
     }
-    let summary = format!("An ICMP error came back on the way to {}: {}.", case.target(), errno::text(errno));
+    let summary =
+        format!("The connection to {} failed with an ICMP error: {}.", case.target(), errno::text(errno));
     Some(if case.ipv6() {
         // Rejections of firewalls give EACCES or ECONNREFUSED for IPv6.
         Finding::likely(summary).or(&["neighbour-unreachable"])

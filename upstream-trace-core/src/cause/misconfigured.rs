@@ -16,8 +16,8 @@ pub(super) const CAUSE: Cause = Cause {
                  path is no socket; otherwise it is `socket-refused`. nginx logs the other errors. A name \
                  server that fails is `dns-failure`.",
     fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and type that the service listens \
-          on: `ss -xlp`. With variables: log their values. Names in variables need `resolver 127.0.0.53;` or \
-          another name server, because nginx does not read /etc/resolv.conf.",
+          on: `ss -xlp`. If `proxy_pass` has variables, log their values. If they hold names, set `resolver` (for \
+          example `resolver 127.0.0.53;`): nginx does not read /etc/resolv.conf.",
     rivals: &["socket-refused", "socket-missing", "dns-failure"],
     needs: &[Signal::ConnectErrors],
     judge,

@@ -6,10 +6,10 @@
 mod accept_queue_full;
 mod address_unavailable;
 mod backend_crashed;
+mod category;
 mod connect_denied;
 mod connect_slow;
 mod conntrack_full;
-mod contract;
 mod declaration;
 mod dns_failure;
 mod dns_timeout;
@@ -57,10 +57,11 @@ mod worker_connections;
 mod worker_stalled;
 
 use crate::case::Case;
+use crate::hooks::Hook;
 use crate::verdict::Confidence;
 
-pub use crate::event::Signal;
-pub use contract::{CONTRACT, category};
+pub use crate::hooks::Signal;
+pub use category::category;
 pub use declaration::{Cause, NginxTimer, PeerFailure};
 pub use finding::Finding;
 
@@ -126,10 +127,71 @@ pub const CAUSES: &[Cause] = &[
     unknown::CAUSE,
 ];
 
+/// Every id that a verdict or its alternatives may name, with the number of its reason. Scripts build on them: only
+/// ever added to.
+pub const CONTRACT: &[(&str, Option<u8>)] = &[
+    ("accept-queue-full", Some(1)),
+    ("not-accepted", Some(1)),
+    ("not-reading", Some(1)),
+    ("port-refused", Some(2)),
+    ("socket-missing", Some(2)),
+    ("socket-refused", Some(2)),
+    ("backend-crashed", Some(2)),
+    ("listener-closed", Some(2)),
+    ("firewall-drop-local", Some(3)),
+    ("firewall-reject-local", Some(3)),
+    ("firewall-reject-remote", Some(3)),
+    ("firewall-drop-remote", Some(3)),
+    ("connect-denied", Some(3)),
+    ("conntrack-full", Some(3)),
+    ("nat-failed", Some(3)),
+    ("kernel-drop-local", Some(4)),
+    ("no-route", Some(4)),
+    ("neighbour-unreachable", Some(4)),
+    ("icmp-unreachable", Some(4)),
+    ("path-lost", Some(4)),
+    ("connect-slow", Some(4)),
+    ("dns-failure", Some(4)),
+    ("dns-timeout", Some(4)),
+    ("slow-response", Some(5)),
+    ("slow-body", Some(5)),
+    ("stale-keepalive", Some(5)),
+    ("idle-tunnel", Some(5)),
+    ("slow-tls-handshake", Some(5)),
+    ("slow-client", Some(5)),
+    ("premature-close", Some(6)),
+    ("reset-by-backend", Some(6)),
+    ("truncated-response", Some(6)),
+    ("request-rejected-early", Some(6)),
+    ("header-too-big", Some(6)),
+    ("invalid-response", Some(6)),
+    ("tls-handshake-failed", Some(6)),
+    ("upstream-error-status", Some(6)),
+    ("ports-exhausted", Some(0)),
+    ("address-unavailable", Some(0)),
+    ("fd-limit", Some(0)),
+    ("worker-connections", Some(0)),
+    ("misconfigured", Some(0)),
+    ("no-live-upstreams", Some(0)),
+    ("temp-file-failed", Some(0)),
+    ("worker-stalled", Some(0)),
+    ("unknown", None),
+];
+
 /// The cause with this id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Cause> {
     CAUSES.iter().find(|cause| cause.id == id)
+}
+
+/// Causes that are not found, or less sure, without a hook; `None` if that goes for all of them.
+#[must_use]
+pub fn without(hook: &Hook) -> Option<Vec<&'static str>> {
+    if hook.provides.iter().any(|signal| signal.for_all()) {
+        return None;
+    }
+    let touched = CAUSES.iter().filter(|cause| cause.needs.iter().any(|need| hook.provides.contains(need)));
+    Some(touched.map(|cause| cause.id).collect())
 }
 
 /// The cause of a failed attempt, or of one in trouble: the surest finding; among equals the first of [`CAUSES`].

@@ -15,9 +15,9 @@ pub(super) const CAUSE: Cause = Cause {
                  room; or the entry of the connection shows that it is not translated. A full table is \
                  `conntrack-full`, a rule that drops is `firewall-drop-local`. Without a look at the entry, a \
                  translation that leads nowhere is `firewall-drop-remote`.",
-    fix: "`conntrack -S` (insert_failed, drop), `conntrack -L -d ADDRESS`. No free port: more source addresses \
-          for SNAT, or `--random-fully`. Untranslated or stale entry: `conntrack -D -d ADDRESS`, then find what \
-          changed the rules under live connections.",
+    fix: "`conntrack -S` (insert_failed, drop) and `conntrack -L -d ADDRESS` show which. If no port is free: add \
+          source addresses for SNAT, or use `--random-fully`. If the entry is stale or not translated: delete it \
+          with `conntrack -D -d ADDRESS`, then find what changed the rules.",
     rivals: &["conntrack-full", "firewall-drop-local", "firewall-drop-remote"],
     needs: &[Signal::Drops],
     judge,

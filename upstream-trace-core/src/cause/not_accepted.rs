@@ -25,7 +25,7 @@ pub(super) const CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Finding> {
     // First come, first served: those that wait are the last ones that came.
     let listener = case.listener().filter(|listener| listener.queue > case.siblings.later)?;
-    if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.attempt.reused {
+    if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.reused() {
         return None;
     }
     if case.attempt.socket.unread > 0 {

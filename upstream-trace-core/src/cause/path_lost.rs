@@ -80,11 +80,13 @@ fn too_large(case: &Case<'_>) -> Option<Finding> {
         Direction::In => format!("the answer of {}", case.target()),
     };
     let place = rule::whose(case, packet);
-    let summary =
-        format!("This kernel{place} dropped {what}: larger than the MTU of the next link (PKT_TOO_BIG).");
+    let summary = format!(
+        "This kernel{place} dropped {what} because of its size: the MTU of the next link is smaller (PKT_TOO_BIG)."
+    );
     let finding = if found.next().is_some() { Finding::proven(summary) } else { Finding::likely(summary) };
     Some(finding.fix(
-        "Let ICMP \"fragmentation needed\" (type 3 code 4, ICMPv6 type 2) through to the sender, clamp the MSS (`nft ... \
+        "Let ICMP \"fragmentation needed\" (type 3 code 4, ICMPv6 type 2) through to the sender, clamp the MSS \
+        (`nft ... \
          tcp option maxseg size set rt mtu`), or make the MTUs of the path equal (`ip link show`).",
     ))
 }

@@ -11,8 +11,8 @@ pub(super) const CAUSE: Cause = Cause {
     title: "nothing listens on the upstream's port",
     means: "The origin answered the SYN with RST: the host is up and reachable, but no process listens on that \
             address and port. The service is down or still starting, listens on another port or only on \
-            127.0.0.1, or nginx has the wrong port; with `localhost` it may listen on IPv4 only while nginx \
-            tries ::1.",
+            127.0.0.1, or nginx has the wrong port. With `localhost`, nginx may try ::1 while the service listens \
+            on 127.0.0.1 only.",
     told_apart: "A RST came; firewalls that reject mostly send ICMP (`firewall-reject-remote`). A firewall that \
                  rejects with RST cannot be told apart from a closed port on this side. If the origin runs on \
                  this machine, the kernel itself reports that there was no socket. A RST made by a rule of this \

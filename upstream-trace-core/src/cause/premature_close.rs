@@ -13,8 +13,9 @@ pub(super) const CAUSE: Cause = Cause {
             crashed or was killed after it had read the request, a timeout of the application fired (gunicorn \
             --timeout, php-fpm request_terminate_timeout), it refuses such clients, or it speaks another \
             protocol on that port (TLS, PROXY).",
-    told_apart: "A FIN came after the request and no data before it. On a pooled connection a FIN that came \
-                 before or crossed the request is `stale-keepalive`; a RST is `reset-by-backend`; with part of \
+    told_apart: "nginx sent the request, then the origin's FIN came, with no data before it. On a pooled \
+                 connection, a FIN that came before the request or together with it is `stale-keepalive`; a RST \
+                 is `reset-by-backend`; with part of \
                  a response it is `truncated-response`. If the origin's process was seen to die, it is \
                  `backend-crashed`; if it refused nginx's certificate, `tls-handshake-failed`.",
     fix: "The application's log and `journalctl -u SERVICE` at that time; `dmesg -T | grep -i 'killed process'` \
@@ -36,7 +37,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if let Some(summary) = by_words(case) {
-        return Some(Finding::proven(summary));
+        // Who served a unix socket is looked for once nginx was seen to use it.
+        return Some(if case.unseen_on_unix() {
+            Finding::likely(summary).or(&["backend-crashed"])
+        } else {
+            Finding::proven(summary)
+        });
     }
     let attempt = &case.attempt;
     let fin = case.fin_at()?;
@@ -49,7 +55,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     {
         return None;
     }
-    if case.reset_at().is_some_and(|reset| reset < fin) || (attempt.reused && attempt.sent_after_fin) {
+    if case.reset_at().is_some_and(|reset| reset < fin) || (case.reused() && attempt.sent_after_fin) {
         return None;
     }
     let target = case.target();
@@ -62,7 +68,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let who = case.served_by();
     let summary =
         format!("{target}{who} closed the connection {after} ms after the request, without answering.");
-    Some(if attempt.reused && attempt.unacked_at_end {
+    Some(if case.reused() && (attempt.unacked_at_end || case.maybe_unused()) {
         Finding::likely(summary).or(&["stale-keepalive"])
     } else if case.alert() == Some(None) && attempt.requests == 1 {
         // Whether it said goodbye or refused nginx's certificate is encrypted.
@@ -87,7 +93,7 @@ mod tests {
     use super::*;
     use crate::case::BenignEnd;
     use crate::event::Step;
-    use crate::testkit::{expect, line, moment, unanswered_request, with_fin, with_reset};
+    use crate::testkit::{expect, line, moment, unanswered_request, verdict, with_fin, with_reset};
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -128,6 +134,17 @@ mod tests {
             expect(&case, "premature-close", Confidence::Likely);
             assert_eq!((case.phase(), case.status()), (phase, Some(502)));
         }
+    }
+
+    #[test]
+    fn over_a_unix_socket_that_nobody_watched_it_may_have_crashed() {
+        let mut line =
+            line("upstream prematurely closed connection while reading response header from upstream");
+        line.upstream = Some("http://unix:/run/app.sock:/".to_owned());
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        assert_eq!(verdict(&case), ("premature-close", Confidence::Likely, vec![]));
+        case.sampled = true;
+        assert_eq!(verdict(&case), ("premature-close", Confidence::Likely, vec!["backend-crashed"]));
     }
 
     #[test]

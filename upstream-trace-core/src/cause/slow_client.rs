@@ -7,7 +7,7 @@ use crate::event::{MS, SECOND};
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-client",
     reason: Some(5),
-    title: "nginx stopped reading because its client did, until the origin gave up",
+    title: "the client read too slowly, nginx stopped reading, and the origin gave up",
     means: "The client reads slowly, and nginx has no room to buffer the response for it (`proxy_buffering \
             off`, or buffers and temporary file are full). It stopped reading from the origin, whose send \
             timeout then ended the connection. The client got a truncated response.",
@@ -29,7 +29,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let waited = stopped_reading(case)?;
     let unread = case.attempt.socket.unread;
     let summary = format!(
-        "nginx had not read from {} for {waited} ms, with {unread} bytes waiting in its socket, because its client reads \
+        "nginx had not read from {} for {waited} ms, with {unread} bytes waiting in its socket, because its \
+        client reads \
          slowly; then the origin reset the connection.",
         case.target()
     );

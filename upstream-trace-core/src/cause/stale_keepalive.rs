@@ -4,7 +4,7 @@ use super::{Cause, Finding, Signal, limit};
 use crate::case::Case;
 use crate::event::MS;
 use crate::text::sentence;
-use crate::verdict::{Try, TryEnd};
+use crate::verdict::{Confidence, Try, TryEnd};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "stale-keepalive",
@@ -18,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
                  `reset-by-backend`.",
     fix: "Let nginx close first: `keepalive_timeout` in upstream{} below the application's idle timeout (by \
           default: Node and uvicorn 5 s, gunicorn 2 s, Puma and Tomcat 20 s), or raise the application's.",
-    rivals: &["premature-close", "reset-by-backend"],
+    rivals: &["premature-close", "reset-by-backend", "tls-handshake-failed"],
     needs: &[Signal::Requests, Signal::Answers, Signal::Resets, Signal::UnixConnections, Signal::UnixEnds],
     judge,
     ..Cause::BLANK
@@ -41,7 +41,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             .fix(fix(case))
         });
     }
-    if !attempt.reused || attempt.bytes_received > 0 {
+    if !case.reused() || attempt.bytes_received > 0 {
         return None;
     }
     let ended = fin.into_iter().chain(reset).min()?;
@@ -65,6 +65,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             .or(&[if reset.is_some() { "reset-by-backend" } else { "premature-close" }])
     } else {
         return None;
+    };
+    let finding = if case.maybe_unused() && !attempt.sent_after_fin {
+        // It may have been a handshake that the other side did not like.
+        Finding { confidence: Confidence::Possible, ..finding }
+            .or(&["premature-close", "tls-handshake-failed"])
+    } else {
+        finding
     };
     Some(finding.fix(fix(case)))
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::hooks::HOOKS;
 use crate::testkit::{id, line, unanswered_request};
 use crate::verdict::Confidence::{Likely, Possible, Proven};
 
@@ -32,6 +33,14 @@ fn every_cause_is_in_the_contract_with_its_reason_and_explains_itself() {
 fn every_id_of_the_contract_is_recognised() {
     for (id, _) in CONTRACT {
         assert!(find(id).is_some(), "{id} has no recogniser");
+    }
+}
+
+#[test]
+fn every_reason_of_the_contract_has_a_name_and_every_id_is_there_once() {
+    for (index, (id, reason)) in CONTRACT.iter().enumerate() {
+        assert!(reason.is_none_or(|reason| category(reason).is_some()), "{id}");
+        assert!(CONTRACT[..index].iter().all(|(other, _)| other != id), "{id} twice");
     }
 }
 
@@ -92,6 +101,17 @@ fn facts_that_the_engine_asks_for() {
     );
 }
 
+#[test]
+fn whatever_a_cause_needs_is_given_by_a_hook() {
+    for cause in CAUSES {
+        for need in cause.needs {
+            let given = HOOKS.iter().any(|hook| hook.provides.contains(need));
+            assert!(given, "no hook gives {need:?}, which {} needs", cause.id);
+            assert!(!need.for_all(), "{} need not say that it needs {need:?}", cause.id);
+        }
+    }
+}
+
 /// Lines of which each is the whole evidence of a cause.
 const ALONE: [&str; 8] = [
     "app.test could not be resolved (3: Host not found)",
@@ -116,6 +136,15 @@ fn a_line_alone_proves_nothing() {
         assert_eq!((finding.confidence, finding.alternatives.is_empty()), (Possible, false), "{message}");
         assert!(finding.summary.contains("what an application wrote"), "{message}");
     }
+}
+
+#[test]
+fn every_hook_is_there_for_a_cause() {
+    for hook in HOOKS {
+        assert!(without(hook).is_none_or(|causes| !causes.is_empty()), "{}", hook.name);
+    }
+    let drops = HOOKS.iter().find(|hook| hook.name == "kfree_skb").and_then(without);
+    assert!(drops.is_some_and(|causes| causes.contains(&"firewall-drop-local")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{Cause, Finding, NginxTimer, Signal};
 use crate::case::Case;
 use crate::errno;
+use crate::hooks::Concerns;
 use crate::text::sentence;
 
 /// Its id.
@@ -71,17 +72,17 @@ fn would_have_told(case: &Case<'_>, hook: &str) -> bool {
 
 fn concerns(case: &Case<'_>, signal: Signal) -> bool {
     let at_once = case.connect.is_some();
-    match signal {
-        Signal::Connections => true,
+    match signal.concerns() {
+        Concerns::All => true,
+        Concerns::Nobody => false,
+        Concerns::Tcp => case.tcp(),
         // What a connection that failed at once, or is none of TCP, never had.
-        Signal::Resets | Signal::Retransmits => case.tcp() && !at_once,
-        Signal::Drops | Signal::Icmp | Signal::ResetsSent => case.tcp(),
-        Signal::Requests | Signal::Answers => !at_once && !case.connecting(),
-        Signal::ConnectErrors => at_once || case.line_only,
-        Signal::UnixConnections | Signal::UnixEnds => case.unix(),
-        Signal::LocalPorts => case.tcp() && case.connecting(),
-        Signal::Exits => !case.connecting(),
-        Signal::Workers | Signal::Upgrades => false,
+        Concerns::TcpBegun => case.tcp() && !at_once,
+        Concerns::TcpConnecting => case.tcp() && case.connecting(),
+        Concerns::Unix => case.unix(),
+        Concerns::AtOnce => at_once || case.line_only,
+        Concerns::Connected => !at_once && !case.connecting(),
+        Concerns::NotConnecting => !case.connecting(),
     }
 }
 

@@ -37,7 +37,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let (target, waited) = (case.target(), case.duration() / MS);
     let summary = format!(
-        "nginx gave {target} up after {waited} ms, with {unread} bytes of the response unread in its socket"
+        "nginx gave up on {target} after {waited} ms, with {unread} bytes of the response unread in its socket"
     );
     let fix = format!(
         "`top -H -p {0}`, `cat /proc/{0}/stack`, `perf trace -p {0} -s`: what does the worker wait for?",

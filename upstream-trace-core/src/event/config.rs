@@ -95,6 +95,9 @@ pub struct Pass {
     pub target: Option<Target>,
     /// It is one of `stream{}`.
     pub stream: bool,
+    /// It speaks TLS to its upstream; `None` in old recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
     /// Name of the server block, as error.log has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,

@@ -15,7 +15,6 @@ mod packet;
 mod private;
 mod process;
 mod rules;
-mod signal;
 mod step;
 mod upstream;
 
@@ -37,7 +36,6 @@ pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
 pub use process::{NamedContainer, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload};
 pub use rules::{Dweller, MatchedRule, Rules};
-pub use signal::Signal;
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;
 pub use upstream::{Transport, Upstream};
@@ -159,6 +157,38 @@ impl Event {
             Self::RunsIn(e) => e.at,
             Self::Upstream(e) => e.at,
             Self::Lost(e) => e.at,
+        }
+    }
+
+    /// Shows every private text of the event, for it to be replaced.
+    pub fn private(&mut self, show: &mut dyn FnMut(Private, &mut String)) {
+        match self {
+            Self::Host(host) => private::of_host(host, show),
+            Self::Log(line) => private::of_line(line, show),
+            Self::Rules(rules) => private::of_rules(rules, show),
+            Self::Config(config) => private::of_config(config, show),
+            Self::Lookup(lookup) => private::of_lookup(lookup, show),
+            Self::Trouble(attempt) | Self::End(attempt) => private::of_attempt(attempt, show),
+            Self::OriginExit(exit) => private::of_exit(exit, show),
+            Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => private::of_workload(workload, show),
+            Self::Enrichment(facts) => private::of_facts(facts, show),
+            Self::Drop(PacketDrop { tuple, asked, .. }) => {
+                for tuple in [tuple, asked].into_iter().flatten() {
+                    private::of_tuple(tuple, show);
+                }
+            }
+            Self::ResetSent(ResetSent { tuple, .. }) => private::of_tuple(tuple, show),
+            // Names of programs, addresses of upstreams and paths of sockets are what the verdicts are about.
+            Self::Process(_)
+            | Self::ConnectError(_)
+            | Self::RetryStarted { .. }
+            | Self::RetryAnswered { .. }
+            | Self::Answered { .. }
+            | Self::ClientGone { .. }
+            | Self::LogFollowed(_)
+            | Self::Upstream(_)
+            | Self::Lost(_)
+            | Self::Tick { .. } => {}
         }
     }
 }

@@ -123,12 +123,5 @@ fn wants_colour(stream: &(impl anstream::stream::RawStream + IsTerminal), choice
     }
 }
 
-/// The name of a reason.
-fn reason(number: u8) -> Option<&'static str> {
-    const NAMES: [&str; 7] =
-        ["proxy", "overload", "service-down", "firewall", "network", "timeout", "application"];
-    NAMES.get(usize::from(number)).copied()
-}
-
 #[cfg(test)]
 pub(crate) mod tests;

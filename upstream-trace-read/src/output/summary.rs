@@ -1,5 +1,6 @@
 //! The numbers at the end, for people.
 
+use upstream_trace_core::cause::category;
 use upstream_trace_core::verdict::{CauseCount, Percentiles, Summary, UpstreamSummary};
 
 use super::about::named;
@@ -9,7 +10,7 @@ use super::escape::escape;
 use super::layout::{BOLD, NBSP, TextLayout};
 use super::number::{self, count, plural};
 use super::table::{left, right};
-use super::{Accounts, Cost, Extra, reason};
+use super::{Accounts, Cost, Extra};
 
 impl TextLayout {
     /// Everything that is said at the end; `verbose` adds what the tool itself cost.
@@ -62,7 +63,7 @@ impl TextLayout {
             [
                 count(cause.count),
                 cause.cause.to_owned(),
-                cause.reason.and_then(reason).unwrap_or("-").to_owned(),
+                cause.reason.and_then(category).unwrap_or("-").to_owned(),
                 clock.short(cause.first, summary.duration),
                 clock.short(cause.last, summary.duration),
                 named(cause.group.as_deref(), cause.upstream.as_ref()).replace(NBSP, " "),

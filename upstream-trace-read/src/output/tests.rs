@@ -147,13 +147,6 @@ pub(super) fn extra() -> Extra {
 }
 
 #[test]
-fn reasons_have_names() {
-    assert_eq!(reason(0), Some("proxy"));
-    assert_eq!(reason(6), Some("application"));
-    assert_eq!(reason(7), None);
-}
-
-#[test]
 fn the_command_line_decides_on_colours() {
     assert!(wants_colour(&io::stdout(), ColorChoice::Always));
     assert!(!wants_colour(&io::stdout(), ColorChoice::Never));

@@ -174,7 +174,7 @@ mod tests {
         };
         let trace = cli(&["--config", &config, "--pending-after", "3s"]).trace;
         assert_eq!(trace.slow, std::time::Duration::from_secs(3), "the command line holds");
-        assert_eq!((trace.metrics.len(), trace.journal, trace.json), (2, true, false));
+        assert_eq!((trace.service.metrics.len(), trace.service.journal, trace.json), (2, true, false));
         assert_eq!((trace.max_overhead, trace.max_connections), (Some(0.5), 100));
         let Some(super::super::Command::Top(top)) = cli(&["top", "--config", &config]).command else {
             panic!("no top")

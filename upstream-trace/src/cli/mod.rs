@@ -14,7 +14,7 @@ use upstream_trace_read::sinks::{Format, Options};
 
 use crate::errorlog::ErrorLog;
 use crate::kernel::hook_filter::HookFilter;
-use crate::output::{self, journal, metrics, otlp};
+use crate::output::{self, journal};
 pub use which::Which;
 
 const EXAMPLE: &str = "\
@@ -28,7 +28,8 @@ Examples:
 
 Exit status:
   0  the trace ran until --duration or Ctrl-C
-  1  the trace could not run; the message says what to do
+  1  the trace could not run, or its output could not be written; the message
+     says what to do
   2  wrong usage
   3  an attempt failed, with --fail-on-failure";
 
@@ -76,8 +77,8 @@ pub struct Trace {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
-    /// Keep recordings of this time only: `--record` names a folder then, and
-    /// `--record-limit` is the size of all in it
+    /// Keep only recordings of the last TIME: `--record` names a folder then,
+    /// and `--record-limit` bounds the whole folder
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "record")]
     pub keep: Option<Duration>,
 
@@ -91,20 +92,9 @@ pub struct Trace {
     #[arg(long)]
     pub redact: bool,
 
-    /// Serve metrics for Prometheus at this address, or write them to a file
-    /// that ends in .prom, for the textfile collector; repeatable
-    #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
-    pub metrics: Vec<metrics::Target>,
-
-    /// Send failures as log events to this OpenTelemetry receiver
-    /// (`http://HOST:4318`), by OTLP over HTTP
-    #[arg(long, value_name = "URL")]
-    pub otlp: Option<otlp::Endpoint>,
-
-    /// Write results to the systemd journal, with fields. Without `--json` that
-    /// is what happens to stdout if it is the journal
-    #[arg(long)]
-    pub journal: bool,
+    /// Where results go beyond that, for a service.
+    #[command(flatten)]
+    pub service: output::Options,
 
     /// nginx's error.log: `auto` finds it, `none` ignores it, or a file
     #[arg(long, value_name = "auto|FILE|none", default_value = "auto")]
@@ -200,17 +190,13 @@ impl Trace {
     }
 
     fn writes_journal(&self) -> bool {
-        self.journal || !self.json && journal::is_stdout()
+        self.service.journal || !self.json && journal::is_stdout()
     }
 
     /// What results go to beyond that, for a service.
     #[must_use]
     pub fn service_sinks(&self) -> output::Options {
-        output::Options {
-            metrics: self.metrics.clone(),
-            otlp: self.otlp.clone(),
-            journal: self.writes_journal(),
-        }
+        output::Options { journal: self.writes_journal(), ..self.service.clone() }
     }
 }
 

@@ -1,5 +1,6 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
+use upstream_trace_read::sinks::Outputs;
 
 use super::size::{record_limit, ring_buffer};
 use super::*;
@@ -69,9 +70,7 @@ fn a_recording_is_written_and_reported() {
     assert_eq!(trace(&["--record", "file"]).unwrap().record, Some("file".into()));
     let expected = Report {
         files: vec!["file".into()],
-        json: true,
-        markdown: false,
-        html: None,
+        outputs: Outputs { json: true, markdown: false, html: None },
         since: None,
         redact: false,
         color: ColorChoice::Auto,

@@ -7,8 +7,8 @@ use crate::nginx::Target;
 /// Which nginx is meant; without any of these, the only one of this host.
 #[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct Which {
-    /// nginx to watch: pid of a master or a worker, or a process name [default: nginx]; this and the next three are
-    /// repeatable
+    /// nginx to watch: pid of a master or a worker, or a process name [default: nginx]; --pid,
+    /// --container, --pod and --unit may be repeated
     #[arg(long, value_name = "PID|NAME")]
     pub pid: Vec<Target>,
 

@@ -1,11 +1,12 @@
 //! The same for programs: one object a line, each with a `type`.
 
 use serde_json::{Value, json};
+use upstream_trace_core::cause;
+use upstream_trace_core::hooks::{AttachMethod, Need};
 
 use super::{Findings, NginxFindings};
 use crate::errorlog::LogOutput;
 use crate::host::privileges::{Loss, Right};
-use crate::kernel::hooks::{AttachMethod, Need};
 use crate::kernel::probe::{Probed, Tried};
 
 /// Version of the objects; fields are only ever added to it.
@@ -83,7 +84,7 @@ fn hook(probed: &Probed) -> Value {
         "required": hook.need == Need::Required,
         "rungs": methods.collect::<Vec<_>>(),
         "costs": hook.costs,
-        "causes": hook.affected_causes().map_or_else(|| json!("all"), |causes| json!(causes)),
+        "causes": cause::without(hook).map_or_else(|| json!("all"), |causes| json!(causes)),
     })
 }
 

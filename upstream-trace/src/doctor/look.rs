@@ -3,6 +3,7 @@
 use std::fs;
 
 use upstream_trace_common::Offsets;
+use upstream_trace_core::hooks::Need;
 
 use super::{Findings, NginxFindings, Obstacle, System};
 use crate::cli::{BUFFER, MAX_CONNECTIONS};
@@ -14,7 +15,6 @@ use crate::host::{netns, privileges};
 use crate::kernel::btf;
 use crate::kernel::btf::Layout;
 use crate::kernel::hook_filter::HookFilter;
-use crate::kernel::hooks::Need;
 use crate::kernel::load::{self, Kernel, Sizes};
 use crate::kernel::probe::{self, Tried};
 use crate::kernel::symbols::Symbols;

@@ -3,9 +3,9 @@ use serde_json::Value;
 use super::look::{has_btf, look};
 use super::{Findings, Obstacle, json, text};
 use crate::kernel::hook_filter::HookFilter;
-use crate::kernel::hooks::HOOKS;
 use crate::kernel::probe::{Probed, Tried};
 use crate::nginx::Target;
+use upstream_trace_core::hooks::HOOKS;
 use upstream_trace_read::output::layout::TextLayout;
 
 const PAGE: TextLayout = TextLayout { width: 80, colour: false };

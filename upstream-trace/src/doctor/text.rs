@@ -5,8 +5,9 @@ use std::ops::Deref;
 use super::{Findings, NginxFindings, System};
 use crate::errorlog::LogOutput;
 use crate::host::privileges::{Loss, Right};
-use crate::kernel::hooks::Need;
 use crate::kernel::probe::{Probed, Tried};
+use upstream_trace_core::cause;
+use upstream_trace_core::hooks::Need;
 use upstream_trace_read::output::escape;
 use upstream_trace_read::output::layout::{BOLD, CYAN, DIM, GREEN, RED, TextLayout, YELLOW, nbsp_commands};
 
@@ -136,7 +137,7 @@ impl DoctorText {
         if matches!(mark, Mark::Lacks | Mark::Fails) {
             self.more(to, &format!("lost: {}", hook.costs));
             let touched =
-                hook.affected_causes().map_or_else(|| "every cause".to_owned(), |causes| named(&causes));
+                cause::without(hook).map_or_else(|| "every cause".to_owned(), |causes| named(&causes));
             self.more(to, &format!("less sure: {touched}"));
         }
     }

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use upstream_trace_core::event::Nanos;
 
 use super::classify::{self, Header, Kind, Level};
-use super::dedup::Dedup;
 use super::envelopes::Kept;
 use super::file::FileId;
 use super::record::Words;
@@ -79,7 +78,6 @@ pub(super) struct Files {
     /// What is known of the files has changed.
     pub(super) changed: bool,
     left: VecDeque<(FileId, u64)>,
-    dedup: Dedup,
     /// Files that are there already are read from their end on.
     started: SystemTime,
     running: bool,
@@ -98,7 +96,6 @@ impl Files {
             beyond: HashSet::new(),
             changed: false,
             left: VecDeque::new(),
-            dedup: Dedup::default(),
             started: SystemTime::now() - COARSE,
             running: false,
             turn: 0,
@@ -223,9 +220,8 @@ impl Files {
     }
 
     fn read_one(&mut self, index: usize, share: usize, now: Nanos, give: &mut dyn FnMut(Line<'_>)) -> usize {
-        let several = self.tails.len() > 1;
         let tail = &mut self.tails[index];
-        let (file, name, dedup) = (tail.id, Arc::clone(&tail.name), &mut self.dedup);
+        let (file, name) = (tail.id, Arc::clone(&tail.name));
         let (mut kind, mut level, after) = (tail.kind, tail.level, tail.whole);
         let mut record = tail.record;
         let before = tail.left_out;
@@ -245,7 +241,7 @@ impl Files {
             }
             let Some(header) = header.filter(|_| kind == Kind::Error) else { return };
             level = Some(level.map_or(header.level, |level| level.min(header.level)));
-            if header.level != Level::DEBUG && (!several || dedup.is_new(text, file, now)) {
+            if header.level != Level::DEBUG {
                 give(Line { header, text, file, name: &name, after, kept, doubtful });
             }
         };

@@ -41,6 +41,7 @@ use upstream_trace_core::event::{Event, Nanos};
 use crate::host::{WatchedPids, descriptor_path};
 pub use choice::ErrorLog;
 use classify::Level;
+use dedup::Dedup;
 use file::FileId;
 use files::{Amount, Files, Found, Line};
 pub use follower::{Follower, Ready};
@@ -73,6 +74,7 @@ pub enum LogOutput {
 pub struct Logs {
     source: ErrorLog,
     files: Files,
+    dedup: Dedup,
     processes: Processes,
     outsides: Outsides,
     pids: Pids,
@@ -94,6 +96,7 @@ impl Logs {
         Self {
             source,
             files: Files::new(watchdog.clone()),
+            dedup: Dedup::default(),
             processes: Processes::new(watchdog.clone()),
             outsides: Outsides::default(),
             pids: Pids::default(),
@@ -292,13 +295,16 @@ impl Logs {
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
         // The file that the user names may be a copy of what the workers write elsewhere.
         let named = matches!(self.source, ErrorLog::File(_));
-        let Self { files, pids, processes, outsides, masters, strangers, .. } = self;
+        let Self { files, dedup, pids, processes, outsides, masters, strangers, .. } = self;
+        let several = files.iter().count() > 1;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
             let holds = |pid| named || processes.holds(pid, line.file) || outsides.holds(pid, line.file);
             let worker = pids.find(line.header.pid, holds);
             let Some(worker) = worker else { return false };
-            if !masters.contains(&worker)
+            let new = !several || dedup.is_new(worker, line.text, line.file, now);
+            if new
+                && !masters.contains(&worker)
                 && let Some(mut parsed) = parse(line.text)
             {
                 // A runtime knows to the microsecond when it came.

@@ -11,10 +11,10 @@ use anyhow::{Result, anyhow, bail};
 use aya::Btf;
 use aya::programs::{Program, ProgramError};
 use upstream_trace_core::event;
+use upstream_trace_core::hooks::{Attach, AttachMethod, HOOKS, Hook, Need, Probe, When};
 
 use super::btf::Layout;
 use super::hook_filter::HookFilter;
-use super::hooks::{Attach, AttachMethod, HOOKS, Hook, Need, Probe, When};
 use super::load::Kernel;
 
 /// The hooks on what nginx sends and receives, which come and go.

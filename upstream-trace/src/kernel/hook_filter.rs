@@ -3,8 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
-
-use super::hooks::{AttachMethod, HOOKS, Hook};
+use upstream_trace_core::hooks::{AttachMethod, HOOKS, Hook};
 
 /// Attach methods, as in the JSON output.
 const KINDS: [&str; 4] = ["raw_tracepoint", "tracepoint", "fentry", "kprobe"];

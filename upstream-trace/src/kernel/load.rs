@@ -9,11 +9,11 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use upstream_trace_common::Offsets;
+use upstream_trace_core::hooks::Probe;
 use upstream_trace_core::{event, tables};
 
 use super::attach::{Functions, Link};
 use super::btf::Layout;
-use super::hooks::Probe;
 
 /// The kernel side, or nothing if the program was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/upstream-trace.bpf.o"));

@@ -7,7 +7,6 @@ mod attach;
 pub mod btf;
 pub mod decode;
 pub mod hook_filter;
-pub mod hooks;
 pub mod load;
 pub mod probe;
 pub mod symbols;

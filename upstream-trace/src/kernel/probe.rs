@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use aya::maps::{Map, MapData};
+use upstream_trace_core::hooks::{Attach, AttachMethod, HOOKS, Hook, Probe, When};
 
 use super::attach::{plain, unusable};
 use super::btf::{self, Layout};
 use super::hook_filter::HookFilter;
-use super::hooks::{Attach, AttachMethod, HOOKS, Hook, Probe, When};
 use super::load::Kernel;
 
 /// What became of a rung.

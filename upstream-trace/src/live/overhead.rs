@@ -14,8 +14,8 @@ use upstream_trace_core::event::{Event, Nanos};
 
 use super::context::{Batch, Context};
 use super::depth::Depth;
-use crate::kernel::hooks::{HOOKS, Hook};
 use crate::kernel::load::{Kernel, Runs};
+use upstream_trace_core::hooks::{HOOKS, Hook};
 use upstream_trace_read::output::HookCost;
 
 /// From the start to the first measurement, and between two of them.

@@ -1,6 +1,7 @@
 //! Where events come from, and in which order.
 
 use upstream_trace_core::event::{Event, LossPlace, Nanos};
+use upstream_trace_core::hooks::When;
 use upstream_trace_read::output::stream;
 
 use super::clock::Clock;
@@ -23,7 +24,6 @@ use super::takeover::Takeover;
 use super::turn::Counts;
 use crate::errorlog::LogOutput;
 use crate::kernel::decode::Message;
-use crate::kernel::hooks::When;
 
 /// All sources but the ring buffer, which is read all the time.
 pub(super) struct Sources {

@@ -1,4 +1,6 @@
 //! The sinks of a service: what other programs collect. Those for people are in `upstream_trace_read::output`.
+//!
+//! To add a sink, write its file, and here its `mod` line, its option and its line in [`open`].
 
 mod handoff;
 pub mod journal;
@@ -9,16 +11,25 @@ pub mod otlp;
 pub(crate) mod testkit;
 
 use anyhow::Result;
+use clap::Args;
 use upstream_trace_read::output::Sinks;
 
-/// Which of them are wanted.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Which of them are wanted: options of the command line, and keys of the configuration file.
+#[derive(Clone, Debug, Default, PartialEq, Args)]
 pub struct Options {
-    /// Metrics go here.
+    /// Serve metrics for Prometheus at this address, or write them to a file
+    /// that ends in .prom, for the textfile collector; repeatable
+    #[arg(long, value_name = "ADDR:PORT|FILE.prom")]
     pub metrics: Vec<metrics::Target>,
-    /// Failures go to this OpenTelemetry receiver.
+
+    /// Send failures as log events to this OpenTelemetry receiver
+    /// (`http://HOST:4318`), by OTLP over HTTP
+    #[arg(long, value_name = "URL")]
     pub otlp: Option<otlp::Endpoint>,
-    /// They are written to the journal.
+
+    /// Write results to the systemd journal, with fields. This is the default
+    /// if stdout is the journal and `--json` is not given
+    #[arg(long)]
     pub journal: bool,
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use upstream_trace_tests::origin::{Script, Shows, Step};
 use upstream_trace_tests::software::Software;
 use upstream_trace_tests::util::ms;
-use upstream_trace_tests::{Lab, Proven, Scenario, World};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const APP: &str = "127.0.0.1:8081";
 const V4: &str = "10.99.0.2:8081";
@@ -22,6 +22,20 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("newer/http2-pool-idles-over-tls", |lab| {
         http2(lab, Http2 { tls: true, pass: "proxy_http_version 2; proxy_pass https://app;" })
+    }),
+    // The trap beside: a request on such a connection that is never answered.
+    ("newer/grpc-slow-response", |lab| {
+        let world = http2_world(lab, "grpc_pass grpc://app; grpc_read_timeout 2s;")?;
+        let _app = start_http2(&world, false)?;
+        let trace = world.trace(&[])?;
+        world.get("/h2").status(200);
+        world.pause(ms(600));
+        world.get("/h2/slow").status(504);
+        let seen = trace.finish()?;
+        let failure = seen.failure("slow-response").upstream(APP).phase("wait").status(504);
+        failure.confidence(Proven | Likely | Possible).joined("upstream timed out");
+        seen.nothing_else();
+        Ok(())
     }),
     ("newer/stream-origin-closes-without-a-word", |lab| {
         let world = lab.world().stream(&to(V4)).start()?;

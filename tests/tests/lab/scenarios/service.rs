@@ -8,13 +8,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use upstream_trace_tests::service::{Prometheus, free_address, get};
+use upstream_trace_tests::service::{Datagrams, Prometheus, Receiver, free_address, get};
 use upstream_trace_tests::{Lab, Scenario};
 
 const V4: &str = "10.99.0.2:8081";
 
 pub(crate) const ALL: &[Scenario] = &[
     ("service/prometheus", prometheus),
+    ("service/night", night),
     ("service/metrics-address-in-use", |lab| {
         let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = taken.local_addr()?.to_string();
@@ -37,6 +38,49 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let there =
         || Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     (scenario == "service/prometheus" && there().is_err()).then_some("prometheus")
+}
+
+/// An upstream breaks in the night. OpenTelemetry gets an event although its receiver is overloaded at first, the journal
+/// gets an entry, the service manager sees a living program, and the minutes before are on disk.
+fn night(lab: &Lab) -> Result<()> {
+    let world = lab.world().upstream(V4).start()?;
+    let (journal, records) = (world.folder().join("journal"), world.folder().join("records"));
+    fs::create_dir(&journal)?;
+    fs::create_dir(&records)?;
+    let receiver = Receiver::start(2)?;
+    let entries = Datagrams::listen(&journal.join("socket"))?;
+    let manager = world.folder().join("manager");
+    let states = Datagrams::listen(&manager)?;
+    let variables = [format!("NOTIFY_SOCKET={}", manager.display()), "WATCHDOG_USEC=400000".to_owned()];
+    let (url, folder) = (receiver.url(), records.display().to_string());
+    let args = ["--journal", "--otlp", &url, "--record", &folder, "--keep", "1h", "--record-limit", "64M"];
+    let trace = world.trace_service(&journal, &variables, &args)?;
+    for _ in 0..3 {
+        world.get("/").status(502);
+    }
+    let Some(tool) = lab.tool() else { return Ok(()) };
+    states.wait(1, |state| state.lines().any(|line| line == "READY=1"))?;
+    states.wait(3, |state| state == "WATCHDOG=1\n" || state == "WATCHDOG=1")?;
+    for event in receiver.wait(3)? {
+        let is = |name: &str, value: &str| event.contains(&(name.to_owned(), value.to_owned()));
+        lab.check(is("error.type", "port-refused") && is("server.address", "10.99.0.2"), || {
+            format!("the event is {event:?}")
+        });
+    }
+    let failed = |entry: &str| {
+        ["UPSTREAM_TRACE_CAUSE=port-refused", "UPSTREAM_TRACE_SERVER=10.99.0.2:8081", "PRIORITY=3"]
+            .iter()
+            .all(|field| entry.lines().any(|line| line == *field))
+    };
+    entries.wait(1, failed)?;
+    let seen = trace.finish()?;
+    seen.failures(3, "port-refused", |failure| drop(failure.upstream(V4)));
+    states.wait(1, |state| state.lines().any(|line| line == "STOPPING=1"))?;
+    let report = Command::new(tool).args(["report", "--json", "--since", "10m"]).arg(&records).output()?;
+    let lines = String::from_utf8_lossy(&report.stdout).into_owned();
+    let failures = lines.lines().filter(|line| line.contains(r#""type":"failure""#)).count();
+    lab.check(failures == 3, || format!("{failures} failures in: {lines}"));
+    Ok(())
 }
 
 /// A real Prometheus scrapes, answers queries, and its alert fires; the textfile says the same.

@@ -67,7 +67,7 @@ fn place(pass: &Pass) -> String {
 fn connection(case: &Case<'_>) -> Option<Connection> {
     let attempt = &case.attempt;
     let dead = case.dead_in_pool();
-    if case.connect.is_some() || case.line_only || !(attempt.reused || dead) {
+    if case.connect.is_some() || case.line_only || !(case.reused() || dead) {
         return None;
     }
     let known = |value: Nanos| Some(value).filter(|_| !attempt.adopted);

@@ -134,7 +134,7 @@ pub(in crate::engine) fn verdict(case: &Case<'_>, recovered: bool) -> Verdict {
         errno: case.errno(),
         status: case.status(),
         recovered,
-        reused: attempt.reused || dead,
+        reused: case.reused() || dead,
         bytes_sent: if dead { 0 } else { attempt.bytes_sent },
         bytes_received: if dead { 0 } else { attempt.bytes_received },
         evidence: evidence::of(case),

@@ -157,7 +157,7 @@ pub(crate) fn circumstances(verdict: &Verdict) -> String {
         Phase::Connect => "while connecting",
         Phase::Tls => "in the TLS handshake",
         Phase::Send => "while sending the request",
-        Phase::Wait => "while waiting for the answer",
+        Phase::Wait => "while waiting for the response",
         Phase::Receive => "while receiving the answer",
         Phase::Idle => "between requests",
     };

@@ -63,11 +63,16 @@ impl History {
         recent.iter().map(|count| f64::from(*count)).sum::<f64>() / seconds
     }
 
-    /// The last bars, so many of them.
+    /// So many bars: the last ones, or all of a whole recording, several in one if there is no room for each.
     pub(super) fn line(&self, columns: usize) -> String {
-        let shown = &self.counts[self.counts.len().saturating_sub(columns)..];
-        let most = shown.iter().copied().max().unwrap_or(0).max(1) as usize;
-        let bar = |count: &u32| SHAPES[(*count as usize * 8).div_ceil(most).min(8)];
+        let columns = columns.max(1);
+        let together = if self.whole { self.counts.len().div_ceil(columns).max(1) } else { 1 };
+        let sums: Vec<u64> =
+            self.counts.chunks(together).map(|counts| counts.iter().copied().map(u64::from).sum()).collect();
+        let shown = &sums[sums.len().saturating_sub(columns)..];
+        let most = shown.iter().copied().max().unwrap_or(0).max(1);
+        let bar =
+            |count: &u64| SHAPES[usize::try_from((count * 8).div_ceil(most)).map_or(8, |bar| bar.min(8))];
         let bars: String = shown.iter().map(bar).collect();
         format!("{bars:>columns$}")
     }

@@ -25,6 +25,8 @@ const PASSES: [(&str, &str); 7] = [
 #[derive(Clone, Debug, Default)]
 struct Around {
     stream: bool,
+    /// `proxy_ssl on` of `stream`.
+    ssl: bool,
     server: Option<String>,
     location: Option<String>,
     set: BTreeMap<String, Setting>,
@@ -58,7 +60,7 @@ fn is_transparent(placed: &Placed) -> bool {
 
 /// A directive of this name says something about upstreams, or holds others that may.
 pub(super) fn concerns(name: &str) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "http",
         "stream",
         "server",
@@ -71,6 +73,7 @@ pub(super) fn concerns(name: &str) -> bool {
         "keepalive_timeout",
         "server_name",
         "listen",
+        "proxy_ssl",
     ];
     NAMES.contains(&name)
         || PASSES.iter().any(|(pass, _)| *pass == name)
@@ -130,6 +133,9 @@ impl Facts<'_> {
                 here.set.insert(setting.directive.clone(), setting);
             }
         }
+        if let Some(ssl) = of_name(directives, "proxy_ssl").find_map(|placed| placed.directive.argument()) {
+            here.ssl = ssl == "on";
+        }
         for placed in directives {
             self.config.dynamic |= by_program(placed);
             if is_transparent(placed) {
@@ -181,6 +187,7 @@ impl Facts<'_> {
             group,
             target,
             stream: around.stream,
+            tls: Some(if around.stream { around.ssl } else { is_tls(to) }),
             server: around.server.clone(),
             location: around.location.clone(),
             place: placed.place(),
@@ -196,16 +203,21 @@ fn authority<'a>(to: &'a str, module: &str, stream: bool) -> (&'a str, Option<u1
     if stream {
         return (to, None);
     }
-    let (scheme, rest) = to.split_once("://").unwrap_or(("", to));
-    let port = match scheme {
-        "https" | "grpcs" => Some(443),
-        _ if matches!(module, "proxy" | "grpc") => Some(80),
+    let rest = to.split_once("://").map_or(to, |(_, rest)| rest);
+    let port = match module {
+        _ if is_tls(to) => Some(443),
+        "proxy" | "grpc" => Some(80),
         _ => None,
     };
     if rest.starts_with("unix:") {
         return (rest, port);
     }
     (rest.split(['/', '?', '#']).next().unwrap_or_default(), port)
+}
+
+/// Whether a pass of `http` speaks TLS.
+fn is_tls(to: &str) -> bool {
+    to.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "https" | "grpcs"))
 }
 
 /// The name of a server block in error.log: its first name, or for `stream` the address that it listens on.

@@ -145,3 +145,14 @@ fn addresses_of_clients_to_connect_from() {
         assert_eq!(read(&text).transparent, Some(expected), "{bind}");
     }
 }
+
+#[test]
+fn which_passes_speak_tls() {
+    let read = read("http { server { location /a { proxy_pass https://10.0.0.1; } location /b { grpc_pass grpcs://10.0.0.1; }
+          location /c { proxy_pass http://10.0.0.1; } location /d { fastcgi_pass 10.0.0.1:9000; } } }
+        stream { server { proxy_ssl on; proxy_pass 10.0.0.1:5; } server { proxy_pass 10.0.0.1:6; } }");
+    let tls: Vec<_> = read.passes.iter().map(|pass| pass.tls).collect();
+    assert_eq!(tls, [true, true, false, false, true, false].map(Some));
+    let port = |pass: &Pass| Some(pass.target.as_ref()?.addresses.first()?.to_string());
+    assert_eq!(port(&read.passes[0]).as_deref(), Some("10.0.0.1:443"));
+}

@@ -1,4 +1,6 @@
-//! What a service of the tool talks to: a Prometheus server of the lab's own, and plain HTTP.
+//! What a service of the tool talks to: a Prometheus server of the lab's own, plain HTTP, and collectors.
+
+mod collectors;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -10,7 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use crate::tool::Tool;
 use crate::util::wait_until;
+pub use collectors::{Datagrams, Receiver};
 
 /// For an answer over loopback.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -81,4 +85,25 @@ impl Drop for Prometheus {
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
+}
+
+/// Gives a program a `/run` of its own, in which journald's folder is one of the lab's.
+const OWN_RUN: &str = r#"
+set -e
+mount -t tmpfs none /run
+mkdir -p /run/systemd/journal
+mount --bind "$1" /run/systemd/journal
+shift
+exec "$@"
+"#;
+
+/// Starts the tool as a service manager would: it finds a journal whose socket is in `journal`, and these variables.
+pub fn start(path: &Path, journal: &Path, variables: &[String], args: &[String]) -> Result<Tool> {
+    let of = |path: &Path| path.display().to_string();
+    let mut all: Vec<String> = ["--mount", "--", "sh", "-c", OWN_RUN, "sh"].map(str::to_owned).to_vec();
+    all.extend([of(journal), "env".to_owned()]);
+    all.extend_from_slice(variables);
+    all.push(of(path));
+    all.extend_from_slice(args);
+    Tool::start(Path::new("unshare"), &all)
 }

@@ -1,8 +1,10 @@
 //! The list of all sinks of this crate: what the command line can ask for, and what that opens.
+//!
+//! To add a sink, write its file in this folder, and here its `mod` line, its option, its [`Format`] and what that opens.
 
 use std::path::PathBuf;
 
-use clap::ColorChoice;
+use clap::{Args, ColorChoice};
 
 use crate::output::{self, Json, Sinks, Terminal, stream};
 use crate::report::model::Collector;
@@ -19,6 +21,37 @@ pub enum Format {
     Markdown,
     /// A page with charts in this file, at the end.
     Html(PathBuf),
+}
+
+/// What a report writes: options of the command line.
+#[derive(Clone, Debug, PartialEq, Args)]
+pub struct Outputs {
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print a short Markdown summary for a chat or a ticket
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+
+    /// Write a report with charts: one HTML file that works offline
+    #[arg(long, value_name = "OUT")]
+    pub html: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// The formats in their order: a page is written first, since what is printed last is what the shell shows.
+    #[must_use]
+    pub fn formats(&self) -> Vec<Format> {
+        let html = self.html.clone().map(Format::Html);
+        let printed = match (self.json, self.markdown, &html) {
+            (true, ..) => Some(Format::Json),
+            (false, true, _) => Some(Format::Markdown),
+            (false, false, Some(_)) => None,
+            (false, false, None) => Some(Format::Text),
+        };
+        html.into_iter().chain(printed).collect()
+    }
 }
 
 /// What results are written as, and how.
@@ -58,4 +91,20 @@ pub fn open(options: &Options) -> Sinks {
         sinks.push(Collector::new(options.several, exporters));
     }
     sinks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_written_if_nothing_else_is_and_a_page_comes_first() {
+        let formats = |json, markdown, html: Option<&str>| {
+            Outputs { json, markdown, html: html.map(PathBuf::from) }.formats()
+        };
+        assert_eq!(formats(false, false, None), [Format::Text]);
+        assert_eq!(formats(true, false, None), [Format::Json]);
+        assert_eq!(formats(false, false, Some("x.html")), [Format::Html("x.html".into())]);
+        assert_eq!(formats(false, true, Some("x.html")), [Format::Html("x.html".into()), Format::Markdown]);
+    }
 }

@@ -1,131 +1,58 @@
-//! The places where the tool watches the kernel: one line each, with the rungs to try in order and what is lost
-//! without it.
+//! The list of all hooks, and of the signals that they give: causes declare which signals they need, so that what is lost
+//! without a hook follows.
 
-use upstream_trace_core::cause::{CAUSES, Signal};
+use super::{Attach, AttachMethod, Concerns, Hook, Need, Probe, When};
 
-/// How a program is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attach {
-    /// Raw tracepoint with this name.
-    Raw(&'static str),
-    /// Tracepoint `category`, `name`.
-    Tracepoint(&'static str, &'static str),
-    /// At the entry of this kernel function.
-    Fentry(&'static str),
-    /// At its return.
-    Fexit(&'static str),
-    /// At the entry of this kernel function, where fentry is refused.
-    Kprobe(&'static str),
-    /// At its return.
-    Kretprobe(&'static str),
+/// One kind of thing that can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Births and ends of TCP connections; without it there is nothing to judge.
+    Connections,
+    /// Packets that this host dropped, with reason and place.
+    Drops,
+    /// RST that came in.
+    Resets,
+    /// RST that this host's own sockets sent.
+    ResetsSent,
+    /// Segments sent again.
+    Retransmits,
+    /// ICMP errors, with type, code and sender.
+    Icmp,
+    /// What nginx sends on a connection, and when.
+    Requests,
+    /// What nginx reads from a connection, and when.
+    Answers,
+    /// Errors of `connect()` itself.
+    ConnectErrors,
+    /// Births of connections to unix sockets.
+    UnixConnections,
+    /// The moment at which nginx closes a unix socket.
+    UnixEnds,
+    /// Local ports before the first answer.
+    LocalPorts,
+    /// New processes of nginx.
+    Workers,
+    /// Processes of nginx that run another program.
+    Upgrades,
+    /// Ends of nginx's processes, and of origins on this host.
+    Exits,
 }
 
-impl Attach {
-    /// Name of this kind, as in the JSON output.
+impl Signal {
+    /// Which attempts it is about.
     #[must_use]
-    pub const fn kind(self) -> &'static str {
+    pub const fn concerns(self) -> Concerns {
         match self {
-            Self::Raw(_) => "raw_tracepoint",
-            Self::Tracepoint(..) => "tracepoint",
-            Self::Fentry(_) | Self::Fexit(_) => "fentry",
-            Self::Kprobe(_) | Self::Kretprobe(_) => "kprobe",
+            Self::Connections => Concerns::All,
+            Self::Workers | Self::Upgrades => Concerns::Nobody,
+            Self::Drops | Self::Icmp | Self::ResetsSent => Concerns::Tcp,
+            Self::Resets | Self::Retransmits => Concerns::TcpBegun,
+            Self::LocalPorts => Concerns::TcpConnecting,
+            Self::UnixConnections | Self::UnixEnds => Concerns::Unix,
+            Self::ConnectErrors => Concerns::AtOnce,
+            Self::Requests | Self::Answers => Concerns::Connected,
+            Self::Exits => Concerns::NotConnecting,
         }
-    }
-
-    /// The function or tracepoint.
-    #[must_use]
-    pub const fn place(self) -> &'static str {
-        match self {
-            Self::Raw(name)
-            | Self::Tracepoint(_, name)
-            | Self::Fentry(name)
-            | Self::Fexit(name)
-            | Self::Kprobe(name)
-            | Self::Kretprobe(name) => name,
-        }
-    }
-}
-
-/// When a program of a rung is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// At the start; without it the rung does not hold.
-    Always,
-    /// At the start, if the kernel has that place: functions come and go.
-    IfThere,
-    /// Where error.log does not tell of errors of `connect()`, or once nginx uses a unix upstream.
-    OnConnect,
-    /// Once nginx uses a unix upstream.
-    OnUnix,
-}
-
-/// A program of the object, and where it goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Probe {
-    /// Name of the program.
-    pub program: &'static str,
-    /// Where it is attached.
-    pub attach: Attach,
-    /// When it is attached.
-    pub when: When,
-}
-
-/// One way to get the evidence of a hook: programs that belong together, all of one kind.
-#[derive(Clone, Copy, Debug)]
-pub struct AttachMethod {
-    /// The programs, in the order in which they are attached.
-    pub probes: &'static [Probe],
-}
-
-impl AttachMethod {
-    /// Name of this kind, as in the JSON output and in `--hooks`.
-    #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        self.probes[0].attach.kind()
-    }
-}
-
-/// When a hook is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// Without it there is nothing to tell.
-    Required,
-    /// Without it something is missing.
-    Wanted,
-    /// It only makes another hook's evidence better; its absence is not worth a warning.
-    Extra,
-}
-
-/// A hook.
-#[derive(Clone, Copy, Debug)]
-pub struct Hook {
-    /// Name in the output.
-    pub name: &'static str,
-    /// First the cheapest.
-    pub methods: &'static [AttachMethod],
-    /// When it is attached.
-    pub need: Need,
-    /// What it lets us see; the causes say what they rest on.
-    pub provides: &'static [Signal],
-    /// What is lost without it, in words.
-    pub costs: &'static str,
-}
-
-impl Hook {
-    /// Names of the programs of all its rungs.
-    pub fn programs(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.methods.iter().flat_map(|rung| rung.probes).map(|probe| probe.program)
-    }
-
-    /// Causes that are not found, or less sure, without it; `None` if that goes for all of them.
-    #[must_use]
-    pub fn affected_causes(&self) -> Option<Vec<&'static str>> {
-        if self.provides.iter().any(|sight| sight.for_all()) {
-            return None;
-        }
-        let touched =
-            CAUSES.iter().filter(|cause| cause.needs.iter().any(|sight| self.provides.contains(sight)));
-        Some(touched.map(|cause| cause.id).collect())
     }
 }
 
@@ -327,35 +254,3 @@ pub const HOOKS: &[Hook] = &[
         costs: "the local port before the first answer (replies dropped before they reach their socket)",
     },
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_a_cause_rests_on_is_given_by_a_hook() {
-        for cause in CAUSES {
-            for sight in cause.needs {
-                let given = HOOKS.iter().any(|hook| hook.provides.contains(sight));
-                assert!(given, "no hook gives {sight:?}, which {} rests on", cause.id);
-                assert!(!sight.for_all(), "{} need not say that it rests on {sight:?}", cause.id);
-            }
-        }
-    }
-
-    #[test]
-    fn verdicts_rest_on_what_each_hook_provides() {
-        for hook in HOOKS {
-            assert_eq!(Signal::of_hook(hook.name), hook.provides, "{}", hook.name);
-        }
-    }
-
-    #[test]
-    fn every_hook_is_there_for_a_cause() {
-        for hook in HOOKS {
-            assert!(hook.affected_causes().is_none_or(|causes| !causes.is_empty()), "{}", hook.name);
-        }
-        let drops = HOOKS.iter().find(|hook| hook.name == "kfree_skb").and_then(Hook::affected_causes);
-        assert!(drops.is_some_and(|causes| causes.contains(&"firewall-drop-local")));
-    }
-}

@@ -1,14 +1,14 @@
 //! What of an event tells who asked an nginx for what, and on which host.
 //!
-//! Whoever adds an event, or a field to one of those taken apart here, has to decide here whether it does: it does not
-//! compile otherwise.
+//! Whoever adds a field to an event that is taken apart here has to decide here whether it does: it does not compile
+//! otherwise. For a new event, [`Event::private`](super::Event::private) asks the same.
 
 use std::net::SocketAddr;
 
 use super::config::{Config, Group, Pass, Server, Setting, Target};
 use super::{
-    Attempt, Enrichment, Event, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer,
-    OriginExit, PacketDrop, PacketTuple, ResetSent, Rules, RunsIn, Workload,
+    Attempt, Enrichment, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer, OriginExit,
+    PacketTuple, Rules, Workload,
 };
 
 /// What a private text is.
@@ -44,41 +44,7 @@ pub enum Private {
     Rule,
 }
 
-impl Event {
-    /// Shows every private text of the event, for it to be replaced.
-    pub fn private(&mut self, show: &mut dyn FnMut(Private, &mut String)) {
-        match self {
-            Self::Host(host) => of_host(host, show),
-            Self::Log(line) => of_line(line, show),
-            Self::Rules(rules) => of_rules(rules, show),
-            Self::Config(config) => of_config(config, show),
-            Self::Lookup(lookup) => of_lookup(lookup, show),
-            Self::Trouble(attempt) | Self::End(attempt) => of_attempt(attempt, show),
-            Self::OriginExit(exit) => of_exit(exit, show),
-            Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => of_workload(workload, show),
-            Self::Enrichment(facts) => of_facts(facts, show),
-            Self::Drop(PacketDrop { tuple, asked, .. }) => {
-                for tuple in [tuple, asked].into_iter().flatten() {
-                    of_tuple(tuple, show);
-                }
-            }
-            Self::ResetSent(ResetSent { tuple, .. }) => of_tuple(tuple, show),
-            // Names of programs, addresses of upstreams and paths of sockets are what the verdicts are about.
-            Self::Process(_)
-            | Self::ConnectError(_)
-            | Self::RetryStarted { .. }
-            | Self::RetryAnswered { .. }
-            | Self::Answered { .. }
-            | Self::ClientGone { .. }
-            | Self::LogFollowed(_)
-            | Self::Upstream(_)
-            | Self::Lost(_)
-            | Self::Tick { .. } => {}
-        }
-    }
-}
-
-fn of_host(host: &mut Host, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_host(host: &mut Host, show: &mut dyn FnMut(Private, &mut String)) {
     let Host {
         hostname,
         at: _,
@@ -97,7 +63,7 @@ fn of_host(host: &mut Host, show: &mut dyn FnMut(Private, &mut String)) {
     }
 }
 
-fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
     let LogLine {
         client,
         server,
@@ -151,7 +117,7 @@ fn of_line(line: &mut LogLine, show: &mut dyn FnMut(Private, &mut String)) {
     }
 }
 
-fn of_lookup(lookup: &mut Lookup, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_lookup(lookup: &mut Lookup, show: &mut dyn FnMut(Private, &mut String)) {
     let Lookup {
         name,
         id: _,
@@ -169,7 +135,7 @@ fn of_lookup(lookup: &mut Lookup, show: &mut dyn FnMut(Private, &mut String)) {
 }
 
 /// What an origin says in place of TLS may begin with its name.
-fn of_attempt(attempt: &mut Attempt, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_attempt(attempt: &mut Attempt, show: &mut dyn FnMut(Private, &mut String)) {
     if let Some(bytes) = &mut attempt.non_tls_prefix {
         show(Private::Text, bytes);
     }
@@ -178,7 +144,7 @@ fn of_attempt(attempt: &mut Attempt, show: &mut dyn FnMut(Private, &mut String))
     }
 }
 
-fn of_tuple(tuple: &mut PacketTuple, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_tuple(tuple: &mut PacketTuple, show: &mut dyn FnMut(Private, &mut String)) {
     let PacketTuple { src, dst } = tuple;
     of_address(src, show);
     of_address(dst, show);
@@ -193,7 +159,7 @@ fn of_address(address: &mut SocketAddr, show: &mut dyn FnMut(Private, &mut Strin
     }
 }
 
-fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut String)) {
     let OriginExit {
         command,
         home,
@@ -215,7 +181,7 @@ fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut String)) {
     }
 }
 
-fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut String)) {
     match workload {
         Workload::Unit(name)
         | Workload::Docker(name)
@@ -233,7 +199,7 @@ fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut Strin
     }
 }
 
-fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut String)) {
     let Enrichment { facts, at: _, netns: _, upstream: _ } = enrichment;
     for fact in facts {
         match fact {
@@ -253,7 +219,7 @@ fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private, &mut Stri
     }
 }
 
-fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
     of_tuple(&mut rules.tuple, show);
     if let Some(unread) = &mut rules.unread {
         show(Private::Text, unread);
@@ -265,7 +231,7 @@ fn of_rules(rules: &mut Rules, show: &mut dyn FnMut(Private, &mut String)) {
     }
 }
 
-fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut String)) {
+pub(super) fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut String)) {
     let Config {
         file,
         unread,
@@ -298,7 +264,8 @@ fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut String)) {
 }
 
 fn of_pass(pass: &mut Pass, show: &mut dyn FnMut(Private, &mut String)) {
-    let Pass { group, target, server, location, place, connect, send, read, directive: _, stream: _ } = pass;
+    let Pass { group, target, server, location, place, connect, send, read, directive: _, stream: _, tls: _ } =
+        pass;
     let optional = [(Private::Host, group), (Private::Host, server), (Private::Path, location)];
     for (kind, text) in optional {
         if let Some(text) = text {
@@ -327,39 +294,4 @@ fn of_setting(setting: &mut Setting, show: &mut dyn FnMut(Private, &mut String))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_were_looked_up_are_shown() {
-        let lookup = crate::testkit::lookup(crate::event::LookupState::Open, vec![None]);
-        let mut shown = Vec::new();
-        Event::Lookup(lookup).private(&mut |kind, text| shown.push((kind, text.clone())));
-        assert_eq!(shown, [(Private::Host, "app.test".to_owned())]);
-    }
-
-    #[test]
-    fn every_text_of_a_client_is_shown() {
-        let own = |text: &str| Some(text.to_owned());
-        let mut event = Event::Log(LogLine {
-            client: own("192.0.2.1"),
-            server: own("shop.test"),
-            request: own("GET /cart HTTP/1.1"),
-            subrequest: own("/auth"),
-            upstream: own("http://10.0.0.2:80/cart"),
-            host: own("shop.test:8443"),
-            message: "words".to_owned(),
-            file: "/var/log/nginx/shop.test.log".to_owned(),
-            ..LogLine::default()
-        });
-        let mut shown = Vec::new();
-        event.private(&mut |kind, text| {
-            shown.push((kind, text.clone()));
-            text.clear();
-        });
-        assert_eq!(shown.len(), 8);
-        assert!(shown.contains(&(Private::Request, "GET /cart HTTP/1.1".to_owned())));
-        let text = serde_json::to_string(&event).expect("JSON");
-        assert!(!text.contains("shop") && !text.contains("cart") && !text.contains("192.0.2"), "{text}");
-    }
-}
+mod tests;

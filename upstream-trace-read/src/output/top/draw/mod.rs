@@ -12,12 +12,16 @@ use super::history::BARS;
 use super::keys::{Choice, Page};
 use super::model::{Key, Model, Row as Found};
 use crate::output::block::Kind;
-use crate::output::layout::TextLayout;
-use crate::output::{escape, number};
+use crate::output::layout::{NBSP, TextLayout};
+use crate::output::{about, escape, number};
 
-/// Columns from which on the times and the bars are shown.
+/// Columns of the terminal from which on rate and time are shown.
 const WITH_TIMES: u16 = 60;
-const WITH_BARS: u16 = 90;
+/// Fewer bars than these are not worth their room.
+const MIN_BARS: u16 = 20;
+/// Causes and upstreams are as wide as the longest one that is shown, within these bounds.
+const CAUSE: (u16, u16) = (12, 30);
+const UPSTREAM: (u16, u16) = (10, 48);
 /// Lines of pending attempts at most, as a part of the height.
 const PENDING_PART: usize = 3;
 
@@ -50,9 +54,9 @@ fn heading(model: &Model, choice: &Choice, width: u16) -> Text<'static> {
     let host = escape(&model.host.hostname).into_owned();
     let paused = if choice.paused { "  PAUSED" } else { "" };
     let first = format!(
-        "upstream-trace {}  {host}  {} workers  {}{paused}",
+        "upstream-trace {}  {host}  {}  {}{paused}",
         model.host.version,
-        model.host.workers.len(),
+        number::plural(model.host.workers.len() as u64, "worker"),
         model.clock.time(model.now),
     );
     let unshown = if model.unshown > 0 { format!("  not shown {}", model.unshown) } else { String::new() };
@@ -94,15 +98,15 @@ fn shown<'a>(model: &'a Model, choice: &Choice, height: usize) -> Vec<Shown<'a>>
     waiting.chain(failed.into_iter().map(|(key, row)| Shown::Failed(key, row))).collect()
 }
 
-/// Text of each column.
-fn cells(model: &Model, line: &Shown<'_>) -> [String; 6] {
+/// Text of each column; a line has so many bars.
+fn cells(model: &Model, line: &Shown<'_>, bars: usize) -> [String; 6] {
     match line {
         Shown::Waiting(verdict) => {
             let waits = model.now.saturating_sub(verdict.since);
             let since = model.clock.time(verdict.since);
             [
                 format!("pending: {}", verdict.cause),
-                place(verdict.upstream.as_ref()),
+                place(Some(verdict), verdict.upstream.as_ref()),
                 String::new(),
                 seconds(waits),
                 since,
@@ -111,47 +115,60 @@ fn cells(model: &Model, line: &Shown<'_>) -> [String; 6] {
         }
         Shown::Failed((cause, upstream), row) => [
             (*cause).to_owned(),
-            place(upstream.as_ref()),
+            place(row.verdicts.back().map(|verdict| &**verdict), upstream.as_ref()),
             format!("{:.1}/s", row.history.rate()),
             number::count(row.total),
             model.clock.time(row.last),
-            row.history.line(BARS.min(40)),
+            row.history.line(bars),
         ],
     }
 }
 
-fn place(upstream: Option<&Upstream>) -> String {
-    upstream.map_or_else(|| "?".to_owned(), |upstream| escape(&upstream.to_string()).into_owned())
+/// The upstream, with the group that nginx's configuration has for it.
+fn place(verdict: Option<&Verdict>, upstream: Option<&Upstream>) -> String {
+    let group = verdict.and_then(|verdict| about::group(&verdict.details));
+    about::named(group, upstream).replace(NBSP, " ")
 }
 
 fn seconds(time: Nanos) -> String {
     format!("{:.1} s", time as f64 / 1e9)
 }
 
-/// Columns that there is room for, and how wide they are.
-fn columns(width: u16) -> Vec<(usize, &'static str, Constraint)> {
-    let all = [
-        (0, "CAUSE", Constraint::Min(12)),
-        (1, "UPSTREAM", Constraint::Min(10)),
-        (2, "RATE", Constraint::Length(9)),
-        (3, "TOTAL", Constraint::Length(9)),
-        (4, "LAST", Constraint::Length(8)),
-        (5, "LAST MINUTE", Constraint::Length(40)),
-    ];
-    let fits = |index: usize| match index {
-        2 | 4 => width >= WITH_TIMES,
-        5 => width >= WITH_BARS,
-        _ => true,
+/// A column: its place in [`cells`], its heading, its width.
+type Column = (usize, &'static str, u16);
+
+/// Columns that there is room for; the bars get what the others leave.
+fn columns(width: u16, lines: &[[String; 6]]) -> Vec<Column> {
+    let widest = |index: usize, (least, most): (u16, u16)| {
+        let longest = lines.iter().map(|cells| cells[index].chars().count()).max().unwrap_or(0);
+        u16::try_from(longest).unwrap_or(most).clamp(least, most)
     };
-    all.into_iter().filter(|(index, ..)| fits(*index)).collect()
+    let times = width >= WITH_TIMES;
+    let mut columns = vec![(0, "CAUSE", widest(0, CAUSE)), (1, "UPSTREAM", widest(1, UPSTREAM))];
+    columns.extend(times.then_some((2, "   RATE", 7)));
+    columns.push((3, "  TOTAL", 7));
+    columns.extend(times.then_some((4, "LAST", 8)));
+    let taken: u16 = columns.iter().map(|(.., width)| width + 1).sum();
+    let left = width.saturating_sub(taken).min(u16::try_from(BARS).unwrap_or(MIN_BARS));
+    columns.extend((times && left >= MIN_BARS).then_some((5, "LAST MINUTE", left)));
+    columns
+}
+
+/// The text of a column; numbers stand at its right.
+fn cell((index, _, width): Column, cells: &[String; 6]) -> Cell<'static> {
+    let text = &cells[index];
+    let width = usize::from(width);
+    Cell::from(if matches!(index, 2 | 3) { format!("{text:>width$}") } else { text.clone() })
 }
 
 fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, choice: &mut Choice, colour: bool) {
     let lines = shown(model, choice, usize::from(area.height));
     choice.selected = choice.selected.min(lines.len().saturating_sub(1));
-    let columns = columns(area.width);
+    let without_bars: Vec<_> = lines.iter().map(|line| cells(model, line, 0)).collect();
+    let columns = columns(area.width, &without_bars);
+    let bars = columns.iter().find(|(index, ..)| *index == 5).map_or(0, |(.., width)| usize::from(*width));
     let rows = lines.iter().map(|line| {
-        let cells = cells(model, line);
+        let cells = cells(model, line, bars);
         let style = match line {
             Shown::Waiting(_) if colour => Style::new().fg(Color::Yellow),
             Shown::Failed(_, row) if colour && row.recovered < row.total && !row.history.is_flat() => {
@@ -159,11 +176,11 @@ fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, choice: &mut Choice, 
             }
             _ => Style::new(),
         };
-        Row::new(columns.iter().map(|(index, ..)| Cell::from(cells[*index].clone()))).style(style)
+        Row::new(columns.iter().map(|column| cell(*column, &cells))).style(style)
     });
     let whole = if model.whole { "WHOLE RECORDING" } else { "LAST MINUTE" };
     let header = columns.iter().map(|(index, name, _)| if *index == 5 { whole } else { name });
-    let table = Table::new(rows, columns.iter().map(|(.., width)| *width))
+    let table = Table::new(rows, columns.iter().map(|(.., width)| Constraint::Length(*width)))
         .header(Row::new(header).style(bold()))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut state = TableState::default().with_selected((!lines.is_empty()).then_some(choice.selected));
@@ -179,7 +196,7 @@ fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, choice: &mut Choice, 
 pub(super) fn plain(model: &Model, choice: &Choice, height: usize) -> Vec<String> {
     let lines = shown(model, choice, height);
     let of = |line| {
-        let [cause, place, rate, total, last, _] = cells(model, line);
+        let [cause, place, rate, total, last, _] = cells(model, line, 0);
         format!("{cause}  {place}  {rate}  {total}  {last}").trim_end().to_owned()
     };
     lines.iter().map(of).collect()
@@ -204,105 +221,4 @@ fn evidence(frame: &mut Frame<'_>, area: Rect, model: &Model, choice: &mut Choic
 }
 
 #[cfg(test)]
-mod tests {
-    use ratatui::Terminal;
-    use ratatui::backend::TestBackend;
-    use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-    use upstream_trace_core::event::{AttemptId, Host, SECOND};
-    use upstream_trace_core::verdict::Output;
-
-    use super::*;
-    use crate::output::Sink as _;
-    use crate::output::tests::verdict;
-
-    fn model() -> Model {
-        let mut model = Model::default();
-        model.start(&Host {
-            version: "1.2.3".into(),
-            hostname: "proxy".into(),
-            at: SECOND,
-            ..Host::default()
-        });
-        for (count, port) in [(3, 80), (1, 81)] {
-            for index in 0..count {
-                let mut failed = verdict();
-                failed.attempt = AttemptId::from_kernel(u64::from(port) * 100 + index);
-                failed.upstream = Some(Upstream::Tcp(([10, 0, 0, 1], port).into()));
-                failed.at = 2 * SECOND;
-                model.output(&Output::Failure(failed));
-            }
-        }
-        let mut waits = verdict();
-        waits.attempt = AttemptId::from_kernel(1);
-        waits.since = SECOND;
-        model.output(&Output::Pending(waits));
-        model.tick(5 * SECOND);
-        model
-    }
-
-    fn lines(model: &Model, choice: &mut Choice, width: u16) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(width, 16)).unwrap();
-        terminal.draw(|frame| draw(frame, model, choice, false)).unwrap();
-        let buffer = terminal.backend().buffer().clone();
-        let row = |y| (0..width).map(|x| buffer[(x, y)].symbol().to_owned()).collect::<String>();
-        (0..16).map(|y| row(y).trim_end().to_owned()).collect()
-    }
-
-    fn press(choice: &mut Choice, code: KeyCode) {
-        assert!(choice.key(KeyEvent::new(code, KeyModifiers::NONE)), "{code:?}");
-    }
-
-    #[test]
-    fn causes_are_listed_with_pending_ones_above() {
-        let shown = lines(&model(), &mut Choice::default(), 120);
-        assert!(shown[0].starts_with("upstream-trace 1.2.3  proxy"), "{shown:#?}");
-        assert!(shown[1].starts_with("failures 4  pending 1  lost 0"), "{shown:#?}");
-        assert!(shown[2].contains("CAUSE") && shown[2].contains("LAST MINUTE"), "{shown:#?}");
-        assert!(shown[3].starts_with("pending: ") && shown[3].contains("4.0 s"), "{shown:#?}");
-        assert!(shown[4].contains("10.0.0.1:80") && shown[4].contains('█'), "{shown:#?}");
-        assert!(shown[5].contains("10.0.0.1:81"), "{shown:#?}");
-        assert!(shown[15].starts_with("q: quit"), "{shown:#?}");
-    }
-
-    #[test]
-    fn narrow_terminals_have_fewer_columns() {
-        let shown = lines(&model(), &mut Choice::default(), 40);
-        assert!(shown[2].contains("TOTAL") && !shown[2].contains("RATE"), "{shown:#?}");
-        for width in 1..30 {
-            lines(&model(), &mut Choice::default(), width);
-        }
-    }
-
-    #[test]
-    fn keys_filter_sort_and_open_the_evidence() {
-        let (model, mut choice) = (model(), Choice::default());
-        for code in [KeyCode::Char('/'), KeyCode::Char('8'), KeyCode::Char('1')] {
-            press(&mut choice, code);
-        }
-        assert!(lines(&model, &mut choice, 100)[15].starts_with("filter: 81_"));
-        press(&mut choice, KeyCode::Enter);
-        let shown = lines(&model, &mut choice, 100);
-        assert!(shown[3].contains("10.0.0.1:81") && !shown.concat().contains("10.0.0.1:80 "), "{shown:#?}");
-        press(&mut choice, KeyCode::Enter);
-        let shown = lines(&model, &mut choice, 100);
-        assert!(shown[2].contains("failure") && shown.concat().contains("help:"), "{shown:#?}");
-        press(&mut choice, KeyCode::Char('q'));
-        press(&mut choice, KeyCode::Esc);
-        press(&mut choice, KeyCode::Char('s'));
-        assert!(lines(&model, &mut choice, 100)[15].contains("sort [total]"));
-        press(&mut choice, KeyCode::Char('t'));
-        assert!(lines(&model, &mut choice, 100)[3].contains("10.0.0.1:80  "));
-        press(&mut choice, KeyCode::Char('q'));
-        assert!(choice.quits);
-    }
-
-    #[test]
-    fn what_is_selected_stays_on_the_list() {
-        let (model, mut choice) = (model(), Choice::default());
-        for _ in 0..10 {
-            press(&mut choice, KeyCode::Down);
-        }
-        lines(&model, &mut choice, 100);
-        assert_eq!(choice.selected, 2);
-    }
-}
+mod tests;
