@@ -1,11 +1,12 @@
 //! What a kernel cannot show, and what is expected there instead: a lower confidence, or `unknown`. Each limit says why,
 //! asks the kernel itself (not the tool) whether it holds, and names the scenarios that it touches. What only `--depth`
-//! can tell stands beside, in [`crate::depth`].
+//! can tell stands beside, in `depth.rs`.
+
+mod depth;
 
 use std::fs;
 use std::path::Path;
 
-use crate::depth;
 use crate::pace::slow;
 
 /// A limit of some kernels.

@@ -3,7 +3,7 @@
 
 use std::env;
 
-use crate::limits::Limit;
+use super::Limit;
 
 /// All of it; of several that touch a scenario the first counts.
 pub const ONLY_DEPTH: &[Limit] = &[
