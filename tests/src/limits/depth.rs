@@ -30,6 +30,7 @@ pub const ONLY_DEPTH: &[Limit] = &[
         ],
         instead: &["unknown", "slow-response", "premature-close", "reset-by-backend"],
         unseen: true,
+        fields: &["summary"],
         ..WATCH
     },
     Limit {
@@ -81,6 +82,22 @@ pub const ONLY_DEPTH: &[Limit] = &[
         why: "Of several connections to one upstream that looked healthy at the same moment it is not known which one a line \
               is about.",
         scenarios: &["mixed"],
+        fields: &["local"],
+        ..WATCH
+    },
+    Limit {
+        why: "For how long a pooled connection was idle is not known, and of several that were found dead one after the other \
+              only the last is told together with what followed.",
+        scenarios: &["tries/dead-pooled-connections"],
+        fields: &[
+            "idle_ms",
+            "recovered",
+            "summary",
+            "/requests",
+            "/tries/number",
+            "/tries/of",
+            "/tries/chain/2/answered",
+        ],
         ..WATCH
     },
     Limit {
