@@ -55,7 +55,7 @@ pub const ONLY_DEPTH: &[Limit] = &[
     Limit {
         why: "Over TLS only the configuration and error.log tell a handshake from a request: such a verdict is less sure, and \
               without error.log a request that nginx gives up is not told of if it followed its handshake within a tick of \
-              the kernel's clock.",
+              the kernel's clock. It is `unknown` if the origin answers nginx's goodbye at once.",
         scenarios: &["slow-response/tls"],
         unseen: true,
         ..WATCH
