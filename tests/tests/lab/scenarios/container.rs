@@ -43,7 +43,8 @@ pub(crate) const ALL: &[Scenario] = &[
             let failure = failure.workload("runtime", "docker").workload("name", "web");
             if cause == "firewall-drop-local" {
                 // The rule is docker's host's, which is in another network namespace than nginx.
-                let failure = failure.confidence(Proven).evidence_says("DOCKER-USER").evidence_says("dport 8089");
+                let failure =
+                    failure.confidence(Proven).evidence_says("DOCKER-USER").evidence_says("dport 8089");
                 failure.told("summary", "network namespace").told("fix", "DOCKER-USER");
             }
         }
