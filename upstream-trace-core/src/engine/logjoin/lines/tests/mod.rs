@@ -6,10 +6,11 @@ mod stream;
 use super::*;
 use crate::engine::logjoin::logs::LINE_COMES;
 use crate::event::{Attempt, Ended};
-use crate::event::{Enrichment, Event, LogFollowed, Process, ProcessChange};
+use crate::event::{Config, Enrichment, Event, LogFollowed, Process, ProcessChange};
 use crate::event::{MS, SECOND};
 use crate::testkit::{
-    BEGUN, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
+    BEGUN, config, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin,
+    with_reset,
 };
 use crate::verdict::Verdict;
 use crate::verdict::{Confidence, LogLines};
@@ -343,6 +344,7 @@ fn no_live_upstreams_because_of_what_failed_before() {
     let mut engine = followed();
     let mut no_live = line("no live upstreams while connecting to upstream");
     (no_live.at, no_live.upstream) = (AT + SECOND, Some("http://backend/".to_owned()));
+    engine.on(Event::Config(Box::new(Config { workers: vec![refused().worker], ..config() })));
     feed(&mut engine, [end(refused(), 1, AT), said(REFUSED, 1, AT + MS), tick(AT + 50 * MS)]);
     engine.on(Event::Log(no_live.clone()));
     let out = engine.on(tick(AT + 2 * SECOND));
