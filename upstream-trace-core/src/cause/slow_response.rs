@@ -49,7 +49,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.errno().is_some() {
         return None;
     }
-    told(case)
+    Some(told(case))
 }
 
 /// nginx says that its timer ran out before a header had come, and the kernel side saw nothing wrong.
@@ -64,7 +64,7 @@ fn by_words(case: &Case<'_>) -> Option<Finding> {
     Some(Finding::likely(summary).or(&["slow-body"]).fix(fix(case)))
 }
 
-fn told(case: &Case<'_>) -> Option<Finding> {
+fn told(case: &Case<'_>) -> Finding {
     let attempt = &case.attempt;
     let (target, ms) = (case.target(), case.duration() / MS);
     let took = if case.tcp() { "acknowledged" } else { "took" };
@@ -85,7 +85,7 @@ fn told(case: &Case<'_>) -> Option<Finding> {
         None if attempt.reused => Finding::likely(summary),
         None => Finding::likely(summary).or(&["not-accepted"]),
     };
-    Some(finding.fix(fix(case)))
+    finding.fix(fix(case))
 }
 
 fn fix(case: &Case<'_>) -> String {
