@@ -4,6 +4,7 @@ use super::Case;
 use crate::errno;
 use crate::errorlog::{self, Doing, Kind};
 use crate::event::{Attempt, AttemptId, LogLine, LookupState};
+use crate::hooks::Signal;
 use crate::text::sentence;
 use crate::verdict::Phase;
 
@@ -99,9 +100,7 @@ impl<'a> Case<'a> {
     /// Nothing is known but nginx's line, and over a unix socket nobody may have watched what nginx sent and received.
     #[must_use]
     pub fn unseen_on_unix(&self) -> bool {
-        let blind = self.sampled
-            || self.lacks(crate::event::Signal::Requests)
-            || self.lacks(crate::event::Signal::Answers);
+        let blind = self.sampled || self.lacks(Signal::Requests) || self.lacks(Signal::Answers);
         self.line_only && self.unix() && blind
     }
 
