@@ -72,7 +72,10 @@ fn by_words(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let summary = format!("{} sent no response header within nginx's read timeout.", case.target());
-    Some(Finding::likely(summary).or(&["slow-body"]).fix(fix(case)))
+    // Bytes came that may be the begin of a header, or what TLS or HTTP/2 says of the connection.
+    let finding =
+        if case.attempt.bytes_received > 0 { Finding::possible(summary) } else { Finding::likely(summary) };
+    Some(finding.or(&["slow-body"]).fix(fix(case)))
 }
 
 fn told(case: &Case<'_>) -> Finding {
