@@ -12,6 +12,7 @@
 pub mod cgroup;
 pub mod client;
 pub mod container;
+pub mod depth;
 pub mod firewall;
 pub mod kernel;
 pub mod lab;

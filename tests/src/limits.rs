@@ -1,9 +1,11 @@
 //! What a kernel cannot show, and what is expected there instead: a lower confidence, or `unknown`. Each limit says why,
-//! asks the kernel itself (not the tool) whether it holds, and names the scenarios that it touches.
+//! asks the kernel itself (not the tool) whether it holds, and names the scenarios that it touches. What only `--depth`
+//! can tell stands beside, in [`crate::depth`].
 
 use std::fs;
 use std::path::Path;
 
+use crate::depth;
 use crate::pace::slow;
 
 /// A limit of some kernels.
@@ -12,13 +14,20 @@ pub struct Limit {
     /// Why, for the table.
     pub why: &'static str,
     /// Whether it holds here.
-    holds: fn() -> bool,
+    pub(crate) holds: fn() -> bool,
     /// Beginnings of the names of the scenarios that it touches.
-    scenarios: &'static [&'static str],
+    pub(crate) scenarios: &'static [&'static str],
     /// Causes that may be told in place of the one asked for; never more than `likely`.
     pub instead: &'static [&'static str],
     /// Nothing at all may be told of it.
     pub unseen: bool,
+    /// Fields that may say something else.
+    pub fields: &'static [&'static str],
+}
+
+impl Limit {
+    pub(crate) const NONE: Self =
+        Self { why: "", holds: || true, scenarios: &[], instead: &[], unseen: false, fields: &[] };
 }
 
 /// All of them; of several that touch a scenario the first counts.
@@ -30,6 +39,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["dns-failure", "dns-timeout"],
         instead: &[],
         unseen: true,
+        fields: &[],
     },
     Limit {
         why: "Where a tracepoint tells of what is received (6.3) the function behind it is not needed, and this kernel's \
@@ -38,6 +48,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["rungs/requests-by-fentry", "rungs/unix-requests-by-fentry"],
         instead: &["unknown"],
         unseen: false,
+        fields: &[],
     },
     Limit {
         why: "Before 6.10 the kernel does not say why it resets a connection.",
@@ -45,6 +56,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["origins/reset-with"],
         instead: &[],
         unseen: false,
+        fields: &[],
     },
     Limit {
         why: "In the guests the rule in a bridge's own table is not found, and the verdict may be less sure; not yet known \
@@ -53,6 +65,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["firewall-rule/bridge"],
         instead: &[],
         unseen: false,
+        fields: &[],
     },
     Limit {
         why: "An emulated nginx may take longer than the 5 ms that the kernel side allows between giving an answer up and \
@@ -61,6 +74,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["slow-body", "mixed/every-way-at-once"],
         instead: &[],
         unseen: false,
+        fields: &[],
     },
     Limit {
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
@@ -69,6 +83,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["firewall-drop-local", "firewall-reject-local", "firewall-rule"],
         instead: &[],
         unseen: false,
+        fields: &[],
     },
     Limit {
         why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as a \
@@ -77,14 +92,15 @@ const LIMITS: &[Limit] = &[
         scenarios: &["connect-slow/slow-path"],
         instead: &["firewall-drop-remote"],
         unseen: false,
+        fields: &[],
     },
 ];
 
-/// The limit of this kernel that touches a scenario.
+/// The limit of this kernel, or of the depth of this run, that touches a scenario.
 #[must_use]
 pub fn of(scenario: &str) -> Option<&'static Limit> {
     let touches = |limit: &&Limit| limit.scenarios.iter().any(|name| scenario.starts_with(name));
-    LIMITS.iter().filter(touches).find(|limit| (limit.holds)())
+    LIMITS.iter().chain(depth::ONLY_DEPTH).filter(touches).find(|limit| (limit.holds)())
 }
 
 /// Everything takes longer than on a real machine.

@@ -115,7 +115,10 @@ impl Tool {
 
 /// The depth that the run of the lab is for, for a trace that names none.
 fn depth(args: &[String]) -> Option<String> {
-    let traces = args.first().is_some_and(|first| first.starts_with("--"));
+    // `setpriv` may stand before it.
+    let subcommand =
+        |arg: &String| matches!(arg.as_str(), "report" | "redact" | "explain" | "doctor" | "config");
+    let traces = args.first().is_some_and(|first| first.starts_with("--")) && !args.iter().any(subcommand);
     let names_one = args.iter().any(|arg| arg.starts_with("--depth"));
     let depth = std::env::var("UPSTREAM_TRACE_DEPTH").ok().filter(|_| traces && !names_one);
     depth.map(|depth| format!("--depth={depth}"))

@@ -50,9 +50,11 @@ pub const fn control_size(first: &[u8; FRAME_HEADER]) -> u32 {
     if first[0] != 0 {
         return 0;
     }
-    let of_connection = first[5] & 0x7f == 0 && first[6] == 0 && first[7] == 0 && first[8] == 0;
+    let of_connection = first[5] << 1 == 0 && first[6] == 0 && first[7] == 0 && first[8] == 0;
     let control = match first[3] {
-        SETTINGS => of_connection && size % 6 == 0 && (first[4] == 0 || (first[4] == 1 && size == 0)),
+        SETTINGS => {
+            of_connection && size.is_multiple_of(6) && (first[4] == 0 || (first[4] == 1 && size == 0))
+        }
         PING => of_connection && size == 8 && first[4] <= 1,
         // Windows of streams are opened while a request with a body comes in.
         WINDOW_UPDATE => size == 4 && first[4] == 0,

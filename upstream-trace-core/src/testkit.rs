@@ -120,17 +120,8 @@ pub(crate) fn icmp(kind: u8, code: u8, from: &str, local: bool, errno: i32) -> A
 
 /// An error of `connect()` on TCP.
 pub(crate) fn connect_error(errno: i32) -> ConnectError {
-    ConnectError {
-        id: id(1),
-        at: BEGUN + 50_000,
-        retry_of: None,
-        worker: 1713,
-        netns: 7,
-        upstream: Upstream::Tcp(remote()),
-        errno,
-        took: 50_000,
-        had_syn_sent: false,
-    }
+    let blank = ConnectError::blank(id(1), BEGUN + 50_000, 1713, Upstream::Tcp(remote()), errno);
+    ConnectError { netns: 7, took: 50_000, ..blank }
 }
 
 /// An error of `connect()` on a unix socket.

@@ -8,7 +8,8 @@ use aya_ebpf::macros::{fentry, kprobe};
 use aya_ebpf::programs::{FEntryContext, ProbeContext};
 use upstream_trace_common::{Addr, End, Record, StepKind, UpstreamCounters, Worker, flags, stats};
 
-use crate::maps::{RECORDS, io_since};
+use crate::kernel::Head;
+use crate::maps::{OWN_ADDRESSES, RECORDS, io_since};
 use crate::trail::note;
 use crate::{counters, dns, emit, finish, kernel, retry, worker};
 
@@ -62,6 +63,7 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     }
     let now = emit::now();
     emit::count(stats::ATTEMPTS, 1);
+    remember_own_address(sk, &head);
     let Some(record) = create(sk, &remote, now) else { return };
     // SAFETY: a map value that no other CPU can find yet: the socket has sent nothing.
     unsafe {
@@ -70,6 +72,17 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
         (*record).netns = worker::netns(worker, sk);
         note(record, StepKind::SynSent, now, 0);
         retry::assign_client(record, worker, now);
+    }
+}
+
+/// What comes from and goes to this address may be nginx's own.
+#[inline(always)]
+fn remember_own_address(sk: u64, head: &Head) {
+    let mut own = Addr::default();
+    kernel::local(sk, head, &mut own);
+    own.port = 0;
+    if OWN_ADDRESSES.get_ptr(&own).is_none() {
+        let _ = OWN_ADDRESSES.insert(&own, &1, 0);
     }
 }
 

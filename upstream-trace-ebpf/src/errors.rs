@@ -2,10 +2,11 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use upstream_trace_common::{Icmp, Moment, Record, StepKind, flags};
+use upstream_trace_common::{Addr, Icmp, Moment, Record, StepKind, flags};
 
 use crate::config::{offset, retransmit_err};
 use crate::kernel::{self, TCP_SYN_SENT, read};
+use crate::maps::RETRANSMITTING;
 use crate::trail::note;
 use crate::{adopt, emit, record, under_way};
 
@@ -60,6 +61,9 @@ pub fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
     unsafe {
         (*record).flags |= flags::RETRANSMITTED;
         (*record).retransmits += 1;
+        if (*record).retransmits == 1 {
+            in_trouble(sk, record);
+        }
         if errno != 0 {
             (*record).retransmits_failed += 1;
         }
@@ -69,6 +73,23 @@ pub fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
         record::trouble(sk, record, now);
     }
     0
+}
+
+/// Remembers nginx's end, by which drops of packets are found whose other end was translated. Addresses of this host only
+/// mean another connection in each network namespace.
+///
+/// # Safety
+/// `record` is a map value.
+#[inline(always)]
+unsafe fn in_trouble(sk: u64, record: *const Record) {
+    let head = kernel::head(sk);
+    let mut local = Addr { ip: [0; 16], port: 0, family: 0 };
+    kernel::local(sk, &head, &mut local);
+    // SAFETY: by contract.
+    let remote = unsafe { (*record).remote };
+    if local.port != 0 && !kernel::is_loopback(&local) {
+        let _ = RETRANSMITTING.insert(&local, remote, 0);
+    }
 }
 
 /// (const struct sock *sk), 5.15 to 7.2. For IPv4 the ICMP message itself lies on the error queue, since

@@ -194,6 +194,14 @@ pub fn local(sk: u64, head: &Head, to: &mut Addr) {
     to.ip = ip(sk, head.family, head.saddr, offset!(saddr6));
 }
 
+/// Whether an address is of this host only.
+#[inline(always)]
+pub fn is_loopback(address: &Addr) -> bool {
+    let ip = &address.ip;
+    // Of IPv6 there is one; an IPv4 address has zeros behind it.
+    (address.family == AF_INET && ip[0] == 127) || (ip[0] == 0 && ip[15] == 1)
+}
+
 /// Local port of an internet socket, which outlives `skc_num`.
 #[inline(always)]
 pub fn own_port(sk: u64, head: &Head) -> u16 {

@@ -74,9 +74,19 @@ pub static ANY_ANNOUNCED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static PACKETS_SEEN: LruHashMap<[Addr; 2], u64> = LruHashMap::with_max_entries(4096, 0);
 
-/// Packet events without a socket per upstream: the second, and how many in it.
+/// Packet events without a socket per upstream: the second, and how many in it. Those of addresses that nginx connects from
+/// stand apart, with another family.
 #[map]
 pub static PACKET_RATE: LruHashMap<Addr, [u64; 2]> = LruHashMap::with_max_entries(1024, 0);
+
+/// Addresses (with port 0) that nginx connects from.
+#[map]
+pub static OWN_ADDRESSES: LruHashMap<Addr, u8> = LruHashMap::with_max_entries(256, 0);
+
+/// nginx's ends of connections on which something was retransmitted; the value is the other end, as nginx knows it. A
+/// packet that is dropped behind a translation may have kept no more than the one.
+#[map]
+pub static RETRANSMITTING: LruHashMap<Addr, Addr> = LruHashMap::with_max_entries(4096, 0);
 
 /// Processes that serve an upstream on this host; the value is the process that user space named, from which this one
 /// was forked. What does not fit is counted in `LOST_ORIGINS`.

@@ -10,7 +10,7 @@ use upstream_trace_common::{
 
 use crate::config::{self, offset};
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
-use crate::maps::{EVENTS, PACKET_RATE, PACKETS_SEEN, RECORDS, UPSTREAMS};
+use crate::maps::{EVENTS, OWN_ADDRESSES, PACKET_RATE, PACKETS_SEEN, RECORDS, RETRANSMITTING, UPSTREAMS};
 use crate::trail::note;
 use crate::{emit, record};
 
@@ -23,6 +23,9 @@ const REPEAT_NS: u64 = 500_000_000;
 /// Packets without a socket that are reported per upstream and second: whoever makes up source addresses must not fill the
 /// buffer.
 const MOST_A_SECOND: u64 = 256;
+
+/// The same of packets from and to addresses that nginx connects from: they are its own, unless somebody made them up.
+const MOST_OF_OWN: u64 = 2048;
 
 /// Drops reported per record; the rest is counted.
 const DROPS_REPORTED: u32 = 2;
@@ -138,12 +141,15 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     if !parse(skb, seen) {
         return;
     }
-    let upstream = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
-        seen.pair[1]
-    } else if UPSTREAMS.get_ptr(&seen.pair[0]).is_some() || translated(skb, seen).is_some() {
-        seen.pair[0]
+    let (upstream, other) = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
+        (seen.pair[1], seen.pair[0])
+    } else if UPSTREAMS.get_ptr(&seen.pair[0]).is_some() {
+        (seen.pair[0], seen.pair[1])
+    } else if let Some(ends) = translated(skb, seen) {
+        ends
     } else {
-        return;
+        let Some(ends) = of_one_end(seen) else { return };
+        ends
     };
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
         // SAFETY: a map value.
@@ -156,7 +162,7 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     } else {
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
-    if is_flood(&upstream, seen.now) {
+    if is_flood(upstream, other, seen.now) {
         return;
     }
     // What a socket sends has no device yet.
@@ -167,14 +173,21 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     send(ctx, seen);
 }
 
-/// Whether so many came for this upstream that this one is only counted.
-#[inline(always)]
-fn is_flood(upstream: &Addr, now: u64) -> bool {
+/// Whether so many came for this upstream that this one is only counted; `other` is the other end.
+#[inline(never)]
+fn is_flood(upstream: Addr, mut other: Addr, now: u64) -> bool {
     /// A power of two next to a second, in nanoseconds.
     const SECOND_BITS: u32 = 30;
+    /// No family has it.
+    const OWN: u16 = 1 << 15;
     let second = now >> SECOND_BITS;
-    let Some(rate) = PACKET_RATE.get_ptr_mut(upstream) else {
-        let _ = PACKET_RATE.insert(upstream, [second, 1], 0);
+    let (mut key, mut most) = (upstream, MOST_A_SECOND);
+    other.port = 0;
+    if OWN_ADDRESSES.get_ptr(&other).is_some() {
+        (key.family, most) = (key.family | OWN, MOST_OF_OWN);
+    }
+    let Some(rate) = PACKET_RATE.get_ptr_mut(key) else {
+        let _ = PACKET_RATE.insert(key, [second, 1], 0);
         return false;
     };
     // SAFETY: a map value; two processors at once may count one only.
@@ -183,7 +196,7 @@ fn is_flood(upstream: &Addr, now: u64) -> bool {
             *rate = [second, 0];
         }
         (*rate)[1] += 1;
-        if (*rate)[1] <= MOST_A_SECOND {
+        if (*rate)[1] <= most {
             return false;
         }
     }
@@ -192,9 +205,9 @@ fn is_flood(upstream: &Addr, now: u64) -> bool {
 }
 
 /// Whether a packet belongs to a connection to an upstream that is translated on its way: the first packet of a tracked
-/// connection had other addresses.
+/// connection had other addresses. The upstream, and who asked for it.
 #[inline(always)]
-fn translated(skb: u64, seen: &mut Sighting) -> Option<()> {
+fn translated(skb: u64, seen: &mut Sighting) -> Option<(Addr, Addr)> {
     const PLACE: u64 = 7;
     /// `IP_CT_ESTABLISHED_REPLY`: from there on it is an answer.
     const REPLY: u64 = 3;
@@ -218,7 +231,25 @@ fn translated(skb: u64, seen: &mut Sighting) -> Option<()> {
     };
     UPSTREAMS.get_ptr(&to)?;
     seen.asked = if tracked & PLACE >= REPLY { [to, from] } else { [from, to] };
-    Some(())
+    Some((to, from))
+}
+
+/// Whether one end of it is nginx's of a connection in trouble: the other was translated in a place that this packet has
+/// left. (A router that sends it back to nginx's own host; a namespace behind the one that translated it.) Gives the
+/// upstream and nginx's end.
+#[inline(always)]
+fn of_one_end(seen: &mut Sighting) -> Option<(Addr, Addr)> {
+    if let Some(remote) = RETRANSMITTING.get_ptr(&seen.pair[0]) {
+        // SAFETY: a map value.
+        let remote = unsafe { *remote };
+        seen.asked = [seen.pair[0], remote];
+        return Some((remote, seen.pair[0]));
+    }
+    let remote = RETRANSMITTING.get_ptr(&seen.pair[1])?;
+    // SAFETY: a map value.
+    let remote = unsafe { *remote };
+    seen.asked = [remote, seen.pair[1]];
+    Some((remote, seen.pair[1]))
 }
 
 /// (const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason (6.10)]). With a packet it
@@ -232,14 +263,14 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     if !known {
         return 0;
     }
-    let upstream = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
-        seen.pair[1]
+    let (upstream, other) = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
+        (seen.pair[1], seen.pair[0])
     } else if answers_late(&seen) {
-        seen.pair[0]
+        (seen.pair[0], seen.pair[1])
     } else {
         return 0;
     };
-    if is_flood(&upstream, seen.now) {
+    if is_flood(upstream, other, seen.now) {
         return 0;
     }
     // A listener that is closed resets those that wait in its queue.

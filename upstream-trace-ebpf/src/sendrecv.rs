@@ -40,8 +40,9 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
     let head = kernel::head(sk);
     match side(sk, &head) {
         Side::Upstream(record) if !unix::is_replaced(sk, record) => {
-            under_way::catch_up(sk, record, if ret > 0 { ret as u32 } else { 0 });
-            request::sent(&head, record, tgid, ret);
+            if under_way::catch_up(sk, record, ret, false) {
+                request::sent(&head, record, tgid, ret);
+            }
         }
         Side::Client if ret > 0 => client::was_sent_to(tgid),
         Side::Other | Side::Upstream(_) if head.family == AF_UNIX => {
@@ -81,8 +82,9 @@ pub fn receive_returned(sk: u64, tgid: u32, ret: i32, how: u32) {
     let head = kernel::head(sk);
     match side(sk, &head) {
         Side::Upstream(record) => {
-            under_way::catch_up(sk, record, 0);
-            response::received(sk, record, tgid, ret, how);
+            if under_way::catch_up(sk, record, ret, true) {
+                response::received(sk, record, tgid, ret, how);
+            }
         }
         Side::Client if ret > 0 => client::spoke(sk, &head, tgid),
         Side::Client => {}

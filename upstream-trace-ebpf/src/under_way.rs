@@ -4,7 +4,7 @@
 //! The hooks on send and receive come and go. What they noted on a record counts only while they have been attached
 //! without a gap: `IO_SINCE` is a new number each time.
 
-use upstream_trace_common::{Moment, Record, UnderWay, flags};
+use upstream_trace_common::{GOODBYE, Moment, Record, UnderWay, flags};
 
 use crate::kernel;
 use crate::maps::io_since;
@@ -59,10 +59,12 @@ unsafe fn sent_since_fin(sk: u64, record: *mut Record) {
     // SAFETY: by contract.
     unsafe {
         let since = kernel::write_seq(sk).wrapping_sub((*record).written_at_fin);
-        if (*record).flags & flags::FIN_RECEIVED != 0 && since > upstream_trace_common::GOODBYE {
+        if (*record).flags & flags::FIN_RECEIVED != 0 && since > GOODBYE {
+            if (*record).flags & flags::OUTSTANDING == 0 {
+                (*record).requests += 1;
+            }
             (*record).flags |= flags::SENT_AFTER_FIN | flags::OUTSTANDING;
             (*record).flags &= !flags::IN_DOUBT;
-            (*record).requests += 1;
             (*record).request_ns = kernel::last_sent_ns(sk);
             (*record).last_send_ns = (*record).request_ns;
         }
@@ -133,31 +135,38 @@ fn read(sk: u64, record: *mut Record, moment: u32, now: u64) -> u32 {
         if under_way != UnderWay::Unanswered {
             (*record).flags |= flags::IN_DOUBT;
         }
-        (*record).request_ns = kernel::last_sent_ns(sk);
+        let sent = kernel::last_sent_ns(sk);
+        // The kernel notes no time for what this host itself refused to send.
+        (*record).request_ns = if sent == 0 { (*record).established_ns } else { sent };
         (*record).last_send_ns = (*record).request_ns;
     }
     0
 }
 
 /// nginx sends or receives on this connection, and the hooks see it. If they were away since they last saw it, or since
-/// it began, what was noted before is void. `sent` bytes were sent just now.
+/// it began, what was noted before is void. `ret` is what the call returned. False if they come too late: what the socket
+/// tells of the end is right, and what they see of it is not all.
 #[inline(always)]
-pub fn catch_up(sk: u64, record: *mut Record, sent: u32) {
+pub fn catch_up(sk: u64, record: *mut Record, ret: i32, receives: bool) -> bool {
     let since = io_since();
     // SAFETY: callers pass a map value.
     unsafe {
         if (*record).io_since == since {
-            return;
+            return true;
         }
+        let seen = (*record).flags;
+        let ends = if receives { seen & flags::DECIDED != 0 } else { ret <= GOODBYE as i32 };
+        if seen & flags::UNIX == 0 && (ret <= 0 || ends) {
+            return false;
+        }
+        let sent = if receives { 0 } else { ret as u64 };
         (*record).io_since = since;
         (*record).flags &= !NOTED;
         (*record).request_ns = 0;
         (*record).first_recv_ns = 0;
-        if (*record).flags & flags::UNIX == 0
-            && (*record).requests == 0
-            && kernel::written(sk) > u64::from(sent)
-        {
+        if (*record).flags & flags::UNIX == 0 && (*record).requests == 0 && kernel::written(sk) > sent {
             (*record).requests = 1;
         }
     }
+    true
 }

@@ -25,6 +25,9 @@ pub(crate) struct Selection {
     /// Run the fault lab with this `--depth` of the tool, where a scenario names none
     #[arg(long, value_name = "auto|watch|deep", value_parser = ["auto", "watch", "deep"])]
     depth: Option<String>,
+    /// Only scenarios of the fault lab whose name contains this; may be repeated
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["unit_only", "table"])]
+    scenario: Vec<String>,
     /// Only what needs neither root nor a BPF toolchain
     #[arg(long)]
     unit_only: bool,
@@ -36,7 +39,7 @@ pub(crate) fn test(selection: &Selection) -> Result<()> {
     // What the lab needs is missed at once, not after minutes of other tests.
     let binary = if selection.unit_only { None } else { Some(prepare()?) };
     let mut failed = Vec::new();
-    let lab_only = selection.lab_only || selection.table;
+    let lab_only = selection.lab_only || selection.table || !selection.scenario.is_empty();
     if !lab_only && units(filter).is_err() {
         failed.push("unit tests");
     }
@@ -80,6 +83,9 @@ fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     }
     if let Some(depth) = &selection.depth {
         command.arg(format!("UPSTREAM_TRACE_DEPTH={depth}"));
+    }
+    if !selection.scenario.is_empty() {
+        command.arg(format!("LAB_ONLY={}", selection.scenario.join(",")));
     }
     if selection.table {
         std::fs::create_dir_all(paths::root().join("docs"))?;

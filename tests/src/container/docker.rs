@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
-use super::{IMAGE, first_line, image, remove_groups, run};
+use super::{IMAGE, first_line, image, import, remove_groups, run};
 use crate::util::{alive, signal, wait_until};
 use crate::world::World;
 
@@ -50,15 +50,7 @@ impl Docker {
         wait_until("dockerd", Duration::from_secs(30), || docker.run(&["version"]).is_ok() || !alive(pid))?;
         docker.run(&["version"]).with_context(|| docker.output())?;
         let archive = image::archive(&docker.folder)?.display().to_string();
-        docker.run(&[
-            "import",
-            "-c",
-            r#"ENTRYPOINT ["/usr/sbin/nginx"]"#,
-            "-c",
-            r#"CMD ["-g","daemon off;"]"#,
-            &archive,
-            IMAGE,
-        ])?;
+        docker.run(&import(&archive))?;
         Ok(docker)
     }
 

@@ -39,6 +39,12 @@ fn run(command: &mut Command) -> Result<String> {
     text_of(&command.output().with_context(|| line.clone())?).with_context(|| line)
 }
 
+/// Arguments of either runtime that make the image [`IMAGE`] of an archive.
+fn import(archive: &str) -> [&str; 7] {
+    let (entry, arguments) = (r#"ENTRYPOINT ["/usr/sbin/nginx"]"#, r#"CMD ["-g","daemon off;"]"#);
+    ["import", "-c", entry, "-c", arguments, archive, IMAGE]
+}
+
 /// Empty control groups that a runtime leaves behind.
 fn remove_groups(name: &str) {
     let Ok(trees) = fs::read_dir("/sys/fs/cgroup") else { return };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{IMAGE, first_line, image, remove_groups, run};
+use super::{IMAGE, first_line, image, import, remove_groups, run};
 use crate::util::wait_until;
 use crate::world::World;
 
@@ -26,15 +26,7 @@ impl Podman {
         let network = format!("ns:/run/netns/{}", world.ng().name());
         let podman = Self { folder, network };
         let archive = image::archive(&podman.folder)?.display().to_string();
-        podman.run(&[
-            "import",
-            "-c",
-            r#"ENTRYPOINT ["/usr/sbin/nginx"]"#,
-            "-c",
-            r#"CMD ["-g","daemon off;"]"#,
-            &archive,
-            IMAGE,
-        ])?;
+        podman.run(&import(&archive))?;
         Ok(podman)
     }
 

@@ -5,6 +5,7 @@ use std::ops::{BitOr, RangeInclusive};
 use serde_json::Value;
 
 use crate::lab::Lab;
+use crate::limits::Limit;
 use crate::pace::slow;
 
 /// How sure a verdict may be; join several with `|`.
@@ -59,27 +60,33 @@ pub struct Expected<'lab> {
     name: String,
     object: Option<Value>,
     /// This kernel cannot show all of it: less evidence and less certainty are excused, and noted.
-    lenient: bool,
+    lenient: Option<&'static Limit>,
 }
 
 impl<'lab> Expected<'lab> {
     /// Complains if there is none.
     pub fn new(lab: &'lab Lab, name: String, object: Option<Value>) -> Self {
         lab.check(object.is_some(), || format!("missing: {name}"));
-        Self { lab, name, object, lenient: false }
+        Self { lab, name, object, lenient: None }
     }
 
     /// The same on a kernel that cannot show all of it.
-    pub(crate) fn lenient(self) -> Self {
-        Self { lenient: true, ..self }
+    pub(crate) fn lenient(self, limit: &'static Limit) -> Self {
+        Self { lenient: Some(limit), ..self }
     }
 
     /// For runs without the tool: nothing is checked.
     pub fn unchecked(lab: &'lab Lab, name: String) -> Self {
-        Self { lab, name, object: None, lenient: false }
+        Self { lab, name, object: None, lenient: None }
     }
 
     fn check(self, field: &str, expected: &str, is_so: impl FnOnce(&Value) -> bool) -> Self {
+        if self.lenient.is_some_and(|limit| limit.fields.contains(&field)) {
+            if self.object.as_ref().is_some_and(|object| !is_so(&object[field])) {
+                self.lab.excuse();
+            }
+            return self;
+        }
         if let Some(object) = &self.object {
             let got = &object[field];
             self.lab.check(is_so(got), || format!("{}: {field} is {got}, not {expected}", self.name));
@@ -89,7 +96,7 @@ impl<'lab> Expected<'lab> {
 
     /// The same for what a limit of the kernel may take away.
     fn check_sight(self, field: &str, expected: &str, is_so: impl FnOnce(&Value) -> bool) -> Self {
-        if self.lenient {
+        if self.lenient.is_some() {
             if self.object.as_ref().is_some_and(|object| !is_so(&object[field])) {
                 self.lab.excuse();
             }

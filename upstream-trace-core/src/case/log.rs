@@ -1,6 +1,7 @@
 //! What nginx itself wrote about an attempt.
 
 use super::Case;
+use crate::cause::Signal;
 use crate::errno;
 use crate::errorlog::{self, Doing, Kind};
 use crate::event::{Attempt, AttemptId, LogLine, LookupState};
@@ -96,6 +97,13 @@ impl<'a> Case<'a> {
         !also_seen
     }
 
+    /// Nothing is known but nginx's line, and over a unix socket nobody may have watched what nginx sent and received.
+    #[must_use]
+    pub fn unseen_on_unix(&self) -> bool {
+        let blind = self.sampled || self.lacks(Signal::Requests) || self.lacks(Signal::Answers);
+        self.line_only && self.unix() && blind
+    }
+
     /// nginx's words for a sentence, without what it was doing.
     #[must_use]
     pub fn log_words(&self) -> String {
@@ -156,6 +164,10 @@ impl<'a> Case<'a> {
             (_, Some(Doing::Sending)) => Phase::Send,
             (_, Some(Doing::Tunnel)) => Phase::Idle,
             (Kind::Receive, Some(Doing::Header)) => Phase::Wait,
+            (_, Some(Doing::Header)) if self.unseen_on_unix() || self.header_timeout_over_tls() => {
+                Phase::Wait
+            }
+            (Kind::TimedOut(_), Some(Doing::Header)) if !self.answer_began() => Phase::Wait,
             (_, Some(Doing::Header | Doing::Body)) => Phase::Receive,
             _ => Phase::Connect,
         })

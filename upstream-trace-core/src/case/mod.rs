@@ -102,6 +102,9 @@ pub struct Case<'a> {
     pub line_only: bool,
     /// nginx wrote it, perhaps, before the hooks were attached: nothing follows from what they did not see.
     pub early: bool,
+    /// What nginx sends and receives is watched for a part of the time only, or never: whether it was then is not known of
+    /// what only a line tells.
+    pub sampled: bool,
     /// A name was looked up; there is no connection.
     pub lookup: Option<&'a Lookup>,
     /// Latest complaint of the worker about a name server.
@@ -153,6 +156,7 @@ impl<'a> Case<'a> {
             by_log: false,
             line_only: false,
             early: false,
+            sampled: false,
             lookup: None,
             complaint: None,
             because: Vec::new(),

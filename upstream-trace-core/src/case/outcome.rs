@@ -30,6 +30,20 @@ impl Case<'_> {
             && self.attempt.bytes_received == 0
     }
 
+    /// Bytes of an answer were seen, and nothing else can be taken for them: not what TLS or HTTP/2 says of a connection.
+    #[must_use]
+    pub fn answer_began(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.bytes_received > 0 && !attempt.by_socket && !self.maybe_ticket()
+    }
+
+    /// Nobody watched what came, and the socket says that something did after the request.
+    #[must_use]
+    pub fn answer_by_socket(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.by_socket && attempt.socket.received > 0 && !attempt.outstanding
+    }
+
     /// All that nginx wrote was acknowledged. Always so for unix sockets.
     #[must_use]
     pub fn request_acked(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The TLS handshake, as far as the kinds of its records tell.
 
 use super::Case;
+use crate::errorlog::{Doing, Kind};
 use crate::event::{MS, Nanos, Step};
 
 impl Case<'_> {
@@ -53,6 +54,17 @@ impl Case<'_> {
     pub fn maybe_unused(&self) -> bool {
         let attempt = &self.attempt;
         attempt.by_socket && attempt.reused && attempt.requests <= 2 && self.speaks_tls() != Some(false)
+    }
+
+    /// nginx says that no header came, nobody watched, and the socket looks as if something had been answered: that may
+    /// have been the handshake.
+    #[must_use]
+    pub fn header_timeout_over_tls(&self) -> bool {
+        let attempt = &self.attempt;
+        attempt.by_socket
+            && !attempt.outstanding
+            && self.log_kind() == Some(Kind::TimedOut(Doing::Header))
+            && self.speaks_tls() == Some(true)
     }
 
     /// The upstream sent an alert: its number, unless it is encrypted.
@@ -151,7 +163,7 @@ pub fn alert_name(alert: u8) -> &'static str {
 mod tests {
     use super::*;
     use crate::event::{Attempt, Config};
-    use crate::testkit::{BEGUN, config, reused_request, unanswered_request, verdict, with_fin};
+    use crate::testkit::{BEGUN, config, line, reused_request, unanswered_request, verdict, with_fin};
     use crate::verdict::{Confidence, Phase};
 
     fn over_tls(tls: Option<bool>) -> Config {
@@ -179,6 +191,18 @@ mod tests {
         );
         let open = says(None).0;
         assert_eq!((open.0, open.2), ("slow-response", vec!["not-accepted", "slow-tls-handshake"]));
+    }
+
+    #[test]
+    fn what_came_over_tls_may_have_been_the_handshake() {
+        let mut attempt = Attempt { by_socket: true, outstanding: false, ..unanswered_request() };
+        attempt.socket.received = 3_000;
+        let text =
+            "upstream timed out (110: Connection timed out) while reading response header from upstream";
+        let (line, tls) = (line(text), over_tls(Some(true)));
+        let mut case = case(&attempt, Some(&tls));
+        (case.log, case.by_log) = (Some(&line), true);
+        assert_eq!(verdict(&case), ("slow-response", Confidence::Possible, vec!["slow-body"]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
+use crate::errorlog::{Doing, Kind};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "not-reading",
@@ -15,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
                  has read the request is `request-rejected-early`.",
     fix: "Look at what the application does with request bodies (threads, disk, a lock). Raising \
           `proxy_send_timeout` only hides it.",
-    rivals: &["path-lost", "request-rejected-early", "slow-response"],
+    rivals: &["path-lost", "request-rejected-early", "slow-response", "not-accepted"],
     needs: &[Signal::Requests, Signal::Retransmits, Signal::UnixConnections, Signal::UnixEnds],
     judge,
     ..Cause::BLANK
@@ -25,6 +26,10 @@ pub(super) const CAUSE: Cause = Cause {
 const TWO_SEGMENTS: u32 = 2 * 1460;
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if case.unseen_on_unix() && case.log_kind() == Some(Kind::TimedOut(Doing::Sending)) {
+        let summary = format!("{} did not read the request within nginx's timeout.", case.target());
+        return Some(Finding::likely(summary).or(&["not-accepted"]));
+    }
     let (attempt, socket) = (&case.attempt, &case.attempt.socket);
     let blocked = attempt.send_blocked || socket.unsent > 0;
     let lost = socket.unacked > socket.unsent && case.retransmits_left() > 0 && socket.probes == 0;

@@ -37,7 +37,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if let Some(summary) = by_words(case) {
-        return Some(Finding::proven(summary));
+        // Who served a unix socket is looked for once nginx was seen to use it.
+        return Some(if case.unseen_on_unix() {
+            Finding::likely(summary).or(&["backend-crashed"])
+        } else {
+            Finding::proven(summary)
+        });
     }
     let attempt = &case.attempt;
     let fin = case.fin_at()?;
@@ -88,7 +93,7 @@ mod tests {
     use super::*;
     use crate::case::BenignEnd;
     use crate::event::Step;
-    use crate::testkit::{expect, line, moment, unanswered_request, with_fin, with_reset};
+    use crate::testkit::{expect, line, moment, unanswered_request, verdict, with_fin, with_reset};
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -129,6 +134,17 @@ mod tests {
             expect(&case, "premature-close", Confidence::Likely);
             assert_eq!((case.phase(), case.status()), (phase, Some(502)));
         }
+    }
+
+    #[test]
+    fn over_a_unix_socket_that_nobody_watched_it_may_have_crashed() {
+        let mut line =
+            line("upstream prematurely closed connection while reading response header from upstream");
+        line.upstream = Some("http://unix:/run/app.sock:/".to_owned());
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        assert_eq!(verdict(&case), ("premature-close", Confidence::Likely, vec![]));
+        case.sampled = true;
+        assert_eq!(verdict(&case), ("premature-close", Confidence::Likely, vec!["backend-crashed"]));
     }
 
     #[test]

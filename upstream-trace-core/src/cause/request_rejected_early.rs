@@ -2,6 +2,8 @@
 
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
+use crate::errorlog::Kind;
+use crate::verdict::Confidence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "request-rejected-early",
@@ -22,26 +24,35 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    let sending = attempt.send_error || attempt.send_blocked || attempt.socket.unsent > 0;
+    // Where nobody watched sends, nginx's words tell of one that failed.
+    let told = attempt.by_socket && case.log_kind() == Some(Kind::Send);
+    let sending = told || attempt.send_error || attempt.send_blocked || attempt.socket.unsent > 0;
     let over = case.fin_at().is_some() || case.reset_at().is_some() || attempt.send_error;
     // On a pooled connection `received` counts earlier answers as well.
     let answered = attempt.socket.unread > 0 || (!attempt.reused && attempt.socket.received > 0);
-    if !case.awaiting() || !sending || !over || !answered {
+    if !(case.awaiting() || told) || !sending || !over || !answered {
         return None;
     }
     let bytes =
         if attempt.socket.unread > 0 { u64::from(attempt.socket.unread) } else { attempt.socket.received };
-    Some(Finding::proven(format!(
+    let finding = Finding::proven(format!(
         "{} answered ({bytes} bytes) and closed while nginx was still sending the request; nginx lost that response.",
         case.target()
-    )))
+    ));
+    // What was received may have been an earlier answer, or a handshake.
+    let sure = !told || attempt.socket.unread > 0;
+    Some(if sure {
+        finding
+    } else {
+        Finding { confidence: Confidence::Likely, ..finding }.or(&["stale-keepalive", "reset-by-backend"])
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, reused_request, unanswered_request, with_reset};
-    use crate::verdict::Confidence;
+    use crate::event::Attempt;
+    use crate::testkit::{expect, line, reused_request, unanswered_request, verdict, with_reset};
 
     #[test]
     fn an_unread_answer_and_a_failed_send() {
@@ -49,6 +60,23 @@ mod tests {
         attempt.send_error = true;
         attempt.socket.received = 120;
         expect(&Case::of_attempt(&attempt), "request-rejected-early", Confidence::Proven);
+    }
+
+    #[test]
+    fn where_nobody_watched_nginx_says_that_it_was_sending() {
+        let line = line("writev() failed (104: Connection reset by peer) while sending request to upstream");
+        let mut attempt = with_reset(unanswered_request(), 5);
+        (attempt.by_socket, attempt.outstanding, attempt.socket.received) = (true, false, 120);
+        let judged = |attempt: &Attempt| {
+            let mut case = Case::of_attempt(attempt);
+            (case.log, case.by_log) = (Some(&line), true);
+            verdict(&case)
+        };
+        let (cause, confidence, rivals) = judged(&attempt);
+        assert_eq!((cause, confidence), ("request-rejected-early", Confidence::Likely));
+        assert!(rivals.contains(&"stale-keepalive") && rivals.contains(&"reset-by-backend"));
+        attempt.socket.unread = 120;
+        assert_eq!(judged(&attempt).1, Confidence::Proven);
     }
 
     #[test]

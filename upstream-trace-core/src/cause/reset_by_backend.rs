@@ -41,7 +41,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     if let Some(summary) = by_words(case) {
-        return Some(Finding::likely(summary).or(&["firewall-reject-remote"]));
+        let rival = if case.unix() { "backend-crashed" } else { "firewall-reject-remote" };
+        return Some(Finding::likely(summary).or(&[rival]));
     }
     let attempt = &case.attempt;
     let reset = case.reset_at()?;

@@ -27,8 +27,12 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
-    if let Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) = case.log_kind_alone() {
-        return by_words(case, doing);
+    match case.log_kind_alone() {
+        Some(Kind::TimedOut(Doing::Header)) if !case.answer_began() && !case.answer_by_socket() => {
+            return None;
+        }
+        Some(Kind::TimedOut(doing @ (Doing::Body | Doing::Header))) => return by_words(case, doing),
+        _ => {}
     }
     let no_header = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
     if case.in_tls_handshake()
@@ -61,30 +65,34 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-/// nginx says that its timer ran out, and the kernel side saw nothing wrong: bytes of an answer came.
+/// nginx says that its timer ran out, and bytes of an answer came.
 fn by_words(case: &Case<'_>, doing: Doing) -> Option<Finding> {
     let what = if doing == Doing::Body { "response" } else { "header" };
     let summary = format!(
         "{} started its {what} and then sent nothing more until nginx's read timeout.",
         case.target()
     );
-    // Without a byte of an answer the kernel side would have reported it, had it seen it.
-    let seen = case.attempt.bytes_received > 0;
-    // One without eyes for requests and answers, or not there yet, would not have, and it may be among what was lost: then
-    // nothing follows from that silence.
-    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers);
-    let is_blind = no_eyes || case.early || case.lossy;
-    if is_blind && doing == Doing::Header && !seen {
+    // Where nobody watched what came, the socket says that something did; before the header was complete, that may have
+    // been an earlier answer, or a handshake.
+    if case.header_timeout_over_tls() {
         return None;
     }
-    (case.line_only || seen).then(|| Finding::likely(summary))
+    if case.answer_by_socket() {
+        let sure = doing == Doing::Body || (!case.reused() && case.speaks_tls() == Some(false));
+        return Some(if sure {
+            Finding::likely(summary)
+        } else {
+            Finding::possible(summary).or(&["slow-response"])
+        });
+    }
+    (case.line_only || case.attempt.bytes_received > 0).then(|| Finding::likely(summary))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::BenignEnd;
-    use crate::event::{Attempt, Hook};
+    use crate::event::Attempt;
     use crate::testkit::{BEGUN, expect, line, unanswered_request};
     use crate::verdict::Phase;
 
@@ -105,6 +113,21 @@ mod tests {
     }
 
     #[test]
+    fn where_nobody_watched_the_line_and_the_socket_tell() {
+        let mut attempt = Attempt { by_socket: true, outstanding: false, ..unanswered_request() };
+        attempt.socket.received = 900;
+        for (doing, expected) in [
+            ("reading upstream", Confidence::Likely),
+            ("reading response header from upstream", Confidence::Possible),
+        ] {
+            let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
+            let mut case = Case::of_attempt(&attempt);
+            (case.log, case.by_log) = (Some(&line), true);
+            expect(&case, "slow-body", expected);
+        }
+    }
+
+    #[test]
     fn what_may_have_been_a_session_ticket_is_no_sure_answer() {
         let mut attempt = stalled();
         attempt.tls = true;
@@ -120,37 +143,27 @@ mod tests {
 
     #[test]
     fn nginx_says_that_its_timer_ran_out() {
-        for (doing, status) in
-            [("reading upstream", None), ("reading response header from upstream", Some(504))]
-        {
-            let line = line(&format!("upstream timed out (110: Connection timed out) while {doing}"));
-            let mut case = Case::of_line(&line, crate::testkit::id(1));
-            expect(&case, "slow-body", Confidence::Likely);
-            assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, status, None));
-            // An attempt that was lost may as well have got no byte of an answer.
-            case.lossy = true;
-            assert_eq!(judge(&case).is_some(), doing == "reading upstream");
-        }
+        let line = line("upstream timed out (110: Connection timed out) while reading upstream");
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        expect(&case, "slow-body", Confidence::Likely);
+        assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Receive, None, None));
+        case.lossy = true;
+        assert!(judge(&case).is_some());
     }
 
     #[test]
-    fn without_eyes_for_answers_nothing_follows_from_silence() {
+    fn half_a_header_is_a_body_that_stalled_only_if_it_was_seen() {
         let line = line(
             "upstream timed out (110: Connection timed out) while reading response header from upstream",
         );
-        let hooks = [Hook {
-            name: "sock_recv_length".to_owned(),
-            kind: "raw_tracepoint".to_owned(),
-            attached: false,
-            why: None,
-            costs: None,
-        }];
-        let mut case = Case::of_line(&line, crate::testkit::id(1));
-        case.hooks = &hooks;
-        assert!(judge(&case).is_none());
-        let mut case = Case::of_line(&line, crate::testkit::id(1));
-        case.early = true;
-        assert!(judge(&case).is_none());
+        let attempt = stalled();
+        let mut case = Case::of_attempt(&attempt);
+        (case.log, case.by_log) = (Some(&line), true);
+        expect(&case, "slow-body", Confidence::Likely);
+        let attempt = Attempt { by_socket: true, ..stalled() };
+        let mut case = Case::of_attempt(&attempt);
+        (case.log, case.by_log) = (Some(&line), true);
+        assert_eq!(crate::testkit::verdict(&case).0, "slow-response");
     }
 
     #[test]

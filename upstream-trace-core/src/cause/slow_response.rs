@@ -35,6 +35,18 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.log_kind() == Some(Kind::TimedOut(Doing::Tls)) || case.in_tls_handshake() {
         return None;
     }
+    if case.unseen_on_unix() && case.log_kind() == Some(Kind::TimedOut(Doing::Header)) {
+        let summary = format!("{} did not answer within nginx's timeout.", case.target());
+        return Some(Finding::possible(summary).or(&["not-accepted", "slow-body"]));
+    }
+    if case.header_timeout_over_tls() {
+        let summary = format!("{} did not answer within nginx's timeout.", case.target());
+        return Some(Finding::possible(summary).or(&["slow-body"]));
+    }
+    let by_line = case.log_kind_alone() == Some(Kind::TimedOut(Doing::Header));
+    if by_line && !case.answer_began() && !case.answer_by_socket() {
+        return by_words(case);
+    }
     let ticket = case.log_kind() == Some(Kind::TimedOut(Doing::Header)) && case.maybe_ticket();
     if !(case.awaiting() || ticket)
         || !case.request_acked()
@@ -47,6 +59,23 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.errno().is_some() {
         return None;
     }
+    told(case)
+}
+
+/// nginx says that its timer ran out before a header had come, and the kernel side saw nothing wrong.
+fn by_words(case: &Case<'_>) -> Option<Finding> {
+    // Without eyes for requests and answers, or not there yet, or with events lost, nothing follows from what it did not
+    // see.
+    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers) || case.sampled;
+    let blind = no_eyes || case.early || case.lossy;
+    if blind && case.attempt.bytes_received == 0 {
+        return None;
+    }
+    let summary = format!("{} sent no response header within nginx's read timeout.", case.target());
+    Some(Finding::likely(summary).or(&["slow-body"]).fix(fix(case)))
+}
+
+fn told(case: &Case<'_>) -> Option<Finding> {
     let (target, ms) = (case.target(), case.duration() / MS);
     let took = if case.tcp() { "acknowledged" } else { "took" };
     let summary = format!("{target} {took} the request and has not answered for {ms} ms so far.");
@@ -55,12 +84,6 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         format!("{target} {took} the request and did not answer within {ms} ms; nginx gave up.")
     };
-    let fix = format!(
-        "Find the slow part in the application{}: its log, its slow-query log, `py-spy dump`, `jstack`. If the work really \
-         takes that long, raise {} for that location only.",
-        case.served_by(),
-        limit::timeout(case, "`proxy_read_timeout` (fastcgi_, uwsgi_, grpc_)"),
-    );
     let listener = case.listener();
     let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
@@ -78,15 +101,72 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         finding
     };
-    Some(finding.fix(fix))
+    Some(finding.fix(fix(case)))
+}
+
+fn fix(case: &Case<'_>) -> String {
+    format!(
+        "Find the slow part in the application{}: its log, its slow-query log, `py-spy dump`, `jstack`. If the work really \
+         takes that long, raise {} for that location only.",
+        case.served_by(),
+        limit::timeout(case, "`proxy_read_timeout` (fastcgi_, uwsgi_, grpc_)"),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Ended;
-    use crate::testkit::{BEGUN, expect, unanswered_request, verdict, with_fin};
-    use crate::verdict::Confidence;
+    use crate::event::{Ended, Hook};
+    use crate::testkit::{BEGUN, expect, line, unanswered_request, verdict, with_fin};
+    use crate::verdict::{Confidence, Phase};
+
+    const HEADER: &str =
+        "upstream timed out (110: Connection timed out) while reading response header from upstream";
+
+    fn hook(name: &str, attached: bool) -> Hook {
+        Hook { name: name.to_owned(), kind: String::new(), attached, why: None, costs: None }
+    }
+
+    #[test]
+    fn over_a_unix_socket_that_nobody_watched_nginx_knows_no_more() {
+        let mut line = line(HEADER);
+        line.upstream = Some("http://unix:/run/app.sock:/".to_owned());
+        let hooks = [hook("connect", true)];
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.hooks = &hooks;
+        assert_eq!(
+            verdict(&case),
+            ("slow-response", Confidence::Possible, vec!["not-accepted", "slow-body"])
+        );
+        assert_eq!(case.phase(), Phase::Wait);
+        line.message = line.message.replace("reading response header from", "sending request to");
+        line.action = Some("sending request to upstream".to_owned());
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.hooks = &hooks;
+        assert_eq!(verdict(&case), ("not-reading", Confidence::Likely, vec!["not-accepted"]));
+    }
+
+    #[test]
+    fn nginx_says_that_its_timer_ran_out() {
+        let line = line(HEADER);
+        let case = Case::of_line(&line, crate::testkit::id(1));
+        assert_eq!(verdict(&case), ("slow-response", Confidence::Likely, vec!["slow-body"]));
+        assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Wait, Some(504), None));
+    }
+
+    #[test]
+    fn without_eyes_for_answers_nothing_follows_from_silence() {
+        let line = line(HEADER);
+        let hooks = [hook("sock_recv_length", false)];
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.hooks = &hooks;
+        assert!(judge(&case).is_none());
+        for (early, lossy) in [(true, false), (false, true)] {
+            let mut case = Case::of_line(&line, crate::testkit::id(1));
+            (case.early, case.lossy) = (early, lossy);
+            assert!(judge(&case).is_none());
+        }
+    }
 
     #[test]
     fn acknowledged_and_silent() {

@@ -27,3 +27,11 @@ pub struct ConnectError {
     /// A local address was chosen and the socket hashed before the error: what was missing is a port.
     pub had_syn_sent: bool,
 }
+
+impl ConnectError {
+    /// An error of which only this is known: it came at once, in a namespace that is not known, and retries nothing.
+    #[must_use]
+    pub fn blank(id: AttemptId, at: Nanos, worker: u32, upstream: Upstream, errno: i32) -> Self {
+        Self { id, at, retry_of: None, worker, netns: 0, upstream, errno, took: 0, had_syn_sent: false }
+    }
+}

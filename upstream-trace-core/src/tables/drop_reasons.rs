@@ -39,6 +39,11 @@ const UNROUTED: DropReason = Kernel(
     "it has no route for it",
     "`ip route get ADDRESS from SOURCE iif IFACE` shows the refusal; `ip route show table all`, `ip rule`.",
 );
+const NOT_FORWARDED: DropReason = Kernel(
+    "it is addressed to another host, and this one does not forward",
+    "`sysctl net.ipv4.ip_forward`, `ip route get ADDRESS`: who sends it here? The answers to `proxy_bind ... transparent` \
+     need `ip rule` and a local route of their own.",
+);
 const CHECKSUM: DropReason = Loss(
     "its checksum is wrong",
     "`nstat -az TcpInCsumErrors`; checksum offload of a virtual interface: `ethtool -K IFACE tx off`.",
@@ -113,7 +118,7 @@ const REASONS: &[(&str, DropReason)] = &[
     ("IP_LOCAL_SOURCE", MARTIAN),
     ("IP_INVALID_SOURCE", MARTIAN),
     ("IP_LOCALNET", MARTIAN),
-    ("IP_INADDRERRORS", MARTIAN),
+    ("IP_INADDRERRORS", NOT_FORWARDED),
     ("IP_INVALID_DEST", UNROUTED),
     ("IP_INNOROUTES", UNROUTED),
     ("IP_OUTNOROUTES", Route),

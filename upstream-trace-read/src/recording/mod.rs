@@ -17,7 +17,7 @@ mod write;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use serde::{Deserialize, Serialize};
 use upstream_trace_core::event::{Event, Nanos};

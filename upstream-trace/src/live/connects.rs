@@ -211,17 +211,9 @@ impl Connects {
             return None;
         }
         self.numbered += 1;
-        Some(ConnectError {
-            id: AttemptId::connect_line(line.at, self.numbered),
-            at: line.at,
-            retry_of: None,
-            worker,
-            netns: netns::inode_of(worker).unwrap_or(0),
-            upstream,
-            errno,
-            took: 0,
-            had_syn_sent: false,
-        })
+        let id = AttemptId::connect_line(line.at, self.numbered);
+        let netns = netns::inode_of(worker).unwrap_or(0);
+        Some(ConnectError { netns, ..ConnectError::blank(id, line.at, worker, upstream, errno) })
     }
 }
 
@@ -255,19 +247,7 @@ mod tests {
         let mut connects = Connects::new(Hooks::Off);
         let error = |at| {
             let upstream = Upstream::Tcp("10.0.0.2:80".parse().unwrap());
-            let (id, retry_of, worker, netns, errno, took, had_syn_sent) =
-                (AttemptId::NONE, None, 7, 0, 101, 0, false);
-            Event::ConnectError(ConnectError {
-                id,
-                at,
-                retry_of,
-                worker,
-                netns,
-                upstream,
-                errno,
-                took,
-                had_syn_sent,
-            })
+            Event::ConnectError(ConnectError::blank(AttemptId::NONE, at, 7, upstream, 101))
         };
         assert!(!connects.is_told(&error(5)), "other hooks see some of them");
         connects.hooks = Hooks::Late { since: 10 };

@@ -79,8 +79,9 @@ impl EventLoop {
         let unread = self.ring.empty(live);
         live.sources.unread += unread.messages;
         live.flush_connects(now());
-        if live.context.tables.has_unix() {
-            // What ended before the hooks for it were there.
+        let unwatched = live.sources.depth.is_auto() || !live.sources.depth.is_deep();
+        if unwatched || live.context.tables.has_unix() {
+            // What ended before the hooks for it were there, and retries that were answered while nobody watched.
             let (now, mut batch) = (now(), Batch::default());
             live.sources.scan.now();
             live.sources.scan.poll(now, live.sources.connects.unix, &mut live.context, &mut batch);

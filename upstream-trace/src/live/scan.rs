@@ -59,6 +59,7 @@ impl Scan {
     /// Scans at the next turn: the last one.
     pub(super) fn now(&mut self) {
         self.due = Instant::now();
+        self.unwatched.now();
     }
 
     /// Looks for stuck attempts if it is time. The end of unix connections is seen since `closes`.

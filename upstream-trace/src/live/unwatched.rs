@@ -87,6 +87,11 @@ impl Unwatched {
         Instant::now() >= self.due
     }
 
+    /// Looks at the next occasion.
+    pub(super) fn now(&mut self) {
+        self.due = Instant::now();
+    }
+
     /// One of the records that are not watched, to be looked at if it has been established for longer than `slow`, or
     /// retries another.
     pub(super) fn add(&mut self, record: &Record, now: Nanos, slow: Nanos) {

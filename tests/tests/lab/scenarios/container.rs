@@ -8,7 +8,7 @@ use upstream_trace_tests::container::{Docker, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::util::ms;
-use upstream_trace_tests::{Likely, Scenario, World};
+use upstream_trace_tests::{Likely, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const REFUSED: &str = "connect() failed (111: Connection refused)";
@@ -42,13 +42,16 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = trace.finish()?;
         drop(origins);
         for (path, port, cause, line) in FAULTS {
-            // The rule is docker's host's, which is in another network namespace than nginx.
-            let causes =
-                if cause == "firewall-drop-local" { &[cause, "firewall-drop-remote"][..] } else { &[cause] };
-            let failure = seen.failure_of(causes).upstream(&format!("10.99.0.2:{port}")).joined(line);
+            let failure = seen.failure(cause).upstream(&format!("10.99.0.2:{port}")).joined(line);
             let failure =
                 failure.logged("request", &format!("GET {path} HTTP/1.1")).logged("source", "docker-json");
-            failure.workload("runtime", "docker").workload("name", "web");
+            let failure = failure.workload("runtime", "docker").workload("name", "web");
+            if cause == "firewall-drop-local" {
+                // The rule is docker's host's, which is in another network namespace than nginx.
+                let failure =
+                    failure.confidence(Proven).evidence_says("DOCKER-USER").evidence_says("dport 8089");
+                failure.told("summary", "network namespace").told("fix", "DOCKER-USER");
+            }
         }
         seen.nothing_else();
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -11,6 +12,8 @@ use upstream_trace_tests::util::{ms, sh};
 use upstream_trace_tests::{Likely, Possible, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
+/// No other scenario's: packets to it are told to all that run at that time.
+const FLOODED: &str = "10.99.0.2:8093";
 const TOO_BIG: &str = "upstream sent too big header while reading response header from upstream";
 const NO_NAME: &str = "bank.internal could not be resolved (3: Host not found)";
 
@@ -87,12 +90,13 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
     ("hostile/flood-of-dropped-packets", |lab| {
-        let world = lab.world().upstream(V4).connect_timeout("2s").start()?;
+        let world = lab.world().upstream(FLOODED).connect_timeout("2s").start()?;
         let trace = world.trace(&[])?;
         // An upstream once nginx has used it.
         world.get("/").status(502);
-        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
-        let _sockets = flood(&world, 2_000)?;
+        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8093 counter drop")?;
+        world.ng().command("ip address add 10.99.0.66/24 dev eth0")?;
+        let _sockets = flood(&world, "10.99.0.66:0", 2_000)?;
         world.get("/").status(504);
         firewall.was_hit();
         let seen = trace.finish()?;
@@ -102,8 +106,8 @@ pub(crate) const ALL: &[Scenario] = &[
             .filter_map(|lost| lost["count"].as_u64())
             .sum();
         lab.check(!seen.ran() || left_out >= 500, || format!("{left_out} packets were left out"));
-        seen.failure("port-refused").upstream(V4);
-        seen.failure("firewall-drop-local").confidence(Proven | Likely).upstream(V4);
+        seen.failure("port-refused").upstream(FLOODED);
+        seen.failure("firewall-drop-local").confidence(Proven | Likely).upstream(FLOODED);
         Ok(())
     }),
 ];
@@ -111,8 +115,8 @@ pub(crate) const ALL: &[Scenario] = &[
 /// How a line of nginx's worker begins.
 fn head(world: &World<'_>) -> Result<String> {
     let Some(worker) = world.nginx().workers().first().copied() else { bail!("nginx has no worker") };
-    let time = sh("date '+%Y/%m/%d %H:%M:%S'")?;
-    Ok(format!("{} [error] {worker}#{worker}: ", time.trim()))
+    let time = sh("date +%Y/%m/%d_%T")?;
+    Ok(format!("{} [error] {worker}#{worker}: ", time.trim().replace('_', " ")))
 }
 
 /// A record of `FastCGI` for the only request of its connection.
@@ -124,12 +128,14 @@ fn record(kind: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// SYNs from as many ports, by a process that has nothing to do with nginx.
-fn flood(world: &World<'_>, count: usize) -> Result<Vec<Socket>> {
-    let to = SockAddr::from(V4.parse::<std::net::SocketAddr>()?);
+fn flood(world: &World<'_>, from: &str, count: usize) -> Result<Vec<Socket>> {
+    let address = |text: &str| anyhow::Ok(SockAddr::from(text.parse::<SocketAddr>()?));
+    let (from, to) = (address(from)?, address(FLOODED)?);
     world.ng().run(|| {
         let mut sockets = Vec::new();
         for _ in 0..count {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&from)?;
             socket.set_nonblocking(true)?;
             let _in_progress = socket.connect(&to);
             sockets.push(socket);

@@ -69,7 +69,7 @@ pub(crate) const ALL: &[Scenario] = &[
 /// With statistics, which are a setting of the whole kernel while it runs.
 fn start(world: &World<'_>) -> Result<Option<Tool>> {
     let master = world.nginx().master().to_string();
-    let args = ["--json", "-v", "--pid", &master].map(str::to_owned);
+    let args = ["--json", "-v", "--depth=deep", "--pid", &master].map(str::to_owned);
     world.lab().tool().map(|path| Tool::start(path, &args)).transpose()
 }
 

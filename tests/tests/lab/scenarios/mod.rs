@@ -13,6 +13,7 @@ mod forged;
 mod harmless;
 mod healthy;
 mod hostile;
+mod late;
 mod lifecycle;
 mod load;
 mod log;
@@ -63,6 +64,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         policy::ALL,
         healthy::ALL,
         load::ALL,
+        late::ALL,
         lifecycle::ALL,
         log::ALL,
         log_files::ALL,

@@ -1,10 +1,10 @@
 //! What this kernel does in other network namespaces than nginx's, and without a firewall.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::Script;
-use upstream_trace_tests::wire::Wire;
-use upstream_trace_tests::{Lab, Likely, Proven, Scenario, World};
+use upstream_trace_tests::wire::{Lose, Wire};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const V6: &str = "[fd99::2]:8081";
@@ -73,6 +73,57 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = trace.finish()?;
         let failure = seen.failure("firewall-drop-local").confidence(Proven).upstream(V4);
         failure.evidence_says("inet lab input").evidence_says("tcp dport 8081 counter drop");
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("kernel-drop-local/reverse-path-filter", |lab| {
+        let world = lab.world().upstream(ROUTED4).router().start()?;
+        let _origin = world.origin(ROUTED4, Script::answer(10))?;
+        // Answers come in by an interface by which no route leads back. The filter takes the origin's ARP request as well.
+        let link = world.ng().command("ip -br link show eth0")?;
+        let link = link.split_whitespace().nth(2).context("the link address")?;
+        world.up().command(&format!("ip neigh replace 10.99.0.1 lladdr {link} dev eth0 nud permanent"))?;
+        world.ng().sysctl("ipv4/conf/all/rp_filter", "1")?;
+        world.ng().sysctl("ipv4/conf/eth0/rp_filter", "1")?;
+        world.up().command("ip route replace 10.98.0.0/24 via 10.99.0.1")?;
+        kernel_dropped(&world, ROUTED4, "IP_RPFILTER")
+    }),
+    ("kernel-drop-local/hairpin", |lab| {
+        let world = lab.world().upstream("10.96.0.9:8081").router().start()?;
+        // A virtual address that the router translates to nginx's own host.
+        let chain = "chain back {\ntype nat hook prerouting priority -100\n\
+                     ip daddr 10.96.0.9 tcp dport 8081 dnat to 10.98.0.1:8081\n}";
+        world.router()?.script(&format!("nft -f - <<'END'\ntable ip back {{\n{chain}\n}}\nEND"))?;
+        kernel_dropped(&world, "10.96.0.9:8081", "IP_LOCAL_SOURCE")
+    }),
+    // nginx's own address is its client's, and nothing brings the answers to nginx's socket.
+    ("kernel-drop-local/transparent-without-routing", |lab| {
+        let world = lab.world().upstream(V4).location("proxy_bind 10.94.0.5 transparent;").start()?;
+        let _origin = world.origin(V4, Script::answer(10))?;
+        world.up().command("ip route add 10.94.0.0/24 via 10.99.0.1")?;
+        world.ng().command("ip route add 10.94.0.0/24 dev lo")?;
+        world.ng().sysctl("ipv4/ip_forward", "1")?;
+        kernel_dropped(&world, V4, "NOT_SPECIFIED")
+    }),
+    ("kernel-drop-local/transparent-on-a-host-that-does-not-forward", |lab| {
+        let world = lab.world().upstream(V4).location("proxy_bind 10.94.0.5 transparent;").start()?;
+        let _origin = world.origin(V4, Script::answer(10))?;
+        world.up().command("ip route add 10.94.0.0/24 via 10.99.0.1")?;
+        kernel_dropped(&world, V4, "IP_INADDRERRORS")
+    }),
+    // A translation behind which the address stays, and nothing is dropped: the origin is silent.
+    ("kernel-drop-local/translated-and-silent", |lab| {
+        let world = lab.world().upstream("10.96.0.9:8081").router().start()?;
+        let wire = Wire::lay(world.router()?, world.up())?;
+        wire.lose(Lose::Everything)?;
+        let chain = "chain away {\ntype nat hook prerouting priority -100\n\
+                     ip daddr 10.96.0.9 tcp dport 8081 dnat to 10.95.0.2:8081\n}";
+        world.router()?.script(&format!("nft -f - <<'END'\ntable ip away {{\n{chain}\n}}\nEND"))?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(504).log(CONNECTING);
+        let seen = trace.finish()?;
+        let failure = seen.failure("firewall-drop-remote").confidence(Possible | Likely);
+        failure.upstream("10.96.0.9:8081").phase("connect");
         seen.nothing_else();
         Ok(())
     }),
@@ -146,6 +197,10 @@ fn kernel_drops(
     let _wire = Wire::lay(world.ng(), world.up())?;
     let _origin = world.origin(upstream, Script::answer(10))?;
     spoil(&world)?;
+    kernel_dropped(&world, upstream, reason)
+}
+
+fn kernel_dropped(world: &World<'_>, upstream: &str, reason: &str) -> Result<()> {
     let trace = world.trace(&[])?;
     world.get("/").status(504).log(CONNECTING);
     let seen = trace.finish()?;

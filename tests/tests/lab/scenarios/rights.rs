@@ -84,7 +84,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let bytes: u64 = of("map").iter().filter_map(|map| map["bytes"].as_u64()).sum();
         lab.check(bytes > 1 << 20, || format!("the maps take {bytes} bytes"));
         // What the doctor says works is what a trace attaches.
-        let trace = world.trace(&[])?;
+        let trace = world.trace(&["--depth=deep"])?;
         let seen = trace.finish()?;
         let start = seen.of_type("start").next().cloned().unwrap_or_default();
         for hook in start["hooks"].as_array().into_iter().flatten() {

@@ -29,12 +29,15 @@ impl Engine {
         }
     }
 
-    pub(in crate::engine) fn on_end(&mut self, attempt: Attempt, out: &mut Vec<Output>) {
+    pub(in crate::engine) fn on_end(&mut self, mut attempt: Attempt, out: &mut Vec<Output>) {
         let id = attempt.id;
         if self.known_as_ended(id) {
             return;
         }
         let earlier = self.troubles.remove(id);
+        if let Some(trouble) = &earlier {
+            attempt.learn_request(&trouble.attempt);
+        }
         if earlier.is_none() {
             self.upstreams.seen(attempt.upstream.as_ref());
         }

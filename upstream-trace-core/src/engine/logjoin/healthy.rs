@@ -59,7 +59,8 @@ impl Healthy {
         }
     }
 
-    /// The one that such a line must be about; none if there are several.
+    /// The one that such a line must be about; none if there are several. Of pooled connections that were found dead one
+    /// is like the other, and nginx finds them one by one: the first.
     pub(in crate::engine) fn take(
         &mut self,
         key: &JoinKey,
@@ -71,7 +72,7 @@ impl Healthy {
             near(attempt.seen, line) && line.at <= *until && healthy_fits(kind, attempt)
         });
         let (index, _) = fitting.next()?;
-        if fitting.next().is_some() {
+        if kind != Kind::Connect && fitting.next().is_some() {
             return None;
         }
         kept.remove(index).map(|(attempt, _)| attempt)
@@ -86,5 +87,28 @@ impl Healthy {
         self.forgotten.expire(now.saturating_sub(LINE_LOOKS));
         // A line waits for a moment before it looks here.
         self.by_key.expire(now.saturating_sub(LINE_LOOKS + 10 * BEFORE));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::MS;
+    use crate::testkit::{BEGUN, id, line, unanswered_request, with_reset};
+
+    #[test]
+    fn of_pooled_connections_that_were_found_dead_each_gets_a_line() {
+        let line = line("connect() failed (104: Connection reset by peer) while connecting to upstream");
+        let mut healthy = Healthy::default();
+        let mut dead = with_reset(unanswered_request(), 1);
+        (dead.by_socket, dead.outstanding, dead.seen) = (true, false, BEGUN + MS);
+        let key = (dead.worker, dead.upstream.clone());
+        for number in [1, 2] {
+            healthy.keep(Box::new(Attempt { id: id(number), ..dead.clone() }), line.at + MS);
+        }
+        // Of other lines it is not known which of the two they are about.
+        assert!(healthy.take(&key, Kind::Receive, &line).is_none());
+        let mut taken = || healthy.take(&key, Kind::Connect, &line).map(|attempt| attempt.id);
+        assert_eq!([taken(), taken(), taken()], [Some(id(1)), Some(id(2)), None]);
     }
 }

@@ -16,17 +16,17 @@ const THE_END: End = End { at: 9 * SECOND, attempts: 7 };
 
 /// A file in memory, with room for so many bytes.
 #[derive(Clone)]
-struct Disk {
+pub(crate) struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
     room: usize,
 }
 
 impl Disk {
-    fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize) -> Self {
         Self { bytes: Arc::default(), room }
     }
 
-    fn take(&self) -> Vec<u8> {
+    pub(crate) fn take(&self) -> Vec<u8> {
         self.bytes.lock().unwrap().clone()
     }
 }
@@ -47,20 +47,9 @@ impl Write for Disk {
 fn events() -> Vec<Event> {
     let upstream = Upstream::Unix("/run/\u{fffd}\n\".sock".into());
     let refused = |at, id| {
-        let (upstream, took) = (upstream.clone(), 3);
-        let (retry_of, worker, netns, errno, had_syn_sent) =
-            (Some(AttemptId::from_kernel(u64::MAX)), 9, 0, 111, false);
-        Event::ConnectError(ConnectError {
-            id: AttemptId::from_kernel(id),
-            at,
-            retry_of,
-            worker,
-            netns,
-            upstream,
-            errno,
-            took,
-            had_syn_sent,
-        })
+        let retry_of = Some(AttemptId::from_kernel(u64::MAX));
+        let error = ConnectError::blank(AttemptId::from_kernel(id), at, 9, upstream.clone(), 111);
+        Event::ConnectError(ConnectError { retry_of, took: 3, ..error })
     };
     let mut events =
         vec![Event::Process(Process { at: SECOND, pid: 9, change: ProcessChange::WorkerDraining })];

@@ -7,25 +7,12 @@ use upstream_trace_core::event::{
 use super::super::replay::{replay, warnings};
 use super::*;
 use crate::output::Sink;
+use crate::recording::tests::Disk;
 use crate::recording::{End, Reader, Recorder};
-use std::io::{Cursor, Write};
-use std::sync::{Arc, Mutex};
+use std::io::Cursor;
 
 const MS: Nanos = 1_000_000;
 const S: Nanos = 1_000 * MS;
-
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Memory {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The begin of a recording on that host.
 pub(in crate::report) fn host(name: &str) -> Event {
@@ -57,18 +44,7 @@ pub(in crate::report) fn refused(id: u64, at: Nanos, upstream: &str) -> Event {
 
 /// A `connect()` that failed at once.
 pub(in crate::report) fn connect_error(id: u64, at: Nanos, upstream: Upstream, errno: i32) -> Event {
-    let (retry_of, worker, netns, took, had_syn_sent) = (None, 1713, 0, 3, false);
-    Event::ConnectError(ConnectError {
-        id: AttemptId::from_kernel(id),
-        at,
-        retry_of,
-        worker,
-        netns,
-        upstream,
-        errno,
-        took,
-        had_syn_sent,
-    })
+    Event::ConnectError(ConnectError::blank(AttemptId::from_kernel(id), at, 1713, upstream, errno))
 }
 
 /// A SYN without an answer, still open.
@@ -116,7 +92,7 @@ pub(in crate::report) fn many_causes() -> Vec<Vec<Event>> {
 pub(in crate::report) fn story_of(recordings: &[Vec<Event>]) -> ReportModel {
     let mut collector = Collector::new(recordings.len() > 1, Vec::new());
     for (index, events) in recordings.iter().enumerate() {
-        let memory = Memory::default();
+        let memory = Disk::new(usize::MAX);
         let mut recorder = Recorder::to(memory.clone(), "test".into(), || {}).unwrap();
         for event in events {
             recorder.record(event, true);
@@ -125,7 +101,7 @@ pub(in crate::report) fn story_of(recordings: &[Vec<Event>]) -> ReportModel {
         let attempts =
             events.iter().filter(|event| !matches!(event, Event::Host(_) | Event::Upstream(_))).count();
         recorder.finish(End { at, attempts: attempts as u64 });
-        let bytes = memory.0.lock().unwrap().clone();
+        let bytes = memory.take();
         let mut reader = Reader::new(Cursor::new(bytes)).unwrap();
         collector.begin_recording(&format!("{index}.zst"));
         replay(&mut reader, &mut collector);

@@ -98,6 +98,7 @@ impl Engine {
             let mut case = Case::of_line(line, AttemptId::log_line(self.lines_reported));
             case.attempt.to_mut().upstream = self.logs.upstream(line);
             case.early = line.at <= self.unwatched;
+            case.sampled = self.sampled;
             case
         };
         let resolver_error = self.logs.resolver_error(line).filter(|_| waiting.kind == Kind::Name).cloned();

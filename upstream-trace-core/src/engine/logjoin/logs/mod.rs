@@ -3,13 +3,15 @@
 //! A worker writes the line just before it closes the socket, and deals with one failure after the other: among those
 //! that a line fits (same worker, same upstream, same kind of end) it belongs to the one that ended first and has none.
 
+mod waiting;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::bounded::Bounded;
 use crate::engine::logjoin::healthy::Healthy;
 use crate::engine::logjoin::matching::{earliest, timeout};
 use crate::engine::logjoin::open::{Open, OpenFailures};
-use crate::engine::logjoin::signature::{FailureSignature, seen_by_kernel, without_attempt};
+use crate::engine::logjoin::signature::{FailureSignature, without_attempt};
 use crate::engine::stores::overflow::Overflow;
 use crate::engine::stores::resolver_errors::ResolverErrors;
 use crate::errorlog::{self, Kind, Meaning};
@@ -26,10 +28,6 @@ pub(in crate::engine) const AFTER: Nanos = 2 * SECOND;
 const SETTLES: Nanos = 50 * MS;
 /// How long a line waits for the end of its attempt before it is a failure of its own.
 pub(in crate::engine) const ALONE: Nanos = 300 * MS;
-/// Lines that wait; beyond that the oldest waits no longer.
-const MAX_WAITING: usize = 16_384;
-/// Bytes of all lines that wait; beyond that likewise.
-const MAX_WAITING_BYTES: usize = 32 << 20;
 /// Pairs of worker and upstream, workers, paths of sockets.
 pub(in crate::engine) const MAX_KEYS: usize = 4_096;
 
@@ -230,7 +228,8 @@ impl Logs {
     /// An attempt that ended well, as far as was seen.
     pub(in crate::engine) fn ended_well(&mut self, attempt: Box<Attempt>) {
         self.remember(attempt.upstream.as_ref(), attempt.seen);
-        let until = attempt.seen.saturating_add(ALONE);
+        // Where nobody watched, such a line is all that tells: it may be read late on a busy host.
+        let until = attempt.seen.saturating_add(if attempt.by_socket { LINE_COMES } else { ALONE });
         self.healthy.keep(attempt, until);
     }
 
@@ -256,67 +255,6 @@ impl Logs {
     /// The line of a failure that is let go.
     pub(in crate::engine) fn take(&mut self, id: AttemptId) -> Option<LogLine> {
         self.joined.remove(&id)
-    }
-
-    /// The failure that a line is about whose upstream no attempt went to: the kernel sent the connection elsewhere
-    /// (`cgroup/connect4`, as for a service of Kubernetes), and the socket has another address than nginx knows. Its
-    /// address stands in no line of nginx, ever.
-    fn redirected(&self, waiting: &Waiting) -> Option<AttemptId> {
-        if waiting.key.1.is_none() || !seen_by_kernel(waiting.kind) {
-            return None;
-        }
-        let unnamed =
-            |key: &JoinKey| key.1.as_ref().is_some_and(|upstream| !self.named.contains_key(upstream));
-        self.only_where(waiting.key.0, &waiting.line, waiting.kind, unnamed)
-    }
-
-    /// More lines wait than there is room for.
-    pub(in crate::engine) fn crowded(&self) -> bool {
-        self.lines.len() > MAX_WAITING || self.bytes > MAX_WAITING_BYTES
-    }
-
-    /// The next line that has waited long enough; and the failures that found theirs at the last moment.
-    pub(in crate::engine) fn due(&mut self, now: Nanos) -> (Vec<AttemptId>, Option<Waiting>) {
-        let mut found = Vec::new();
-        while let Some(number) = self.waiting.front().copied() {
-            let crowded = self.crowded();
-            if let Some(waiting) = self.lines.get(&number) {
-                if waiting.due > now && !crowded {
-                    break;
-                }
-                if timeout(waiting.kind) {
-                    let key = waiting.key.clone();
-                    found.extend(self.settle_at(&key, if crowded { Nanos::MAX } else { now }, true));
-                }
-            }
-            self.waiting.pop_front();
-            let Some(mut waiting) = self.remove(number) else { continue };
-            if waiting.due > now {
-                waiting.early = true;
-                self.lost.note(waiting.line.at, now);
-            }
-            if let Some(id) = self.redirected(&waiting) {
-                self.join(&(waiting.key.0, None), id, *waiting.line);
-                found.push(id);
-                continue;
-            }
-            // Which attempt it is about is not known, and that attempt is told of without it.
-            if waiting.line.upstream.is_none() && seen_by_kernel(waiting.kind) {
-                continue;
-            }
-            return (found, Some(waiting));
-        }
-        (found, None)
-    }
-
-    /// The one attempt that looked healthy and that such a line must be about.
-    pub(in crate::engine) fn healthy(&mut self, waiting: &Waiting) -> Option<Box<Attempt>> {
-        let key = self.key(&waiting.line);
-        let found = self.healthy.take(&key, waiting.kind, &waiting.line);
-        if found.is_none() && self.healthy.forgot(&key, &waiting.line) {
-            self.lost.note(waiting.line.at, waiting.line.at);
-        }
-        found
     }
 
     /// What this worker last had to say about a name server, at that time.
@@ -359,17 +297,5 @@ impl Logs {
     pub(in crate::engine) fn join(&mut self, key: &JoinKey, id: AttemptId, line: LogLine) {
         self.open.remove(key, id);
         self.joined.insert(id, line);
-    }
-
-    pub(in crate::engine) fn remove(&mut self, number: u64) -> Option<Waiting> {
-        let waiting = self.lines.remove(&number)?;
-        self.bytes -= waiting.line.weigh();
-        if let Some(numbers) = self.by_key.get_mut(&waiting.key) {
-            numbers.remove(&number);
-            if numbers.is_empty() {
-                self.by_key.remove(&waiting.key);
-            }
-        }
-        Some(waiting)
     }
 }

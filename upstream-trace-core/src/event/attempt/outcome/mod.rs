@@ -191,6 +191,16 @@ impl Attempt {
         (!self.outstanding && !self.failed_without_request(slow)).then_some(BenignEnd::Answered)
     }
 
+    /// Of a connection that nobody watched, an earlier look says when the request was sent that was under way at the end:
+    /// what nginx sends when it gives up over TLS takes the place of that in the socket.
+    pub fn learn_request(&mut self, earlier: &Self) {
+        let same = earlier.socket.received == self.socket.received && earlier.outstanding;
+        if self.by_socket && self.outstanding && same && earlier.request < self.request {
+            (self.request, self.last_send) = (earlier.request, earlier.last_send);
+            self.last_recv = earlier.last_recv;
+        }
+    }
+
     /// The other side, or an error, ended what was under way.
     fn broke(&self) -> bool {
         let under_way = self.outstanding || self.connecting();
@@ -201,7 +211,7 @@ impl Attempt {
     fn failed_without_request(&self, slow: Nanos) -> bool {
         if self.by_socket && !self.outstanding {
             // Whatever ended it, all that was sent was answered. If nothing ever was, the origin ended it.
-            return self.requests == 0 && self.ended_by_origin().is_some();
+            return self.requests == 0 && (self.ended_by_origin().is_some() || self.connected_late());
         }
         let reset = self.reset_at().is_some();
         if self.bytes_received > 0 || self.answer.is_some() {
@@ -253,68 +263,4 @@ impl Attempt {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::MS;
-    use crate::testkit::{BEGUN, refused, unanswered_request, unanswered_syn, with_fin, with_reset};
-
-    #[test]
-    fn ends_that_are_no_failures_of_the_upstream() {
-        let answered = Attempt { outstanding: false, bytes_received: 9, ..unanswered_request() };
-        let of = |attempt: &Attempt| attempt.benign_end(SECOND);
-        assert_eq!(of(&answered), Some(BenignEnd::Answered));
-        assert_eq!(of(&Attempt { client_gone: true, ..unanswered_syn() }), Some(BenignEnd::ClientGone));
-        assert_eq!(of(&Attempt { worker_exiting: true, ..unanswered_syn() }), Some(BenignEnd::WorkerExit));
-        assert_eq!(of(&Attempt { ended: Ended::Vanished, ..unanswered_syn() }), Some(BenignEnd::Vanished));
-        assert_eq!(of(&Attempt { client_gone: true, ..refused() }), None, "it had failed before");
-        for failed in [unanswered_syn(), refused(), with_fin(unanswered_request(), 500)] {
-            assert_eq!(of(&failed), None);
-        }
-        assert_eq!(of(&Attempt { ended: Ended::Open, ..answered }), None);
-    }
-
-    #[test]
-    fn a_stalled_answer_is_a_failure_only_if_the_client_was_cut_off() {
-        let begun = Some(BEGUN + 100 * MS);
-        let stalled = Attempt {
-            outstanding: false,
-            bytes_received: 9,
-            answer: begun,
-            last_recv: begun,
-            ..unanswered_request()
-        };
-        assert!(stalled.stalled(SECOND) && stalled.stalled(Nanos::MAX));
-        assert_eq!(stalled.benign_end(SECOND), Some(BenignEnd::Answered));
-        assert_eq!(Attempt { client_cut: true, ..stalled.clone() }.benign_end(SECOND), None);
-        let soon = Attempt { client_cut: true, seen: BEGUN + 500 * MS, ..stalled };
-        assert_eq!(soon.benign_end(SECOND), Some(BenignEnd::Answered));
-        assert_eq!(soon.benign_end(100 * MS), None, "with a shorter --slow it is one");
-    }
-
-    #[test]
-    fn whose_end_it_was() {
-        assert!(unanswered_syn().gave_up() && unanswered_request().gave_up());
-        assert!(!refused().gave_up() && refused().errno() == Some(errno::ECONNREFUSED));
-        let reset = with_reset(unanswered_request(), 500);
-        assert_eq!((reset.gave_up(), reset.reset_at()), (false, Some(BEGUN + 500 * MS)));
-        let mut left = with_reset(unanswered_request(), 500);
-        left.trail.insert(
-            0,
-            crate::event::Moment {
-                at: BEGUN + 400 * MS,
-                step: Step::TlsRefused { alert: None },
-                count: 1,
-                span_ms: 0,
-            },
-        );
-        assert!(left.left_first() && left.reset_at().is_none(), "the reset answers nginx's goodbye");
-    }
-
-    #[test]
-    fn no_errno_is_too_low_to_be_made_positive() {
-        let mut attempt = refused();
-        attempt.socket.error = i32::MIN;
-        (attempt.reset, attempt.trail) = (None, Vec::new());
-        assert_eq!(attempt.errno(), Some(i32::MAX));
-    }
-}
+mod tests;

@@ -1,0 +1,79 @@
+//! Clients that left before their answer.
+
+use super::*;
+
+#[test]
+fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
+    let mut engine = followed();
+    // Not after whole seconds, as a timer would.
+    let left = || Attempt { seen: BEGUN + 1_700 * MS, ..unanswered_request() };
+    let open = Attempt { ended: Ended::Open, ..left() };
+    engine.on(Event::Trouble(shifted(open, 1, AT - 300 * MS)));
+    assert_eq!(engine.on(tick(AT - 200 * MS)).len(), 1);
+    engine.on(end(left(), 1, AT));
+    let out = engine.on(tick(AT + LINE_COMES));
+    assert!(matches!(&out[..], [Output::Resolved(told)] if told.how == "client-gone"), "{out:?}");
+    // A line that comes even later tells that it was one.
+    engine.on(said(HEADER, 5, AT + LINE_COMES + 10 * MS));
+    let out = engine.on(tick(AT + 2 * SECOND));
+    assert_eq!(told(&out), [(1, "slow-response", Some(5))]);
+    // What nginx went on from was no client that left; nor is silence while connecting.
+    engine.on(end(left(), 2, AT + 10 * SECOND));
+    engine.on(Event::RetryStarted {
+        at: AT + 10 * SECOND,
+        failed: AttemptId::from_kernel(2),
+        retry: AttemptId::from_kernel(3),
+        upstream: None,
+    });
+    engine.on(end(unanswered_syn(), 4, AT + 10 * SECOND));
+    let mut out = told(&engine.on(tick(AT + 12 * SECOND)));
+    out.sort_unstable();
+    assert_eq!(out, [(2, "slow-response", None), (4, "firewall-drop-remote", None)]);
+    // Nor what looks like a timer: its server may log at a level at which that is left out.
+    engine.on(end(unanswered_request(), 5, AT + 20 * SECOND));
+    assert_eq!(told(&engine.on(tick(AT + 22 * SECOND))), [(5, "slow-response", None)]);
+    // Nor is silence without a log to say otherwise.
+    let mut engine = Engine::new();
+    engine.on(end(left(), 1, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "slow-response", None)]);
+}
+
+#[test]
+fn a_pool_that_a_draining_worker_closes_with_its_client_is_no_stalled_answer() {
+    let mut closed = unanswered_request();
+    (closed.outstanding, closed.bytes_received, closed.client_cut) = (false, 338, true);
+    (closed.answer, closed.last_recv) = (Some(BEGUN + MS), Some(BEGUN + MS));
+    closed.seen = BEGUN + MS + SECOND;
+    let mut engine = followed();
+    engine.on(end(closed.clone(), 1, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), []);
+    // Nor if that worker then ends, within the second in which a line may come.
+    let mut engine = followed();
+    engine.on(end(closed.clone(), 1, AT));
+    let change = ProcessChange::WorkerExited { status: Some(0), signal: None };
+    engine.on(Event::Process(Process { at: AT + 100 * MS, pid: 1713, change }));
+    let mut out = engine.on(tick(AT + 200 * MS));
+    out.extend(engine.on(tick(AT + 2 * SECOND)));
+    assert_eq!(told(&out), []);
+    // Without a log nobody says so.
+    let mut engine = Engine::new();
+    engine.on(end(closed, 1, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "slow-body", None)]);
+}
+
+#[test]
+fn a_client_that_left_does_not_take_the_line_of_another() {
+    let mut engine = followed();
+    let left = Attempt { seen: BEGUN + 1_400 * MS, ..unanswered_request() };
+    let mut out = feed(
+        &mut engine,
+        [
+            end(left, 1, AT - 500 * MS),
+            said(HEADER, 20, AT),
+            end(unanswered_request(), 2, AT + MS),
+            tick(AT + 2 * SECOND),
+        ],
+    );
+    out.extend(engine.finish());
+    assert_eq!(told(&out), [(2, "slow-response", Some(20))]);
+}
