@@ -59,7 +59,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.errno().is_some() {
         return None;
     }
-    told(case)
+    Some(told(case))
 }
 
 /// nginx says that its timer ran out before a header had come, and the kernel side saw nothing wrong.
@@ -75,7 +75,7 @@ fn by_words(case: &Case<'_>) -> Option<Finding> {
     Some(Finding::likely(summary).or(&["slow-body"]).fix(fix(case)))
 }
 
-fn told(case: &Case<'_>) -> Option<Finding> {
+fn told(case: &Case<'_>) -> Finding {
     let (target, ms) = (case.target(), case.duration() / MS);
     let took = if case.tcp() { "acknowledged" } else { "took" };
     let summary = format!("{target} {took} the request and has not answered for {ms} ms so far.");
@@ -101,7 +101,7 @@ fn told(case: &Case<'_>) -> Option<Finding> {
     } else {
         finding
     };
-    Some(finding.fix(fix(case)))
+    finding.fix(fix(case))
 }
 
 fn fix(case: &Case<'_>) -> String {

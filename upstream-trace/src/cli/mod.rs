@@ -115,10 +115,10 @@ pub struct Trace {
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
-    /// When to watch what nginx sends and receives: `deep`, always; `auto`,
-    /// while there is trouble, and for samples in between; `watch`, never.
-    /// `auto` and `watch` cost less and are experimental: some verdicts differ
-    #[arg(long, value_name = "auto|watch|deep", default_value = "deep", hide_possible_values = true)]
+    /// When to watch what nginx sends and receives: `auto`, while there is
+    /// trouble, and for samples in between; `watch`, never; `deep`, always,
+    /// which costs most and tells of every error status and latency
+    #[arg(long, value_name = "auto|watch|deep", default_value = "auto", hide_possible_values = true)]
     pub depth: Depth,
 
     /// Restrict hooks: comma-separated HOOK=off, HOOK=KIND, KIND=off;
@@ -155,11 +155,11 @@ pub struct Trace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Depth {
     /// While there is trouble, and for samples.
+    #[default]
     Auto,
     /// Never.
     Watch,
     /// All the time.
-    #[default]
     Deep,
 }
 
