@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::say::say;
@@ -86,13 +87,28 @@ fn tarball(folder: &Path, stage: &Path, epoch: &str) -> Result<()> {
 
 /// A list of all crates that are linked, with version, licence and checksum, in the `CycloneDX` format.
 fn dependencies(folder: &Path) -> Result<()> {
+    const NAME: &str = "upstream-trace.cdx";
     let mut command = Command::new(tools::cargo_cyclonedx()?);
     command.current_dir(paths::root()).args(["cyclonedx", "--format", "json", "--all", "--quiet"]);
-    command.args(["--override-filename", "upstream-trace.cdx"]);
-    process::run(&mut command)?;
-    let made = paths::root().join("upstream-trace/upstream-trace.cdx.json");
-    fs::rename(&made, folder.join(format!("upstream-trace-{VERSION}.cdx.json")))
-        .with_context(|| format!("{} was not made", made.display()))
+    process::run(command.args(["--override-filename", NAME]))?;
+    // It writes one for each crate of the workspace.
+    let mut list = None;
+    for entry in fs::read_dir(paths::root())?.flatten() {
+        let made = entry.path().join(format!("{NAME}.json"));
+        let Ok(text) = fs::read(&made) else { continue };
+        fs::remove_file(&made)?;
+        if entry.file_name() == "upstream-trace" {
+            list = Some(serde_json::from_slice::<Value>(&text)?);
+        }
+    }
+    let mut list = list.context("cargo-cyclonedx wrote no list of the program")?;
+    // A random number and the time of the build.
+    let fields = list.as_object_mut().context("a list that is no object")?;
+    fields.remove("serialNumber");
+    fields.get_mut("metadata").and_then(Value::as_object_mut).map(|metadata| metadata.remove("timestamp"));
+    let text = serde_json::to_string_pretty(&list)?.replace(&paths::root().display().to_string(), "");
+    fs::write(folder.join(format!("upstream-trace-{VERSION}.cdx.json")), text)?;
+    Ok(())
 }
 
 /// `SHA256SUMS`, for `sha256sum --check`.

@@ -48,9 +48,9 @@ pub(super) fn fill(folder: &Path, binary: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// Names of functions stay: a panic has to say where.
+/// A panic says its file and line without them.
 fn strip(program: &Path) -> Result<()> {
-    process::run(Command::new("strip").arg("--strip-debug").arg(program))?;
+    process::run(Command::new("strip").arg("--strip-all").arg(program))?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
