@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod config;
+pub mod documents;
 mod size;
 mod which;
 
@@ -217,6 +218,17 @@ pub enum Command {
     /// Look at the configuration file of the service
     #[command(subcommand)]
     Config(Config),
+    /// Print the script that completes options in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages; for packages
+    #[command(hide = true)]
+    Manual {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 /// What to show.
