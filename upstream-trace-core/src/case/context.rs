@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Case;
-use crate::event::{Conntrack, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget};
+use crate::event::{Conntrack, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget, Workload};
 use crate::text::sentence;
 
 /// Another port of the upstream's address that gave a sign of life.
@@ -110,6 +110,15 @@ impl Case<'_> {
     pub fn listens_elsewhere(&self) -> Option<(SocketAddr, Option<String>)> {
         self.fact(|fact| match fact {
             Fact::ListensElsewhere { address, process } => Some((*address, process.clone())),
+            _ => None,
+        })
+    }
+
+    /// The container on this host whose address the upstream's is, and what is listened on there.
+    #[must_use]
+    pub fn container(&self) -> Option<(Workload, Vec<SocketAddr>)> {
+        self.fact(|fact| match fact {
+            Fact::ContainerAddress { home, listens } => Some((home.clone(), listens.clone())),
             _ => None,
         })
     }

@@ -110,6 +110,12 @@ impl Runtime {
 }
 
 impl Workload {
+    /// It is a container of whatever kind.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        !matches!(self, Self::Unit(_) | Self::Cgroup(_))
+    }
+
     /// Who runs it, as JSON has it; `None` of what is neither a container nor a unit.
     #[must_use]
     pub fn runtime(&self) -> Option<&'static str> {

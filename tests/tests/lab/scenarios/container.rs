@@ -144,6 +144,27 @@ pub(crate) const ALL: &[Scenario] = &[
         }
         Ok(())
     }),
+    // A refused port of a container: which one it is, and where it does listen.
+    ("container/docker-wrong-port", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let app = docker.nginx(&world, "app", &config("80", IN_IMAGE), &[])?;
+        let wrong = app.replace(":80", ":8080");
+        let address = docker.nginx(&world, "web", &front(&wrong), &[])?;
+        let trace = world.trace_of(&["--container", "web"], &[])?;
+        world.get_from(&address, "/").status(502);
+        world.pause(ms(1_000));
+        let seen = trace.finish()?;
+        let failure = seen.failure("port-refused").upstream(&wrong).joined(REFUSED);
+        failure
+            .confidence(Proven | Likely)
+            .told("summary", "that of docker container app, which listens on port 80.")
+            .told("fix", "docker exec app ss -lnt")
+            .told("fix", "connect to port 80")
+            .evidence("container-address");
+        seen.nothing_else();
+        Ok(())
+    }),
     ("container/podman-eight-faults", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let podman = Podman::start(&world)?;
@@ -186,8 +207,19 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
 
 const HEAD: &str = "user nobody nogroup;\nworker_processes 1;\npid /tmp/nginx-contained.pid;\n";
 
+const TEMPORARY: &str = "client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;\n\
+    fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;\n";
+
 /// In images of nginx it is a link to stderr.
 const IN_IMAGE: &str = "/var/log/nginx/error.log";
+
+/// An nginx in front of one upstream.
+fn front(upstream: &str) -> String {
+    format!(
+        "{HEAD}error_log {IN_IMAGE};\nevents {{}}\nhttp {{ access_log off;\n{TEMPORARY}\
+         server {{ listen 80; location / {{ proxy_pass http://{upstream}; }} }} }}\n"
+    )
+}
 
 fn config(listen: &str, log: &str) -> String {
     let locations = FAULTS
@@ -196,8 +228,7 @@ fn config(listen: &str, log: &str) -> String {
         .collect::<Vec<_>>()
         .concat();
     format!(
-        "{HEAD}error_log {log} notice;\nevents {{}}\nhttp {{\naccess_log off;\n\
-         client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;\nfastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;\n\
+        "{HEAD}error_log {log} notice;\nevents {{}}\nhttp {{\naccess_log off;\n{TEMPORARY}\
          proxy_connect_timeout 1s; proxy_read_timeout 1s;\nserver {{ listen {listen};\n{locations}}} }}\n"
     )
 }
