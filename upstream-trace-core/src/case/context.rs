@@ -123,6 +123,15 @@ impl Case<'_> {
         })
     }
 
+    /// Where the upstream runs, if it is on this host and somebody told: the listener, a process of it that ended, or the
+    /// container that has its address.
+    #[must_use]
+    pub fn origin_runs_in(&self) -> Option<Workload> {
+        let listener = self.listener().and_then(|listener| listener.home);
+        let ended = || self.exits.last().copied().or(self.gone).and_then(|exit| exit.home.clone());
+        listener.or_else(ended).or_else(|| self.container().map(|(home, _)| home))
+    }
+
     /// The process that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
     #[must_use]
     pub fn served_by(&self) -> String {
