@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use anyhow::Result;
-use upstream_trace_tests::container::{Docker, Pod, Podman};
+use upstream_trace_tests::container::{Docker, Journald, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::util::ms;
@@ -165,6 +165,29 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
+    ("container/docker-journal", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let journald = Journald::start(&world)?;
+        let docker = Docker::start(&world)?;
+        let driver = ["--log-driver", "journald"];
+        let address = docker.nginx(&world, "jweb", &config("80", IN_IMAGE), &driver)?;
+        let trace = world.trace_of(&["--container", "jweb"], &[])?;
+        // journalctl is started beside the trace.
+        world.pause(ms(1_500));
+        for path in ["/refused", "/refused"] {
+            world.get_from(&address, path).status(502);
+        }
+        world.pause(ms(1_500));
+        let seen = trace.finish()?;
+        for _ in 0..2 {
+            let failure = seen.failure("port-refused").joined(REFUSED).logged("source", "journal");
+            failure.workload("name", "jweb");
+        }
+        seen.nothing_else();
+        drop(docker);
+        drop(journald);
+        Ok(())
+    }),
     ("container/podman-eight-faults", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let podman = Podman::start(&world)?;
@@ -201,6 +224,11 @@ pub(crate) const ALL: &[Scenario] = &[
 /// What is missing on this host for a scenario.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let name = scenario.strip_prefix("container/")?;
+    if name.ends_with("-journal")
+        && let Some(missing) = upstream_trace_tests::container::journal_missing()
+    {
+        return Some(missing);
+    }
     let runtime = if name.starts_with("podman") { "podman" } else { "docker" };
     upstream_trace_tests::container::missing(if name.starts_with("pod-") { "" } else { runtime })
 }
