@@ -14,6 +14,14 @@ pub(super) struct Kept {
     pub(super) age: Option<Nanos>,
 }
 
+impl Kept {
+    /// Before when the line was not written, if its file was last seen without it then. The journal gathers what it has
+    /// for up to 250 ms before it says so: there a line that was not read yet may have been written long before.
+    pub(super) fn not_before(self, after: Nanos) -> Nanos {
+        if self.source == Some(LogSource::Journal) { 0 } else { after }
+    }
+}
+
 /// Takes lines out of their envelopes; those without one pass as they are.
 #[derive(Debug, Default)]
 pub(super) struct Envelopes {
@@ -84,5 +92,8 @@ mod tests {
             ]
         );
         assert_eq!(age(u64::MAX), None);
+        let kept = |source| Kept { source, age: None };
+        assert_eq!(kept(Some(LogSource::Journal)).not_before(7), 0);
+        assert_eq!((kept(Some(LogSource::Cri)).not_before(7), kept(None).not_before(7)), (7, 7));
     }
 }

@@ -312,8 +312,9 @@ impl Logs {
                 && let Some(mut parsed) = parse(line.text)
             {
                 // A runtime knows to the microsecond when it came.
-                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(line.after);
-                parsed.after = line.after;
+                let after = line.kept.not_before(line.after);
+                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(after);
+                parsed.after = after;
                 parsed.source = line.kept.source;
                 parsed.doubtful = line.doubtful;
                 parsed.worker = Some(worker);
