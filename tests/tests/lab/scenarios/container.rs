@@ -165,6 +165,43 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
+    // Containers that know each other by name, a port that docker-proxy publishes, and an origin that is started again.
+    ("container/docker-network", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        docker.run(&["network", "create", "shop_default"])?;
+        let network = ["--network", "shop_default"];
+        let labels = ["--label", "com.docker.compose.service=app"];
+        docker.nginx(&world, "shop-app-1", &served(), &[&network[..], &labels].concat())?;
+        let publish = ["-p", PUBLISHED_PORTS];
+        docker.nginx(&world, "shop-web-1", &front("shop-app-1:80"), &[&network[..], &publish].concat())?;
+        let trace = world.trace_of(&["--container", "shop-web-1"], &[])?;
+        world.get_from(PUBLISHED, "/").status(200);
+        docker.run(&["restart", "-t", "1", "shop-app-1"])?;
+        docker.address(&world, "shop-app-1")?;
+        world.get_from(PUBLISHED, "/").status(200);
+        docker.run(&["exec", "shop-app-1", "sh", "-c", "kill -STOP 1 $(pidof nginx)"])?;
+        world.get_from(PUBLISHED, "/").status(504);
+        world.pause(ms(1_000));
+        let seen = trace.finish()?;
+        let failure = seen.failure("slow-response").joined("upstream timed out (110:");
+        failure.workload("name", "shop-web-1").workload("image", "lab-nginx:1");
+        seen.nothing_else();
+        docker.run(&["kill", "-s", "CONT", "shop-app-1"])?;
+        Ok(())
+    }),
+    // The tool in a container, nginx on the host.
+    ("container/docker-tool-inside", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let trace = world.trace_in(&docker, &[])?;
+        world.get("/").status(502);
+        world.pause(ms(500));
+        let seen = trace.finish()?;
+        seen.failure("port-refused").upstream(V4).joined(REFUSED);
+        seen.nothing_else();
+        Ok(())
+    }),
     ("container/docker-journal", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let journald = Journald::start(&world)?;
@@ -241,10 +278,22 @@ const TEMPORARY: &str = "client_body_temp_path /tmp/body; proxy_temp_path /tmp/p
 /// In images of nginx it is a link to stderr.
 const IN_IMAGE: &str = "/var/log/nginx/error.log";
 
+/// Where docker-proxy listens.
+const PUBLISHED: &str = "127.0.0.1:8091";
+const PUBLISHED_PORTS: &str = "127.0.0.1:8091:80";
+
+/// An nginx that answers by itself.
+fn served() -> String {
+    format!(
+        "{HEAD}error_log {IN_IMAGE};\nevents {{}}\nhttp {{ access_log off;\n{TEMPORARY}\
+         server {{ listen 80; return 200; }} }}\n"
+    )
+}
+
 /// An nginx in front of one upstream.
 fn front(upstream: &str) -> String {
     format!(
-        "{HEAD}error_log {IN_IMAGE};\nevents {{}}\nhttp {{ access_log off;\n{TEMPORARY}\
+        "{HEAD}error_log {IN_IMAGE};\nevents {{}}\nhttp {{ access_log off; proxy_read_timeout 1s;\n{TEMPORARY}\
          server {{ listen 80; location / {{ proxy_pass http://{upstream}; }} }} }}\n"
     )
 }
