@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use crate::container::Docker;
 use crate::lab::expect::Expected;
 use crate::pace::patient;
 use crate::rights;
@@ -94,6 +95,18 @@ impl<'lab> World<'lab> {
         let mut all = vec!["--pid".to_owned(), self.nginx().master().to_string(), "--json".to_owned()];
         all.extend(args.iter().map(ToString::to_string));
         let start = |path: &PathBuf| service::start(path, journal, variables, &all);
+        let tool = self.lab().tool().map(start).transpose()?;
+        self.ready(tool, None)
+    }
+
+    /// The same in a container of this docker.
+    pub fn trace_in(&'lab self, docker: &Docker, args: &[&str]) -> Result<Trace<'lab>> {
+        let master = self.nginx().master().to_string();
+        let start = |path: &PathBuf| {
+            let mut all = docker.run_tool(path, "tool")?;
+            all.extend(["--pid", &master, "--json"].iter().chain(args).map(ToString::to_string));
+            Tool::start(Path::new("docker"), &all)
+        };
         let tool = self.lab().tool().map(start).transpose()?;
         self.ready(tool, None)
     }

@@ -123,6 +123,7 @@ fn by_hand() -> Vec<Value> {
                "chains": ["ip t c"], "complete": true, "unread": "u"}),
         json!({"event": "enrichment", "at": 2, "netns": 1, "upstream": {"unix": "/run/a"}, "facts": [
                {"fact": "listener", "queue": 1, "limit": 1, "process": "p", "home": {"kind": "unit", "name": "u"}},
+               {"fact": "container-address", "home": {"kind": "docker", "name": "c"}, "listens": ["0.0.0.0:80"]},
                {"fact": "listens-elsewhere", "address": "127.0.0.1:80", "process": "p"},
                {"fact": "route", "route": "found", "interface": "eth0", "gateway": null, "local": false},
                {"fact": "neighbour", "address": "10.0.0.2", "state": "failed", "interface": "eth0"}]}),

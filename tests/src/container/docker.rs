@@ -1,7 +1,7 @@
 //! A docker of the world's own, in the network namespace of nginx: its bridge, its rules and its containers are there.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,6 +14,15 @@ use crate::world::World;
 
 /// Where dockerd keeps its plugins, wherever its other files are.
 const PLUGINS: &str = "/run/docker";
+
+/// The name of the image with the tool.
+const TOOL_IMAGE: &str = "lab-tool:1";
+/// The capabilities of docs/CONTAINERS.md but for `BPF` and `PERFMON`, which older docker does not know: `SYS_ADMIN`
+/// includes them.
+const CAPABILITIES: [&str; 6] =
+    ["SYS_PTRACE", "DAC_READ_SEARCH", "SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYSLOG"];
+/// The address in whatever network a container is.
+const ADDRESS: &str = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
 
 /// A running dockerd; its containers and it end on drop.
 #[derive(Debug)]
@@ -56,8 +65,23 @@ impl Docker {
 
     /// A command of docker.
     pub fn run(&self, args: &[&str]) -> Result<String> {
-        let socket = format!("unix://{}/docker.sock", self.folder.display());
-        run(Command::new("docker").env("DOCKER_HOST", socket).args(args))
+        run(Command::new("docker").env("DOCKER_HOST", self.socket()).args(args))
+    }
+
+    fn socket(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.display())
+    }
+
+    /// Arguments of docker that run the tool in a container of this name, as docs/CONTAINERS.md has it.
+    pub fn run_tool(&self, tool: &Path, name: &str) -> Result<Vec<String>> {
+        let archive = image::archive_of(tool, &self.folder)?.display().to_string();
+        self.run(&["import", "-c", r#"ENTRYPOINT ["/upstream-trace"]"#, &archive, TOOL_IMAGE])?;
+        let (socket, capabilities) =
+            (self.socket(), CAPABILITIES.iter().flat_map(|name| ["--cap-add", name]));
+        let how = ["-H", &socket, "run", "--rm", "--name", name, "--pid=host", "--read-only"];
+        let confined = ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"];
+        let all = how.into_iter().chain(confined).chain(["--cap-drop", "ALL"]).chain(capabilities);
+        Ok(all.chain([TOOL_IMAGE]).map(str::to_owned).collect())
     }
 
     /// Runs nginx in a container of this name, with a file of the world as its configuration; gives the container's
@@ -72,7 +96,7 @@ impl Docker {
 
     /// The address of a container, once nginx listens there.
     pub fn address(&self, world: &World<'_>, name: &str) -> Result<String> {
-        let ip = self.inspect(name, "{{.NetworkSettings.IPAddress}}")?;
+        let ip = self.inspect(name, ADDRESS)?;
         let address = format!("{ip}:80");
         let up = || world.connect_to(&address).is_ok();
         wait_until(name, Duration::from_secs(10), up).with_context(|| self.logs(name))?;
@@ -87,8 +111,7 @@ impl Docker {
     /// What the container has written.
     #[must_use]
     pub fn logs(&self, name: &str) -> String {
-        let socket = format!("unix://{}/docker.sock", self.folder.display());
-        let output = Command::new("docker").env("DOCKER_HOST", socket).args(["logs", name]).output();
+        let output = Command::new("docker").env("DOCKER_HOST", self.socket()).args(["logs", name]).output();
         output
             .map(|out| String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
             .unwrap_or_default()

@@ -21,20 +21,35 @@ pub(super) fn archive(folder: &Path) -> Result<PathBuf> {
         fs::create_dir_all(root.join(name))?;
     }
     for (program, place) in [("nginx", "usr/sbin/nginx"), ("busybox", "bin/busybox")] {
-        let path = find(program)?;
-        copy(&path, &root.join(place))?;
-        for library in libraries(&path)? {
-            copy(&library, &root.join(library.strip_prefix("/")?))?;
-        }
+        add(&find(program)?, &root, place)?;
     }
     symlink("busybox", root.join("bin/sh"))?;
     symlink("/dev/stderr", root.join("var/log/nginx/error.log"))?;
     symlink("/dev/stdout", root.join("var/log/nginx/access.log"))?;
     fs::write(root.join("etc/passwd"), USERS)?;
     fs::write(root.join("etc/group"), GROUPS)?;
-    let archive = folder.join("image.tar");
-    run(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg("."))?;
+    pack(&root, folder.join("image.tar"))
+}
+
+/// The same of an image with nothing in it but this program, and its libraries if it is not static.
+pub(super) fn archive_of(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let root = folder.join("tool");
+    add(program, &root, "upstream-trace")?;
+    pack(&root, folder.join("tool.tar"))
+}
+
+fn pack(root: &Path, archive: PathBuf) -> Result<PathBuf> {
+    run(Command::new("tar").arg("-C").arg(root).arg("-cf").arg(&archive).arg("."))?;
     Ok(archive)
+}
+
+/// Copies a program to a place below a root folder, with its libraries.
+fn add(program: &Path, root: &Path, place: &str) -> Result<()> {
+    copy(program, &root.join(place))?;
+    for library in libraries(program)? {
+        copy(&library, &root.join(library.strip_prefix("/")?))?;
+    }
+    Ok(())
 }
 
 fn find(program: &str) -> Result<PathBuf> {

@@ -3,10 +3,12 @@
 
 mod docker;
 mod image;
+mod journald;
 mod podman;
 mod pods;
 
 pub use docker::Docker;
+pub use journald::Journald;
 pub use podman::Podman;
 pub use pods::Pod;
 
@@ -31,6 +33,13 @@ pub fn missing(runtime: &str) -> Option<&'static str> {
         _ => &[],
     };
     needed.iter().copied().find(|program| !installed(program))
+}
+
+/// What is missing for a journal on this host, in words.
+#[must_use]
+pub fn journal_missing() -> Option<&'static str> {
+    let there = installed("journalctl") && Path::new(journald::PROGRAM).is_file();
+    (!there).then_some("journalctl and systemd-journald")
 }
 
 /// Runs a program and gives its output.

@@ -1,7 +1,7 @@
 //! Containers of podman, in the network namespace of nginx.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -73,12 +73,38 @@ impl Podman {
     }
 }
 
+impl Podman {
+    /// Something of podman works here still: conmon starts another podman when its container has ended, beside the
+    /// command that removes it, and that mounts the storage once more.
+    fn is_at_work(&self) -> bool {
+        let Ok(processes) = fs::read_dir("/proc") else { return false };
+        let folder = self.folder.as_os_str().as_encoded_bytes();
+        processes.flatten().any(|process| {
+            let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let of_podman = line.starts_with(b"/usr/bin/conmon") || line.starts_with(b"/usr/bin/podman");
+            of_podman && line.windows(folder.len()).any(|part| part == folder)
+        })
+    }
+
+    /// Unmounts all that podman has mounted below the folder, innermost first: the storage mounts its own folder onto
+    /// itself, and again with each command that finds it unmounted.
+    fn unmount(&self) {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = table.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new);
+        let mut below: Vec<_> = points.filter(|point| point.starts_with(&self.folder)).collect();
+        below.reverse();
+        for point in below {
+            let _busy = run(Command::new("umount").arg("--lazy").arg(point));
+        }
+    }
+}
+
 impl Drop for Podman {
     fn drop(&mut self) {
         let _already_gone = self.run(&["rm", "-f", "-a", "-t", "1"]);
-        for name in ["root/overlay", "root"] {
-            let _not_mounted = run(Command::new("umount").arg(self.folder.join(name)));
-        }
+        let over = || !self.is_at_work();
+        let _late = wait_until("podman to clean up", Duration::from_secs(10), over);
+        self.unmount();
         remove_groups("libpod_parent");
     }
 }

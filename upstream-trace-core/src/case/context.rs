@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::Case;
-use crate::event::{Conntrack, Enrichment, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget};
+use crate::event::{
+    Conntrack, Enrichment, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget, Workload,
+};
 use crate::text::sentence;
 
 /// Another port of the upstream's address that gave a sign of life.
@@ -124,6 +126,24 @@ impl Case<'_> {
             Fact::ListensElsewhere { address, process } => Some((*address, process.clone())),
             _ => None,
         })
+    }
+
+    /// The container on this host whose address the upstream's is, and what is listened on there.
+    #[must_use]
+    pub fn container(&self) -> Option<(Workload, Vec<SocketAddr>)> {
+        self.fact(|fact| match fact {
+            Fact::ContainerAddress { home, listens } => Some((home.clone(), listens.clone())),
+            _ => None,
+        })
+    }
+
+    /// Where the upstream runs, if it is on this host and somebody told: the listener, a process of it that ended, or the
+    /// container that has its address.
+    #[must_use]
+    pub fn origin_runs_in(&self) -> Option<Workload> {
+        let listener = self.listener().and_then(|listener| listener.home);
+        let ended = || self.exits.last().copied().or(self.gone).and_then(|exit| exit.home.clone());
+        listener.or_else(ended).or_else(|| self.container().map(|(home, _)| home))
     }
 
     /// The process that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.

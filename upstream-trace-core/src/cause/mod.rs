@@ -10,6 +10,7 @@ mod category;
 mod connect_denied;
 mod connect_slow;
 mod conntrack_full;
+mod container;
 mod declaration;
 mod dns_failure;
 mod dns_timeout;

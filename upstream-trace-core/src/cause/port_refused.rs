@@ -1,6 +1,6 @@
 //! Nothing listens on the upstream's port.
 
-use super::{Cause, Finding, Signal, process};
+use super::{Cause, Finding, Signal, container, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
 use crate::text::sentence;
@@ -27,8 +27,12 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.tcp_connect_errno() == Some(ECONNREFUSED) {
-        let summary = format!("{} refused the connection at once.{}", case.target(), elsewhere(case));
-        return Some(Finding::likely(summary).or(&["firewall-reject-local", "firewall-reject-remote"]));
+        let summary = format!("{} refused the connection at once.{}", case.target(), whereabouts(case));
+        let found = Finding::likely(summary).or(&["firewall-reject-local", "firewall-reject-remote"]);
+        return Some(match container::fix(case) {
+            Some(fix) => found.fix(fix),
+            None => found,
+        });
     }
     if !case.connecting()
         || case.dropped_for("NETFILTER_DROP")
@@ -38,21 +42,25 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let (target, host, port) = (case.target(), case.host(), case.port());
-    let fix = format!(
-        "On {host}: `ss -lntp sport = :{port}`. Start the service, or correct its bind address or nginx's port."
-    );
+    let fix = container::fix(case).unwrap_or_else(|| {
+        format!(
+            "On {host}: `ss -lntp sport = :{port}`. Start the service, or correct its bind address or nginx's port."
+        )
+    });
     let summary = format!(
         "{target} refused the connection: nothing listens on port {port} there.{}{}",
         process::before(case),
-        elsewhere(case)
+        whereabouts(case)
     );
     if case.reset_at().is_none() {
         let untold = case.errno() == Some(ECONNREFUSED) && case.lacks(Signal::Resets);
         return untold.then(|| Finding::possible(summary).or(&["firewall-reject-remote"]).fix(fix));
     }
-    Some(if case.nobody_listens() || case.reset_sent_for("NO_SOCKET") {
+    Some(if case.nobody_listens() {
         Finding::proven(summary).fix(on_this_host(case))
-    } else if case.listener().is_some() {
+    } else if case.reset_sent_for("NO_SOCKET") {
+        Finding::proven(summary).fix(container::fix(case).unwrap_or_else(|| on_this_host(case)))
+    } else if case.listener().is_some() || container::listens(case) {
         Finding::possible(format!(
             "{target} refused the connection, though something listens on port {port} now."
         ))
@@ -61,6 +69,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         Finding::likely(summary).or(&["firewall-reject-remote"]).fix(fix)
     })
+}
+
+/// Where else it listens: on another address of this host, or in the container whose address it is.
+fn whereabouts(case: &Case<'_>) -> String {
+    format!("{}{}", elsewhere(case), container::sentence(case))
 }
 
 /// A service that listens on another address of this host.

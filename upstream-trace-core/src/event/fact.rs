@@ -118,6 +118,14 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         process: Option<String>,
     },
+    /// The address is that of a container on this host, which has a network namespace of its own.
+    ContainerAddress {
+        /// Which container.
+        home: Workload,
+        /// What is listened on there; what only the container itself reaches is left out, but for the upstream's port.
+        #[serde(default)]
+        listens: Vec<SocketAddr>,
+    },
     /// Usage of the connection-tracking table.
     Conntrack(Conntrack),
     /// Address translation of this connection, if something is wrong with it.

@@ -110,6 +110,25 @@ impl Runtime {
 }
 
 impl Workload {
+    /// It is a container of whatever kind.
+    #[must_use]
+    pub fn is_container(&self) -> bool {
+        !matches!(self, Self::Unit(_) | Self::Cgroup(_))
+    }
+
+    /// As it is shown, with what a container was made from.
+    #[must_use]
+    pub fn with_image(&self) -> String {
+        match self {
+            Self::Unit(name) => format!("unit {name}"),
+            Self::Container(container) => match &container.image {
+                Some(image) => format!("{self} ({image})"),
+                None => self.to_string(),
+            },
+            _ => self.to_string(),
+        }
+    }
+
     /// Who runs it, as JSON has it; `None` of what is neither a container nor a unit.
     #[must_use]
     pub fn runtime(&self) -> Option<&'static str> {

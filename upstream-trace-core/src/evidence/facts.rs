@@ -19,6 +19,7 @@ fn matters(case: &Case<'_>, fact: &Fact) -> bool {
         | Fact::Listener(_)
         | Fact::NoListener
         | Fact::ListensElsewhere { .. }
+        | Fact::ContainerAddress { .. }
         | Fact::UnixPath { .. } => true,
     }
 }
@@ -59,6 +60,10 @@ fn of_fact(at: Nanos, fact: &Fact) -> Entry {
         ),
         Fact::ListensElsewhere { address, process } => {
             entry(at, Kind::ListensElsewhere, json!({"address": address.to_string(), "process": process}))
+        }
+        Fact::ContainerAddress { home, listens } => {
+            let listens: Vec<_> = listens.iter().map(ToString::to_string).collect();
+            entry(at, Kind::ContainerAddress, json!({"runs_in": home.to_string(), "listens": listens}))
         }
         Fact::NoListener => entry(at, Kind::NoListener, json!({})),
         Fact::Conntrack(table) => {

@@ -91,6 +91,7 @@ kinds! {
     Neighbour "neighbour" Plain "looked up: the neighbour on the link";
     Listener "listener" Plain "looked up: the listener and its accept queue";
     ListensElsewhere "listens-elsewhere" Bad "looked up: the port is open on another address of this host only";
+    ContainerAddress "container-address" Plain "looked up: the container whose address it is, and where that listens";
     NoListener "no-listener" Bad "looked up: nothing listens there";
     Conntrack "conntrack" Plain "looked up: the connection-tracking table";
     Nat "nat" Bad "looked up: the connection's address translation";

@@ -82,6 +82,7 @@ fn judged<'a>(
         r#type: kind,
         upstream: text(verdict.upstream.as_ref()),
         worker: verdict.worker,
+        upstream_workload: details.origin.as_ref().and_then(workload),
         workload: details.workload.as_ref().and_then(workload),
     }
 }

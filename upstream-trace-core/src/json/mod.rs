@@ -61,6 +61,7 @@ fn workload(workload: &event::Workload) -> Option<Workload<'_>> {
     let mut object = Workload {
         container: None,
         id: None,
+        image: None,
         name: None,
         namespace: None,
         pod: None,
@@ -70,6 +71,7 @@ fn workload(workload: &event::Workload) -> Option<Workload<'_>> {
         event::Workload::Container(container) => {
             let name = container.name.as_deref();
             object.id = Some(&container.id);
+            object.image = container.image.as_deref();
             object.name = name;
             object.namespace = container.namespace.as_deref();
             object.pod = container.pod.as_deref();

@@ -18,6 +18,8 @@ pub struct Details {
     pub connection: Option<Connection>,
     /// The container or unit that nginx runs in.
     pub workload: Option<Workload>,
+    /// The container or unit on this host that the upstream runs in.
+    pub origin: Option<Workload>,
     /// The chain of attempts for one request that it belongs to.
     pub tries: Option<Tries>,
     /// For `no-live-upstreams`: what ejected the peers, in order of time.

@@ -1,6 +1,6 @@
 //! What else is known of an attempt, in words: names of nginx's configuration, other attempts, the pooled connection.
 
-use upstream_trace_core::event::Upstream;
+use upstream_trace_core::event::{Upstream, Workload};
 use upstream_trace_core::verdict::{Connection, Details, Directive, Ejection, Tries, Try, TryEnd, Verdict};
 
 use super::block::upstream;
@@ -34,10 +34,21 @@ pub(crate) fn lines(verdict: &Verdict) -> Vec<(&'static str, String)> {
     let details = &verdict.details;
     let lines = [
         ("nginx:", config(details)),
+        ("runs in:", runs_in(details)),
         ("try:", details.tries.as_ref().map(tries).unwrap_or_default()),
         ("connection:", details.connection.as_ref().map(connection).unwrap_or_default()),
     ];
     lines.into_iter().filter(|(_, text)| !text.is_empty()).collect()
+}
+
+/// The containers and units of nginx and of the upstream; a mere control group says nothing to a person.
+pub(crate) fn runs_in(details: &Details) -> String {
+    let shown = |who: &str, workload: &Option<Workload>| {
+        let known = workload.as_ref().filter(|workload| !matches!(workload, Workload::Cgroup(_)))?;
+        Some(format!("{who} in {}", escape(&known.with_image())))
+    };
+    let both = [shown("nginx", &details.workload), shown("upstream", &details.origin)];
+    both.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// Where it stands in nginx's configuration, and which timeout ran out.
@@ -124,6 +135,7 @@ pub(super) fn ejected(ejected: &[Ejection], clock: Clock) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use upstream_trace_core::event::{NamedContainer, Runtime};
     use upstream_trace_core::verdict::Name;
 
     fn plain(text: &str) -> String {
@@ -165,6 +177,29 @@ mod tests {
             "server x, location / (f:1) and 1 more"
         );
         assert_eq!(config(&Details::default()), "");
+    }
+
+    #[test]
+    fn where_nginx_and_the_upstream_run() {
+        let container = NamedContainer {
+            runtime: Runtime::Docker,
+            id: "0123456789ab".into(),
+            name: Some("web\u{1b}[2J".into()),
+            image: Some("nginx:1.30".into()),
+            namespace: None,
+            pod: None,
+        };
+        let details = Details {
+            workload: Some(Workload::Container(Box::new(container))),
+            origin: Some(Workload::Unit("app.service".into())),
+            ..Details::default()
+        };
+        assert_eq!(
+            runs_in(&details),
+            "nginx in docker container web\\x1b[2J (nginx:1.30); upstream in unit app.service"
+        );
+        let none = Details { workload: Some(Workload::Cgroup("/x".into())), ..Details::default() };
+        assert_eq!(runs_in(&none), "");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::model::{Problem, ReportModel};
 use super::phrases::{Times, circumstances, headline, how_often, parts};
+use crate::output::about;
 use crate::output::block::confidence;
 use crate::output::number::{count, plural};
 
@@ -56,6 +57,10 @@ fn told(model: &ReportModel, times: Times, problem: &Problem) -> String {
         let _ = write!(text, "\n   {}", rich(&example.summary));
         if !example.alternatives.is_empty() {
             let _ = write!(text, " Other possible causes: {}.", example.alternatives.join(", "));
+        }
+        let runs_in = about::runs_in(&example.details);
+        if !runs_in.is_empty() {
+            let _ = write!(text, "\n   Runs in: {}.", plain(&runs_in));
         }
         let _ = write!(text, "\n   _Do:_ {}", rich(&example.fix));
     }
@@ -119,7 +124,7 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::tests::{many_causes, story_of, two_hosts};
+    use super::super::model::tests::{contained, many_causes, story_of, two_hosts};
     use super::*;
 
     #[test]
@@ -135,6 +140,12 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
         assert!(text.lines().count() < 12, "{text}");
+    }
+
+    #[test]
+    fn where_nginx_runs() {
+        let text = of(&story_of(&contained()));
+        assert!(text.contains("\n   Runs in: nginx in docker container web (nginx:1.30).\n"), "{text}");
     }
 
     #[test]

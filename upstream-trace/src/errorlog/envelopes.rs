@@ -14,6 +14,15 @@ pub(super) struct Kept {
     pub(super) age: Option<Nanos>,
 }
 
+impl Kept {
+    /// Before when the line was not written, if its file was last seen without it then. Whoever keeps lines for nginx
+    /// writes them later (the journal gathers for up to 250 ms, a runtime may not get to run): that a line was not there
+    /// yet says nothing about when nginx wrote it.
+    pub(super) fn not_before(self, after: Nanos) -> Nanos {
+        if self.source.is_some() { 0 } else { after }
+    }
+}
+
 /// Takes lines out of their envelopes; those without one pass as they are.
 #[derive(Debug, Default)]
 pub(super) struct Envelopes {
@@ -84,5 +93,10 @@ mod tests {
             ]
         );
         assert_eq!(age(u64::MAX), None);
+        let (own, kept) = (Kept::default(), Kept { source: Some(LogSource::Cri), age: None });
+        assert_eq!((own.not_before(7), kept.not_before(7)), (7, 0));
+        let kept = |source| Kept { source, age: None };
+        assert_eq!(kept(Some(LogSource::Journal)).not_before(7), 0);
+        assert_eq!((kept(Some(LogSource::Cri)).not_before(7), kept(None).not_before(7)), (7, 7));
     }
 }

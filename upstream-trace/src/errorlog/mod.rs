@@ -4,8 +4,8 @@
 //! A log is opened through the descriptor of the process that writes it, so that neither its name nor the mount
 //! namespace of a container matters. Files are looked at every few milliseconds instead of being waited for: a look
 //! costs less than a microsecond, works on every file system, and comes soon enough for a verdict. Only regular files
-//! are read: of what goes to the pipe of a container, the file that its runtime keeps (`outside.rs`). What cannot be had is
-//! said once.
+//! are read: of what goes to the pipe of a container, the file that its runtime keeps (`outside.rs`), or the journal
+//! (`journal.rs`). What cannot be had is said once.
 
 mod choice;
 mod classify;
@@ -15,6 +15,7 @@ mod file;
 mod files;
 mod find;
 mod follower;
+mod journal;
 mod merge;
 mod notes;
 mod outside;
@@ -50,6 +51,7 @@ use outside::Outsides;
 use pids::Pids;
 use processes::Processes;
 use stranger::Stranger;
+use tail::Tail;
 use watchdog::Watchdog;
 
 /// Most that is read at the end, bytes.
@@ -206,10 +208,12 @@ impl Logs {
     fn look_outside(&mut self, checked: bool, now: Nanos) {
         let Self { processes, outsides, files, .. } = self;
         let mut new = false;
-        for pid in processes.writing_elsewhere() {
-            new |= outsides.add(pid);
+        for (pid, has_files) in processes.writing_elsewhere() {
+            new |= outsides.add(pid, has_files);
         }
         if new || checked {
+            let read = |id| files.get(id).map(Tail::position);
+            outsides.forget_read(&read);
             self.changed |= outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
         }
     }
@@ -308,8 +312,9 @@ impl Logs {
                 && let Some(mut parsed) = parse(line.text)
             {
                 // A runtime knows to the microsecond when it came.
-                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(line.after);
-                parsed.after = line.after;
+                let after = line.kept.not_before(line.after);
+                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(after);
+                parsed.after = after;
                 parsed.source = line.kept.source;
                 parsed.doubtful = line.doubtful;
                 parsed.worker = Some(worker);

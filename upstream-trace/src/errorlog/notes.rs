@@ -65,7 +65,7 @@ impl Why {
             }
             Self::Container(trouble) => {
                 return format!(
-                    "error.log of {workers} goes to a pipe; {trouble}: verdicts come from the kernel alone. \
+                    "error.log of {workers} is no file; {trouble}: verdicts come from the kernel alone. \
                      With `error_log /var/log/nginx/error.log;` in a folder that is no link, or with --error-log FILE, \
                      nginx's own words are read as well."
                 );

@@ -1,26 +1,37 @@
 //! Where the lines of a process go that writes them to a pipe or a socket: to a file of the runtime of its container, as
-//! a rule. Found without asking the runtime; looked at again and again, since the runtime begins another file when it
+//! a rule, or to the journal. Found without asking the runtime; looked at again and again, since the runtime begins another file when it
 //! rotates.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::file::FileId;
-use crate::host::container::{Container, ContainerLog, Files};
-use crate::host::stat;
+use upstream_trace_core::event::Workload;
 
-/// What is known of the container of a process.
+use super::file::FileId;
+use super::journal::{Journal, Of};
+use crate::host::container::{Container, ContainerLog, Files};
+use crate::host::{stat, workload};
+
+/// The name of the journal among the files that are read.
+const JOURNAL: &str = "journal";
+
+/// What is known of the container or unit of a process.
 #[derive(Debug)]
 pub(super) struct Outside {
-    /// Its names, for a sentence.
+    /// Its names, for a sentence; those of a unit as well.
     pub(super) container: String,
     /// Where its output goes.
     pub(super) log: ContainerLog,
     files: Option<Files>,
+    /// The journal, once it is followed.
+    journal: Option<Journal>,
+    /// Whose entries of it.
+    of: Of,
     /// The file that it goes to now.
     pub(super) file: Option<FileId>,
     /// Why that cannot be read.
@@ -35,23 +46,18 @@ pub(super) struct Outsides {
 }
 
 impl Outsides {
-    /// A process writes to a pipe or a socket: its container is looked for, once. True if the process is new.
-    pub(super) fn add(&mut self, pid: u32) -> bool {
+    /// A process writes to a pipe or a socket: its container is looked for, once; its unit too if it has no log that is a
+    /// file. True if the process is new.
+    pub(super) fn add(&mut self, pid: u32, has_files: bool) -> bool {
         if self.by_pid.contains_key(&pid) {
             return false;
         }
         // A worker runs where its master does.
         let of_parent = stat(pid).and_then(|stat| self.by_pid.get(&stat.parent)?.clone());
         let id = of_parent.or_else(|| {
-            let container = Container::of(pid)?;
-            let id: Arc<str> = container.id.as_str().into();
-            self.by_id.entry(Arc::clone(&id)).or_insert_with(|| Outside {
-                container: container.named().to_string(),
-                files: Files::of(container.monitor),
-                log: container.log,
-                file: None,
-                error: None,
-            });
+            let (id, outside) =
+                Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| !has_files))?;
+            self.by_id.entry(Arc::clone(&id)).or_insert(outside);
             Some(id)
         });
         self.by_pid.insert(pid, id);
@@ -79,24 +85,31 @@ impl Outsides {
         self.by_id.values().any(|outside| outside.file == Some(id))
     }
 
+    /// Gives back the memory of what was read of journals; `read` says up to where a file was.
+    pub(super) fn forget_read(&self, read: &dyn Fn(FileId) -> Option<u64>) {
+        for journal in self.by_id.values().filter_map(|outside| outside.journal.as_ref()) {
+            journal.forget(read(journal.id).unwrap_or(0));
+        }
+    }
+
     /// Looks at the files that are written to now. `found` gets the path of each that is new, and its name.
     /// True if anything changed.
     pub(super) fn look(&mut self, found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>) -> bool {
         let mut changed = false;
         for outside in self.by_id.values_mut() {
-            let ContainerLog::File(path) = outside.log.clone() else { continue };
-            // Between a rename and the new file there is none for a moment.
-            let looked = outside.open(&path).and_then(|(file, id)| {
-                if outside.file != Some(id) {
-                    let through = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-                    found(&through, &path.to_string_lossy(), id)?;
-                }
-                Ok(id)
-            });
+            let looked = match outside.log.clone() {
+                ContainerLog::File(path) => outside.look_at(&path, found),
+                ContainerLog::Journal => outside.look_at_journal(found),
+                ContainerLog::Driver(_) | ContainerLog::Unknown => continue,
+            };
             let before = (outside.file, outside.error.take());
             match looked {
                 Ok(id) => outside.file = Some(id),
-                Err(error) => outside.error = Some(error.to_string()),
+                Err(error) => {
+                    // A file that was renamed is still read; a journal whose reader ended is not.
+                    outside.file = outside.file.filter(|_| outside.log != ContainerLog::Journal);
+                    outside.error = Some(error.to_string());
+                }
             }
             changed |= before.0 != outside.file || before.1 != outside.error;
         }
@@ -105,6 +118,58 @@ impl Outsides {
 }
 
 impl Outside {
+    fn new(container: String, log: ContainerLog, of: Of) -> Self {
+        Self { container, log, of, files: None, journal: None, file: None, error: None }
+    }
+
+    fn of_container(pid: u32) -> Option<(Arc<str>, Self)> {
+        let container = Container::of(pid)?;
+        // The log driver is the runtime's, and runs as the same user.
+        let uid = fs::metadata(format!("/proc/{}", container.monitor)).map_or(0, |metadata| metadata.uid());
+        let of = Of::Container { id: container.id.clone(), uid };
+        let outside = Self::new(container.named().to_string(), container.log, of);
+        Some((container.id.into(), Self { files: Files::of(container.monitor), ..outside }))
+    }
+
+    /// What a unit writes to its stderr is in the journal.
+    fn of_unit(pid: u32) -> Option<(Arc<str>, Self)> {
+        let Some(Workload::Unit(name)) = workload(pid) else { return None };
+        let outside = Self::new(format!("unit {name}"), ContainerLog::Journal, Of::Unit(name.clone()));
+        Some((name.into(), outside))
+    }
+
+    fn look_at(
+        &mut self,
+        path: &Path,
+        found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>,
+    ) -> io::Result<FileId> {
+        // Between a rename and the new file there is none for a moment.
+        let (file, id) = self.open(path)?;
+        if self.file != Some(id) {
+            let through = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            found(&through, &path.to_string_lossy(), id)?;
+        }
+        Ok(id)
+    }
+
+    /// Follows the journal, once: if that fails it is not tried again.
+    fn look_at_journal(
+        &mut self,
+        found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>,
+    ) -> io::Result<FileId> {
+        if let Some(journal) = &mut self.journal {
+            return journal.check().map(|()| journal.id);
+        }
+        if let Some(error) = self.error.take() {
+            return Err(io::Error::other(error));
+        }
+        let journal = Journal::follow(&self.of)?;
+        found(&journal.path(), JOURNAL, journal.id)?;
+        let id = journal.id;
+        self.journal = Some(journal);
+        Ok(id)
+    }
+
     fn open(&self, path: &Path) -> io::Result<(File, FileId)> {
         let files = self.files.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let file = files.open(path)?;
@@ -116,6 +181,10 @@ impl Outside {
     pub(super) fn trouble(&self) -> Option<String> {
         let what = match (&self.log, &self.error) {
             (ContainerLog::File(_), None) => return None,
+            (ContainerLog::Journal, None) if self.file.is_some() => return None,
+            (ContainerLog::Journal, Some(error)) => {
+                format!("goes to the journal, which cannot be read ({error})")
+            }
             (ContainerLog::File(path), Some(error)) => format!("{} cannot be read ({error})", path.display()),
             (ContainerLog::Journal, _) => "goes to the journal".to_owned(),
             (ContainerLog::Driver(driver), _) => {
@@ -135,8 +204,8 @@ mod tests {
     fn outsides(log: ContainerLog, root: &Path) -> Outsides {
         let id: Arc<str> = "id".into();
         let files = Files::below(root);
-        let outside =
-            Outside { container: "docker container web".to_owned(), log, files, file: None, error: None };
+        let of = Of::Unit("none".to_owned());
+        let outside = Outside { files, ..Outside::new("docker container web".to_owned(), log, of) };
         Outsides { by_pid: [(7, Some(Arc::clone(&id)))].into(), by_id: [(id, outside)].into() }
     }
 
@@ -156,7 +225,7 @@ mod tests {
         };
         assert_eq!((look(&mut outsides), look(&mut outsides)), (1, 1));
         let first = outsides.get(7).unwrap().file.unwrap();
-        std::fs::rename(dir.path("x.log"), dir.path("x.log.1")).unwrap();
+        fs::rename(dir.path("x.log"), dir.path("x.log.1")).unwrap();
         assert_eq!(look(&mut outsides), 1);
         assert!(outsides.get(7).unwrap().trouble().unwrap().contains("/x.log cannot be read"));
         dir.write("x.log", "two");

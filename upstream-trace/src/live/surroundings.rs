@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use upstream_trace_core::errno::ECONNREFUSED;
 use upstream_trace_core::event::{Enrichment, Event, Nanos, Upstream};
 
 use super::context::Batch;
@@ -22,14 +23,15 @@ const WAITING: usize = 256;
 /// Upstreams remembered; beyond that they are all looked up again.
 const REMEMBERED: usize = 4_096;
 
-/// The upstream as seen from a network namespace, or from a worker if that is not known.
-type Key = (u32, u32, Upstream);
+/// The upstream as seen from a network namespace, or from a worker if that is not known; whether it refused.
+type Key = (u32, u32, Upstream, bool);
 
 enum Question {
     Facts {
         worker: u32,
         netns: u32,
         upstream: Upstream,
+        refused: bool,
         now: Nanos,
     },
     /// Sockets, with the process that holds each and the descriptor there.
@@ -50,8 +52,11 @@ impl Surroundings {
         let make = || {
             let mut enricher = Enricher::new();
             let answer = move |question| match question {
-                Question::Facts { worker, netns, upstream, now } => {
+                Question::Facts { worker, netns, upstream, refused: false, now } => {
                     enricher.facts(worker, netns, &upstream, now)
+                }
+                Question::Facts { worker, netns, upstream, refused: true, now } => {
+                    enricher.facts_of_refused(worker, netns, &upstream, now)
                 }
                 Question::Owners(owners) => {
                     for (inode, pid, descriptor) in owners {
@@ -71,16 +76,19 @@ impl Surroundings {
         match event {
             Event::Trouble(attempt) | Event::End(attempt) => {
                 if let Some(upstream) = &attempt.upstream {
-                    self.look_up(attempt.worker, attempt.netns, upstream, now);
+                    let refused = attempt.connecting() && attempt.reset_at().is_some();
+                    self.look_up((attempt.worker, attempt.netns), upstream, refused, now);
                 }
             }
-            Event::ConnectError(error) => self.look_up(error.worker, error.netns, &error.upstream, now),
+            Event::ConnectError(error) => {
+                self.look_up((error.worker, error.netns), &error.upstream, error.errno == ECONNREFUSED, now);
+            }
             _ => {}
         }
     }
 
-    fn look_up(&mut self, worker: u32, netns: u32, upstream: &Upstream, now: Nanos) {
-        let key = (netns, if netns == 0 { worker } else { 0 }, upstream.clone());
+    fn look_up(&mut self, (worker, netns): (u32, u32), upstream: &Upstream, refused: bool, now: Nanos) {
+        let key = (netns, if netns == 0 { worker } else { 0 }, upstream.clone(), refused);
         if self.known.get(&key).is_some_and(|until| now < *until) {
             return;
         }
@@ -90,7 +98,7 @@ impl Surroundings {
         if self.known.len() >= REMEMBERED {
             self.known.clear();
         }
-        let question = Question::Facts { worker, netns, upstream: upstream.clone(), now };
+        let question = Question::Facts { worker, netns, upstream: upstream.clone(), refused, now };
         if self.worker.ask(question) {
             self.known.insert(key.clone(), now + FRESH);
             self.open.push_back(Some(key));

@@ -1,6 +1,7 @@
 //! Looks up what surrounds an upstream connection in trouble, seen from nginx's network namespace: the route, the
 //! neighbour, the listener and its queue, connection tracking, the socket file.
 
+mod dwelling;
 mod elsewhere;
 mod holders;
 mod owner;
@@ -16,6 +17,7 @@ use crate::host::{self, netns};
 pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
+use dwelling::Dwellings;
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
 use owner::SocketOwnerCache;
@@ -38,6 +40,7 @@ pub struct Enricher {
     recent: HashMap<(u32, Upstream), Enrichment>,
     owners: SocketOwnerCache,
     elsewhere: Elsewhere,
+    dwellings: Dwellings,
 }
 
 impl Enricher {
@@ -66,6 +69,25 @@ impl Enricher {
         let enrichment = Enrichment { at: now, netns, upstream: upstream.clone(), facts };
         self.remember(key, &enrichment);
         Some(enrichment)
+    }
+
+    /// The same of an upstream that refused a connection: whose address it is as well, if it is a container's on this
+    /// host, and where that listens.
+    pub fn facts_of_refused(
+        &mut self,
+        worker_pid: u32,
+        netns: u32,
+        upstream: &Upstream,
+        now: Nanos,
+    ) -> Option<Enrichment> {
+        let mut found = self.facts(worker_pid, netns, upstream, now)?;
+        let away = |fact: &Fact| matches!(fact, Fact::Route(Route::Found { local: false, .. }));
+        if let Upstream::Tcp(address) = upstream
+            && found.facts.iter().any(away)
+        {
+            found.facts.extend(self.dwellings.fact(found.netns, *address, now));
+        }
+        Some(found)
     }
 
     /// Inode numbers of the sockets that listen for connections from worker `worker_pid` to `upstream`; none if the

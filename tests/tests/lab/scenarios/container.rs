@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use anyhow::Result;
-use upstream_trace_tests::container::{Docker, Pod, Podman};
+use upstream_trace_tests::container::{Docker, Journald, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::util::ms;
@@ -144,6 +144,87 @@ pub(crate) const ALL: &[Scenario] = &[
         }
         Ok(())
     }),
+    // A refused port of a container: which one it is, and where it does listen.
+    ("container/docker-wrong-port", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let app = docker.nginx(&world, "app", &config("80", IN_IMAGE), &[])?;
+        let wrong = app.replace(":80", ":8080");
+        let address = docker.nginx(&world, "web", &front(&wrong), &[])?;
+        let trace = world.trace_of(&["--container", "web"], &[])?;
+        world.get_from(&address, "/").status(502);
+        world.pause(ms(1_000));
+        let seen = trace.finish()?;
+        let failure = seen.failure("port-refused").upstream(&wrong).joined(REFUSED);
+        failure
+            .confidence(Proven | Likely)
+            .told("summary", "that of docker container app, which listens on port 80.")
+            .told("fix", "docker exec app ss -lnt")
+            .told("fix", "connect to port 80")
+            .evidence("container-address");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // Containers that know each other by name, a port that docker-proxy publishes, and an origin that is started again.
+    ("container/docker-network", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        docker.run(&["network", "create", "shop_default"])?;
+        let network = ["--network", "shop_default"];
+        let labels = ["--label", "com.docker.compose.service=app"];
+        docker.nginx(&world, "shop-app-1", &served(), &[&network[..], &labels].concat())?;
+        let publish = ["-p", PUBLISHED_PORTS];
+        docker.nginx(&world, "shop-web-1", &front("shop-app-1:80"), &[&network[..], &publish].concat())?;
+        let trace = world.trace_of(&["--container", "shop-web-1"], &[])?;
+        world.get_from(PUBLISHED, "/").status(200);
+        docker.run(&["restart", "-t", "1", "shop-app-1"])?;
+        docker.address(&world, "shop-app-1")?;
+        world.get_from(PUBLISHED, "/").status(200);
+        docker.run(&["exec", "shop-app-1", "sh", "-c", "kill -STOP 1 $(pidof nginx)"])?;
+        world.get_from(PUBLISHED, "/").status(504);
+        world.pause(ms(1_000));
+        let seen = trace.finish()?;
+        let failure = seen.failure("slow-response").joined("upstream timed out (110:");
+        failure.workload("name", "shop-web-1").workload("image", "lab-nginx:1");
+        seen.nothing_else();
+        docker.run(&["kill", "-s", "CONT", "shop-app-1"])?;
+        Ok(())
+    }),
+    // The tool in a container, nginx on the host.
+    ("container/docker-tool-inside", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        let trace = world.trace_in(&docker, &[])?;
+        world.get("/").status(502);
+        world.pause(ms(500));
+        let seen = trace.finish()?;
+        seen.failure("port-refused").upstream(V4).joined(REFUSED);
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("container/docker-journal", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let journald = Journald::start(&world)?;
+        let docker = Docker::start(&world)?;
+        let driver = ["--log-driver", "journald"];
+        let address = docker.nginx(&world, "jweb", &config("80", IN_IMAGE), &driver)?;
+        let trace = world.trace_of(&["--container", "jweb"], &[])?;
+        // journalctl is started beside the trace.
+        world.pause(ms(1_500));
+        for path in ["/refused", "/refused"] {
+            world.get_from(&address, path).status(502);
+        }
+        world.pause(ms(1_500));
+        let seen = trace.finish()?;
+        for _ in 0..2 {
+            let failure = seen.failure("port-refused").joined(REFUSED).logged("source", "journal");
+            failure.workload("name", "jweb");
+        }
+        seen.nothing_else();
+        drop(docker);
+        drop(journald);
+        Ok(())
+    }),
     ("container/podman-eight-faults", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let podman = Podman::start(&world)?;
@@ -180,14 +261,42 @@ pub(crate) const ALL: &[Scenario] = &[
 /// What is missing on this host for a scenario.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let name = scenario.strip_prefix("container/")?;
+    if name.ends_with("-journal")
+        && let Some(missing) = upstream_trace_tests::container::journal_missing()
+    {
+        return Some(missing);
+    }
     let runtime = if name.starts_with("podman") { "podman" } else { "docker" };
     upstream_trace_tests::container::missing(if name.starts_with("pod-") { "" } else { runtime })
 }
 
 const HEAD: &str = "user nobody nogroup;\nworker_processes 1;\npid /tmp/nginx-contained.pid;\n";
 
+const TEMPORARY: &str = "client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;\n\
+    fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;\n";
+
 /// In images of nginx it is a link to stderr.
 const IN_IMAGE: &str = "/var/log/nginx/error.log";
+
+/// Where docker-proxy listens.
+const PUBLISHED: &str = "127.0.0.1:8091";
+const PUBLISHED_PORTS: &str = "127.0.0.1:8091:80";
+
+/// An nginx that answers by itself.
+fn served() -> String {
+    format!(
+        "{HEAD}error_log {IN_IMAGE};\nevents {{}}\nhttp {{ access_log off;\n{TEMPORARY}\
+         server {{ listen 80; return 200; }} }}\n"
+    )
+}
+
+/// An nginx in front of one upstream.
+fn front(upstream: &str) -> String {
+    format!(
+        "{HEAD}error_log {IN_IMAGE};\nevents {{}}\nhttp {{ access_log off; proxy_read_timeout 1s;\n{TEMPORARY}\
+         server {{ listen 80; location / {{ proxy_pass http://{upstream}; }} }} }}\n"
+    )
+}
 
 fn config(listen: &str, log: &str) -> String {
     let locations = FAULTS
@@ -196,8 +305,7 @@ fn config(listen: &str, log: &str) -> String {
         .collect::<Vec<_>>()
         .concat();
     format!(
-        "{HEAD}error_log {log} notice;\nevents {{}}\nhttp {{\naccess_log off;\n\
-         client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy;\nfastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;\n\
+        "{HEAD}error_log {log} notice;\nevents {{}}\nhttp {{\naccess_log off;\n{TEMPORARY}\
          proxy_connect_timeout 1s; proxy_read_timeout 1s;\nserver {{ listen {listen};\n{locations}}} }}\n"
     )
 }

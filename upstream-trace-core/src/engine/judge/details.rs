@@ -23,6 +23,7 @@ pub(in crate::engine) fn of(case: &Case<'_>) -> Details {
         directives: case.limits().iter().take(MAX_NAMED).map(directive).collect(),
         connection: connection(case),
         workload: case.workload.cloned(),
+        origin: case.origin_runs_in(),
         ..Details::default()
     }
 }

@@ -208,6 +208,7 @@ pub(super) fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private
                     of_workload(home, show);
                 }
             }
+            Fact::ContainerAddress { home, listens: _ } => of_workload(home, show),
             Fact::Route(_)
             | Fact::Neighbour(_)
             | Fact::NoListener

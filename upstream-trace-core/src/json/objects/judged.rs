@@ -117,6 +117,9 @@ pub struct Judged<'a> {
     pub r#type: &'static str,
     /// `ip:port`, `[ip6]:port` or `unix:/path`; of a lookup the name server; `null` if not known.
     pub upstream: Option<String>,
+    /// Where the upstream runs, if that is a container or unit on this host and known; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_workload: Option<Workload<'a>>,
     /// Process id of the worker, in the host's numbering.
     pub worker: u32,
     /// Where nginx runs, if that is a container or unit and known; else absent.

@@ -72,6 +72,9 @@ pub struct Workload<'a> {
     /// Id of the container.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<&'a str>,
+    /// What the container was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<&'a str>,
     /// Name of the container or unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,

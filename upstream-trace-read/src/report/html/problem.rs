@@ -5,6 +5,7 @@ use std::fmt::Write;
 use upstream_trace_core::cause;
 
 use super::colours::Colours;
+use crate::output::about;
 use crate::output::block::confidence;
 use crate::output::escape;
 use crate::report::model::{Problem, ReportModel};
@@ -29,6 +30,7 @@ pub(super) struct ProblemView {
     pub(super) hosts: String,
     pub(super) summary: Rich,
     pub(super) fix: Rich,
+    pub(super) runs_in: String,
     pub(super) follows: String,
     pub(super) alternatives: String,
     pub(super) link: String,
@@ -54,6 +56,7 @@ impl ProblemView {
             hosts: hosts.collect::<Vec<_>>().join(", "),
             summary: rich(&example.summary),
             fix: rich(&example.fix),
+            runs_in: about::runs_in(&example.details),
             follows: if problem.follows() { example.because.join(", ") } else { String::new() },
             alternatives: example.alternatives.join(", "),
             link: link(problem.cause, &problem.upstream),

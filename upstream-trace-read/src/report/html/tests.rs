@@ -1,6 +1,6 @@
 use upstream_trace_core::event::{Event, Host, LogFollowed, LogLine, Nanos, Upstream};
 
-use super::super::model::tests::{connect_error, host, many_causes, refused, story_of, two_hosts};
+use super::super::model::tests::{connect_error, contained, host, many_causes, refused, story_of, two_hosts};
 use super::*;
 
 const S: Nanos = 1_000_000_000;
@@ -26,6 +26,13 @@ fn the_page_tells_the_story() {
         assert!(page.contains(part), "{part:?} is not in the page");
     }
     assert!(page.starts_with(super::super::file::BEGIN));
+}
+
+#[test]
+fn where_nginx_runs() {
+    let page = page(&contained());
+    assert!(page.contains("<p>Runs in: nginx in docker container web (nginx:1.30).</p>"), "of the problem");
+    assert!(page.contains("runs in: nginx in docker container web (nginx:1.30)"), "of the attempt");
 }
 
 #[test]

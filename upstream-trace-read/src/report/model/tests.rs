@@ -1,7 +1,8 @@
 //! Stories for tests, and tests of how they are made.
 
 use upstream_trace_core::event::{
-    Attempt, AttemptId, ConnectError, Ended, Event, Host, Moment, Nanos, Step, Upstream, UpstreamSample,
+    Attempt, AttemptId, ConnectError, Ended, Event, Host, Moment, NamedContainer, Nanos, RunsIn, Runtime,
+    Step, Upstream, UpstreamSample, Workload,
 };
 
 use super::super::replay::{replay, warnings};
@@ -86,6 +87,21 @@ pub(in crate::report) fn two_hosts() -> Vec<Vec<Event>> {
 pub(in crate::report) fn many_causes() -> Vec<Vec<Event>> {
     let failed = (1..=8).map(|n| refused(n, n * S, &format!("10.0.0.{n}:80")));
     vec![[host("web1")].into_iter().chain(failed).collect()]
+}
+
+/// A failure of an nginx in a container.
+pub(in crate::report) fn contained() -> Vec<Vec<Event>> {
+    let container = NamedContainer {
+        runtime: Runtime::Docker,
+        id: "0123456789ab".into(),
+        name: Some("web".into()),
+        image: Some("nginx:1.30".into()),
+        namespace: None,
+        pod: None,
+    };
+    let workload = Workload::Container(Box::new(container));
+    let runs = Event::RunsIn(RunsIn { at: S, pid: 1713, workload });
+    vec![vec![host("web1"), runs, refused(1, 2 * S, "10.0.0.2:8080")]]
 }
 
 /// What recordings of these events tell.
