@@ -93,10 +93,10 @@ mod tests {
             ]
         );
         assert_eq!(age(u64::MAX), None);
-        let (own, kept) = (Kept::default(), Kept { source: Some(LogSource::Cri), age: None });
-        assert_eq!((own.not_before(7), kept.not_before(7)), (7, 0));
         let kept = |source| Kept { source, age: None };
-        assert_eq!(kept(Some(LogSource::Journal)).not_before(7), 0);
-        assert_eq!((kept(Some(LogSource::Cri)).not_before(7), kept(None).not_before(7)), (7, 7));
+        for keeper in [LogSource::Journal, LogSource::Cri, LogSource::DockerJson] {
+            assert_eq!(kept(Some(keeper)).not_before(7), 0);
+        }
+        assert_eq!(kept(None).not_before(7), 7);
     }
 }
