@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use anyhow::Result;
-use upstream_trace_tests::container::{Docker, Journald, Pod, Podman};
+use upstream_trace_tests::container::{Docker, IMAGE, Journald, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::util::ms;
@@ -188,6 +188,25 @@ pub(crate) const ALL: &[Scenario] = &[
         failure.workload("name", "shop-web-1").workload("image", "lab-nginx:1");
         seen.nothing_else();
         docker.run(&["kill", "-s", "CONT", "shop-app-1"])?;
+        Ok(())
+    }),
+    // One process is master and worker, below a supervisor.
+    ("container/docker-supervised", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        world.file("single.conf", &format!("master_process off;\n{}", config("80", IN_IMAGE)))?;
+        let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join("single.conf").display());
+        let how = ["run", "-d", "--name", "shop-web-1", "-v", &mount, "--entrypoint", "/bin/sh", IMAGE];
+        docker.run(&[&how[..], &["-c", "/usr/sbin/nginx -g 'daemon off;' & wait"]].concat())?;
+        let address = docker.address(&world, "shop-web-1")?;
+        let trace = world.trace_of(&["--container", "shop-web-1"], &[])?;
+        world.pause(ms(500));
+        world.get_from(&address, "/refused").status(502);
+        world.pause(ms(1_000));
+        let seen = trace.finish()?;
+        let failure = seen.failure("port-refused").joined(REFUSED).logged("source", "docker-json");
+        failure.workload("name", "shop-web-1");
+        seen.nothing_else();
         Ok(())
     }),
     // The tool in a container, nginx on the host.
