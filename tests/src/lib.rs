@@ -12,7 +12,6 @@
 pub mod cgroup;
 pub mod client;
 pub mod container;
-pub mod depth;
 pub mod firewall;
 pub mod kernel;
 pub mod lab;

@@ -36,6 +36,9 @@ pub const fn is_control(first: &[u8; FRAME_HEADER], len: i32) -> bool {
     }
 }
 
+/// Bytes of one setting.
+const SETTING: u32 = 6;
+
 /// Most frames that are looked at in what an origin sent: what it says first is its settings, that it has heard nginx's,
 /// and a window or two.
 pub const FRAMES: u32 = 6;
@@ -50,10 +53,13 @@ pub const fn control_size(first: &[u8; FRAME_HEADER]) -> u32 {
     if first[0] != 0 {
         return 0;
     }
+    // The highest bit means nothing.
     let of_connection = first[5] << 1 == 0 && first[6] == 0 && first[7] == 0 && first[8] == 0;
     let control = match first[3] {
         SETTINGS => {
-            of_connection && size.is_multiple_of(6) && (first[4] == 0 || (first[4] == 1 && size == 0))
+            of_connection
+                && size / SETTING * SETTING == size
+                && (first[4] == 0 || (first[4] == 1 && size == 0))
         }
         PING => of_connection && size == 8 && first[4] <= 1,
         // Windows of streams are opened while a request with a body comes in.

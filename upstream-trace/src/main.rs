@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Parser;
-use upstream_trace::cli::{Cli, Command, Config, Top, Trace, config};
+use upstream_trace::cli::{Cli, Command, Config, Top, Trace, config, documents};
 use upstream_trace::{doctor, live};
 use upstream_trace_read::output::stream;
 use upstream_trace_read::{commands, explain, output};
@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Some(Command::Explain(args)) => explain::run(args),
         Some(Command::Doctor(args)) => doctor::run(args),
         Some(Command::Config(Config::Check { file })) => config::check(file),
+        Some(Command::Completions { shell }) => documents::completions(*shell),
+        Some(Command::Manual { folder }) => documents::manual(folder),
     };
     match result {
         Ok(code) => code,

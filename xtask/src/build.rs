@@ -71,10 +71,17 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
     cargo
         .current_dir(paths::root().join("upstream-trace-ebpf"))
         .env("PATH", path)
-        .env("RUSTFLAGS", "-C debuginfo=2 -C link-arg=--btf")
+        .env("RUSTFLAGS", format!("-C debuginfo=2 -C link-arg=--btf {}", anywhere()))
         .env("CARGO_BUILD_TARGET", bpf_target())
         .env("CARGO_UNSTABLE_BUILD_STD", "core");
     Ok(cargo)
+}
+
+/// For the compiler: names of folders of this machine stay out of what it makes, so that every clone gives the same bytes.
+fn anywhere() -> String {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    let home = home.map(|home| format!(" --remap-path-prefix={}=/cargo", home.display())).unwrap_or_default();
+    format!("--remap-path-prefix={}=/upstream-trace{home}", paths::root().display())
 }
 
 /// What cargo and rustup say to the build that runs xtask, and what a developer says to builds for the host.
@@ -99,7 +106,7 @@ fn host_side(options: Options, object: &PathBuf) -> Result<PathBuf> {
     if options.statically {
         let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
         let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        cargo.args(["--target", &triple]).env(flags, "-C target-feature=+crt-static");
+        cargo.args(["--target", &triple]).env(flags, format!("-C target-feature=+crt-static {}", anywhere()));
         dir.push(triple);
     }
     if options.debug {

@@ -4,6 +4,7 @@ mod archive;
 mod bench;
 mod build;
 mod demo;
+mod dist;
 mod fuzz;
 mod image;
 mod lint;
@@ -44,6 +45,8 @@ enum Command {
     Build(build::Options),
     /// Write a container image with nothing in it but the static binary
     Image(image::Options),
+    /// Make the packages of a release: .deb, .rpm, tarball, image, checksums
+    Dist(dist::Options),
     /// Build it and run it as root
     Run {
         /// Arguments of upstream-trace
@@ -117,6 +120,7 @@ fn run(command: Command) -> Result<()> {
         }
         Command::Build(options) => build::build(options).map(drop),
         Command::Image(options) => image::image(options),
+        Command::Dist(options) => dist::dist(options),
         Command::Run { args } => run::run(&args),
         Command::Demo(options) => demo::demo(&options),
         Command::Bench(options) => bench::bench(&options),

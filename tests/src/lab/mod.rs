@@ -136,6 +136,15 @@ impl Lab {
         self.excused.store(true, Ordering::Relaxed);
     }
 
+    /// Whether this field may say something else within the limit that touches this scenario; that is noted.
+    pub fn may_differ(&self, field: &str) -> bool {
+        let differs = self.limit().is_some_and(|limit| limit.fields.contains(&field));
+        if differs {
+            self.excuse();
+        }
+        differs
+    }
+
     /// Something that the tool must have said, unless this kernel cannot show it.
     pub(crate) fn expect_sight(&self, name: String, object: Option<Value>) -> Expected<'_> {
         if object.is_none() && self.limit().is_some_and(|limit| limit.unseen) {

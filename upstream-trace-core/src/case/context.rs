@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::Case;
-use crate::event::{Conntrack, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget, Workload};
+use crate::event::{
+    Conntrack, Enrichment, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget, Workload,
+};
 use crate::text::sentence;
 
 /// Another port of the upstream's address that gave a sign of life.
@@ -58,7 +60,7 @@ impl Case<'_> {
     #[must_use]
     pub fn route_refused(&self) -> Option<i32> {
         match self.route() {
-            Some(Route::Refused { errno }) => Some(errno.abs()),
+            Some(Route::Refused { errno }) => Some(errno.saturating_abs()),
             _ => None,
         }
     }
@@ -93,10 +95,22 @@ impl Case<'_> {
         })
     }
 
-    /// The listener on this host has more waiting connections than it may.
+    /// The listener on this host when its queue was seen to overflow, if it was while the attempt ran or right after.
+    #[must_use]
+    pub fn full_listener(&self) -> Option<Listener> {
+        let full = |found: &Enrichment| {
+            found.facts.iter().find_map(|fact| match fact {
+                Fact::Listener(listener) if listener.overflows() => Some(listener.clone()),
+                _ => None,
+            })
+        };
+        self.enrichment.and_then(full).or_else(|| self.full.and_then(full))
+    }
+
+    /// The listener on this host had more waiting connections than it may.
     #[must_use]
     pub fn queue_overflows(&self) -> bool {
-        self.listener().is_some_and(|listener| listener.queue > listener.limit)
+        self.full_listener().is_some()
     }
 
     /// The address is this host's and nobody listens on the port.

@@ -1,10 +1,10 @@
 //! What nginx itself wrote about an attempt.
 
 use super::Case;
-use crate::cause::Signal;
 use crate::errno;
 use crate::errorlog::{self, Doing, Kind};
 use crate::event::{Attempt, AttemptId, LogLine, LookupState};
+use crate::hooks::Signal;
 use crate::text::sentence;
 use crate::verdict::Phase;
 

@@ -80,6 +80,8 @@ pub struct Case<'a> {
     pub tries: Option<&'a Tries>,
     /// What was looked up, if fresh.
     pub enrichment: Option<&'a Enrichment>,
+    /// The same, of the last time at which the queue of its listener was seen to overflow while it ran.
+    pub full: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
     /// The container or unit that nginx runs in.
@@ -145,6 +147,7 @@ impl<'a> Case<'a> {
             gone: None,
             tries: None,
             enrichment: None,
+            full: None,
             config: None,
             workload: None,
             siblings: Siblings::default(),

@@ -163,7 +163,8 @@ impl Case<'_> {
     /// This host refused a retransmission with this errno.
     #[must_use]
     pub fn retransmit_refused(&self, errno: i32) -> bool {
-        self.step(|step| matches!(step, Step::Retransmit { errno: seen } if seen.abs() == errno)).is_some()
+        self.step(|step| matches!(step, Step::Retransmit { errno: seen } if seen.saturating_abs() == errno))
+            .is_some()
     }
 
     /// This machine's kernel sent the reset, and gave this reason (or could give none).

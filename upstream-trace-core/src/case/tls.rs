@@ -228,6 +228,12 @@ mod tests {
         attempt.unacked_at_end = true;
         let plain = over_tls(Some(false));
         assert_eq!(verdict(&case(&attempt, Some(&plain))).1, Confidence::Proven);
+        // TLS, a request straight after what may have been the handshake, and the close had come before.
+        let mut soon = attempt.clone();
+        (soon.request, soon.fin, soon.sent_after_fin) = (Some(BEGUN + 20 * MS), Some(BEGUN + 19 * MS), true);
+        let expected =
+            ("premature-close", Confidence::Possible, vec!["stale-keepalive", "tls-handshake-failed"]);
+        assert_eq!(verdict(&case(&soon, Some(&over_tls(Some(true))))), expected);
         let (cause, confidence, rivals) = verdict(&case(&attempt, None));
         assert_eq!((cause, confidence), ("premature-close", Confidence::Likely));
         assert_eq!(rivals, ["stale-keepalive"]);

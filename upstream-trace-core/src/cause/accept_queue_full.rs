@@ -16,7 +16,9 @@ pub(super) const CAUSE: Cause = Cause {
                  the same port succeed or wait there, the origin retransmits its SYN-ACK on a connection that \
                  nginx holds for established, or the listener is on this host and its queue is readable. A RST \
                  from the application itself is `reset-by-backend`, one from a firewall \
-                 `firewall-reject-remote`; data that is lost on the way is `path-lost`.",
+                 `firewall-reject-remote`; data that is lost on the way is `path-lost`. Only a queue that was \
+                 seen full proves it: others that pass while one does not may as well be loss, a firewall or \
+                 `nat-failed`.",
     fix: "On the origin: `ss -lnt sport = :PORT` (Recv-Q is the queue, Send-Q its limit) and `nstat -az \
           TcpExtListenOverflows`. \
           First add workers (pm.max_children, gunicorn --workers), then raise the listen backlog and `sysctl \
@@ -27,6 +29,7 @@ pub(super) const CAUSE: Cause = Cause {
         "reset-by-backend",
         "firewall-reject-remote",
         "not-accepted",
+        "nat-failed",
     ],
     needs: &[Signal::Drops, Signal::Retransmits, Signal::ResetsSent, Signal::ConnectErrors],
     judge,
@@ -70,7 +73,7 @@ fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let target = case.target();
-    if let Some(listener) = case.listener().filter(|_| case.queue_overflows()) {
+    if let Some(listener) = case.full_listener() {
         return Some(Finding::proven(format!(
             "The accept queue of {target}{} is full ({} waiting, limit {}): its kernel drops new connections.",
             case.served_by(),
@@ -81,18 +84,13 @@ fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
     if case.listener().is_some() {
         return None;
     }
-    let retried = case.retransmits_left() >= 2;
     if case.sibling_connected_meanwhile() || (case.siblings_wait() && case.siblings.established.is_some()) {
+        // A firewall that knows the flow, a translation gone wrong or one path of several look the same.
         let summary = format!(
-            "{target} did not answer this SYN while other connections to it were established: its accept queue is \
-            full."
+            "{target} did not answer this SYN while other connections to it were established: its accept queue may be full, \
+             or the packets of this one are lost."
         );
-        // One lost SYN on the way looks the same; two in a row hardly happen while others pass.
-        return Some(if retried {
-            Finding::likely(summary)
-        } else {
-            Finding::possible(summary).or(&["firewall-drop-remote"])
-        });
+        return Some(Finding::possible(summary).or(&["firewall-drop-remote", "path-lost", "nat-failed"]));
     }
     case.siblings.established.is_some().then(|| {
         Finding::possible(format!("{target} answered others within the last minute, but not this SYN."))
@@ -108,13 +106,18 @@ fn not_taken_over(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let summary = format!(
-        "{} retransmitted its SYN-ACK and never completed the connection: its accept queue is full.",
+        "{} retransmitted its SYN-ACK and never completed the connection: its accept queue",
         case.target()
     );
     Some(if case.listen_overflow_seen() || case.queue_overflows() {
-        Finding::proven(summary)
+        Finding::proven(format!("{summary} is full."))
     } else {
-        Finding::likely(summary).or(&["path-lost"])
+        // What nginx sent may not have arrived.
+        Finding::possible(format!("{summary} may be full, or what nginx sends is lost.")).or(&[
+            "path-lost",
+            "firewall-drop-remote",
+            "nat-failed",
+        ])
     })
 }
 
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn siblings_that_connect_meanwhile_make_it_likely() {
+    fn siblings_that_connect_meanwhile_prove_no_queue() {
         let attempt = unanswered_syn();
         let mut case = Case::of_attempt(&attempt);
         case.siblings = Siblings {
@@ -167,7 +170,9 @@ mod tests {
             answered: Some(BEGUN + SECOND),
             ..Siblings::default()
         };
-        expect(&case, "accept-queue-full", Confidence::Likely);
+        expect(&case, "accept-queue-full", Confidence::Possible);
+        let (_, finding) = crate::cause::judge(&case);
+        assert!(finding.summary.contains("may be full"), "{}", finding.summary);
     }
 
     #[test]
@@ -196,12 +201,23 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_was_full_meanwhile_and_is_empty_by_now() {
+        let attempt = unanswered_syn();
+        let found =
+            |queue| enrichment(vec![Fact::Listener(Listener { queue, limit: 5, ..Listener::default() })]);
+        let (full, empty) = (found(6), found(0));
+        let mut case = Case::of_attempt(&attempt);
+        (case.full, case.enrichment) = (Some(&full), Some(&empty));
+        expect(&case, "accept-queue-full", Confidence::Proven);
+    }
+
+    #[test]
     fn a_second_syn_ack_on_an_unacknowledged_request() {
         let mut attempt = unanswered_request();
         (attempt.socket.unacked, attempt.socket.acked, attempt.retransmits) = (200, 0, 3);
         expect(&Case::of_attempt(&attempt), "path-lost", Confidence::Likely);
         attempt.trail.push(moment(1_000, Step::SynAckAgain));
-        expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Likely);
+        expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Possible);
         attempt.trail.push(moment(1_001, Step::Dropped { reason: "TCP_LISTEN_OVERFLOW".to_owned() }));
         expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Proven);
     }

@@ -2,6 +2,7 @@
 
 use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
+use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
 use crate::event::{Nanos, OriginExit};
 use crate::text::sentence;
@@ -48,7 +49,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(&'a OriginExit, Nanos)> {
     let attempt = &case.attempt;
     let ended = case.ended_by_origin()?;
-    let waits = attempt.outstanding && attempt.bytes_received == 0 && !attempt.sent_after_fin;
+    // Where nobody watched, nginx's words tell that no answer had come.
+    let told = attempt.by_socket
+        && matches!(case.log_kind(), Some(Kind::Closed | Kind::Receive))
+        && case.log_doing() == Some(Doing::Header);
+    let waits = (attempt.outstanding || told) && attempt.bytes_received == 0 && !attempt.sent_after_fin;
     if !waits
         || case.connect.is_some()
         || case.connecting()
@@ -113,7 +118,7 @@ fn fix(exit: &OriginExit) -> String {
 mod tests {
     use super::*;
     use crate::testkit::{
-        expect, origin_killed, reused_request, unanswered_request, verdict, with_fin, with_reset,
+        expect, line, origin_killed, reused_request, unanswered_request, verdict, with_fin, with_reset,
     };
     use crate::verdict::Confidence;
 
@@ -137,6 +142,17 @@ mod tests {
             );
             assert!(found.fix.is_some_and(|fix| fix.contains("journalctl -u app.service")));
         }
+    }
+
+    #[test]
+    fn where_nobody_watched_nginx_says_that_no_answer_had_come() {
+        let line = line("upstream prematurely closed connection while reading response header from upstream");
+        let (mut attempt, killed) = (with_fin(unanswered_request(), 500), origin_killed(499));
+        (attempt.by_socket, attempt.outstanding, attempt.socket.received) = (true, false, 2_000);
+        let mut case = Case::of_attempt(&attempt);
+        case.exits.push(&killed);
+        (case.log, case.by_log) = (Some(&line), true);
+        expect(&case, "backend-crashed", Confidence::Proven);
     }
 
     #[test]

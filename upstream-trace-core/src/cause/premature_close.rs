@@ -59,6 +59,10 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let target = case.target();
+    if case.maybe_unused() && attempt.sent_after_fin {
+        let summary = format!("{target} closed the connection before nginx sent the request.");
+        return Some(Finding::possible(summary).or(&["stale-keepalive", "tls-handshake-failed"]));
+    }
     let Some(sent) = attempt.request.filter(|sent| *sent <= fin) else {
         return Some(Finding::proven(format!(
             "{target} accepted the connection and closed it before any request."

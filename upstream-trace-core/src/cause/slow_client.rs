@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding, PeerFailure, Signal};
 use crate::case::Case;
-use crate::event::{MS, SECOND};
+use crate::event::{MS, SECOND, Step};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "slow-client",
@@ -27,12 +27,19 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let waited = stopped_reading(case)?;
-    let unread = case.attempt.socket.unread;
+    let (target, unread) = (case.target(), case.attempt.socket.unread);
+    if unread == 0 {
+        return Some(
+            Finding::likely(format!(
+                "{target} reset the connection, and nginx did not look at it for {waited} ms: it waited for its client, which \
+                 reads slowly."
+            ))
+            .or(&["reset-by-backend"]),
+        );
+    }
     let summary = format!(
-        "nginx had not read from {} for {waited} ms, with {unread} bytes waiting in its socket, because its \
-        client reads \
-         slowly; then the origin reset the connection.",
-        case.target()
+        "nginx had not read from {target} for {waited} ms, with {unread} bytes waiting in its socket, because its client \
+         reads slowly; then the origin reset the connection."
     );
     Some(if case.attempt.socket.own_window == Some(0) {
         Finding::proven(summary)
@@ -41,18 +48,26 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
-/// For how long nginx had not read what was there when the origin reset the connection, ms.
+/// A worker that runs learns of a reset within its event-loop iteration; a busy one within this time.
+const LOOKS: u64 = 100 * MS;
+
+/// For how long nginx had not read what was there when the origin reset the connection, or did not look at it afterwards
+/// although it ran, ms.
 /// [`super::reset_by_backend`] then knows less.
 pub(super) fn stopped_reading(case: &Case<'_>) -> Option<u64> {
     let attempt = &case.attempt;
-    if case.in_tls_handshake()
-        || case.connecting()
-        || attempt.bytes_received == 0
-        || attempt.socket.unread == 0
-    {
+    if case.in_tls_handshake() || case.connecting() || attempt.bytes_received == 0 {
         return None;
     }
-    let waited = case.reset_at()?.saturating_sub(attempt.last_recv?);
+    let reset = case.reset_at()?;
+    if attempt.socket.unread == 0 {
+        // It read on when its client did, and then found the error.
+        let waits = case.log.is_some_and(|line| line.action.as_deref() == Some("sending to client"));
+        let found = attempt.step(|step| matches!(step, Step::RecvError { .. }))?;
+        let late = found.saturating_sub(reset);
+        return (waits && late >= LOOKS).then_some(late / MS);
+    }
+    let waited = reset.saturating_sub(attempt.last_recv?);
     (waited >= case.slow.max(SECOND)).then_some(waited / MS)
 }
 
@@ -60,7 +75,7 @@ pub(super) fn stopped_reading(case: &Case<'_>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::event::Attempt;
-    use crate::testkit::{BEGUN, expect, unanswered_request, verdict, with_reset};
+    use crate::testkit::{BEGUN, expect, line, moment, unanswered_request, verdict, with_reset};
     use crate::verdict::Confidence::{Likely, Proven};
 
     fn half_read(reset_ms: u64) -> Attempt {
@@ -77,6 +92,23 @@ mod tests {
         expect(&Case::of_attempt(&attempt), "slow-client", Likely);
         attempt.socket.own_window = Some(0);
         expect(&Case::of_attempt(&attempt), "slow-client", Proven);
+    }
+
+    #[test]
+    fn a_reset_that_nginx_learns_of_when_its_client_reads_on() {
+        let line = line("recv() failed (104: Connection reset by peer) while sending to client");
+        let mut attempt = half_read(2_000);
+        attempt.socket.unread = 0;
+        attempt.trail.push(moment(3_000, Step::RecvError { errno: 104 }));
+        let mut case = Case::of_attempt(&attempt);
+        assert_eq!(verdict(&case).0, "reset-by-backend");
+        case.log = Some(&line);
+        expect(&case, "slow-client", Likely);
+        attempt.trail.clear();
+        attempt.trail.push(moment(2_001, Step::RecvError { errno: 104 }));
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&line);
+        assert_eq!(verdict(&case).0, "reset-by-backend");
     }
 
     #[test]

@@ -59,7 +59,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.errno().is_some() {
         return None;
     }
-    told(case)
+    Some(told(case))
 }
 
 /// nginx says that its timer ran out before a header had come, and the kernel side saw nothing wrong.
@@ -72,10 +72,13 @@ fn by_words(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let summary = format!("{} sent no response header within nginx's read timeout.", case.target());
-    Some(Finding::likely(summary).or(&["slow-body"]).fix(fix(case)))
+    // Bytes came that may be the begin of a header, or what TLS or HTTP/2 says of the connection.
+    let finding =
+        if case.attempt.bytes_received > 0 { Finding::possible(summary) } else { Finding::likely(summary) };
+    Some(finding.or(&["slow-body"]).fix(fix(case)))
 }
 
-fn told(case: &Case<'_>) -> Option<Finding> {
+fn told(case: &Case<'_>) -> Finding {
     let (target, ms) = (case.target(), case.duration() / MS);
     let took = if case.tcp() { "acknowledged" } else { "took" };
     let summary = format!("{target} {took} the request and has not answered for {ms} ms so far.");
@@ -101,7 +104,7 @@ fn told(case: &Case<'_>) -> Option<Finding> {
     } else {
         finding
     };
-    Some(finding.fix(fix(case)))
+    finding.fix(fix(case))
 }
 
 fn fix(case: &Case<'_>) -> String {

@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding, Signal, limit};
 use crate::case::Case;
-use crate::event::MS;
+use crate::event::{MS, Nanos};
 use crate::text::sentence;
 use crate::verdict::{Confidence, Try, TryEnd};
 
@@ -23,6 +23,9 @@ pub(super) const CAUSE: Cause = Cause {
     judge,
     ..Cause::BLANK
 };
+
+/// A reset that came that much before the send ended may be its answer: what rejects on this host answers from within.
+const ANSWERED_AT_ONCE: Nanos = MS;
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
@@ -46,7 +49,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }
     let ended = fin.into_iter().chain(reset).min()?;
     let sent = attempt.request.unwrap_or(attempt.begun);
-    let finding = if attempt.sent_after_fin || ended < sent {
+    let before = ended < sent && (reset.is_none() || sent - ended >= ANSWERED_AT_ONCE);
+    let finding = if attempt.sent_after_fin || before {
         Finding::proven(format!(
             "nginx sent the request on a pooled connection that {target} had already closed.{}",
             burnt(case)
@@ -60,7 +64,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             "{target} answered the request on a pooled connection with RST: it had closed the connection before."
         ))
         .or(&["reset-by-backend"])
-    } else if ended - sent <= u64::from(attempt.socket.srtt_us) * 1_000 {
+    } else if ended.saturating_sub(sent) <= u64::from(attempt.socket.srtt_us) * 1_000 {
         Finding::likely(format!("{target} closed a pooled connection within one round trip of the request."))
             .or(&[if reset.is_some() { "reset-by-backend" } else { "premature-close" }])
     } else {

@@ -55,6 +55,14 @@ pub struct Listener {
     pub home: Option<Workload>,
 }
 
+impl Listener {
+    /// More connections wait than may.
+    #[must_use]
+    pub fn overflows(&self) -> bool {
+        self.queue > self.limit
+    }
+}
+
 /// Usage of the connection-tracking table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conntrack {

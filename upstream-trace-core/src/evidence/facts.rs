@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Entry, Kind, entry, error};
 use crate::case::Case;
-use crate::event::{Fact, MS, Route};
+use crate::event::{Fact, MS, Nanos, Route};
 
 /// The way to the upstream matters only while nothing came back over it, connection tracking only when it is nearly
 /// full.
@@ -25,9 +25,17 @@ fn matters(case: &Case<'_>, fact: &Fact) -> bool {
 }
 
 pub(super) fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
+    let latest = case.enrichment.map(|found| found.at);
+    if let Some(full) = case.full.filter(|full| Some(full.at) != latest) {
+        let listeners = full.facts.iter().filter(|fact| matches!(fact, Fact::Listener(_)));
+        all.extend(listeners.map(|fact| of_fact(full.at, fact)));
+    }
     let Some(found) = case.enrichment else { return };
-    let at = found.at;
-    all.extend(found.facts.iter().filter(|fact| matters(case, fact)).map(|fact| match fact {
+    all.extend(found.facts.iter().filter(|fact| matters(case, fact)).map(|fact| of_fact(found.at, fact)));
+}
+
+fn of_fact(at: Nanos, fact: &Fact) -> Entry {
+    match fact {
         Fact::Route(Route::Found { interface, gateway, local }) => entry(
             at,
             Kind::Route,
@@ -63,7 +71,7 @@ pub(super) fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
         }
         Fact::Nat { fault } => entry(at, Kind::Nat, json!({"fault": fault})),
         Fact::UnixPath { target } => entry(at, Kind::UnixPath, json!({"target": target})),
-    }));
+    }
 }
 
 /// How others fared matters only while it is unclear why nobody answers.

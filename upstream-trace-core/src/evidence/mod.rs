@@ -168,7 +168,7 @@ fn alert_details(alert: Option<u8>) -> Value {
 }
 
 fn error(errno: i32) -> Value {
-    let errno = errno.abs();
+    let errno = errno.saturating_abs();
     json!({"errno": errno, "name": errno::name(errno)})
 }
 
@@ -184,4 +184,15 @@ fn from_connect(case: &Case<'_>, all: &mut Vec<Entry>) {
 fn from_log(case: &Case<'_>, all: &mut Vec<Entry>) {
     let lines = case.log.into_iter().chain(case.complaint);
     all.extend(lines.map(|line| entry(line.at, Kind::Log, json!({"message": line.message}))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_may_stand_where_an_errno_should() {
+        assert_eq!(error(-111)["errno"], 111);
+        assert_eq!(error(i32::MIN)["errno"], i32::MAX);
+    }
 }

@@ -252,9 +252,11 @@ mod tests {
     use super::*;
 
     /// Names of the kernels that the tool was tried on, one file each.
-    const KERNELS: [&str; 3] = [
+    const KERNELS: [&str; 5] = [
         include_str!("drop_reasons/5.17"),
+        include_str!("drop_reasons/6.1"),
         include_str!("drop_reasons/6.9"),
+        include_str!("drop_reasons/6.12"),
         include_str!("drop_reasons/6.18"),
     ];
 

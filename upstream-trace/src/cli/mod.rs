@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod config;
+pub mod documents;
 mod size;
 mod which;
 
@@ -114,10 +115,10 @@ pub struct Trace {
           value_parser = clap::value_parser!(u32).range(64..=1_048_576))]
     pub max_connections: u32,
 
-    /// When to watch what nginx sends and receives: `deep`, always; `auto`,
-    /// while there is trouble, and for samples in between; `watch`, never.
-    /// `auto` and `watch` cost less and are experimental: some verdicts differ
-    #[arg(long, value_name = "auto|watch|deep", default_value = "deep", hide_possible_values = true)]
+    /// When to watch what nginx sends and receives: `auto`, while there is
+    /// trouble, and for samples in between; `watch`, never; `deep`, always,
+    /// which costs most and tells of every error status and latency
+    #[arg(long, value_name = "auto|watch|deep", default_value = "auto", hide_possible_values = true)]
     pub depth: Depth,
 
     /// Restrict hooks: comma-separated HOOK=off, HOOK=KIND, KIND=off;
@@ -154,11 +155,11 @@ pub struct Trace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Depth {
     /// While there is trouble, and for samples.
+    #[default]
     Auto,
     /// Never.
     Watch,
     /// All the time.
-    #[default]
     Deep,
 }
 
@@ -217,6 +218,17 @@ pub enum Command {
     /// Look at the configuration file of the service
     #[command(subcommand)]
     Config(Config),
+    /// Print the script that completes options in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages; for packages
+    #[command(hide = true)]
+    Manual {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 /// What to show.

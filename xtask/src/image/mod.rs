@@ -41,7 +41,7 @@ pub(crate) fn image(options: Options) -> Result<()> {
 }
 
 /// An archive in the layout of the Open Container Initiative, with the manifest that docker before 25 looks for.
-fn archive(binary: &[u8]) -> Vec<u8> {
+pub(crate) fn archive(binary: &[u8]) -> Vec<u8> {
     let layer = tar::archive(&[(BINARY.to_owned(), 0o755, binary)]);
     let layer_digest = digest(&layer);
     let config = json!({

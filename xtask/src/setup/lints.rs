@@ -1,4 +1,4 @@
-//! What `cargo xtask lint` needs beyond the compilers.
+//! What lints and packages need beyond the compilers.
 
 use std::path::PathBuf;
 
@@ -14,26 +14,22 @@ const DENY_VERSION: &str = "0.20.2";
 
 /// cargo-deny, which knows licences and advisories; built if there is none.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
-    let own = own_tools().join("bin/cargo-deny");
+    installed("cargo-deny", DENY_VERSION)
+}
+
+/// A program of cargo's; this release of it is built into `target/tools` if there is none.
+pub(crate) fn installed(name: &str, version: &str) -> Result<PathBuf> {
+    let own = own_tools().join("bin").join(name);
     if own.is_file() {
         return Ok(own);
     }
-    if let Some(found) = paths::program("cargo-deny") {
+    if let Some(found) = paths::program(name) {
         return Ok(found);
     }
-    say("Building", format!("cargo-deny {DENY_VERSION}, a minute or two"));
+    say("Building", format!("{name} {version}, a minute or two"));
     let mut cargo = process::cargo();
-    // Without optimisations it is built in a third of the time, and reads this workspace in the same second.
-    cargo.args([
-        "install",
-        "--quiet",
-        "--debug",
-        "cargo-deny",
-        "--version",
-        DENY_VERSION,
-        "--locked",
-        "--root",
-    ]);
+    // Without optimisations it is built in a third of the time, and is as fast with a workspace like this one.
+    cargo.args(["install", "--quiet", "--debug", name, "--version", version, "--locked", "--root"]);
     process::run(cargo.arg(own_tools()).env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
     Ok(own)
 }

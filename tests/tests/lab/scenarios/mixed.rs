@@ -178,6 +178,9 @@ fn check(world: &World<'_>, seen: &Seen<'_>, count: usize) {
             lab.excuse();
         }
         match wrong(failure, path, *way) {
+            Some(ANOTHER) if failure["local"].is_null() && lab.may_differ("local") => {
+                joined.insert(path);
+            }
             Some(what) => lab.complain(format!("{path}: {what}: {}", short(failure))),
             None if joined.insert(path) => {}
             None => lab.complain(format!("{path}: a second failure: {}", short(failure))),
@@ -215,6 +218,8 @@ fn maybe_by_line(way: Way) -> bool {
     slow() > 1 && way.path == "stalled"
 }
 
+const ANOTHER: &str = "another attempt, or none";
+
 /// What does not fit between a failure and the request whose line it carries.
 fn wrong(failure: &Value, path: &str, way: Way) -> Option<&'static str> {
     let address = path.rsplit('/').next().unwrap_or_default();
@@ -235,7 +240,7 @@ fn wrong(failure: &Value, path: &str, way: Way) -> Option<&'static str> {
     if !place {
         Some("another upstream")
     } else if needs_local && !tells {
-        Some("another attempt, or none")
+        Some(ANOTHER)
     } else if way.cause != failure["cause"].as_str() {
         Some("another cause")
     } else if failure["recovered"] != (way.path == "retried") {

@@ -23,6 +23,7 @@ mod mixed;
 mod names;
 mod one_kernel;
 mod origins;
+mod own_part;
 mod path;
 mod pending;
 mod policy;
@@ -71,6 +72,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         mixed::ALL,
         names::ALL,
         origins::ALL,
+        own_part::ALL,
         cli::ALL,
         container::ALL,
         rights::ALL,

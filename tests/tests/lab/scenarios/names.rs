@@ -175,7 +175,7 @@ pub(crate) const ALL: &[Scenario] = &[
             has(lab, &failure, "/tries/chain/2/answered", &json!(true));
             has(lab, &failure, "/requests", &json!(1));
             let idle = failure.object().map_or(1e9, |object| object["idle_ms"].as_f64().unwrap_or(0.0));
-            lab.check(idle >= 100.0, || format!("idle_ms is {idle}"));
+            lab.check(idle >= 100.0 || lab.may_differ("idle_ms"), || format!("idle_ms is {idle}"));
             says(lab, &failure, "summary", "2 dead pooled connections");
         }
         seen.nothing_else();
@@ -204,12 +204,18 @@ pub(crate) const ALL: &[Scenario] = &[
 fn has(lab: &Lab, failure: &Expected<'_>, place: &str, expected: &Value) {
     let Some(object) = failure.object() else { return };
     let got = object.pointer(place).cloned().unwrap_or_default();
+    if got != *expected && lab.may_differ(place) {
+        return;
+    }
     lab.check(got == *expected, || format!("{place} of {} is {got}, not {expected}", object["cause"]));
 }
 
 fn says(lab: &Lab, failure: &Expected<'_>, field: &str, text: &str) {
     let Some(object) = failure.object() else { return };
     let got = object[field].as_str().unwrap_or_default();
+    if !got.contains(text) && lab.may_differ(field) {
+        return;
+    }
     lab.check(got.contains(text), || format!("{field} of {} is {got:?}, without {text:?}", object["cause"]));
 }
 

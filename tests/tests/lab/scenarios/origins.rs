@@ -97,6 +97,9 @@ pub(crate) const ALL: &[Scenario] = &[
 fn says(lab: &Lab, failure: &Expected<'_>, field: &str, text: &str) {
     let Some(object) = failure.object() else { return };
     let got = object[field].as_str().unwrap_or_default();
+    if !got.contains(text) && lab.may_differ(field) {
+        return;
+    }
     lab.check(got.contains(text), || format!("{field} of {} is {got:?}, without {text:?}", object["cause"]));
 }
 

@@ -5,13 +5,13 @@ use std::collections::VecDeque;
 use crate::case::servers;
 use crate::errorlog;
 use crate::event::SECOND;
-use crate::event::{Config, LogLine, Nanos, Upstream};
+use crate::event::{Config, LogLine, MS, Nanos, Server, Upstream};
 use crate::verdict::{Ejection, Phase, Verdict};
 
 /// Failures remembered.
 const MAX_FAILURES: usize = 1_024;
-/// nginx's own `fail_timeout`, unless told otherwise; then the longest that is looked back.
-const WINDOWS: [Nanos; 2] = [10 * SECOND, 60 * SECOND];
+/// nginx counts whole seconds, and its lines come a moment later.
+const SLACK: Nanos = SECOND;
 /// Peers and causes that are reported.
 const MAX_REPORTED: usize = 16;
 
@@ -19,7 +19,6 @@ const MAX_REPORTED: usize = 16;
 struct Failure {
     at: Nanos,
     worker: u32,
-    server: Option<String>,
     upstream: Option<Upstream>,
     cause: &'static str,
 }
@@ -35,11 +34,9 @@ impl Ejected {
         if verdict.phase == Phase::Resolve {
             return;
         }
-        let server = verdict.log.as_ref().and_then(|line| line.server.clone());
         self.recent.push_back(Failure {
             at: verdict.at,
             worker: verdict.worker,
-            server,
             upstream: verdict.upstream.clone(),
             cause: verdict.cause,
         });
@@ -48,33 +45,37 @@ impl Ejected {
         }
     }
 
-    /// Peers and causes, in order of time. The line names the group: failures of its peers count, if the configuration
-    /// tells which these are; else those of the same server block, else those of the same worker, else (the group may
-    /// be shared) those of all.
+    /// Peers of the group that the line names, and causes, in order of time: those that ejected them as this worker counts.
+    /// Nothing rather than something wrong: if the configuration does not tell which group a failure belongs to, none.
     pub(in crate::engine) fn of(&self, line: &LogLine, config: Option<&Config>) -> Vec<Ejection> {
-        let group = errorlog::upstream_group(line);
-        let peer = |failure: &Failure| {
-            let found = failure.upstream.as_ref().zip(config).map(|(upstream, read)| servers(read, upstream));
-            found.is_some_and(|found| found.iter().any(|(of, _)| Some(of.name.as_str()) == group))
+        let Some((read, group)) = config.zip(errorlog::upstream_group(line)) else { return Vec::new() };
+        let here = |failure: &&Failure| {
+            Some(failure.worker) == line.worker && failure.at <= line.at.saturating_add(SLACK)
         };
-        let worker = |failure: &Failure| Some(failure.worker) == line.worker;
-        let peer_here = |failure: &Failure| worker(failure) && peer(failure);
-        let server =
-            |failure: &Failure| worker(failure) && failure.server.is_some() && failure.server == line.server;
-        for window in WINDOWS {
-            let lately = |failure: &&Failure| {
-                failure.at <= line.at.saturating_add(SECOND) && failure.at.saturating_add(window) >= line.at
-            };
-            let scopes: [&dyn Fn(&Failure) -> bool; 5] = [&peer_here, &peer, &server, &worker, &|_| true];
-            for scope in scopes {
-                let found = count(self.recent.iter().filter(lately).filter(|failure| scope(failure)));
-                if !found.is_empty() {
-                    return found;
-                }
-            }
-        }
-        Vec::new()
+        let failures: Vec<_> = self
+            .recent
+            .iter()
+            .filter(here)
+            .filter_map(|failure| Some((failure, peer(read, failure.upstream.as_ref()?, group)?)))
+            .collect();
+        let ejected = |(failure, server): &&(&Failure, &Server)| {
+            let window = server.fail_timeout_ms.saturating_mul(MS).saturating_add(SLACK);
+            let same = |(other, _): &&(&Failure, &Server)| other.upstream == failure.upstream;
+            let last = failures.iter().filter(same).map(|(other, _)| other.at).max().unwrap_or(0);
+            let since = line.at.saturating_sub(window.saturating_mul(u64::from(server.max_fails)));
+            let fails = failures.iter().filter(same).filter(|(other, _)| other.at >= since).count();
+            let enough = server.max_fails > 0 && fails >= server.max_fails as usize;
+            enough && last.saturating_add(window) >= line.at && failure.at >= since
+        };
+        count(failures.iter().filter(ejected).map(|(failure, _)| *failure))
     }
+}
+
+/// The server of the group that is this upstream; `None` if another group has it, too.
+fn peer<'a>(read: &'a Config, upstream: &Upstream, group: &str) -> Option<&'a Server> {
+    let found = servers(read, upstream);
+    let only = found.iter().all(|(of, _)| of.name == group);
+    found.first().filter(|_| only).map(|(_, server)| *server)
 }
 
 /// The causes, most frequent first.
@@ -121,7 +122,6 @@ mod tests {
         let failure = |(upstream, cause, at): &(&str, &'static str, u64)| Failure {
             at: BEGUN + at * SECOND,
             worker: 1713,
-            server: Some("lab".to_owned()),
             upstream: Some(Upstream::Tcp(upstream.parse().expect("an address"))),
             cause,
         };
@@ -144,15 +144,38 @@ mod tests {
         let read = config();
         let causes = |config| found.of(&no_live(4), config).iter().map(|one| one.cause).collect::<Vec<_>>();
         assert_eq!(causes(Some(&read)), ["slow-response", "port-refused"]);
-        assert_eq!(causes(None).len(), 3);
+        assert!(causes(None).is_empty());
     }
 
     #[test]
     fn the_same_again_is_counted_and_what_is_long_ago_is_not() {
         let found = ejected(&[("10.0.0.2:8080", "port-refused", 1), ("10.0.0.2:8080", "port-refused", 2)]);
-        let told = found.of(&no_live(3), None);
+        let read = config();
+        let told = found.of(&no_live(3), Some(&read));
         assert_eq!((told.len(), told[0].count, told[0].last), (1, 2, BEGUN + 2 * SECOND));
         assert_eq!(because(&told), ["port-refused"]);
-        assert!(found.of(&no_live(70), None).is_empty());
+        assert!(found.of(&no_live(70), Some(&read)).is_empty());
+    }
+
+    #[test]
+    fn failures_are_counted_as_nginx_counts_them() {
+        let found = ejected(&[("10.0.0.2:8080", "port-refused", 1), ("10.0.0.2:8080", "port-refused", 2)]);
+        for (max_fails, expected) in [(0, 0), (1, 1), (2, 1), (3, 0)] {
+            let mut read = config();
+            read.groups[0].servers[0].max_fails = max_fails;
+            assert_eq!(found.of(&no_live(3), Some(&read)).len(), expected, "max_fails={max_fails}");
+        }
+        let mut other_worker = no_live(3);
+        other_worker.worker = Some(1);
+        assert!(found.of(&other_worker, Some(&config())).is_empty());
+    }
+
+    #[test]
+    fn an_address_of_two_groups_ejects_for_neither() {
+        let found = ejected(&[("10.0.0.2:8080", "port-refused", 1)]);
+        let mut read = config();
+        let other = crate::event::Group { name: "other".to_owned(), ..read.groups[0].clone() };
+        read.groups.push(other);
+        assert!(found.of(&no_live(2), Some(&read)).is_empty());
     }
 }

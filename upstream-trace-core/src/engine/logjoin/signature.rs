@@ -58,7 +58,10 @@ impl FailureSignature {
             kind,
             phase: case.phase(),
             errno: case.errno(),
-            bytes: attempt.bytes_received > 0 || case.alert().is_some(),
+            bytes: attempt.bytes_received > 0
+                || case.alert().is_some()
+                // Of what nobody watched the socket knows.
+                || (attempt.by_socket && attempt.socket.received > 0),
             closed: case.unix() || case.fin_at().is_some(),
             failed: case.unix() || case.reset_at().is_some() || case.errno().is_some() || calls_failed,
             timer: ended_by_timer(attempt),

@@ -2,7 +2,7 @@
 
 use crate::bounded::Bounded;
 use crate::engine::stores::overflow::Overflow;
-use crate::event::{Attempt, Enrichment, Nanos, SECOND, Upstream, weigh_rare};
+use crate::event::{Attempt, Enrichment, Fact, Nanos, SECOND, Upstream, weigh_rare};
 
 /// Upstreams kept; the one looked up longest ago makes room.
 const MAX_UPSTREAMS: usize = 1_024;
@@ -17,20 +17,25 @@ const AFTER: Nanos = SECOND;
 #[derive(Debug)]
 pub(in crate::engine) struct FactCache {
     latest: Bounded<(u32, Upstream), Enrichment>,
+    /// Those, latest first, that saw a queue overflow: one that is empty later proves nothing.
+    full: Bounded<(u32, Upstream), Enrichment>,
     /// Facts that made room while they were fresh.
     pub(in crate::engine) lost: Overflow,
 }
 
 impl Default for FactCache {
     fn default() -> Self {
-        let latest = Bounded::with_max_bytes(MAX_UPSTREAMS, MAX_BYTES, weigh_rare);
-        Self { latest, lost: Overflow::default() }
+        let bounded = || Bounded::with_max_bytes(MAX_UPSTREAMS, MAX_BYTES, weigh_rare);
+        Self { latest: bounded(), full: bounded(), lost: Overflow::default() }
     }
 }
 
 impl FactCache {
     pub(in crate::engine) fn keep(&mut self, found: Enrichment) {
         let (key, at) = ((found.netns, found.upstream.clone()), found.at);
+        if found.facts.iter().any(|fact| matches!(fact, Fact::Listener(listener) if listener.overflows())) {
+            self.lost.note_evicted(self.full.insert(key.clone(), found.clone(), at), FRESH, at);
+        }
         self.lost.note_evicted(self.latest.insert(key, found, at), FRESH, at);
     }
 
@@ -39,12 +44,34 @@ impl FactCache {
         let found = self.latest.get(&key)?;
         (found.at + FRESH >= attempt.seen && found.at <= attempt.seen + AFTER).then_some(found)
     }
+
+    /// What was found when the queue of its listener was last seen to overflow, if that was while the attempt ran.
+    pub(in crate::engine) fn full(&self, attempt: &Attempt) -> Option<&Enrichment> {
+        let key = (attempt.netns, attempt.upstream.clone()?);
+        let found = self.full.get(&key)?;
+        (found.at >= attempt.begun && found.at <= attempt.seen + AFTER).then_some(found)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Listener;
     use crate::testkit::{BEGUN, enrichment, unanswered_syn};
+
+    #[test]
+    fn a_queue_that_was_full_while_the_attempt_ran_is_remembered() {
+        let mut facts = FactCache::default();
+        let listener = |queue| vec![Fact::Listener(Listener { queue, limit: 5, ..Listener::default() })];
+        facts.keep(Enrichment { at: BEGUN + SECOND, ..enrichment(listener(6)) });
+        facts.keep(Enrichment { at: BEGUN + 2 * SECOND, ..enrichment(listener(0)) });
+        let mut attempt = unanswered_syn();
+        attempt.seen = BEGUN + 2 * SECOND;
+        assert_eq!(facts.of(&attempt).map(|found| found.at), Some(BEGUN + 2 * SECOND));
+        assert_eq!(facts.full(&attempt).map(|found| found.at), Some(BEGUN + SECOND));
+        attempt.begun = BEGUN + SECOND + 1;
+        assert!(facts.full(&attempt).is_none(), "that was before");
+    }
 
     #[test]
     fn only_fresh_facts_of_the_same_namespace_count() {

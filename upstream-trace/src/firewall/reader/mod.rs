@@ -242,8 +242,8 @@ impl Dropped {
 
     fn rules(&self, at: Nanos, read: &Read) -> Rules {
         let mut found = read.as_ref().map(|ruleset| ruleset.find(&self.packet)).unwrap_or_default();
-        if self.place.1 == Source::Any && !found.blocked {
-            // It need not have been a rule at all.
+        if self.place.1 == Source::Any && !found.blocked && !found.rules.is_empty() {
+            // It need not have been a rule at all. (If none can have been, that is known.)
             found.complete = false;
             found.rules.iter_mut().for_each(|rule| rule.certain = false);
         }

@@ -65,6 +65,7 @@ fn no_live_upstreams_because_of_what_failed_before() {
     let mut engine = followed();
     let mut no_live = line("no live upstreams while connecting to upstream");
     (no_live.at, no_live.upstream) = (AT + SECOND, Some("http://backend/".to_owned()));
+    engine.on(Event::Config(Box::new(Config { workers: vec![refused().worker], ..config() })));
     feed(&mut engine, [end(refused(), 1, AT), said(REFUSED, 1, AT + MS), tick(AT + 50 * MS)]);
     engine.on(Event::Log(no_live.clone()));
     let out = engine.on(tick(AT + 2 * SECOND));

@@ -8,10 +8,11 @@ mod stream;
 use super::*;
 use crate::engine::logjoin::logs::LINE_COMES;
 use crate::event::{Attempt, Ended};
-use crate::event::{Enrichment, Event, LogFollowed, Process, ProcessChange};
+use crate::event::{Config, Enrichment, Event, LogFollowed, Process, ProcessChange};
 use crate::event::{MS, SECOND};
 use crate::testkit::{
-    BEGUN, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin, with_reset,
+    BEGUN, config, connect_error, enrichment, line, refused, unanswered_request, unanswered_syn, with_fin,
+    with_reset,
 };
 use crate::verdict::Verdict;
 use crate::verdict::{Confidence, LogLines};

@@ -3,7 +3,7 @@
 
 use std::env;
 
-use crate::limits::Limit;
+use super::Limit;
 
 /// All of it; of several that touch a scenario the first counts.
 pub const ONLY_DEPTH: &[Limit] = &[
@@ -30,6 +30,7 @@ pub const ONLY_DEPTH: &[Limit] = &[
         ],
         instead: &["unknown", "slow-response", "premature-close", "reset-by-backend"],
         unseen: true,
+        fields: &["summary"],
         ..WATCH
     },
     Limit {
@@ -54,7 +55,7 @@ pub const ONLY_DEPTH: &[Limit] = &[
     Limit {
         why: "Over TLS only the configuration and error.log tell a handshake from a request: such a verdict is less sure, and \
               without error.log a request that nginx gives up is not told of if it followed its handshake within a tick of \
-              the kernel's clock.",
+              the kernel's clock. It is `unknown` if the origin answers nginx's goodbye at once.",
         scenarios: &["slow-response/tls"],
         unseen: true,
         ..WATCH
@@ -81,6 +82,22 @@ pub const ONLY_DEPTH: &[Limit] = &[
         why: "Of several connections to one upstream that looked healthy at the same moment it is not known which one a line \
               is about.",
         scenarios: &["mixed"],
+        fields: &["local"],
+        ..WATCH
+    },
+    Limit {
+        why: "For how long a pooled connection was idle is not known, and of several that were found dead one after the other \
+              only the last is told together with what followed.",
+        scenarios: &["tries/dead-pooled-connections"],
+        fields: &[
+            "idle_ms",
+            "recovered",
+            "summary",
+            "/requests",
+            "/tries/number",
+            "/tries/of",
+            "/tries/chain/2/answered",
+        ],
         ..WATCH
     },
     Limit {

@@ -1,11 +1,12 @@
 //! What a kernel cannot show, and what is expected there instead: a lower confidence, or `unknown`. Each limit says why,
 //! asks the kernel itself (not the tool) whether it holds, and names the scenarios that it touches. What only `--depth`
-//! can tell stands beside, in [`crate::depth`].
+//! can tell stands beside, in `depth.rs`.
+
+mod depth;
 
 use std::fs;
 use std::path::Path;
 
-use crate::depth;
 use crate::pace::slow;
 
 /// A limit of some kernels.
@@ -100,7 +101,7 @@ const LIMITS: &[Limit] = &[
 #[must_use]
 pub fn of(scenario: &str) -> Option<&'static Limit> {
     let touches = |limit: &&Limit| limit.scenarios.iter().any(|name| scenario.starts_with(name));
-    LIMITS.iter().chain(depth::ONLY_DEPTH).filter(touches).find(|limit| (limit.holds)())
+    depth::ONLY_DEPTH.iter().chain(LIMITS).filter(touches).find(|limit| (limit.holds)())
 }
 
 /// Everything takes longer than on a real machine.
