@@ -1,6 +1,7 @@
 //! nginx where most of it runs today: in containers of docker, podman and Kubernetes, with error.log a link to stderr,
 //! which is a pipe; and several of them on one host.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
@@ -213,7 +214,7 @@ pub(crate) const ALL: &[Scenario] = &[
     ("container/docker-tool-inside", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let docker = Docker::start(&world)?;
-        let trace = world.trace_in(&docker, &[])?;
+        let trace = world.trace_through(Path::new("docker"), &|tool| docker.run_tool(tool, "tool"))?;
         world.get("/").status(502);
         world.pause(ms(500));
         let seen = trace.finish()?;
