@@ -197,16 +197,16 @@ pub(crate) const ALL: &[Scenario] = &[
         let docker = Docker::start(&world)?;
         world.file("single.conf", &format!("master_process off;\n{}", config("80", IN_IMAGE)))?;
         let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join("single.conf").display());
-        let how = ["run", "-d", "--name", "shop-web-1", "-v", &mount, "--entrypoint", "/bin/sh", IMAGE];
+        let how = ["run", "-d", "--name", "single", "-v", &mount, "--entrypoint", "/bin/sh", IMAGE];
         docker.run(&[&how[..], &["-c", "/usr/sbin/nginx -g 'daemon off;' & wait"]].concat())?;
-        let address = docker.address(&world, "shop-web-1")?;
-        let trace = world.trace_of(&["--container", "shop-web-1"], &[])?;
+        let address = docker.address(&world, "single")?;
+        let trace = world.trace_of(&["--container", "single"], &[])?;
         world.pause(ms(500));
         world.get_from(&address, "/refused").status(502);
         world.pause(ms(1_000));
         let seen = trace.finish()?;
         let failure = seen.failure("port-refused").joined(REFUSED).logged("source", "docker-json");
-        failure.workload("name", "shop-web-1");
+        failure.workload("name", "single");
         seen.nothing_else();
         Ok(())
     }),
