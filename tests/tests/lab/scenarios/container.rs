@@ -65,7 +65,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get_from(&address, "/refused").status(502);
         docker.run(&["restart", "-t", "1", "again"])?;
         let address = docker.address(&world, "again")?;
-        world.pause(ms(1500));
+        // Several daemons run side by side: it is looked for about once a second.
+        world.pause(ms(3_000));
         world.get_from(&address, "/refused").status(502);
         let seen = trace.finish()?;
         for _ in 0..2 {
