@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::container::Docker;
 use crate::lab::expect::Expected;
 use crate::pace::patient;
 use crate::rights;
@@ -99,13 +98,17 @@ impl<'lab> World<'lab> {
         self.ready(tool, None)
     }
 
-    /// The same in a container of this docker.
-    pub fn trace_in(&'lab self, docker: &Docker, args: &[&str]) -> Result<Trace<'lab>> {
+    /// The same through another program, such as docker: `before` says with which arguments that runs the tool.
+    pub fn trace_through(
+        &'lab self,
+        program: &Path,
+        before: &dyn Fn(&Path) -> Result<Vec<String>>,
+    ) -> Result<Trace<'lab>> {
         let master = self.nginx().master().to_string();
         let start = |path: &PathBuf| {
-            let mut all = docker.run_tool(path, "tool")?;
-            all.extend(["--pid", &master, "--json"].iter().chain(args).map(ToString::to_string));
-            Tool::start(Path::new("docker"), &all)
+            let mut all = before(path)?;
+            all.extend(["--pid", &master, "--json"].map(str::to_owned));
+            Tool::start(program, &all)
         };
         let tool = self.lab().tool().map(start).transpose()?;
         self.ready(tool, None)

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,8 @@ use crate::world::World;
 /// Where dockerd keeps its plugins, wherever its other files are.
 const PLUGINS: &str = "/run/docker";
 
+/// Daemons that were started, so that each has addresses of its own.
+static STARTED: AtomicU8 = AtomicU8::new(0);
 /// The name of the image with the tool.
 const TOOL_IMAGE: &str = "lab-tool:1";
 /// The capabilities of docs/CONTAINERS.md but for `BPF` and `PERFMON`, which older docker does not know: `SYS_ADMIN`
@@ -50,6 +53,10 @@ impl Docker {
         ] {
             command.arg(option).arg(folder.join(name));
         }
+        // Scenarios run side by side: by its address alone a container is found only if no other one has it.
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        command.args(["--bip", &format!("172.30.{number}.1/24")]);
+        command.args(["--default-address-pool", &format!("base=172.31.{number}.0/24,size=26")]);
         command.arg("--host").arg(format!("unix://{}/docker.sock", folder.display()));
         command.stdin(Stdio::null()).stdout(noise.try_clone()?).stderr(noise);
         let had_plugins = fs::exists(PLUGINS)?;

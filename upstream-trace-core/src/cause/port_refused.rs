@@ -59,7 +59,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     Some(if case.nobody_listens() {
         Finding::proven(summary).fix(on_this_host(case))
     } else if case.reset_sent_for("NO_SOCKET") {
-        Finding::proven(summary).fix(container::fix(case).unwrap_or_else(|| on_this_host(case)))
+        // Where it was sent in another network namespace, `ss` of the host shows nothing.
+        Finding::proven(summary).fix(if sent_elsewhere(case) { fix } else { on_this_host(case) })
     } else if case.listener().is_some() || container::listens(case) {
         Finding::possible(format!(
             "{target} refused the connection, though something listens on port {port} now."
@@ -69,6 +70,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         Finding::likely(summary).or(&["firewall-reject-remote"]).fix(fix)
     })
+}
+
+/// The reset was sent in another network namespace of this machine than nginx's.
+fn sent_elsewhere(case: &Case<'_>) -> bool {
+    let own = case.attempt.netns;
+    own != 0 && case.resets.iter().all(|reset| reset.netns != 0 && reset.netns != own)
 }
 
 /// Where else it listens: on another address of this host, or in the container whose address it is.
@@ -120,11 +127,17 @@ mod tests {
             tuple: PacketTuple { src: local(), dst: remote() },
             reason: "NO_SOCKET".to_owned(),
             function: None,
-            netns: 9,
+            netns: 7,
         };
         let mut case = Case::of_attempt(&attempt);
         case.resets.push(&sent);
         expect(&case, "port-refused", Confidence::Proven);
+        let fix = |case: &Case<'_>| judge(case).and_then(|found| found.fix).unwrap_or_default();
+        assert!(fix(&case).starts_with("`ss -lntp sport = :8080` on this machine"), "{}", fix(&case));
+        let away = ResetSent { netns: 10, ..sent.clone() };
+        let mut case = Case::of_attempt(&attempt);
+        case.resets.push(&away);
+        assert!(fix(&case).starts_with("On 10.0.0.2: `ss"), "not where nginx is: {}", fix(&case));
         "TCP_ABORT_ON_CLOSE".clone_into(&mut sent.reason);
         let mut case = Case::of_attempt(&attempt);
         case.resets.push(&sent);

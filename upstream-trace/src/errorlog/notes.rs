@@ -49,7 +49,10 @@ impl Why {
     fn sentence(&self, workers: &str) -> String {
         let what = match self {
             Self::Elsewhere(Elsewhere::Nowhere) => {
-                format!("No file is open as error.log of {workers}; --error-log FILE names one")
+                format!(
+                    "No file is open as error.log of {workers}; --error-log FILE names one, and beside an `error_log` that \
+                     is `syslog:` a second one may be a file"
+                )
             }
             Self::Elsewhere(elsewhere) => {
                 let place = match elsewhere {
@@ -133,6 +136,12 @@ mod tests {
         );
         assert!(notes.without_log(vec![(10, pipe())]).is_empty());
         assert_eq!(notes.without_log(vec![(11, Why::Elsewhere(Elsewhere::Null))]).len(), 1);
+    }
+
+    #[test]
+    fn where_only_syslog_may_be_meant_the_next_step_is_said() {
+        let said = Notes::default().without_log(vec![(7, Why::Elsewhere(Elsewhere::Nowhere))]);
+        assert!(said[0].contains("`syslog:` a second one may be a file: verdicts come"), "{said:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! nginx where most of it runs today: in containers of docker, podman and Kubernetes, with error.log a link to stderr,
 //! which is a pipe; and several of them on one host.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
-use upstream_trace_tests::container::{Docker, Journald, Pod, Podman};
+use upstream_trace_tests::container::{Docker, IMAGE, Journald, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::util::ms;
@@ -64,7 +65,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get_from(&address, "/refused").status(502);
         docker.run(&["restart", "-t", "1", "again"])?;
         let address = docker.address(&world, "again")?;
-        world.pause(ms(1500));
+        // Several daemons run side by side: it is looked for about once a second.
+        world.pause(ms(3_000));
         world.get_from(&address, "/refused").status(502);
         let seen = trace.finish()?;
         for _ in 0..2 {
@@ -190,11 +192,30 @@ pub(crate) const ALL: &[Scenario] = &[
         docker.run(&["kill", "-s", "CONT", "shop-app-1"])?;
         Ok(())
     }),
+    // One process is master and worker, below a supervisor.
+    ("container/docker-supervised", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let docker = Docker::start(&world)?;
+        world.file("single.conf", &format!("master_process off;\n{}", config("80", IN_IMAGE)))?;
+        let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join("single.conf").display());
+        let how = ["run", "-d", "--name", "single", "-v", &mount, "--entrypoint", "/bin/sh", IMAGE];
+        docker.run(&[&how[..], &["-c", "/usr/sbin/nginx -g 'daemon off;' & wait"]].concat())?;
+        let address = docker.address(&world, "single")?;
+        let trace = world.trace_of(&["--container", "single"], &[])?;
+        world.pause(ms(500));
+        world.get_from(&address, "/refused").status(502);
+        world.pause(ms(1_000));
+        let seen = trace.finish()?;
+        let failure = seen.failure("port-refused").joined(REFUSED).logged("source", "docker-json");
+        failure.workload("name", "single");
+        seen.nothing_else();
+        Ok(())
+    }),
     // The tool in a container, nginx on the host.
     ("container/docker-tool-inside", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let docker = Docker::start(&world)?;
-        let trace = world.trace_in(&docker, &[])?;
+        let trace = world.trace_through(Path::new("docker"), &|tool| docker.run_tool(tool, "tool"))?;
         world.get("/").status(502);
         world.pause(ms(500));
         let seen = trace.finish()?;

@@ -39,7 +39,7 @@ impl Engine {
         if left_by_client(attempt, verdict.cause, context, said_nothing) {
             return Some(BenignEnd::ClientGone);
         }
-        if attempt.in_doubt && (self.logs.followed(attempt.worker) || !fits_a_timer(attempt)) {
+        if attempt.in_doubt && (self.logs.tells(attempt.worker, attempt.seen) || !fits_a_timer(attempt)) {
             return Some(BenignEnd::Answered);
         }
         (session_over(attempt, context, said_nothing)).then_some(BenignEnd::Answered)
@@ -47,7 +47,7 @@ impl Engine {
 
     /// nginx would have said so by now, had it failed.
     fn said_nothing(&self, attempt: &Attempt) -> bool {
-        self.logs.followed(attempt.worker)
+        self.logs.tells(attempt.worker, attempt.seen)
             && self.now >= attempt.seen.saturating_add(LINE_COMES)
             // Its line may be among what was lost.
             && !self.losses.touch(attempt)

@@ -124,11 +124,20 @@ pub fn is_resolver_error(line: &LogLine) -> bool {
         || (of_dns && responses.iter().any(|with| line.message.starts_with(with)))
 }
 
-/// Verdicts use the line: it is about a failed attempt, a name server, or a connection of nginx's own. Other lines that
-/// are passed over are not used: some hold what an application wrote.
+/// The worker begins to leave lines out: freenginx does above a rate, and says so once.
+#[must_use]
+pub fn is_limiting(line: &LogLine) -> bool {
+    line.message == "too many log messages, limiting"
+}
+
+/// Verdicts use the line: it is about a failed attempt, a name server, a connection of nginx's own, or lines that are
+/// left out. Others that are passed over are not used: some hold what an application wrote.
 #[must_use]
 pub fn is_used(line: &LogLine) -> bool {
-    matches!(meaning(line), Some(Meaning::Failed(_))) || own_target(line).is_some() || is_resolver_error(line)
+    matches!(meaning(line), Some(Meaning::Failed(_)))
+        || own_target(line).is_some()
+        || is_resolver_error(line)
+        || is_limiting(line)
 }
 
 /// What nginx was doing, if it was doing something for an upstream.

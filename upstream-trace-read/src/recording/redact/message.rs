@@ -14,6 +14,10 @@ impl Redactor {
         if !errorlog::is_used(line) {
             return REDACTED.to_owned();
         }
+        // A fixed text.
+        if errorlog::is_limiting(line) {
+            return line.message.clone();
+        }
         self.words(&line.message)
     }
 

@@ -7,7 +7,7 @@ use upstream_trace_core::event::Workload;
 use crate::nginx::Target;
 
 /// Processes that one message lists.
-const MAX_LISTED: usize = 8;
+const MAX_LISTED: usize = 16;
 
 /// Why there is nothing to watch, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +240,9 @@ mod tests {
     #[test]
     fn lists_have_an_end() {
         assert_eq!(list(&[1, 2]), "1, 2");
-        assert_eq!(list(&(0..20).collect::<Vec<_>>()), "0, 1, 2, 3, 4, 5, 6, 7 and 12 more");
+        assert_eq!(
+            list(&(0..20).collect::<Vec<_>>()),
+            "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 and 4 more"
+        );
     }
 }

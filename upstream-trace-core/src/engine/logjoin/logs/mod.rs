@@ -28,6 +28,9 @@ pub(in crate::engine) const AFTER: Nanos = 2 * SECOND;
 const SETTLES: Nanos = 50 * MS;
 /// How long a line waits for the end of its attempt before it is a failure of its own.
 pub(in crate::engine) const ALONE: Nanos = 300 * MS;
+/// A worker that leaves lines out says so again for each burst, not when it stops: nothing follows for so long from a
+/// line that is missing.
+const LIMITED: Nanos = 5 * SECOND;
 /// Pairs of worker and upstream, workers, paths of sockets.
 pub(in crate::engine) const MAX_KEYS: usize = 4_096;
 
@@ -70,6 +73,8 @@ pub(in crate::engine) struct Logs {
     resolver_errors: ResolverErrors,
     /// Upstreams that lines have named.
     named: Bounded<Upstream, ()>,
+    /// When a worker last said that it leaves lines out: freenginx does above a rate.
+    limited: Bounded<u32, Nanos>,
     /// When a worker last complained about what it had asked for itself, and whom.
     own: Bounded<(u32, Upstream), Nanos>,
     next: u64,
@@ -100,6 +105,7 @@ impl Default for Logs {
             paths: Bounded::new(MAX_KEYS),
             resolver_errors: ResolverErrors::default(),
             named: Bounded::new(MAX_KEYS),
+            limited: Bounded::new(MAX_KEYS),
             own: Bounded::new(MAX_KEYS),
             next: 0,
             cleaned: 0,
@@ -136,6 +142,12 @@ impl Logs {
         self.followed.get(&worker).is_some_and(|followed| *followed)
     }
 
+    /// The same of a failure at that time: the worker did not leave lines out then.
+    pub(in crate::engine) fn tells(&self, worker: u32, at: Nanos) -> bool {
+        let limited = self.limited.get(&worker).is_some_and(|said| said.abs_diff(at) < LIMITED);
+        self.followed(worker) && !limited
+    }
+
     /// It is known that no lines of this worker are read.
     pub(in crate::engine) fn unread(&self, worker: u32) -> bool {
         self.followed.get(&worker).is_some_and(|followed| !*followed)
@@ -153,6 +165,9 @@ impl Logs {
                 return None;
             }
             None => {
+                if let Some(worker) = line.worker.filter(|_| errorlog::is_limiting(&line)) {
+                    self.limited.insert(worker, line.at, line.at);
+                }
                 self.resolver_errors.read(line);
                 return None;
             }

@@ -186,7 +186,7 @@ impl Engine {
     pub(in crate::engine) fn report_lookups(&mut self, now: Nanos, out: &mut Vec<Output>) {
         for (lookup, warned) in self.dns_lookups.due(now, &self.logs) {
             // nginx would have said so: it asked on its own behalf, or its clients had left.
-            if self.logs.followed(lookup.worker) {
+            if self.logs.tells(lookup.worker, now) {
                 out.extend(warned.then(|| resolved(&lookup, BenignEnd::ClientGone)));
                 continue;
             }

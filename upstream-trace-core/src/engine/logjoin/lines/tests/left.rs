@@ -77,3 +77,20 @@ fn a_client_that_left_does_not_take_the_line_of_another() {
     out.extend(engine.finish());
     assert_eq!(told(&out), [(2, "slow-response", Some(20))]);
 }
+
+#[test]
+fn a_line_that_a_rate_held_back_is_no_proof_that_a_client_left() {
+    let left = || Attempt { seen: BEGUN + 1_700 * MS, ..unanswered_request() };
+    let limiting = || said("too many log messages, limiting", 9, AT);
+    let reported = |before: Option<Event>| {
+        let mut engine = followed();
+        if let Some(line) = before {
+            assert!(engine.on(line).is_empty());
+        }
+        engine.on(end(left(), 1, AT + SECOND));
+        told(&engine.on(tick(AT + 4 * SECOND)))
+    };
+    assert_eq!(reported(None), []);
+    assert_eq!(reported(Some(by_worker(limiting(), 1714))), []);
+    assert_eq!(reported(Some(limiting())), [(1, "slow-response", None)]);
+}
