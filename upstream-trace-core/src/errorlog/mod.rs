@@ -15,7 +15,9 @@ mod wrapping;
 pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
 pub use json::{JsonHead, json_head};
-pub use kind::{Doing, Kind, doing, file_named, is_resolver_error, is_used, kind, meaning, own_target};
+pub use kind::{
+    Doing, Kind, MEMORY_CALLS, doing, file_named, is_resolver_error, is_used, kind, meaning, own_target,
+};
 pub use messages::Meaning;
 pub use parse::parse;
 pub use wrapping::{LONGEST_ENVELOPE, Piece, Pieces, Stream, Wrapping};
