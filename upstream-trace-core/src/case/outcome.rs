@@ -8,6 +8,9 @@ use crate::verdict::Phase;
 /// Bytes of a TLS alert, encrypted.
 const LONGEST_GOODBYE: u32 = 64;
 
+/// Bytes of the shortest frame of HTTP/2. A FIN alone counts as one byte received.
+const FRAME_HEADER: u64 = 9;
+
 impl Case<'_> {
     /// It is not over.
     #[must_use]
@@ -35,6 +38,20 @@ impl Case<'_> {
     pub fn answer_began(&self) -> bool {
         let attempt = &self.attempt;
         attempt.bytes_received > 0 && !attempt.by_socket && !self.maybe_ticket()
+    }
+
+    /// Bytes came on a new connection and are no answer of HTTP/1: they were taken for what HTTP/2 says of the connection. And
+    /// nginx, which logs each close before an answer, has logged none.
+    #[must_use]
+    pub fn only_frames_came(&self) -> bool {
+        let (attempt, socket) = (&self.attempt, &self.attempt.socket);
+        self.tcp()
+            && self.log_kind().is_none()
+            && attempt.outstanding
+            && attempt.bytes_received == 0
+            && !(attempt.by_socket || attempt.adopted || attempt.tls || attempt.reused)
+            && socket.unread == 0
+            && socket.received >= FRAME_HEADER
     }
 
     /// Nobody watched what came, and the socket says that something did after the request.

@@ -114,7 +114,7 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
         ))
         .fix(
             "`tc filter show dev IFACE egress`, `ip link show` (xdp) and `bpftool cgroup tree` show such \
-            policies.",
+            policies. A SOCKET_FILTER may also be the listening program's own (SO_ATTACH_FILTER).",
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! A firewall elsewhere rejected the connection.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, Signal, rule};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EACCES, ECONNREFUSED};
 use crate::icmp;
@@ -37,6 +37,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         .icmp()
         .and_then(|icmp| icmp.from)
         .map_or_else(|| "the origin".to_owned(), |from| from.to_string());
+    if finding.fix.is_some() {
+        return Some(finding);
+    }
     Some(finding.fix(format!(
         "On {at}: `nft list ruleset` or `firewall-cmd --list-all`; allow TCP port {} from {}.",
         case.port(),
@@ -46,12 +49,21 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 /// The rule that reset it works in another network namespace of this machine.
 fn of_reset(case: &Case<'_>) -> Option<Finding> {
+    let packet = case.drops_elsewhere.iter().find(|packet| packet.reason == "NETFILTER_DROP")?;
+    if !case.resets.is_empty() {
+        return None;
+    }
     let summary = format!(
-        "A firewall rule in another network namespace of this machine reset the connection to {}.",
-        case.target()
+        "A firewall rule{} reset the connection to {}{}.",
+        rule::whose(case, packet),
+        case.target(),
+        rule::who(case, packet)
     );
-    (case.dropped_in_other_netns() && case.resets.is_empty())
-        .then(|| Finding::likely(summary).or(&["port-refused"]))
+    let finding = Finding::likely(summary).or(&["port-refused"]);
+    Some(match rule::fix(case, packet) {
+        Some(fix) => finding.fix(fix),
+        None => finding,
+    })
 }
 
 fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {

@@ -26,6 +26,9 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let (target, words) = (case.target(), case.log_words());
+    if case.fin_at().is_some() && case.only_frames_came() {
+        return Some(frames(case));
+    }
     let foreign = case.non_tls_prefix();
     if case.log_kind().is_none() && foreign.is_none()
         || case.log_kind().is_some_and(|said| said != Kind::Invalid)
@@ -42,6 +45,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         )));
     }
     let finding = Finding::proven(format!("nginx refused what {target} sent: {words}."));
+    if words.starts_with("SSL_read() failed") {
+        return Some(finding.fix(
+            "A TLS record was damaged or is none. Look for what touches the bytes between nginx and the origin (a \
+             proxy, an inspecting firewall, a faulty network card), or for an origin that writes past its TLS library.",
+        ));
+    }
     // REFUSED_STREAM and ENHANCE_YOUR_CALM.
     let busy = words.starts_with("upstream rejected") || words.starts_with("upstream sent goaway");
     let busy = busy && ["error 7", "error 11"].iter().any(|code| words.ends_with(code));
@@ -54,10 +63,23 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// What a server of HTTP/2 sends first, nginx takes for an answer of HTTP/0.9 where it speaks HTTP/1, and passes it on.
+fn frames(case: &Case<'_>) -> Finding {
+    let summary = format!(
+        "{} sent frames of HTTP/2 and closed. Where nginx speaks HTTP/1 it passes them on as an answer without a header.",
+        case.target()
+    );
+    Finding::possible(summary).or(&["premature-close"]).fix(
+        "If the service speaks HTTP/2 only (gRPC), use `grpc_pass`, or `proxy_http_version 2` of newer nginx: \
+         error.log then says \"upstream sent no valid HTTP/1.0 header\". If nginx speaks HTTP/2 there already, see the \
+         application's log.",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, line, unanswered_request};
+    use crate::testkit::{expect, line, unanswered_request, with_fin};
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -69,6 +91,11 @@ mod tests {
                 Some(502),
             ),
             ("upstream sent invalid chunked response while reading upstream", Phase::Receive, None),
+            (
+                "SSL_read() failed (SSL: error:1:decryption failed or bad record mac) while reading upstream",
+                Phase::Receive,
+                None,
+            ),
             (
                 "SSL_do_handshake() failed (SSL: error:1:wrong version number) while SSL handshaking to upstream",
                 Phase::Tls,
@@ -92,6 +119,21 @@ mod tests {
         expect(&case, "invalid-response", Confidence::Proven);
         assert_eq!((case.phase(), case.status()), (Phase::Tls, Some(502)));
         assert!(judge(&case).is_some_and(|found| found.summary.contains("\"HTTP/1.1 400 Bad\"")));
+    }
+
+    #[test]
+    fn frames_of_http2_are_not_a_close_without_answer() {
+        let mut attempt = with_fin(unanswered_request(), 500);
+        attempt.socket.received = 10;
+        expect(&Case::of_attempt(&attempt), "invalid-response", Confidence::Possible);
+        // nginx speaks HTTP/2 itself, and says what it missed.
+        let line = line("upstream prematurely closed connection while reading response header from upstream");
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&line);
+        expect(&case, "premature-close", Confidence::Proven);
+        // The FIN alone.
+        attempt.socket.received = 1;
+        expect(&Case::of_attempt(&attempt), "premature-close", Confidence::Proven);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! nginx was told something that cannot work.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
-use crate::errno::{ECONNREFUSED, EPROTOTYPE};
-use crate::errorlog::Kind;
+use crate::errno::{self, ECONNREFUSED, EINVAL, ENETUNREACH, EPROTOTYPE};
+use crate::errorlog::{self, Kind};
 use crate::event::UnixTarget;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -26,10 +28,17 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.log_kind() == Some(Kind::Misconfigured) {
-        return Some(Finding::proven(format!(
-            "nginx cannot do what its configuration asks for: {}.",
-            case.log_words()
-        )));
+        let words = case.log_words();
+        let finding = Finding::proven(format!("nginx cannot do what its configuration asks for: {words}."));
+        let no_memory = errorlog::MEMORY_CALLS.iter().any(|call| words.starts_with(call));
+        return Some(if no_memory { finding.fix(MEMORY) } else { finding });
+    }
+    if let Some(what) = impossible(case) {
+        let errno = errno::text(case.tcp_connect_errno()?);
+        return Some(
+            Finding::proven(format!("{} is {what}: connect() failed at once with {errno}.", case.target()))
+                .fix("Give nginx the address of one host: in `server` or `proxy_pass`, or in the name's DNS records."),
+        );
     }
     let path = case.path();
     let wrong = match (case.unix_connect_errno()?, case.unix_target()) {
@@ -40,10 +49,26 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     Some(Finding::proven(format!("{path} is {wrong}: nginx has the wrong path.")))
 }
 
+const MEMORY: &str = "The worker got no memory: `systemctl show nginx -p MemoryMax`, `prlimit -p PID`, `dmesg -T`. Raise the limit, \
+                      or lower what a request takes (`proxy_buffers`, `proxy_buffer_size`) or `worker_connections`.";
+
+/// TCP connects to no such address, whatever the routing table says.
+fn impossible(case: &Case<'_>) -> Option<&'static str> {
+    match (case.tcp_connect_errno()?, case.ip()?) {
+        (ENETUNREACH, ip) if ip.is_multicast() => Some("a multicast address"),
+        (ENETUNREACH, IpAddr::V4(Ipv4Addr::BROADCAST)) => Some("the broadcast address"),
+        (EINVAL, IpAddr::V6(ip)) if ip.segments()[0] & 0xffc0 == 0xfe80 => {
+            Some("a link-local address, which is none without its interface, and nginx cannot name that")
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, line, unix_error};
+    use crate::event::Upstream;
+    use crate::testkit::{connect_error, expect, line, unix_error, verdict};
     use crate::verdict::{Confidence, Phase};
 
     #[test]
@@ -62,6 +87,32 @@ mod tests {
             expect(&case, "misconfigured", Confidence::Likely);
             assert_eq!((case.phase(), case.status()), (phase, status));
         }
+    }
+
+    #[test]
+    fn addresses_that_no_connection_can_go_to() {
+        for (address, errno, id) in [
+            ("224.0.0.9:80", ENETUNREACH, "misconfigured"),
+            ("255.255.255.255:80", ENETUNREACH, "misconfigured"),
+            ("[ff02::1]:80", ENETUNREACH, "misconfigured"),
+            ("[fe80::1]:80", EINVAL, "misconfigured"),
+            ("[fe80::1]:80", ENETUNREACH, "no-route"),
+            ("10.0.0.9:80", EINVAL, "no-route"),
+        ] {
+            let mut error = connect_error(errno);
+            error.upstream = Upstream::Tcp(address.parse().expect("an address"));
+            let (found, _, _) = verdict(&Case::of_connect_error(&error));
+            assert_eq!(found, id, "{address} {errno}");
+        }
+    }
+
+    #[test]
+    fn a_worker_without_memory_is_told_so() {
+        let line = line(
+            "malloc(67108864) failed (12: Cannot allocate memory) while reading response header from upstream",
+        );
+        let found = judge(&Case::of_line(&line, crate::testkit::id(1))).expect("found");
+        assert!(found.fix.is_some_and(|fix| fix.contains("MemoryMax")));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
     told_apart: "nginx logs it, and no connection was tried. What ejected the peers, and when, is listed as far \
                  as it was seen: `port-refused`, `slow-response` or another cause. If nothing was seen, the \
                  peers are marked down, are full (max_conns), or failed before the trace started.",
-    fix: "Fix the causes that ejected the peers. To keep one failure from ejecting a peer for 10 s: \
+    fix: "Fix the causes that ejected the peers; raise `max_conns` if it is reached. To keep one failure from ejecting a peer for 10 s: \
           `max_fails`, `fail_timeout`, more peers, a `backup`. A name that resolves to 127.0.0.1 and ::1 counts \
           as two peers.",
     rivals: &["port-refused", "slow-response"],
@@ -32,7 +32,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let group = case.log.and_then(crate::errorlog::upstream_group);
     let group = group.map(|group| format!(" of {}", sentence(group))).unwrap_or_default();
     let because = if case.because.is_empty() {
-        "what ejected them was not seen".to_owned()
+        "what ejected them was not seen, or they are marked `down` or have `max_conns` connections".to_owned()
     } else {
         format!("ejected because of {}", case.because.join(", "))
     };

@@ -47,7 +47,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         Finding::likely(summary)
     };
     Some(finding.fix(format!(
-        "`ip route get {host}` shows it; add the missing route, or delete the one that refuses."
+        "`ip route get {host}` shows it; add the missing route, or delete the one that refuses. If it says \
+         `broadcast`, no TCP connection can go to that address."
     )))
 }
 

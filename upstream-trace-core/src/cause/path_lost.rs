@@ -29,6 +29,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some(finding) = too_large(case) {
         return Some(finding);
     }
+    if let Some(finding) = probes_unanswered(case) {
+        return Some(finding);
+    }
     let (attempt, socket) = (&case.attempt, &case.attempt.socket);
     let tries = case.retransmits_left();
     let in_flight = socket.unacked > socket.unsent;
@@ -64,6 +67,34 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     }))
 }
 
+/// All was acknowledged, and then the connection's keepalive probes were not: only they end such a connection with a timeout.
+fn probes_unanswered(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let waits = attempt.outstanding || attempt.bytes_received > 0;
+    let dead = case.tcp() && case.errno() == Some(ETIMEDOUT) && attempt.socket.unacked == 0;
+    if !dead
+        || !waits
+        || case.connect.is_some()
+        || case.connecting()
+        || case.in_tls_handshake()
+        || case.dead_in_pool()
+        || !case.silent()
+        || case.line_only
+    {
+        return None;
+    }
+    let summary = format!(
+        "{} acknowledged all that nginx sent, and then no longer answered the keepalive probes: the kernel ended the connection.",
+        case.target()
+    );
+    Some(Finding::likely(summary).or(&["firewall-drop-remote"]).fix(format!(
+        "Is {0} still up, and has a firewall or NAT on the way forgotten the connection? `ping {0}`, `mtr -T -P {1} {0}`. \
+         `sysctl net.ipv4.tcp_keepalive_time net.ipv4.tcp_keepalive_intvl net.ipv4.tcp_keepalive_probes` are the times.",
+        case.host(),
+        case.port()
+    )))
+}
+
 /// This kernel could not send a packet on, in whatever network namespace: the next link is too narrow, and the sender did
 /// not learn of it.
 fn too_large(case: &Case<'_>) -> Option<Finding> {
@@ -94,7 +125,8 @@ fn too_large(case: &Case<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, netfilter_drop, reused_request, unanswered_request, verdict};
+    use crate::event::{Ended, Step};
+    use crate::testkit::{expect, moment, netfilter_drop, reused_request, unanswered_request, verdict};
     use crate::verdict::Confidence;
 
     #[test]
@@ -115,6 +147,15 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops_elsewhere = vec![&packet, &later];
         expect(&case, "path-lost", Confidence::Proven);
+    }
+
+    #[test]
+    fn probes_that_nobody_answers_end_a_connection_that_waits() {
+        let mut attempt = unanswered_request();
+        (attempt.ended, attempt.recv_error) = (Ended::Broken, true);
+        attempt.trail.push(moment(2_000, Step::RecvError { errno: ETIMEDOUT }));
+        let found = verdict(&Case::of_attempt(&attempt));
+        assert_eq!(found, ("path-lost", Confidence::Likely, vec!["firewall-drop-remote"]));
     }
 
     #[test]

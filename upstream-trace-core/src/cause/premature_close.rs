@@ -44,6 +44,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             Finding::proven(summary)
         });
     }
+    if case.only_frames_came() {
+        return None;
+    }
     let attempt = &case.attempt;
     let fin = case.fin_at()?;
     let unused = attempt.request.is_none() && attempt.requests == 0 && !attempt.adopted;

@@ -72,6 +72,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.resets.iter().any(|reset| !matches!(reset.reason.as_str(), "NO_SOCKET" | "INVALID_SYN" | ""));
     Some(if case.unix() || by_owner || (taken && !case.resets.is_empty()) {
         Finding::proven(summary)
+    } else if case.reset_at_once() && unused && case.resets.iter().any(|reset| reset.reason == "NO_SOCKET") {
+        // A SYN proxy or a load balancer may have answered for it.
+        Finding::possible(summary).or(&["port-refused", "firewall-reject-remote"])
     } else if case.reset_at_once() {
         Finding::possible(summary).or(&["accept-queue-full", "firewall-reject-remote"])
     } else {
@@ -86,7 +89,9 @@ fn why(case: &Case<'_>) -> String {
             "TCP_ABORT_ON_CLOSE" => "it closed the connection with unread data",
             "TCP_ABORT_ON_DATA" => "data arrived after it had closed the connection",
             "TCP_ABORT_ON_LINGER" => "it closed the connection without lingering (TCP_LINGER2)",
-            "TCP_DISCONNECT_WITH_DATA" | "TCP_STATE" => "it aborted the connection (SO_LINGER 0)",
+            "TCP_DISCONNECT_WITH_DATA" => "it aborted the connection (SO_LINGER 0)",
+            // Also from outside the process.
+            "TCP_STATE" => "it aborted the connection (SO_LINGER 0) or somebody ended it (`ss -K`)",
             "TCP_ABORT_ON_MEMORY" => "its kernel had no memory for closed connections",
             "TCP_TIMEOUT" => "its kernel gave up sending",
             "TCP_KEEPALIVE_TIMEOUT" => "its keepalive probes got no answer",

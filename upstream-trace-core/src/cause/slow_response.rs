@@ -66,15 +66,16 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 fn by_words(case: &Case<'_>) -> Option<Finding> {
     // Without eyes for requests and answers, or not there yet, or with events lost, nothing follows from what it did not
     // see.
-    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers) || case.sampled;
+    let no_eyes = case.lacks(Signal::Requests) || case.lacks(Signal::Answers);
     let blind = no_eyes || case.early || case.lossy;
     if blind && case.attempt.bytes_received == 0 {
         return None;
     }
+    // Where nobody watched at that time, some of a header may have come.
+    let unsure = case.attempt.bytes_received > 0 || case.sampled;
     let summary = format!("{} sent no response header within nginx's read timeout.", case.target());
     // Bytes came that may be the begin of a header, or what TLS or HTTP/2 says of the connection.
-    let finding =
-        if case.attempt.bytes_received > 0 { Finding::possible(summary) } else { Finding::likely(summary) };
+    let finding = if unsure { Finding::possible(summary) } else { Finding::likely(summary) };
     Some(finding.or(&["slow-body"]).fix(fix(case)))
 }
 
@@ -155,6 +156,14 @@ mod tests {
         let case = Case::of_line(&line, crate::testkit::id(1));
         assert_eq!(verdict(&case), ("slow-response", Confidence::Likely, vec!["slow-body"]));
         assert_eq!((case.phase(), case.status(), case.errno()), (Phase::Wait, Some(504), None));
+    }
+
+    #[test]
+    fn where_nobody_watched_some_of_a_header_may_have_come() {
+        let line = line(HEADER);
+        let mut case = Case::of_line(&line, crate::testkit::id(1));
+        case.sampled = true;
+        assert_eq!(verdict(&case), ("slow-response", Confidence::Possible, vec!["slow-body"]));
     }
 
     #[test]

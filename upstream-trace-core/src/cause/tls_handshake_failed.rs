@@ -86,6 +86,13 @@ fn by_words(case: &Case<'_>) -> Finding {
     let (target, words) = (case.target(), case.log_words());
     let fix = if words.contains("does not match") {
         Some("Set `proxy_ssl_name` to a name in the origin's certificate.")
+    } else if words.contains("CRL") {
+        Some(
+            "nginx checks revocation (`proxy_ssl_crl`): that file needs a list of each issuer of the chain, in date: \
+             `openssl crl -in FILE -noout -issuer -nextupdate`.",
+        )
+    } else if words.contains("revoked") {
+        Some("The origin's certificate was revoked: give the origin a new one.")
     } else if words.contains("certificate verify error") {
         Some(
             "Give nginx the issuer of that certificate (`proxy_ssl_trusted_certificate`), or renew the certificate.",
@@ -121,6 +128,22 @@ mod tests {
         let found = judge(&case).expect("found");
         assert!(found.summary.contains("unrecognized name (112)"), "{}", found.summary);
         assert!(found.fix.is_some_and(|fix| fix.contains("proxy_ssl_server_name")));
+    }
+
+    #[test]
+    fn a_missing_revocation_list_is_no_untrusted_issuer() {
+        for (words, fix) in [
+            ("(3:unable to get certificate CRL)", "proxy_ssl_crl"),
+            ("(12:CRL has expired)", "proxy_ssl_crl"),
+            ("(23:certificate revoked)", "a new one"),
+            ("(20:unable to get local issuer certificate)", "proxy_ssl_trusted_certificate"),
+        ] {
+            let line = line(&format!(
+                "upstream SSL certificate verify error: {words} while SSL handshaking to upstream"
+            ));
+            let found = judge(&Case::of_line(&line, crate::testkit::id(1))).expect("found");
+            assert!(found.fix.is_some_and(|said| said.contains(fix)), "{words}");
+        }
     }
 
     #[test]

@@ -106,6 +106,7 @@ pub(super) const OF_NGINX: &[Message] = &[
     ("cannot add new server to upstream \"", TOLD),
     ("failed to run balancer_by_lua", TOLD),
     ("lua balancer: ", TOLD),
+    ("rewrite or internal redirection cycle while internally redirecting to", ORIGIN_ANSWERED),
     ("cache \"", OWN_CACHE),
     ("thread pool \"", OWN_CACHE),
 ];

@@ -16,7 +16,8 @@ pub(crate) use address::unix_paths;
 pub use address::{fits, upstream_address, upstream_group};
 pub use json::{JsonHead, json_head};
 pub use kind::{
-    Doing, Kind, doing, file_named, is_limiting, is_resolver_error, is_used, kind, meaning, own_target,
+    Doing, Kind, MEMORY_CALLS, doing, file_named, is_limiting, is_resolver_error, is_used, kind, meaning,
+    own_target,
 };
 pub use messages::Meaning;
 pub use parse::parse;

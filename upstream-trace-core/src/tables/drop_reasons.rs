@@ -41,7 +41,7 @@ const UNROUTED: DropReason = Kernel(
 );
 const NOT_FORWARDED: DropReason = Kernel(
     "it is addressed to another host, and this one does not forward",
-    "`sysctl net.ipv4.ip_forward`, `ip route get ADDRESS`: who sends it here? The answers to `proxy_bind ... transparent` \
+    "`ip addr`: is the address still there? `sysctl net.ipv4.ip_forward`, `ip route get ADDRESS`: who sends it here? The answers to `proxy_bind ... transparent` \
      need `ip rule` and a local route of their own.",
 );
 const CHECKSUM: DropReason = Loss(

@@ -179,6 +179,9 @@ fn of_tls(words: &str, line: &LogLine) -> Option<Kind> {
     if calls.iter().any(|call| words.starts_with(call)) && words.contains(" alert ") {
         return doing(line).map(|_| Kind::Tls);
     }
+    if words.starts_with(calls[0]) && DAMAGED.iter().any(|reason| words.contains(reason)) {
+        return doing(line).map(|_| Kind::Invalid);
+    }
     if doing(line) != Some(Doing::Tls) {
         return None;
     }
@@ -191,6 +194,17 @@ fn of_tls(words: &str, line: &LogLine) -> Option<Kind> {
     let foreign = !words.contains("alert") && other.iter().any(|reason| words.contains(reason));
     failed.then_some(if foreign { Kind::Invalid } else { Kind::Tls })
 }
+
+/// OpenSSL's words for a record that was damaged, or is none.
+const DAMAGED: [&str; 7] = [
+    "bad record mac",
+    "bad record type",
+    "wrong version number",
+    "packet length too long",
+    "encrypted length too long",
+    "data length too long",
+    "unexpected message",
+];
 
 fn of_call(words: &str, line: &LogLine) -> Option<Kind> {
     let (call, _) = words.split_once(" failed")?;
@@ -215,11 +229,17 @@ fn of_call(words: &str, line: &LogLine) -> Option<Kind> {
         }
         _ if to_client && call.starts_with("open() ") => return None,
         _ if FILE_CALLS.iter().any(|name| call.starts_with(name)) && of_file(doing, line) => Kind::TempFile,
+        _ if line.upstream.is_some() && MEMORY_CALLS.iter().any(|name| call.starts_with(name)) => {
+            Kind::Misconfigured
+        }
         _ if call.starts_with("connect() to ") => Kind::SyncConnectError,
         _ if call.starts_with("bind(") => Kind::Bind,
         _ => return None,
     })
 }
+
+/// Calls for memory.
+pub const MEMORY_CALLS: [&str; 3] = ["malloc(", "posix_memalign(", "memalign("];
 
 /// Calls on a file, which nginx names with the path in quotes.
 const FILE_CALLS: [&str; 8] = [

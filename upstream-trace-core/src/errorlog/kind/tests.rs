@@ -31,6 +31,14 @@ fn words_of_failed_attempts() {
             "SSL_read() failed (SSL: error:1:SSL routines::tlsv13 alert certificate required:SSL alert number 116) while reading response header from upstream",
             Kind::Tls,
         ),
+        (
+            "SSL_read() failed (SSL: error:1:SSL routines::decryption failed or bad record mac) while reading upstream",
+            Kind::Invalid,
+        ),
+        (
+            "malloc(67108864) failed (12: Cannot allocate memory) while reading response header from upstream",
+            Kind::Misconfigured,
+        ),
         ("upstream SSL certificate verify error: (20:x) while SSL handshaking to upstream", Kind::Tls),
         ("upstream sent too big header while reading response header from upstream", Kind::TooBig),
         ("upstream sent invalid chunked response while reading upstream", Kind::Invalid),
