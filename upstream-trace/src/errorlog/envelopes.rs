@@ -14,12 +14,15 @@ pub(super) struct Kept {
     pub(super) age: Option<Nanos>,
 }
 
+/// What nginx wrote reaches its runtime within this time, on a busy host.
+const DELAY: Nanos = 500_000_000;
+
 impl Kept {
-    /// Before when the line was not written, if its file was last seen without it then. Whoever keeps lines for nginx
-    /// writes them later (the journal gathers for up to 250 ms, a runtime may not get to run): that a line was not there
-    /// yet says nothing about when nginx wrote it.
-    pub(super) fn not_before(self, after: Nanos) -> Nanos {
-        if self.source.is_some() { 0 } else { after }
+    /// Before when nginx did not write the line, if its file was last seen without it at `after`. A runtime writes it some
+    /// time after nginx has, and the journal gathers what it has for 250 ms before it says so: there only the time counts
+    /// at which it was received.
+    pub(super) fn not_before(self, after: Nanos, received: Nanos) -> Nanos {
+        if self.source.is_none() { after } else { after.min(received.saturating_sub(DELAY)) }
     }
 }
 
@@ -94,9 +97,9 @@ mod tests {
         );
         assert_eq!(age(u64::MAX), None);
         let kept = |source| Kept { source, age: None };
-        for keeper in [LogSource::Journal, LogSource::Cri, LogSource::DockerJson] {
-            assert_eq!(kept(Some(keeper)).not_before(7), 0);
-        }
-        assert_eq!(kept(None).not_before(7), 7);
+        let (after, received) = (2 * DELAY, 2 * DELAY + 7);
+        assert_eq!(kept(None).not_before(after, received), after);
+        assert_eq!(kept(Some(LogSource::Cri)).not_before(after, received), DELAY + 7);
+        assert_eq!(kept(Some(LogSource::Journal)).not_before(DELAY, 3 * DELAY), DELAY);
     }
 }

@@ -312,8 +312,9 @@ impl Logs {
                 && let Some(mut parsed) = parse(line.text)
             {
                 // A runtime knows to the microsecond when it came.
-                let after = line.kept.not_before(line.after);
-                parsed.at = now.saturating_sub(line.kept.age.unwrap_or(0)).max(after);
+                let received = now.saturating_sub(line.kept.age.unwrap_or(0));
+                let after = line.kept.not_before(line.after, received);
+                parsed.at = received.max(after);
                 parsed.after = after;
                 parsed.source = line.kept.source;
                 parsed.doubtful = line.doubtful;
