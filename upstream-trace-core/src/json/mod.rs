@@ -52,7 +52,6 @@ pub fn start<'a>(host: &'a Host, scope: Scope<'a>) -> Start<'a> {
         r#type: "start",
         version: &host.version,
         workers: &host.workers,
-        workload: None,
     }
 }
 

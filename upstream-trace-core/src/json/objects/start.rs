@@ -36,9 +36,6 @@ pub struct Start<'a> {
     pub version: &'a str,
     /// Process ids of nginx's workers, in the host's numbering.
     pub workers: &'a [u32],
-    /// Where nginx runs, if that is a container or unit and known; else absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub workload: Option<Workload<'a>>,
 }
 
 /// A place where the tool watches the kernel.
