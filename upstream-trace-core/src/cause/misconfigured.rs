@@ -13,7 +13,9 @@ pub(super) const CAUSE: Cause = Cause {
     reason: Some(0),
     title: "nginx is configured with something that cannot work",
     means: "The configured upstream can never answer: the path is a datagram socket or no socket at all, a \
-            variable in `proxy_pass` holds no address, or names have to be resolved and there is no `resolver`.",
+            variable in `proxy_pass` holds no address, names have to be resolved and there is no `resolver`, or the \
+            address is one that TCP cannot connect to (multicast, broadcast, link-local). Or the worker may not use \
+            the memory that the configuration asks for.",
     told_apart: "connect() returns EPROTOTYPE for a socket of the wrong type. ECONNREFUSED counts only if the \
                  path is no socket; otherwise it is `socket-refused`. nginx logs the other errors. A name \
                  server that fails is `dns-failure`.",

@@ -13,6 +13,7 @@ mod forged;
 mod harmless;
 mod healthy;
 mod hostile;
+mod invented;
 mod late;
 mod lifecycle;
 mod load;
@@ -85,6 +86,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         one_kernel::ALL,
         forged::ALL,
         hostile::ALL,
+        invented::ALL,
     ];
     families.into_iter().flatten().copied()
 }

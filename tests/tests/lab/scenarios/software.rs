@@ -166,8 +166,14 @@ const CHECKSUM: &str = "kernel-drop-local/wrong-checksum";
 
 /// The program that a scenario needs and this host has not: a small virtual machine, say.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
-    let on_a_wire =
-        ["firewall-drop-remote/", "path-lost/request", "path-lost/big", "path-lost/link", CHECKSUM];
+    let on_a_wire = [
+        "firewall-drop-remote/",
+        "path-lost/request",
+        "path-lost/big",
+        "path-lost/link",
+        "invented/keepalive",
+        CHECKSUM,
+    ];
     if on_a_wire.iter().any(|name| scenario.starts_with(name)) && !Wire::is_possible() {
         return Some("python3 with /dev/net/tun");
     }
