@@ -202,7 +202,7 @@ mod tests {
     use upstream_trace_core::event::{Host, SECOND, Upstream, UpstreamSample};
 
     use super::*;
-    use crate::recording::Reader;
+    use crate::recording::{Ending, Reader};
 
     fn keep(folder: &Path, time: Duration) -> Keep {
         Keep { folder: folder.to_owned(), time, limit: 1 << 30, on_start: || () }
@@ -237,7 +237,12 @@ mod tests {
         flight.finish(End { at: 61 * SECOND, attempts: 60 });
         // Threads of earlier parts end by themselves.
         let begun = std::time::Instant::now();
-        let whole = |path: &PathBuf| Reader::open(path).is_ok();
+        let whole = |path: &PathBuf| {
+            Reader::open(path).is_ok_and(|mut reader| {
+                reader.by_ref().for_each(drop);
+                matches!(reader.ending(), Ending::Complete(_))
+            })
+        };
         while !parts(folder).unwrap().iter().all(whole) || parts(folder).unwrap().len() < 12 {
             assert!(begun.elapsed() < Duration::from_secs(20));
             thread::sleep(Duration::from_millis(5));
