@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -24,7 +25,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let Some(tool) = world.start_tool_alone(&["--pid", &pid, "--metrics", &address])? else {
             return Ok(());
         };
-        let ended = tool.wait(std::time::Duration::from_secs(10))?;
+        let ended = tool.wait(Duration::from_secs(10))?;
         lab.check(ended.status.code() == Some(1), || format!("{:?}", ended.status));
         lab.check(ended.stderr.contains(&format!("cannot serve metrics on {address}")), || {
             ended.stderr.clone()
@@ -61,9 +62,9 @@ fn night(lab: &Lab) -> Result<()> {
     let Some(tool) = lab.tool() else { return Ok(()) };
     states.wait(1, |state| state.lines().any(|line| line == "READY=1"))?;
     states.wait(3, |state| state == "WATCHDOG=1\n" || state == "WATCHDOG=1")?;
-    for event in receiver.wait(3)? {
-        let is = |name: &str, value: &str| event.contains(&(name.to_owned(), value.to_owned()));
-        lab.check(is("error.type", "port-refused") && is("server.address", "10.99.0.2"), || {
+    for event in receiver.wait(3, Duration::from_secs(20))? {
+        let is_it = event.has("error.type", "port-refused") && event.has("server.address", "10.99.0.2");
+        lab.check(is_it && event.is_of("service.name", "upstream-trace"), || {
             format!("the event is {event:?}")
         });
     }
@@ -95,7 +96,7 @@ fn prometheus(lab: &Lab) -> Result<()> {
     for _ in 0..3 {
         world.get("/").status(502);
     }
-    trace.wait_failures(3, std::time::Duration::from_secs(5));
+    trace.wait_failures(3, Duration::from_secs(5));
     if lab.tool().is_some() {
         let server = Prometheus::start(world.folder(), address, &rules.canonicalize()?)?;
         scraped(lab, &server);
