@@ -17,6 +17,7 @@ const V4: &str = "10.99.0.2:8081";
 pub(crate) const ALL: &[Scenario] = &[
     ("service/prometheus", prometheus),
     ("service/night", night),
+    ("service/alert-rules", alert_rules),
     ("service/metrics-address-in-use", |lab| {
         let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = taken.local_addr()?.to_string();
@@ -38,7 +39,22 @@ pub(crate) const ALL: &[Scenario] = &[
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let there =
         || Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    (scenario == "service/prometheus" && there().is_err()).then_some("prometheus")
+    let needed = ["service/prometheus", "service/alert-rules"].contains(&scenario);
+    (needed && there().is_err()).then_some("prometheus")
+}
+
+/// The alerts that are shipped are well-formed and fire when they should.
+fn alert_rules(lab: &Lab) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/prometheus");
+    for args in [["check", "rules", "upstream-trace.rules.yml"], ["test", "rules", "upstream-trace.test.yml"]]
+    {
+        let checked = Command::new("promtool").args(args).current_dir(&folder).output()?;
+        lab.check(checked.status.success(), || {
+            let of = String::from_utf8_lossy;
+            format!("promtool {args:?}: {}{}", of(&checked.stdout), of(&checked.stderr))
+        });
+    }
+    Ok(())
 }
 
 /// An upstream breaks in the night. OpenTelemetry gets an event although its receiver is overloaded at first, the journal
