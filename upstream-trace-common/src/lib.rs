@@ -45,7 +45,8 @@ pub use tables::{
 };
 pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 
-/// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
+/// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`. With
+/// many processors there is room for fewer addresses: [`UpstreamCounters::room`].
 pub const UPSTREAMS: u32 = 1024;
 
 /// Places in the table of watched processes, a power of two.

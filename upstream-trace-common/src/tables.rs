@@ -1,6 +1,6 @@
 //! Values and keys of the maps beside the records.
 
-use crate::{Addr, LATENCY_BUCKETS, UnixPath, WORKER_PLACES};
+use crate::{Addr, LATENCY_BUCKETS, UPSTREAMS, UnixPath, WORKER_PLACES};
 
 /// A `connect()` between its entry and its return. A worker connects from one thread only.
 #[repr(C)]
@@ -119,6 +119,19 @@ impl UpstreamCounters {
     // SAFETY: integers and arrays of integers only.
     pub const ZERO: Self = unsafe { core::mem::zeroed() };
 
+    /// Bytes that the counters of all upstreams may take.
+    pub const MEMORY: usize = 32 << 20;
+    /// Upstreams that are counted however much that takes.
+    pub const LEAST: u32 = 128;
+
+    /// How many upstreams are counted with so many possible processors: each counts for itself, so that none takes
+    /// memory from another one at each request.
+    #[must_use]
+    pub fn room(processors: usize) -> u32 {
+        let each = size_of::<Self>() * processors.max(1);
+        u32::try_from(Self::MEMORY / each).unwrap_or(u32::MAX).clamp(Self::LEAST, UPSTREAMS)
+    }
+
     /// Adds what was counted elsewhere, or before.
     pub fn add(&mut self, other: &Self) {
         self.attempts = self.attempts.wrapping_add(other.attempts);
@@ -235,3 +248,18 @@ const _: () = {
     assert!(size_of::<AdoptKey>() == 44);
     assert!(size_of::<AdoptState>() == 56);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_all_processors_take_a_bounded_memory() {
+        let rooms = [0, 1, 64, 120, 240, 512, 8192].map(UpstreamCounters::room);
+        assert_eq!(rooms, [1024, 1024, 1024, 1024, 514, 240, 128]);
+        for processors in 1..=960 {
+            let each = size_of::<UpstreamCounters>() * processors;
+            assert!(UpstreamCounters::room(processors) as usize * each <= UpstreamCounters::MEMORY);
+        }
+    }
+}

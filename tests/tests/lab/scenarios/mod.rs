@@ -34,6 +34,7 @@ mod refused;
 mod rights;
 mod rungs;
 mod service;
+mod sinks;
 mod software;
 mod timeouts;
 mod tls;
@@ -78,6 +79,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         container::ALL,
         rights::ALL,
         service::ALL,
+        sinks::ALL,
         software::ALL,
         capture::ALL,
         loss::ALL,
