@@ -6,8 +6,9 @@ use crate::engine::logjoin::logs::{AFTER, JoinKey};
 use crate::engine::logjoin::signature::FailureSignature;
 use crate::event::{AttemptId, Nanos};
 
-/// Failures per worker and upstream; the oldest make room.
-const MAX_PER_KEY: usize = 4_096;
+/// Failures per worker and upstream, two seconds of 30,000 a second; the oldest make room, and their lines would be taken for
+/// those of later ones.
+const MAX_PER_KEY: usize = 65_536;
 /// Failures in all; beyond that each key keeps as many as it has, and a new one none.
 const MAX_FAILURES: usize = 131_072;
 
