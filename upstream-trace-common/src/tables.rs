@@ -65,8 +65,8 @@ pub struct Worker {
     pub master: u32,
     /// Network namespace of its sockets: its inode number, 0 until there was one.
     pub netns: u32,
-    /// Zero.
-    pub pad: u32,
+    /// IPv4 address that it last connected from, as in the packet; 0 if that is not known.
+    pub own_ip: u32,
     /// The process; 0 if nothing was ever kept at this place, [`Worker::GONE`] if nothing is any more.
     pub tgid: u32,
     /// The `connect()` in flight.
