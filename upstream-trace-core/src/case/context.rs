@@ -143,15 +143,19 @@ impl Case<'_> {
     pub fn origin_runs_in(&self) -> Option<Workload> {
         let listener = self.listener().and_then(|listener| listener.home);
         let ended = || self.exits.last().copied().or(self.gone).and_then(|exit| exit.home.clone());
-        listener.or_else(ended).or_else(|| self.container().map(|(home, _)| home))
+        let closed = || self.closed_by.and_then(|closed| closed.home.clone());
+        listener.or_else(closed).or_else(ended).or_else(|| self.container().map(|(home, _)| home))
     }
 
-    /// The process that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
+    /// The process that ended the connection, or else that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
     #[must_use]
     pub fn served_by(&self) -> String {
-        let Some(listener) = self.listener() else { return String::new() };
-        let home = listener.home.as_ref().map(ToString::to_string);
-        let known: Vec<_> = listener.process.into_iter().chain(home).collect();
+        let (process, home) = match (self.closed_by, self.listener()) {
+            (Some(closed), _) => (Some(format!("{}[{}]", closed.name, closed.pid)), closed.home.clone()),
+            (None, Some(listener)) => (listener.process, listener.home),
+            (None, None) => return String::new(),
+        };
+        let known: Vec<_> = process.into_iter().chain(home.map(|home| home.to_string())).collect();
         if known.is_empty() { String::new() } else { format!(" ({})", sentence(&known.join(", "))) }
     }
 

@@ -24,6 +24,7 @@ mod mixed;
 mod names;
 mod one_kernel;
 mod origins;
+mod other_end;
 mod own_part;
 mod path;
 mod pending;
@@ -73,6 +74,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         mixed::ALL,
         names::ALL,
         origins::ALL,
+        other_end::ALL,
         own_part::ALL,
         cli::ALL,
         container::ALL,

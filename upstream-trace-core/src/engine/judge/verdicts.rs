@@ -89,6 +89,7 @@ impl Engine {
         let (id, seen) = (case.attempt.id, case.attempt.seen);
         self.packets.fill(case);
         self.origins.fill(case);
+        self.closers.fill(case);
         case.enrichment = self.facts.of(&case.attempt);
         case.full = self.facts.full(&case.attempt);
         case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);

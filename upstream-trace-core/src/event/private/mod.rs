@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use super::config::{Config, Group, Pass, Server, Setting, Target};
 use super::{
-    Attempt, Enrichment, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer, OriginExit,
-    PacketTuple, Rules, Workload,
+    Attempt, Enrichment, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer, OriginClosed,
+    OriginExit, PacketTuple, Rules, Workload,
 };
 
 /// What a private text is.
@@ -176,6 +176,27 @@ pub(super) fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut 
     if let Some(command) = command {
         show(Private::Text, command);
     }
+    if let Some(home) = home {
+        of_workload(home, show);
+    }
+}
+
+pub(super) fn of_closed(closed: &mut OriginClosed, show: &mut dyn FnMut(Private, &mut String)) {
+    let OriginClosed {
+        home,
+        origin,
+        peer,
+        at: _,
+        pid: _,
+        name: _,
+        netns: _,
+        exiting: _,
+        signal: _,
+        status: _,
+        out_of_memory: _,
+    } = closed;
+    of_address(origin, show);
+    of_address(peer, show);
     if let Some(home) = home {
         of_workload(home, show);
     }
