@@ -40,8 +40,17 @@ pub struct TcpNumbers {
     pub state: u8,
     /// `sk_shutdown`: 3 once the application closed.
     pub shutdown: u8,
+    /// Ticks since data last arrived, at most [`Self::LONG`]; that as well if it is not known.
+    pub idle_ticks: u16,
+    /// 1 if nginx's side had no room for data: it had offered a window of zero.
+    pub no_room: u8,
     /// Zero.
-    pub pad: u32,
+    pub pad: u8,
+}
+
+impl TcpNumbers {
+    /// So many ticks, or more.
+    pub const LONG: u16 = u16::MAX;
 }
 
 /// The last ICMP error that was queued on the socket (IPv4 only: IPv6 queues none).

@@ -323,6 +323,28 @@ pub fn tcp_numbers(sk: u64, to: &mut TcpNumbers) {
     to.retransmits = read(sk, offset!(icsk_retransmits)).unwrap_or(0);
     to.probes = read(sk, offset!(icsk_probes)).unwrap_or(0);
     to.shutdown = shutdown(sk);
+    to.idle_ticks = idle_ticks(sk);
+}
+
+/// Ticks since data last arrived.
+#[inline(always)]
+fn idle_ticks(sk: u64) -> u16 {
+    let Some(received) = read::<u32>(sk, offset!(lrcvtime)) else { return TcpNumbers::LONG };
+    // SAFETY: takes no argument.
+    let ticks = (unsafe { bpf_jiffies64() } as u32).wrapping_sub(received);
+    if ticks >= TcpNumbers::LONG as u32 { TcpNumbers::LONG } else { ticks as u16 }
+}
+
+/// 1 if this side has offered no room for data that is left, 0 if it has, or that is not known.
+#[inline(always)]
+pub fn no_room(sk: u64) -> u8 {
+    let Some(window) = read::<u32>(sk, offset!(rcv_wnd)) else { return 0 };
+    let (Some(from), Some(next)) =
+        (read::<u32>(sk, offset!(rcv_wup)), read::<u32>(sk, offset!(rcv_nxt)))
+    else {
+        return 0;
+    };
+    u8::from((from.wrapping_add(window).wrapping_sub(next) as i32) <= 0)
 }
 
 /// The socket behind a descriptor of the current process, and its type; 0 if it is none.

@@ -201,6 +201,16 @@ impl Attempt {
         }
     }
 
+    /// What an earlier look found unread lay there since then, if nothing was read meanwhile.
+    pub fn learn_unread(&mut self, earlier: &Self) {
+        let nothing_read = earlier.last_recv == self.last_recv && earlier.request == self.request;
+        if nothing_read && self.socket.unread > 0 && earlier.socket.unread > 0 {
+            let since = earlier.socket.unread_since.unwrap_or(earlier.seen);
+            let known = self.socket.unread_since.unwrap_or(since);
+            self.socket.unread_since = Some(known.min(since));
+        }
+    }
+
     /// The other side, or an error, ended what was under way.
     fn broke(&self) -> bool {
         let under_way = self.outstanding || self.connecting();
