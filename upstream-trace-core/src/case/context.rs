@@ -147,12 +147,28 @@ impl Case<'_> {
         listener.or_else(closed).or_else(ended).or_else(|| self.container().map(|(home, _)| home))
     }
 
+    /// Whether the application has accepted this very connection; `None` if that was not seen.
+    #[must_use]
+    pub fn accepted(&self) -> Option<bool> {
+        let (listener, local) = (self.listener()?, self.attempt.local?);
+        if listener.queue == 0 && listener.unaccepted.is_none() {
+            return Some(true);
+        }
+        let waits = listener.unaccepted?;
+        // A translation gives them other addresses: then nothing follows from the list.
+        let comparable = waits.iter().any(|end| end.ip() == local.ip());
+        if waits.contains(&local) { Some(false) } else { comparable.then_some(true) }
+    }
+
     /// The process that ended the connection, or else that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
     #[must_use]
     pub fn served_by(&self) -> String {
         let (process, home) = match (self.closed_by, self.listener()) {
             (Some(closed), _) => (Some(format!("{}[{}]", closed.name, closed.pid)), closed.home.clone()),
-            (None, Some(listener)) => (listener.process, listener.home),
+            (None, Some(listener)) => {
+                let stopped = if listener.stopped { ", which is stopped" } else { "" };
+                (listener.process.map(|process| format!("{process}{stopped}")), listener.home)
+            }
             (None, None) => return String::new(),
         };
         let known: Vec<_> = process.into_iter().chain(home.map(|home| home.to_string())).collect();

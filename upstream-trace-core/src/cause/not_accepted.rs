@@ -11,9 +11,9 @@ pub(super) const CAUSE: Cause = Cause {
     means: "The origin's kernel completed the handshake and acknowledged the request, but the connection still \
             waits in the accept queue: all workers of the application are busy or hang. To nginx it looks like \
             a slow response.",
-    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, the application has \
-                 the request and is slow (`slow-response`). The queue is readable only for an origin on this \
-                 host; otherwise both are listed. A queue that overflows is `accept-queue-full`.",
+    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, or this connection is not \
+                 in it, the application has the request and is slow (`slow-response`). The queue is readable \
+                 only for an origin on this kernel, in whatever network namespace; otherwise both are listed. A queue that overflows is `accept-queue-full`.",
     fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q stays above zero. Add workers (pm.max_children, \
           gunicorn --workers), or find what blocks them.",
     rivals: &["slow-response", "accept-queue-full"],
@@ -23,8 +23,12 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    let listener = case.listener()?;
+    let seen = case.accepted();
     // First come, first served: those that wait are the last ones that came.
-    let listener = case.listener().filter(|listener| listener.queue > case.siblings.later)?;
+    if seen == Some(true) || (seen.is_none() && listener.queue <= case.siblings.later) {
+        return None;
+    }
     if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.reused() {
         return None;
     }
@@ -38,8 +42,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.target(),
         case.duration() / MS
     );
-    // Others than nginx may have come later, so that this one is not in the queue.
-    Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
+    let finding = if seen == Some(false) {
+        Finding::proven(summary)
+    } else {
+        // Others than nginx may have come later, so that this one is not in the queue.
+        Finding::likely(summary).or(&["slow-response"])
+    };
+    Some(finding.fix(format!(
         "`{}`: if Recv-Q stays above zero, add workers to the application or find what blocks them.",
         case.listener_command()
     )))
@@ -80,6 +89,28 @@ mod tests {
         expect(&case, "not-accepted", Confidence::Likely);
         case.siblings.later = 2;
         expect(&case, "slow-response", Confidence::Likely);
+    }
+
+    #[test]
+    fn whether_this_very_connection_waits_decides() {
+        let attempt = unanswered_request();
+        let waits = |end: &str| {
+            let Fact::Listener(listener) = queue(3).facts.remove(0) else { panic!("no listener") };
+            let unaccepted = Some(vec![end.parse().expect("an address")]);
+            enrichment(vec![Fact::Listener(Listener { unaccepted, ..listener })])
+        };
+        let local = attempt.local.expect("known").to_string();
+        let (this, another, translated) = (waits(&local), waits("10.99.0.1:9"), waits("192.0.2.9:9"));
+        let mut case = Case::of_attempt(&attempt);
+        // Later ones or not.
+        case.siblings.later = 9;
+        case.enrichment = Some(&this);
+        expect(&case, "not-accepted", Confidence::Proven);
+        case.enrichment = Some(&another);
+        case.siblings.later = 0;
+        expect(&case, "slow-response", Confidence::Proven);
+        case.enrichment = Some(&translated);
+        expect(&case, "not-accepted", Confidence::Likely);
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn told(case: &Case<'_>) -> Finding {
     let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
         _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
+        _ if case.accepted() == Some(true) => Finding::proven(summary),
         Some(_) if case.reused() => Finding::proven(summary),
         // All that wait to be accepted came later.
         Some(listener) if case.siblings.later >= listener.queue => Finding::likely(summary),

@@ -56,6 +56,8 @@ fn of_fact(at: Nanos, fact: &Fact) -> Entry {
                 "overflows": found.overflows,
                 "process": found.process,
                 "runs_in": found.home.as_ref().map(ToString::to_string),
+                "stopped": found.stopped.then_some(true),
+                "netns": found.netns,
             }),
         ),
         Fact::ListensElsewhere { address, process } => {

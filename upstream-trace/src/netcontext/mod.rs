@@ -4,6 +4,7 @@
 mod dwelling;
 mod elsewhere;
 mod holders;
+mod host_map;
 mod owner;
 mod unix_path;
 mod view;
@@ -11,15 +12,17 @@ mod view;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use upstream_trace_core::event::{Enrichment, Fact, Listener, Nanos, Route, UnixTarget, Upstream};
+use upstream_trace_core::event::{
+    Enrichment, Fact, Listener, Nanos, Route, UNACCEPTED, UnixTarget, Upstream,
+};
 
 use crate::host::{self, netns};
 pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
-use dwelling::Dwellings;
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
+use host_map::{HostMap, Place};
 use owner::SocketOwnerCache;
 use unix_path::SocketFile;
 use view::View;
@@ -40,7 +43,7 @@ pub struct Enricher {
     recent: HashMap<(u32, Upstream), Enrichment>,
     owners: SocketOwnerCache,
     elsewhere: Elsewhere,
-    dwellings: Dwellings,
+    map: HostMap,
 }
 
 impl Enricher {
@@ -85,7 +88,7 @@ impl Enricher {
         if let Upstream::Tcp(address) = upstream
             && found.facts.iter().any(away)
         {
-            found.facts.extend(self.dwellings.fact(found.netns, *address, now));
+            found.facts.extend(dwelling::fact(&mut self.map, found.netns, *address, now));
         }
         Some(found)
     }
@@ -148,10 +151,17 @@ impl Enricher {
             }
             _ => listener,
         };
+        let listener = match upstream {
+            Upstream::Tcp(address) if listener.is_none() && !broken => {
+                self.in_another_namespace(netns, *address, &facts, now)
+            }
+            _ => listener,
+        };
         if let Some((inode, mut listener)) = listener {
             let owner = self.owners.find(inode, now);
             listener.process = owner.and_then(host::name);
             listener.home = owner.and_then(host::workload);
+            listener.stopped = owner.and_then(host::stat).is_some_and(|stat| stat.stopped);
             facts.push(Fact::Listener(listener));
         }
         if let Upstream::Tcp(address) = upstream
@@ -165,6 +175,42 @@ impl Enricher {
             self.views.remove(&netns);
         }
         (!facts.is_empty()).then_some(facts)
+    }
+
+    /// The listener of an address that belongs to another network namespace of this kernel, if what is sent there goes to
+    /// an interface of this kernel: another host may have the same address.
+    fn in_another_namespace(
+        &mut self,
+        netns: u32,
+        address: SocketAddr,
+        facts: &[Fact],
+        now: Nanos,
+    ) -> Listening {
+        let ip = address.ip().to_canonical();
+        let place = self.next_hop_is_here(netns, ip, facts, now)?;
+        let there = self.view(place.pid, place.netns, now)?;
+        let found = there.routes.route_to(ip, 0).and_then(|found| match found.route {
+            Route::Found { local: true, .. } => tcp_listener(there, ip, address.port(), 0),
+            _ => Ok(None),
+        });
+        if found.as_ref().is_err_and(Error::is_fatal) {
+            self.views.remove(&place.netns);
+        }
+        let (inode, listener) = found.ok()??;
+        Some((inode, Listener { netns: Some(place.netns), ..listener }))
+    }
+
+    /// The one other namespace that has this address, if the next hop on the way there is an interface of this kernel.
+    fn next_hop_is_here(&mut self, netns: u32, ip: IpAddr, facts: &[Fact], now: Nanos) -> Option<Place> {
+        let gateway = facts.iter().find_map(|fact| match fact {
+            Fact::Route(Route::Found { local: false, gateway, .. }) => Some(*gateway),
+            _ => None,
+        })?;
+        let place = self.map.only(ip, netns, now)?;
+        let view = self.views.get_mut(&netns)?;
+        let ifindex = view.routes.route_to(ip, 0).ok()?.ifindex;
+        let link = view.routes.link_address(gateway.unwrap_or(ip), ifindex).ok()??;
+        self.map.has_link(link).then_some(place)
     }
 
     /// A listener of the same port on another address.
@@ -226,10 +272,14 @@ fn tcp_listener(view: &mut View, ip: IpAddr, port: u16, ifindex: u32) -> Result<
     let fullest = same.chain([chosen.clone()]).max_by_key(|socket| fill(socket.rqueue, socket.wqueue));
     let socket = fullest.unwrap_or(chosen);
     let overflows = view.listen_overflows();
-    Ok(Some((
-        socket.inode,
-        Listener { queue: socket.rqueue, limit: socket.wqueue, overflows, ..Listener::default() },
-    )))
+    let unaccepted = if socket.rqueue == 0 {
+        None
+    } else {
+        let ends = view.diag.unaccepted(SocketAddr::new(ip, port))?;
+        Some(ends).filter(|ends| !ends.is_empty() && ends.len() <= UNACCEPTED)
+    };
+    let (queue, limit) = (socket.rqueue, socket.wqueue);
+    Ok(Some((socket.inode, Listener { queue, limit, overflows, unaccepted, ..Listener::default() })))
 }
 
 /// All sockets that share the connections to this address, if it is one of this host.

@@ -2,14 +2,18 @@
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use upstream_trace_tests::netns::Namespace;
 use upstream_trace_tests::origin::Script;
-use upstream_trace_tests::util::ms;
-use upstream_trace_tests::{Lab, Proven, Scenario};
+use upstream_trace_tests::util::{ms, signal};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario};
 
 const V4: &str = "10.99.0.2:8081";
 const V6: &str = "[fd99::2]:8081";
 const LOOPBACK: &str = "127.0.0.1:8081";
 const VIRTUAL: &str = "10.96.0.9:8081";
+const CONNECTING: &str = "upstream timed out (110: Connection timed out) while connecting to upstream";
+const READING: &str =
+    "upstream timed out (110: Connection timed out) while reading response header from upstream";
 const CLOSED: &str = "upstream prematurely closed connection while reading response header";
 
 /// Answers, and keeps the connection.
@@ -115,7 +119,85 @@ pub(crate) const ALL: &[Scenario] = &[
         trace.finish()?.nothing_at_all();
         Ok(())
     }),
+    ("other-end/queue-is-full-in-another-namespace4", |lab| full(lab, V4)),
+    ("other-end/queue-is-full-in-another-namespace6", |lab| full(lab, V6)),
+    ("other-end/never-accepted-in-another-namespace", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::never_accept(128))?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(504).log(READING);
+        let seen = trace.finish()?;
+        let failure = seen.failure("not-accepted").confidence(Proven).upstream(V4).phase("wait").status(504);
+        failure.evidence("listener");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // One has the request, the others wait for it: each by itself.
+    ("other-end/one-is-served-and-two-wait", |lab| one_is_served(lab, LOOPBACK)),
+    ("other-end/one-is-served-and-two-wait-in-another-namespace", |lab| one_is_served(lab, V4)),
+    ("other-end/stopped-in-another-namespace", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let origin = world.origin_process(V4)?;
+        let trace = world.trace(&[])?;
+        signal(origin.pid(), Signal::SIGSTOP)?;
+        world.get("/").status(504).log(READING);
+        signal(origin.pid(), Signal::SIGCONT)?;
+        let seen = trace.finish()?;
+        let failure = seen.failure("not-accepted").confidence(Proven).upstream(V4).phase("wait").status(504);
+        failure.told("summary", &format!("[{}], which is stopped", origin.pid()));
+        seen.nothing_else();
+        Ok(())
+    }),
+    // The trap beside: another namespace, which nginx's packets do not get to, has the same address and an idle listener.
+    ("other-end/the-same-address-in-a-namespace-apart", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::never_accept(128))?;
+        let apart = Namespace::create(9_999, "ap")?;
+        apart.script("ip link set lo up\nip addr add 10.99.0.2/32 dev lo")?;
+        let _idle = world.origin_process_in(&apart, V4)?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(504).log(READING);
+        let seen = trace.finish()?;
+        let failure = seen.failure_of(&["slow-response", "not-accepted"]).confidence(Likely | Possible);
+        failure.upstream(V4).phase("wait").status(504);
+        seen.nothing_else();
+        Ok(())
+    }),
 ];
+
+fn full(lab: &Lab, upstream: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let _origin = world.origin(upstream, Script::never_accept(0))?;
+    let _waiting = world.fill(upstream)?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(504).log(CONNECTING);
+    let seen = trace.finish()?;
+    let failure = seen.failure("accept-queue-full").confidence(Proven).upstream(upstream).status(504);
+    failure.phase("connect").evidence("listener");
+    seen.nothing_else();
+    Ok(())
+}
+
+fn one_is_served(lab: &Lab, upstream: &str) -> Result<()> {
+    let world = lab.world().upstream(upstream).start()?;
+    let origin = world.origin(upstream, Script::silent())?;
+    let trace = world.trace(&[])?;
+    let mut served = world.begin("GET", "/first", &[])?;
+    origin.wait_accepted(1)?;
+    origin.pause(true);
+    let mut wait = (0..2).map(|_| world.begin("GET", "/later", &[])).collect::<Result<Vec<_>>>()?;
+    world.answer(served.receive()).status(504);
+    for client in &mut wait {
+        world.answer(client.receive()).status(504);
+    }
+    let seen = trace.finish()?;
+    seen.failure("slow-response").confidence(Proven).upstream(upstream).phase("wait").status(504);
+    seen.failures(2, "not-accepted", |failure| {
+        failure.confidence(Proven).upstream(upstream).phase("wait").status(504);
+    });
+    seen.nothing_else();
+    Ok(())
+}
 
 fn killed(lab: &Lab, upstream: &str, how: Signal) -> Result<()> {
     let world = lab.world().upstream(upstream).start()?;

@@ -224,9 +224,21 @@ pub(super) fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private
     let Enrichment { facts, at: _, netns: _, upstream: _ } = enrichment;
     for fact in facts {
         match fact {
-            Fact::Listener(Listener { home, queue: _, limit: _, overflows: _, process: _ }) => {
+            Fact::Listener(Listener {
+                home,
+                unaccepted,
+                queue: _,
+                limit: _,
+                overflows: _,
+                process: _,
+                stopped: _,
+                netns: _,
+            }) => {
                 if let Some(home) = home {
                     of_workload(home, show);
+                }
+                for end in unaccepted.iter_mut().flatten() {
+                    of_address(end, show);
                 }
             }
             Fact::ContainerAddress { home, listens: _ } => of_workload(home, show),
