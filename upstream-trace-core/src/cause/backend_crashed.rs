@@ -66,7 +66,12 @@ pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(Cow<'a, OriginExit>, Nanos)>
         return None;
     }
     if let Some(closed) = case.closed_by.filter(|closed| closed.exiting) {
-        let exit = closed.exit(attempt.netns, attempt.upstream.clone()?)?;
+        let mut exit = closed.exit(attempt.netns, attempt.upstream.clone()?)?;
+        // What was looked up while it was there.
+        if let Some(known) = case.exits.iter().find(|known| known.pid == closed.pid) {
+            exit.command.clone_from(&known.command);
+            exit.home = known.home.clone().or(exit.home);
+        }
         let crashed = exit.signal.is_some() || exit.status.is_some_and(|status| status != 0);
         return crashed.then(|| (Cow::Owned(exit), ended));
     }

@@ -99,8 +99,9 @@ mod tests {
             let unaccepted = Some(vec![end.parse().expect("an address")]);
             enrichment(vec![Fact::Listener(Listener { unaccepted, ..listener })])
         };
-        let local = attempt.local.expect("known").to_string();
-        let (this, another, translated) = (waits(&local), waits("10.99.0.1:9"), waits("192.0.2.9:9"));
+        let local = attempt.local.expect("known");
+        let beside = format!("{}:9", local.ip());
+        let (this, another, translated) = (waits(&local.to_string()), waits(&beside), waits("192.0.2.9:9"));
         let mut case = Case::of_attempt(&attempt);
         // Later ones or not.
         case.siblings.later = 9;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use upstream_trace_core::event::{Fact, Nanos};
 
-use super::host_map::{HostMap, Place};
+use super::host_map::HostMap;
 use crate::host::{netns, workload};
 use crate::netlink::Error;
 use crate::netlink::diag::{Diag, Family, States};
@@ -15,7 +15,7 @@ const LISTENERS: usize = 8;
 /// The container, in a network namespace other than `netns`, that this address belongs to. `None` if there is none, or
 /// several.
 pub(super) fn fact(map: &mut HostMap, netns: u32, address: SocketAddr, now: Nanos) -> Option<Fact> {
-    let Place { pid, .. } = map.only(address.ip().to_canonical(), netns, now)?;
+    let pid = map.of_ip(address.ip().to_canonical(), netns, now)?.way.process()?;
     let home = workload(pid).filter(|home| home.is_container())?;
     let listeners = netns::run_in(pid, || listeners(address.port())).ok()?.ok()?;
     let listens = listeners.iter().filter(|socket| is_told(**socket, address.port())).copied();

@@ -16,13 +16,14 @@ use upstream_trace_core::event::{
     Enrichment, Fact, Listener, Nanos, Route, UNACCEPTED, UnixTarget, Upstream,
 };
 
-use crate::host::{self, netns};
+use crate::host;
+use crate::host::netns::{self, Way};
 pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
-use host_map::{HostMap, Place};
+use host_map::HostMap;
 use owner::SocketOwnerCache;
 use unix_path::SocketFile;
 use view::View;
@@ -33,6 +34,8 @@ const FRESH: Nanos = 300_000_000;
 const REMEMBERED: usize = 1024;
 /// A namespace in which nothing was looked up for so long is let go, so that it can end with its container.
 const IDLE: Nanos = 60_000_000_000;
+/// Network namespaces that packets are followed through: a container's, a host's, a router's, and another container's.
+const HOPS: usize = 4;
 /// Namespaces that are held at a time.
 const NAMESPACES: usize = 64;
 
@@ -177,8 +180,7 @@ impl Enricher {
         (!facts.is_empty()).then_some(facts)
     }
 
-    /// The listener of an address that belongs to another network namespace of this kernel, if what is sent there goes to
-    /// an interface of this kernel: another host may have the same address.
+    /// The listener of an address in another network namespace of this kernel, if what nginx sends gets there.
     fn in_another_namespace(
         &mut self,
         netns: u32,
@@ -186,31 +188,38 @@ impl Enricher {
         facts: &[Fact],
         now: Nanos,
     ) -> Listening {
+        let away = |fact: &Fact| matches!(fact, Fact::Route(Route::Found { local: false, .. }));
+        if !facts.iter().any(away) {
+            return None;
+        }
         let ip = address.ip().to_canonical();
-        let place = self.next_hop_is_here(netns, ip, facts, now)?;
-        let there = self.view(place.pid, place.netns, now)?;
-        let found = there.routes.route_to(ip, 0).and_then(|found| match found.route {
-            Route::Found { local: true, .. } => tcp_listener(there, ip, address.port(), 0),
-            _ => Ok(None),
-        });
+        let place = self.follow(netns, ip, now)?;
+        let there = self.views.get_mut(&place)?;
+        let found = tcp_listener(there, ip, address.port(), 0);
         if found.as_ref().is_err_and(Error::is_fatal) {
-            self.views.remove(&place.netns);
+            self.views.remove(&place);
         }
         let (inode, listener) = found.ok()??;
-        Some((inode, Listener { netns: Some(place.netns), ..listener }))
+        Some((inode, Listener { netns: Some(place), ..listener }))
     }
 
-    /// The one other namespace that has this address, if the next hop on the way there is an interface of this kernel.
-    fn next_hop_is_here(&mut self, netns: u32, ip: IpAddr, facts: &[Fact], now: Nanos) -> Option<Place> {
-        let gateway = facts.iter().find_map(|fact| match fact {
-            Fact::Route(Route::Found { local: false, gateway, .. }) => Some(*gateway),
-            _ => None,
-        })?;
-        let place = self.map.only(ip, netns, now)?;
-        let view = self.views.get_mut(&netns)?;
-        let ifindex = view.routes.route_to(ip, 0).ok()?.ifindex;
-        let link = view.routes.link_address(gateway.unwrap_or(ip), ifindex).ok()??;
-        self.map.has_link(link).then_some(place)
+    /// Follows packets to this address from namespace to namespace, by routes and the link-layer addresses of next hops: an
+    /// address alone may be that of several, and of another host. The namespace that takes them in, whose view is open.
+    fn follow(&mut self, from: u32, ip: IpAddr, now: Nanos) -> Option<u32> {
+        let mut place = from;
+        for _ in 0..HOPS {
+            let routes = &mut self.views.get_mut(&place)?.routes;
+            let found = routes.route_to(ip, 0).ok()?;
+            let Route::Found { gateway, local, .. } = found.route else { return None };
+            if local {
+                return (place != from).then_some(place);
+            }
+            let link = routes.link_address(gateway.unwrap_or(ip), found.ifindex).ok()??;
+            let next = self.map.of_link(link, place, now)?;
+            self.view_by(&next.way, next.netns, now)?;
+            place = next.netns;
+        }
+        None
     }
 
     /// A listener of the same port on another address.
@@ -221,10 +230,14 @@ impl Enricher {
     }
 
     fn view(&mut self, pid: u32, netns: u32, now: Nanos) -> Option<&mut View> {
+        self.view_by(&Way::Process(pid), netns, now)
+    }
+
+    fn view_by(&mut self, way: &Way, netns: u32, now: Nanos) -> Option<&mut View> {
         self.views.retain(|inode, view| *inode == netns || now.saturating_sub(view.used) < IDLE);
         if !self.views.contains_key(&netns) {
             // A pid that was given to another process meanwhile must not lead elsewhere.
-            let view = View::open(pid).ok().filter(|view| view.netns == Some(netns))?;
+            let view = View::open(way).ok().filter(|view| view.netns == Some(netns))?;
             if self.views.len() >= NAMESPACES {
                 self.views.clear();
             }

@@ -163,6 +163,35 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
+    // Somebody ends the connection from outside of both processes: at the origin's side, and at nginx's.
+    ("other-end/ended-from-outside", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::silent())?;
+        let trace = world.trace(&[])?;
+        let mut client = world.begin("GET", "/", &[])?;
+        world.pause(ms(400));
+        world.up().command("ss -K state established sport = :8081")?;
+        world.answer(client.receive()).status(502);
+        let seen = trace.finish()?;
+        let failure = seen.failure("reset-by-backend").confidence(Proven).upstream(V4).status(502);
+        failure.told("summary", "from outside of the process (`ss -K`)");
+        seen.nothing_else();
+        Ok(())
+    }),
+    ("other-end/ended-from-outside-at-nginx", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let _origin = world.origin(V4, Script::silent())?;
+        let trace = world.trace(&[])?;
+        let mut client = world.begin("GET", "/", &[])?;
+        world.pause(ms(400));
+        world.ng().command("ss -K state established dport = :8081")?;
+        world.answer(client.receive()).status(502);
+        let seen = trace.finish()?;
+        let failure = seen.failure("unknown").upstream(V4).status(502);
+        failure.told("summary", "from outside of nginx (`ss -K`)");
+        seen.nothing_else();
+        Ok(())
+    }),
 ];
 
 fn full(lab: &Lab, upstream: &str) -> Result<()> {
