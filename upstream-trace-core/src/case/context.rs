@@ -147,9 +147,30 @@ impl Case<'_> {
         listener.or_else(closed).or_else(ended).or_else(|| self.container().map(|(home, _)| home))
     }
 
-    /// Whether the application has accepted this very connection; `None` if that was not seen.
+    /// Until when, at least, this very connection waited to be accepted, and the listener as it was then.
+    #[must_use]
+    pub fn waited_until(&self) -> Option<(Nanos, Listener)> {
+        let local = self.attempt.local?;
+        let waits = |found: &Enrichment| {
+            let listener = found.facts.iter().find_map(|fact| match fact {
+                Fact::Listener(listener) => Some(listener),
+                _ => None,
+            })?;
+            let here = listener.unaccepted.as_ref().is_some_and(|ends| ends.contains(&local));
+            here.then(|| (found.at.min(self.attempt.seen), listener.clone()))
+        };
+        self.enrichment.and_then(waits).or_else(|| self.waiting.and_then(waits))
+    }
+
+    /// Whether the application has accepted this very connection; `None` if that was not seen. Of one that waited for most
+    /// of the time it does not matter that it was accepted as nginx gave up.
     #[must_use]
     pub fn accepted(&self) -> Option<bool> {
+        if let Some((until, _)) = self.waited_until()
+            && until.saturating_sub(self.since()) * 2 >= self.duration()
+        {
+            return Some(false);
+        }
         let (listener, local) = (self.listener()?, self.attempt.local?);
         if listener.queue == 0 && listener.unaccepted.is_none() {
             return Some(true);

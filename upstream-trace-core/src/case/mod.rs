@@ -84,6 +84,8 @@ pub struct Case<'a> {
     pub enrichment: Option<&'a Enrichment>,
     /// The same, of the last time at which the queue of its listener was seen to overflow while it ran.
     pub full: Option<&'a Enrichment>,
+    /// The same, of the last time at which connections to its listener were seen to wait while it ran.
+    pub waiting: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
     /// The container or unit that nginx runs in.
@@ -151,6 +153,7 @@ impl<'a> Case<'a> {
             tries: None,
             enrichment: None,
             full: None,
+            waiting: None,
             config: None,
             workload: None,
             siblings: Siblings::default(),

@@ -3,6 +3,7 @@
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::event::MS;
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "not-accepted",
@@ -35,6 +36,19 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.attempt.socket.unread > 0 {
         return None;
     }
+    if let Some((until, then)) = case.waited_until().filter(|_| seen == Some(false)) {
+        let waited = until.saturating_sub(case.since()) / MS;
+        let stopped = if then.stopped { ", which was stopped," } else { "" };
+        let process = then.process.map(|process| format!(" ({process})")).unwrap_or_default();
+        let summary = format!(
+            "The application{process}{stopped} had not accepted the connection to {} after {waited} of {} ms; {} waited in \
+             its accept queue then.",
+            case.target(),
+            case.duration() / MS,
+            then.queue
+        );
+        return Some(Finding::proven(sentence(&summary).into_owned()).fix(queue_fix(case)));
+    }
     let process = case.served_by();
     let summary = format!(
         "{} connections wait in the accept queue of {}: the application{process} did not accept this one for {} ms.",
@@ -42,16 +56,15 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.target(),
         case.duration() / MS
     );
-    let finding = if seen == Some(false) {
-        Finding::proven(summary)
-    } else {
-        // Others than nginx may have come later, so that this one is not in the queue.
-        Finding::likely(summary).or(&["slow-response"])
-    };
-    Some(finding.fix(format!(
+    // Others than nginx may have come later, so that this one is not in the queue.
+    Some(Finding::likely(summary).or(&["slow-response"]).fix(queue_fix(case)))
+}
+
+fn queue_fix(case: &Case<'_>) -> String {
+    format!(
         "`{}`: if Recv-Q stays above zero, add workers to the application or find what blocks them.",
         case.listener_command()
-    )))
+    )
 }
 
 #[cfg(test)]
@@ -110,6 +123,15 @@ mod tests {
         case.enrichment = Some(&another);
         case.siblings.later = 0;
         expect(&case, "slow-response", Confidence::Proven);
+        // It was seen to wait for most of the time, and was accepted as nginx gave up.
+        let empty = queue(0);
+        let waited = crate::event::Enrichment { at: attempt.seen - 100 * MS, ..this.clone() };
+        (case.enrichment, case.waiting) = (Some(&empty), Some(&waited));
+        expect(&case, "not-accepted", Confidence::Proven);
+        let waited = crate::event::Enrichment { at: case.since() + MS, ..this.clone() };
+        case.waiting = Some(&waited);
+        expect(&case, "slow-response", Confidence::Proven);
+        case.waiting = None;
         case.enrichment = Some(&translated);
         expect(&case, "not-accepted", Confidence::Likely);
     }
