@@ -73,7 +73,7 @@ pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(Cow<'a, OriginExit>, Nanos)>
             exit.home = known.home.clone().or(exit.home);
         }
         let crashed = exit.signal.is_some() || exit.status.is_some_and(|status| status != 0);
-        return crashed.then(|| (Cow::Owned(exit), ended));
+        return crashed.then_some((Cow::Owned(exit), ended));
     }
     let fits = |exit: &&OriginExit| match (exit.signal, exit.status) {
         // A process that went on had closed it: a runtime on its way to its exit does so, a process that is killed does

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use upstream_trace_core::event::{Fact, Nanos};
+use upstream_trace_core::event::{Fact, Nanos, Workload};
 
 use super::host_map::HostMap;
 use crate::host::{netns, workload};
@@ -16,7 +16,7 @@ const LISTENERS: usize = 8;
 /// several.
 pub(super) fn fact(map: &mut HostMap, netns: u32, address: SocketAddr, now: Nanos) -> Option<Fact> {
     let pid = map.of_ip(address.ip().to_canonical(), netns, now)?.way.process()?;
-    let home = workload(pid).filter(|home| home.is_container())?;
+    let home = workload(pid).filter(Workload::is_container)?;
     let listeners = netns::run_in(pid, || listeners(address.port())).ok()?.ok()?;
     let listens = listeners.iter().filter(|socket| is_told(**socket, address.port())).copied();
     Some(Fact::ContainerAddress { home, listens: listens.take(LISTENERS).collect() })

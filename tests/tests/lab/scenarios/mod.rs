@@ -36,6 +36,7 @@ mod rights;
 mod rungs;
 mod service;
 mod software;
+mod status;
 mod timeouts;
 mod tls;
 
@@ -81,6 +82,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         rights::ALL,
         service::ALL,
         software::ALL,
+        status::ALL,
         capture::ALL,
         loss::ALL,
         harmless::ALL,

@@ -162,7 +162,6 @@ fn socket(record: &Record) -> Socket {
         probes: tcp.probes,
         error: i32::try_from(tcp.err).unwrap_or(0),
         soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
-        ..Socket::default()
     }
 }
 

@@ -90,6 +90,7 @@ impl Attempt {
                     Step::Reset { .. }
                         | Step::Error { errno: errno::ECONNRESET }
                         | Step::RecvError { errno: errno::ECONNRESET }
+                        | Step::SendError { errno: errno::ECONNRESET }
                 )
             })
         });
