@@ -40,8 +40,8 @@ pub use record::{HEAD, Icmp, Record, TcpNumbers};
 pub use status::{is_server_error, status};
 pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{
-    AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, NameServer, RetryCandidate,
-    UpstreamCounters, Worker,
+    AdoptKey, AdoptState, DROP_BITS, DropPlace, FdKey, InflightConnect, InflightIo, NameServer,
+    RetryCandidate, UpstreamCounters, Worker, drop_bit,
 };
 pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 
