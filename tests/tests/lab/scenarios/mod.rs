@@ -20,6 +20,7 @@ mod load;
 mod log;
 mod log_files;
 mod loss;
+mod lua;
 mod mixed;
 mod names;
 mod one_kernel;
@@ -72,6 +73,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         lifecycle::ALL,
         log::ALL,
         log_files::ALL,
+        lua::ALL,
         mixed::ALL,
         names::ALL,
         origins::ALL,

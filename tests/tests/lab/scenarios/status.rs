@@ -36,7 +36,7 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
     ("status/stale-answer-from-the-cache", |lab| {
-        let cache = "proxy_cache c; proxy_cache_valid 200 100ms; proxy_cache_use_stale error timeout;";
+        let cache = "proxy_cache c; proxy_cache_valid 200 1s; proxy_cache_use_stale error timeout;";
         let path = "proxy_cache_path @folder@/cache keys_zone=c:1m;";
         let world = lab.world().upstream(V4).location(cache).config(|config| config.http.push(path.into()));
         let world = world.start()?;
@@ -44,7 +44,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace(&[])?;
         world.get("/").status(200);
         world.stop(origin)?;
-        world.pause(ms(1_500));
+        world.pause(ms(2_200));
         world.get("/").status(200);
         let seen = trace.finish()?;
         seen.failure("port-refused").confidence(Proven | Likely).upstream(V4).status(502).recovered(false);
