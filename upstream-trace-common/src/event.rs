@@ -49,6 +49,8 @@ numbered! {
         ErrorStatus = 14,
         /// A [`DnsMessage`]: a watched process sent a query to a name server, or received from one.
         Dns = 15,
+        /// An [`OriginClosed`]: a process of this kernel ended its side of a connection to an upstream.
+        OriginClosed = 16,
     }
 }
 
@@ -176,6 +178,33 @@ pub struct OriginExit {
     pub pad: u32,
 }
 
+/// A process ended its side of a connection that nginx has to an upstream on this kernel, in whatever network namespace.
+/// Its FIN or RST leaves straight afterwards.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct OriginClosed {
+    /// Common part; `tgid` is the process.
+    pub header: EventHeader,
+    /// The origin's end, as its own socket has it.
+    pub local: Addr,
+    /// nginx's end, as the origin's socket has it.
+    pub peer: Addr,
+    /// Name of the process, filled up with zeros.
+    pub comm: [u8; 16],
+    /// As in [`ProcessEvent`]; 0 of a process that goes on.
+    pub exit_code: u32,
+    /// As in [`OriginExit`]; 0 of a process that goes on.
+    pub oom: u32,
+    /// Inode number of the network namespace of the origin's socket.
+    pub netns: u32,
+    /// 1 if the process was exiting: the kernel closed the socket for it.
+    pub exiting: u8,
+    /// 1 if `exit_code` could be read.
+    pub has_code: u8,
+    /// Zero.
+    pub pad: [u8; 2],
+}
+
 /// A message between a watched process and a name server.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -241,6 +270,7 @@ const _: () = {
     assert!(size_of::<ConnectFailed>() == 184);
     assert!(size_of::<ProcessEvent>() == 24);
     assert!(size_of::<OriginExit>() == 48);
+    assert!(size_of::<OriginClosed>() == 88);
     assert!(size_of::<RetryEvent>() == 56);
     assert!(size_of::<AttemptEvent>() == 24);
     assert!(size_of::<DnsMessage>() == 568);

@@ -30,8 +30,8 @@ mod user;
 pub use abi::ABI;
 pub use ending::{Disposition, EVENT_LOOP_NS, EndFacts, client_spoke};
 pub use event::{
-    Addr, AttemptEvent, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, OriginExit,
-    PACKET_STACK, PacketEvent, ProcessEvent, RING_BYTES, RetryEvent, UNIX_PATH, UnixPath,
+    Addr, AttemptEvent, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, OriginClosed,
+    OriginExit, PACKET_STACK, PacketEvent, ProcessEvent, RING_BYTES, RetryEvent, UNIX_PATH, UnixPath,
 };
 pub use histogram::{LATENCY_BUCKETS, bucket};
 pub use offsets::{ABSENT, FieldSpec, Offsets};
@@ -40,8 +40,8 @@ pub use record::{HEAD, Icmp, Record, TcpNumbers};
 pub use status::{is_server_error, status};
 pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{
-    AdoptKey, AdoptState, DropPlace, FdKey, InflightConnect, InflightIo, NameServer, RetryCandidate,
-    UpstreamCounters, Worker,
+    AdoptKey, AdoptState, DROP_BITS, DropPlace, FdKey, InflightConnect, InflightIo, NameServer,
+    RetryCandidate, UpstreamCounters, Worker, drop_bit,
 };
 pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 

@@ -90,6 +90,8 @@ offsets! {
     write_seq: "tcp_sock"."write_seq", 4, true;
     /// Next expected.
     rcv_nxt: "tcp_sock"."rcv_nxt", 4, false;
+    /// Window that was offered last, from `rcv_wup` on.
+    rcv_wnd: "tcp_sock"."rcv_wnd", 4, false;
     /// Next unread.
     copied_seq: "tcp_sock"."copied_seq", 4, false;
     /// Peer's window.

@@ -40,8 +40,17 @@ pub struct TcpNumbers {
     pub probes: u8,
     /// `sk_shutdown`: 3 once the application closed.
     pub shutdown: u8,
+    /// 1 if nginx's side had no room for data: it had offered a window of zero.
+    pub no_room: u8,
+    /// Ticks since data last arrived, at most [`Self::LONG`]; that as well if it is not known.
+    pub idle_ticks: u16,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: u16,
+}
+
+impl TcpNumbers {
+    /// So many ticks, or more.
+    pub const LONG: u16 = u16::MAX;
 }
 
 /// The last ICMP error that was queued on the socket (IPv4 only: IPv6 queues none).

@@ -249,6 +249,27 @@ const _: () = {
     assert!(size_of::<AdoptState>() == 56);
 };
 
+/// Size of the set of drop reasons that are told of.
+pub const DROP_BITS: u32 = 256;
+
+/// In that set, where the reasons of queueing disciplines begin.
+const QUEUEING_AT: u32 = 224;
+
+/// Place of a drop reason in the set; [`DROP_BITS`] if it has none. Reasons of queueing disciplines are a list of their own
+/// from 7.1 on, whose numbers begin at `queueing`; 0 if this kernel has none.
+#[must_use]
+#[inline(always)]
+pub const fn drop_bit(reason: u32, queueing: u32) -> u32 {
+    let (list, number) = (reason & !0xffff, reason & 0xffff);
+    if reason < QUEUEING_AT {
+        reason
+    } else if queueing != 0 && list == queueing && number < DROP_BITS - QUEUEING_AT {
+        QUEUEING_AT + number
+    } else {
+        DROP_BITS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,6 +281,25 @@ mod tests {
         for processors in 1..=960 {
             let each = size_of::<UpstreamCounters>() * processors;
             assert!(UpstreamCounters::room(processors) as usize * each <= UpstreamCounters::MEMORY);
+        }
+    }
+
+    #[test]
+    fn places_of_drop_reasons() {
+        const QUEUEING: u32 = 3 << 16;
+        for (reason, queueing, bit) in [
+            (0, QUEUEING, 0),
+            (223, QUEUEING, 223),
+            (224, QUEUEING, DROP_BITS),
+            (QUEUEING, QUEUEING, 224),
+            (QUEUEING + 9, QUEUEING, 233),
+            (QUEUEING + 31, QUEUEING, 255),
+            (QUEUEING + 32, QUEUEING, DROP_BITS),
+            ((2 << 16) + 9, QUEUEING, DROP_BITS),
+            (QUEUEING + 9, 0, DROP_BITS),
+            (u32::MAX, QUEUEING, DROP_BITS),
+        ] {
+            assert_eq!(drop_bit(reason, queueing), bit, "{reason:#x}");
         }
     }
 }

@@ -13,7 +13,8 @@ macro_rules! pod {
 }
 
 pod!(AdoptKey, AdoptState, Addr, DropPlace, FdKey, Offsets, Record, UnixPath, UpstreamCounters, Worker);
-pod!(AttemptEvent, ConnectFailed, DnsMessage, EventHeader, OriginExit, PacketEvent, ProcessEvent, RetryEvent);
+pod!(AttemptEvent, ConnectFailed, DnsMessage, EventHeader, OriginClosed, OriginExit, PacketEvent);
+pod!(ProcessEvent, RetryEvent);
 
 /// Numbers of address families, `AF_INET` and `AF_INET6`.
 const INET: u16 = 2;

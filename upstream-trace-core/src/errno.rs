@@ -26,6 +26,8 @@ pub const EADDRNOTAVAIL: i32 = 99;
 pub const ENETDOWN: i32 = 100;
 /// No route.
 pub const ENETUNREACH: i32 = 101;
+/// Ended from outside: `ss -K`.
+pub const ECONNABORTED: i32 = 103;
 /// Reset by the other side.
 pub const ECONNRESET: i32 = 104;
 /// The kernel gave up waiting.

@@ -7,8 +7,9 @@ use crate::cause;
 use crate::errorlog;
 use crate::event::{
     Attempt, AttemptId, Config, ConnectError, Ended, Enrichment, Fact, Group, IcmpError, LogLine, Lookup,
-    LookupState, MatchedRule, Moment, Nanos, Netfilter, OriginExit, Outcome, PacketDrop, PacketTuple, Pass,
-    Query, QueryResult, ResetSent, Rules, Server, Setting, Socket, Step, Target, Upstream, Workload,
+    LookupState, MatchedRule, Moment, Nanos, Netfilter, OriginClosed, OriginExit, Outcome, PacketDrop,
+    PacketTuple, Pass, Query, QueryResult, ResetSent, Rules, Server, Setting, Socket, Step, Target, Upstream,
+    Workload,
 };
 use crate::event::{MS, SECOND};
 use crate::verdict::Confidence;
@@ -207,6 +208,23 @@ pub(crate) fn origin_killed(at_ms: u64) -> OriginExit {
         signal: Some(9),
         status: None,
         alone: true,
+    }
+}
+
+/// The process that held the other end was killed at this time, and the kernel closed it.
+pub(crate) fn origin_closed(at_ms: u64) -> OriginClosed {
+    OriginClosed {
+        at: BEGUN + at_ms * MS,
+        pid: 4711,
+        name: "app".to_owned(),
+        home: Some(Workload::Unit("app.service".to_owned())),
+        netns: 9,
+        origin: remote(),
+        peer: local(),
+        exiting: true,
+        signal: Some(9),
+        status: None,
+        out_of_memory: Some(false),
     }
 }
 

@@ -1,15 +1,19 @@
 //! What user space sets before load. The map that holds these is frozen, so the verifier folds them into constants
 //! and removes the code that they switch off.
 
-use upstream_trace_common::{DROP_PLACES, DropPlace, Offsets, RING_BYTES};
+use upstream_trace_common::{DROP_BITS, DROP_PLACES, DropPlace, Offsets, RING_BYTES, drop_bit};
 
 /// Offsets of the running kernel.
 #[unsafe(no_mangle)]
 static OFFSETS: Offsets = Offsets::ABSENT;
 
-/// Bit n is set if drop reason n is of interest.
+/// Bit n is set if the drop reason with this place ([`drop_bit`]) is of interest.
 #[unsafe(no_mangle)]
 static DROP_REASONS: [u64; 4] = [0; 4];
+
+/// Where the numbers of reasons of queueing disciplines begin; 0 if they have no list of their own.
+#[unsafe(no_mangle)]
+static QUEUEING_REASONS: u32 = 0;
 
 /// Number of `SKB_DROP_REASON_TCP_INVALID_SYN`, or of the reason that a second SYN-ACK gets; 0 if unknown.
 #[unsafe(no_mangle)]
@@ -68,6 +72,7 @@ macro_rules! global {
     };
 }
 
+global!(queueing_reasons, QUEUEING_REASONS, u32);
 global!(reason_invalid_syn, REASON_INVALID_SYN, u32);
 global!(kfree_reason, KFREE_REASON, u8);
 global!(kfree_rx_sk, KFREE_RX_SK, u8);
@@ -98,16 +103,17 @@ pub fn reason_of_place(location: u64) -> u32 {
 /// Whether drops for this reason are noted.
 #[inline(always)]
 pub fn drop_of_interest(reason: u32) -> bool {
-    if reason >= 256 {
+    let bit = drop_bit(reason, queueing_reasons());
+    if bit >= DROP_BITS {
         return false;
     }
-    let mut word = (reason >> 6) as usize;
+    let mut word = (bit >> 6) as usize;
     // The compiler knows that it is below 4; the verifier of 6.1 does not, and the compiler would drop a mask.
     // SAFETY: one arithmetic instruction on a register.
     unsafe { core::arch::asm!("{0} &= 3", inout(reg) word) };
     // SAFETY: index 0 to 3 of a valid static array; volatile as above.
     let bits = unsafe { core::ptr::read_volatile((&raw const DROP_REASONS).cast::<u64>().add(word)) };
-    bits >> (reason & 63) & 1 == 1
+    bits >> (bit & 63) & 1 == 1
 }
 
 /// Reads one offset of [`OFFSETS`].

@@ -43,6 +43,9 @@ pub fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
                 (*record).flags |= flags::UNACKED_AT_END;
             }
             (*record).reset_ns = now;
+            if (*record).flags & flags::ESTABLISHED != 0 {
+                (*record).tcp.no_room = kernel::no_room(sk);
+            }
             note(record, StepKind::Reset, now, unacked as i32);
         }
         under_way::decide(sk, record, Moment::Reset, now);

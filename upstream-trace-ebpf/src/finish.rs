@@ -4,7 +4,8 @@ use core::arch::asm;
 use core::ptr::NonNull;
 
 use upstream_trace_common::{
-    Disposition, End, EndFacts, FdKey, Moment, Record, StepKind, Worker, client_spoke, flags, stats,
+    Disposition, EVENT_LOOP_NS, End, EndFacts, FdKey, Moment, Record, StepKind, Worker, client_spoke, flags,
+    stats,
 };
 
 use crate::kernel::{self, TCP_ESTABLISHED};
@@ -102,7 +103,11 @@ unsafe fn explain_end(record: *mut Record, worker: Option<NonNull<Worker>>, now:
         }
         let client = (*record).client;
         let head = kernel::head(client);
-        if head.client_key() == (*record).client_key && head.state != TCP_ESTABLISHED {
+        // One that has just been sent its response closes straight away: a Lua program that gave up closes its sockets after
+        // that.
+        let answered =
+            has(flags::OUTSTANDING) && now.wrapping_sub(kernel::last_sent_ns(client)) < EVENT_LOOP_NS;
+        if head.client_key() == (*record).client_key && head.state != TCP_ESTABLISHED && !answered {
             (*record).flags |= flags::CLIENT_GONE;
         }
         if let Some(worker) = checked(worker)

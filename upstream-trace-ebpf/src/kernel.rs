@@ -41,7 +41,9 @@ pub const EPIPE: i32 = -32;
 pub const SHUTDOWN_BOTH: u8 = 3;
 
 /// Task flag of a process that is exiting; same value since 2.6.
-const PF_EXITING: u32 = 4;
+pub const PF_EXITING: u32 = 4;
+/// Task flag of a thread of the kernel; same value since 2.6.27.
+pub const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Reads a value at `base + offset`; `None` if the kernel has no such field or the address is bad.
 #[inline(always)]
@@ -59,12 +61,23 @@ pub fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
+/// The current task.
+#[inline(always)]
+pub fn current_task() -> u64 {
+    // SAFETY: takes no argument.
+    unsafe { bpf_get_current_task() }
+}
+
 /// Whether the current task is exiting: its sockets are being closed for it.
 #[inline(always)]
 pub fn current_is_exiting() -> bool {
-    // SAFETY: takes no argument.
-    let task = unsafe { bpf_get_current_task() };
-    read::<u32>(task, offset!(task_flags)).unwrap_or(0) & PF_EXITING != 0
+    task_flags(current_task()) & PF_EXITING != 0
+}
+
+/// Flags of a task, 0 if they cannot be read.
+#[inline(always)]
+pub fn task_flags(task: u64) -> u32 {
+    read(task, offset!(task_flags)).unwrap_or(0)
 }
 
 /// Address family of a socket, 0 if it cannot be read.
@@ -310,6 +323,28 @@ pub fn tcp_numbers(sk: u64, to: &mut TcpNumbers) {
     to.retransmits = read(sk, offset!(icsk_retransmits)).unwrap_or(0);
     to.probes = read(sk, offset!(icsk_probes)).unwrap_or(0);
     to.shutdown = shutdown(sk);
+    to.idle_ticks = idle_ticks(sk);
+}
+
+/// Ticks since data last arrived.
+#[inline(always)]
+fn idle_ticks(sk: u64) -> u16 {
+    let Some(received) = read::<u32>(sk, offset!(lrcvtime)) else { return TcpNumbers::LONG };
+    // SAFETY: takes no argument.
+    let ticks = (unsafe { bpf_jiffies64() } as u32).wrapping_sub(received);
+    if ticks >= TcpNumbers::LONG as u32 { TcpNumbers::LONG } else { ticks as u16 }
+}
+
+/// 1 if this side has offered no room for data that is left, 0 if it has, or that is not known.
+#[inline(always)]
+pub fn no_room(sk: u64) -> u8 {
+    let Some(window) = read::<u32>(sk, offset!(rcv_wnd)) else { return 0 };
+    let (Some(from), Some(next)) =
+        (read::<u32>(sk, offset!(rcv_wup)), read::<u32>(sk, offset!(rcv_nxt)))
+    else {
+        return 0;
+    };
+    u8::from((from.wrapping_add(window).wrapping_sub(next) as i32) <= 0)
 }
 
 /// The socket behind a descriptor of the current process, and its type; 0 if it is none.

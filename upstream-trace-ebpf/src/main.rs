@@ -11,6 +11,7 @@
 mod adopt;
 mod birth;
 mod client;
+mod closers;
 mod config;
 mod connect;
 mod counters;

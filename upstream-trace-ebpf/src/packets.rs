@@ -175,7 +175,7 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
 
 /// Whether so many came for this upstream that this one is only counted; `other` is the other end.
 #[inline(never)]
-fn is_flood(upstream: Addr, mut other: Addr, now: u64) -> bool {
+pub fn is_flood(upstream: Addr, mut other: Addr, now: u64) -> bool {
     /// A power of two next to a second, in nanoseconds.
     const SECOND_BITS: u32 = 30;
     /// No family has it.

@@ -106,7 +106,7 @@ fn origin_forked(parent: u32, child: u32) {
 
 /// `mark_oom_victim()` notes the memory that it is after (4.9 to 7.2): an [`OriginExit::oom`].
 #[inline(always)]
-fn out_of_memory(task: u64) -> u32 {
+pub fn out_of_memory(task: u64) -> u32 {
     let mm = read::<u64>(task, offset!(task_signal))
         .and_then(|signal| read::<u64>(signal, offset!(signal_oom_mm)));
     match mm {

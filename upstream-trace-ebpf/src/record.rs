@@ -41,6 +41,10 @@ pub fn refresh(sk: u64, record: *mut Record) -> u32 {
     }
     kernel::local(sk, &kernel::head(sk), &mut record.local);
     kernel::tcp_numbers(sk, &mut record.tcp);
+    // After a reset it is as it was then.
+    if record.flags & flags::RESET_RECEIVED == 0 {
+        record.tcp.no_room = kernel::no_room(sk);
+    }
     if record.tcp.snd_wnd == 0 && record.flags & flags::ESTABLISHED != 0 {
         record.flags |= flags::ZERO_WINDOW;
     }

@@ -78,7 +78,9 @@ unsafe fn request_begins(record: *mut Record, tgid: u32, now: u64, bytes: i32) {
         }
         (*record).flags |= flags::OUTSTANDING;
         note(record, StepKind::Request, now, bytes);
-        if ((*record).requests > 1 || (*record).flags & flags::CLIENT_KNOWN == 0)
+        // A session of stream goes on to the next peer before its client says a word: that stays a retry.
+        let unclaimed = (*record).flags & flags::CLIENT_KNOWN == 0 && (*record).retry_of == 0;
+        if ((*record).requests > 1 || unclaimed)
             && let Some(worker) = worker::get(tgid)
         {
             retry::assign_client(record, worker, now);

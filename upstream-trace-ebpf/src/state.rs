@@ -10,7 +10,7 @@ use crate::kernel::{
 };
 use crate::maps::{LISTENING, io_since};
 use crate::trail::note;
-use crate::{adopt, birth, client, counters, emit, finish, records, under_way, worker};
+use crate::{adopt, birth, client, closers, counters, emit, finish, records, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -96,6 +96,7 @@ fn changes(sk: u64, old: u8, new: u8) {
             if worker::may_be_watched(tgid) && kernel::shutdown(sk) == SHUTDOWN_BOTH {
                 client::closed(sk, old, tgid);
             }
+            closers::closes(sk, old);
         }
         return;
     };

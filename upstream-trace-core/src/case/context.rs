@@ -143,15 +143,56 @@ impl Case<'_> {
     pub fn origin_runs_in(&self) -> Option<Workload> {
         let listener = self.listener().and_then(|listener| listener.home);
         let ended = || self.exits.last().copied().or(self.gone).and_then(|exit| exit.home.clone());
-        listener.or_else(ended).or_else(|| self.container().map(|(home, _)| home))
+        let closed = || self.closed_by.and_then(|closed| closed.home.clone());
+        listener.or_else(closed).or_else(ended).or_else(|| self.container().map(|(home, _)| home))
     }
 
-    /// The process that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
+    /// Until when, at least, this very connection waited to be accepted, and the listener as it was then.
+    #[must_use]
+    pub fn waited_until(&self) -> Option<(Nanos, Listener)> {
+        let local = self.attempt.local?;
+        let waits = |found: &Enrichment| {
+            let listener = found.facts.iter().find_map(|fact| match fact {
+                Fact::Listener(listener) => Some(listener),
+                _ => None,
+            })?;
+            let here = listener.unaccepted.as_ref().is_some_and(|ends| ends.contains(&local));
+            here.then(|| (found.at.min(self.attempt.seen), listener.clone()))
+        };
+        self.enrichment.and_then(waits).or_else(|| self.waiting.and_then(waits))
+    }
+
+    /// Whether the application has accepted this very connection; `None` if that was not seen. Of one that waited for most
+    /// of the time it does not matter that it was accepted as nginx gave up.
+    #[must_use]
+    pub fn accepted(&self) -> Option<bool> {
+        if let Some((until, _)) = self.waited_until()
+            && until.saturating_sub(self.since()) * 2 >= self.duration()
+        {
+            return Some(false);
+        }
+        let (listener, local) = (self.listener()?, self.attempt.local?);
+        if listener.queue == 0 && listener.unaccepted.is_none() {
+            return Some(true);
+        }
+        let waits = listener.unaccepted?;
+        // A translation gives them other addresses: then nothing follows from the list.
+        let comparable = waits.iter().any(|end| end.ip() == local.ip());
+        if waits.contains(&local) { Some(false) } else { comparable.then_some(true) }
+    }
+
+    /// The process that ended the connection, or else that listens for the upstream on this host, for sentences: ` (app[7], app.service)`.
     #[must_use]
     pub fn served_by(&self) -> String {
-        let Some(listener) = self.listener() else { return String::new() };
-        let home = listener.home.as_ref().map(ToString::to_string);
-        let known: Vec<_> = listener.process.into_iter().chain(home).collect();
+        let (process, home) = match (self.closed_by, self.listener()) {
+            (Some(closed), _) => (Some(format!("{}[{}]", closed.name, closed.pid)), closed.home.clone()),
+            (None, Some(listener)) => {
+                let stopped = if listener.stopped { ", which is stopped" } else { "" };
+                (listener.process.map(|process| format!("{process}{stopped}")), listener.home)
+            }
+            (None, None) => return String::new(),
+        };
+        let known: Vec<_> = process.into_iter().chain(home.map(|home| home.to_string())).collect();
         if known.is_empty() { String::new() } else { format!(" ({})", sentence(&known.join(", "))) }
     }
 

@@ -37,8 +37,8 @@ use std::net::IpAddr;
 
 use crate::errorlog::Kind;
 use crate::event::{
-    Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginExit, PacketDrop,
-    ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
+    Attempt, Config, ConnectError, Enrichment, Hook, LogLine, Lookup, Nanos, OriginClosed, OriginExit,
+    PacketDrop, ResetSent, Rules, SECOND, Step, Transport, Upstream, Workload,
 };
 use crate::hooks::Signal;
 use crate::text::shell;
@@ -74,6 +74,8 @@ pub struct Case<'a> {
     pub late: Option<Nanos>,
     /// Processes of the upstream on this host that ended about when the connection did, in order of time.
     pub exits: Vec<&'a OriginExit>,
+    /// The process of this kernel that ended the origin's side of this very connection.
+    pub closed_by: Option<&'a OriginClosed>,
     /// The last process that served the upstream, if none does any more.
     pub gone: Option<&'a OriginExit>,
     /// The chain of attempts for one request that it belongs to.
@@ -82,6 +84,8 @@ pub struct Case<'a> {
     pub enrichment: Option<&'a Enrichment>,
     /// The same, of the last time at which the queue of its listener was seen to overflow while it ran.
     pub full: Option<&'a Enrichment>,
+    /// The same, of the last time at which connections to its listener were seen to wait while it ran.
+    pub waiting: Option<&'a Enrichment>,
     /// nginx's configuration, if it could be read.
     pub config: Option<&'a Config>,
     /// The container or unit that nginx runs in.
@@ -144,10 +148,12 @@ impl<'a> Case<'a> {
             resets: Vec::new(),
             late: None,
             exits: Vec::new(),
+            closed_by: None,
             gone: None,
             tries: None,
             enrichment: None,
             full: None,
+            waiting: None,
             config: None,
             workload: None,
             siblings: Siblings::default(),

@@ -1,5 +1,7 @@
 //! The process that held the connection died.
 
+use std::borrow::Cow;
+
 use super::{Cause, Finding, Signal, process};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
@@ -16,9 +18,9 @@ pub(super) const CAUSE: Cause = Cause {
             the OOM killer (SIGKILL; newer kernels report it), a supervisor's timeout (SIGKILL), a stop or \
             restart that does not wait for requests (SIGTERM), an unhandled exception (exit status other than \
             0).",
-    told_apart: "The end of the process was seen, and the close or reset right after it. That needs an origin \
-                 on this host that nginx reaches by a local address or a unix socket; elsewhere the same event \
-                 is `premature-close` or `reset-by-backend`. A process that exits with status 0 did not crash. \
+    told_apart: "The kernel was seen to close this connection for a process that was exiting, or the end of the \
+                 process was seen, and the close or reset right after it. That needs an origin on this kernel, in \
+                 whatever network namespace; elsewhere the same event is `premature-close` or `reset-by-backend`. A process that exits with status 0 did not crash. \
                  A connection that no process had accepted yet is `listener-closed`.",
     fix: "`journalctl -u SERVICE` at that time, `coredumpctl list`; for SIGKILL `dmesg -T | grep -i 'killed \
           process'` shows what the OOM killer chose. If it was a restart: stop the service gracefully, with a \
@@ -34,19 +36,21 @@ const CLOSELY: Nanos = 100 * MS;
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let (exit, ended) = crash(case)?;
-    let summary = summary(case, exit, ended);
+    let summary = summary(case, &exit, ended);
     let first = ended >= exit.at;
-    Some(if exit.alone && first {
-        Finding::proven(summary).fix(fix(exit))
+    // Who closed this very connection was seen, or nobody else could have.
+    let seen = case.closed_by.is_some_and(|closed| closed.exiting && closed.pid == exit.pid);
+    Some(if seen || (exit.alone && first) {
+        Finding::proven(summary).fix(fix(&exit))
     } else {
         let rival = if case.fin_at().is_some() { "premature-close" } else { "reset-by-backend" };
-        Finding::likely(summary).or(&[rival]).fix(fix(exit))
+        Finding::likely(summary).or(&[rival]).fix(fix(&exit))
     })
 }
 
 /// The process of the origin that died and took the connection with it, and when the connection ended. Other
 /// recognisers of what then looks like a close without reason are not as sure of themselves.
-pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(&'a OriginExit, Nanos)> {
+pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(Cow<'a, OriginExit>, Nanos)> {
     let attempt = &case.attempt;
     let ended = case.ended_by_origin()?;
     // Where nobody watched, nginx's words tell that no answer had come.
@@ -61,19 +65,42 @@ pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(&'a OriginExit, Nanos)> {
     {
         return None;
     }
+    if let Some(closed) = case.closed_by.filter(|closed| closed.exiting) {
+        let mut exit = closed.exit(attempt.netns, attempt.upstream.clone()?)?;
+        // What was looked up while it was there.
+        if let Some(known) = case.exits.iter().find(|known| known.pid == closed.pid) {
+            exit.command.clone_from(&known.command);
+            exit.home = known.home.clone().or(exit.home);
+        }
+        let crashed = exit.signal.is_some() || exit.status.is_some_and(|status| status != 0);
+        return crashed.then_some((Cow::Owned(exit), ended));
+    }
     let fits = |exit: &&OriginExit| match (exit.signal, exit.status) {
+        // A process that went on had closed it: a runtime on its way to its exit does so, a process that is killed does
+        // not.
+        _ if case.closed_by.is_some_and(|closed| closed.pid != exit.pid || exit.signal.is_some()) => false,
         // The kernel closes the connections of a process that was killed; before that, nobody did.
         (Some(_), _) => ended >= exit.at && (exit.alone || ended - exit.at <= CLOSELY),
         (None, Some(status)) => status != 0 && (exit.alone || exit.at.abs_diff(ended) <= CLOSELY),
         (None, None) => false,
     };
     let nearest = |exit: &&OriginExit| exit.at.abs_diff(ended);
-    case.exits.iter().copied().filter(|exit| fits(exit)).min_by_key(nearest).map(|exit| (exit, ended))
+    case.exits
+        .iter()
+        .copied()
+        .filter(|exit| fits(exit))
+        .min_by_key(nearest)
+        .map(|exit| (Cow::Borrowed(exit), ended))
 }
 
 fn summary(case: &Case<'_>, exit: &OriginExit, ended: Nanos) -> String {
     let after = ended.saturating_sub(case.attempt.request.unwrap_or(case.attempt.begun)) / MS;
-    let which = if exit.alone { "the process behind" } else { "one of the processes behind" };
+    let listed = case.exits.iter().find(|other| other.pid == exit.pid);
+    let which = if listed.map_or(exit.alone && case.closed_by.is_none(), |listed| listed.alone) {
+        "the process behind"
+    } else {
+        "one of the processes behind"
+    };
     format!(
         "{}, {which} {}, {}; its connection ended {after} ms after the request.",
         process::who(exit),
@@ -117,8 +144,10 @@ fn fix(exit: &OriginExit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::OriginClosed;
     use crate::testkit::{
-        expect, line, origin_killed, reused_request, unanswered_request, verdict, with_fin, with_reset,
+        expect, line, origin_closed, origin_killed, reused_request, unanswered_request, verdict, with_fin,
+        with_reset,
     };
     use crate::verdict::Confidence;
 
@@ -167,6 +196,33 @@ mod tests {
         earlier.alone = false;
         case.exits = vec![&earlier];
         expect(&case, "premature-close", Confidence::Proven);
+    }
+
+    #[test]
+    fn who_closed_this_very_connection_decides() {
+        let attempt = with_fin(unanswered_request(), 500);
+        let closed = origin_closed(499);
+        let mut case = Case::of_attempt(&attempt);
+        case.closed_by = Some(&closed);
+        expect(&case, "backend-crashed", Confidence::Proven);
+        // One of many that serve, in whatever network namespace.
+        let several = OriginExit { alone: false, ..origin_killed(499) };
+        case.exits.push(&several);
+        expect(&case, "backend-crashed", Confidence::Proven);
+        let summary = judge(&case).expect("found").summary;
+        assert!(summary.contains("one of the processes behind"), "{summary}");
+        // It was another that was killed in that moment.
+        let alive = OriginClosed { pid: 99, exiting: false, signal: None, ..closed.clone() };
+        case.closed_by = Some(&alive);
+        expect(&case, "premature-close", Confidence::Proven);
+        let orderly = OriginClosed { signal: None, status: Some(0), ..closed.clone() };
+        case.closed_by = Some(&orderly);
+        expect(&case, "premature-close", Confidence::Proven);
+        // A runtime closes what is open before it exits.
+        let (failed, closing) =
+            (status(510, 1), OriginClosed { exiting: false, signal: None, ..closed.clone() });
+        (case.exits, case.closed_by) = (vec![&failed], Some(&closing));
+        expect(&case, "backend-crashed", Confidence::Likely);
     }
 
     #[test]

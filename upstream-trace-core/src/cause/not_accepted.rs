@@ -3,6 +3,7 @@
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::event::MS;
+use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "not-accepted",
@@ -11,9 +12,9 @@ pub(super) const CAUSE: Cause = Cause {
     means: "The origin's kernel completed the handshake and acknowledged the request, but the connection still \
             waits in the accept queue: all workers of the application are busy or hang. To nginx it looks like \
             a slow response.",
-    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, the application has \
-                 the request and is slow (`slow-response`). The queue is readable only for an origin on this \
-                 host; otherwise both are listed. A queue that overflows is `accept-queue-full`.",
+    told_apart: "Connections wait in the listener's accept queue. If the queue is empty, or this connection is not \
+                 in it, the application has the request and is slow (`slow-response`). The queue is readable \
+                 only for an origin on this kernel, in whatever network namespace; otherwise both are listed. A queue that overflows is `accept-queue-full`.",
     fix: "On the origin: `ss -lnt sport = :PORT`: Recv-Q stays above zero. Add workers (pm.max_children, \
           gunicorn --workers), or find what blocks them.",
     rivals: &["slow-response", "accept-queue-full"],
@@ -23,13 +24,30 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    let listener = case.listener()?;
+    let seen = case.accepted();
     // First come, first served: those that wait are the last ones that came.
-    let listener = case.listener().filter(|listener| listener.queue > case.siblings.later)?;
+    if seen == Some(true) || (seen.is_none() && listener.queue <= case.siblings.later) {
+        return None;
+    }
     if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.reused() {
         return None;
     }
     if case.attempt.socket.unread > 0 {
         return None;
+    }
+    if let Some((until, then)) = case.waited_until().filter(|_| seen == Some(false)) {
+        let waited = until.saturating_sub(case.since()) / MS;
+        let stopped = if then.stopped { ", which was stopped," } else { "" };
+        let process = then.process.map(|process| format!(" ({process})")).unwrap_or_default();
+        let summary = format!(
+            "The application{process}{stopped} had not accepted the connection to {} after {waited} of {} ms; {} waited in \
+             its accept queue then.",
+            case.target(),
+            case.duration() / MS,
+            then.queue
+        );
+        return Some(Finding::proven(sentence(&summary).into_owned()).fix(queue_fix(case)));
     }
     let process = case.served_by();
     let summary = format!(
@@ -39,10 +57,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.duration() / MS
     );
     // Others than nginx may have come later, so that this one is not in the queue.
-    Some(Finding::likely(summary).or(&["slow-response"]).fix(format!(
+    Some(Finding::likely(summary).or(&["slow-response"]).fix(queue_fix(case)))
+}
+
+fn queue_fix(case: &Case<'_>) -> String {
+    format!(
         "`{}`: if Recv-Q stays above zero, add workers to the application or find what blocks them.",
         case.listener_command()
-    )))
+    )
 }
 
 #[cfg(test)]
@@ -80,6 +102,38 @@ mod tests {
         expect(&case, "not-accepted", Confidence::Likely);
         case.siblings.later = 2;
         expect(&case, "slow-response", Confidence::Likely);
+    }
+
+    #[test]
+    fn whether_this_very_connection_waits_decides() {
+        let attempt = unanswered_request();
+        let waits = |end: &str| {
+            let Fact::Listener(listener) = queue(3).facts.remove(0) else { panic!("no listener") };
+            let unaccepted = Some(vec![end.parse().expect("an address")]);
+            enrichment(vec![Fact::Listener(Listener { unaccepted, ..listener })])
+        };
+        let local = attempt.local.expect("known");
+        let beside = format!("{}:9", local.ip());
+        let (this, another, translated) = (waits(&local.to_string()), waits(&beside), waits("192.0.2.9:9"));
+        let mut case = Case::of_attempt(&attempt);
+        // Later ones or not.
+        case.siblings.later = 9;
+        case.enrichment = Some(&this);
+        expect(&case, "not-accepted", Confidence::Proven);
+        case.enrichment = Some(&another);
+        case.siblings.later = 0;
+        expect(&case, "slow-response", Confidence::Proven);
+        // It was seen to wait for most of the time, and was accepted as nginx gave up.
+        let empty = queue(0);
+        let waited = crate::event::Enrichment { at: attempt.seen - 100 * MS, ..this.clone() };
+        (case.enrichment, case.waiting) = (Some(&empty), Some(&waited));
+        expect(&case, "not-accepted", Confidence::Proven);
+        let waited = crate::event::Enrichment { at: case.since() + MS, ..this.clone() };
+        case.waiting = Some(&waited);
+        expect(&case, "slow-response", Confidence::Proven);
+        case.waiting = None;
+        case.enrichment = Some(&translated);
+        expect(&case, "not-accepted", Confidence::Likely);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding, Signal, rule};
 use crate::case::{Case, Direction};
-use crate::errno::ETIMEDOUT;
+use crate::errno::{self, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT};
 use crate::event::{MS, PacketDrop};
 use crate::tables::{self, DropReason};
 
@@ -30,6 +30,9 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return Some(finding);
     }
     if let Some(finding) = probes_unanswered(case) {
+        return Some(finding);
+    }
+    if let Some(finding) = unreachable_at_last(case) {
         return Some(finding);
     }
     let (attempt, socket) = (&case.attempt, &case.attempt.socket);
@@ -65,6 +68,24 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             case.port()
         )
     }))
+}
+
+/// The kernel gave up retransmitting, and gives what a router last said of it, by ICMP, in place of a timeout.
+fn unreachable_at_last(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let errno = case.errno().filter(|errno| matches!(*errno, EHOSTUNREACH | ENETUNREACH))?;
+    let under_way = attempt.outstanding || attempt.bytes_received > 0;
+    let tells = case.tcp() && !case.connecting() && case.connect.is_none() && !case.in_tls_handshake();
+    (tells && under_way && case.ended_by_origin().is_none() && !case.line_only).then(|| {
+        let (target, host) = (case.target(), case.host());
+        Finding::likely(format!(
+            "The way to {target} was lost while the connection was used: the kernel gave up with {}, which a router on the \
+             way, or this host's own routing, said of it.",
+            errno::text(errno)
+        ))
+        .or(&["icmp-unreachable"])
+        .fix(format!("`ip route get {host}`, `mtr -T -P {} {host}`: who says that it cannot be reached?", case.port()))
+    })
 }
 
 /// All was acknowledged, and then the connection's keepalive probes were not: only they end such a connection with a timeout.

@@ -12,7 +12,8 @@ pub(super) const CAUSE: Cause = Cause {
     means: "The origin decided early, typically 413 for a large upload or 401, sent its response and closed \
             with unread data, which resets the connection. nginx was still sending, got \"Broken pipe\" or \
             \"Connection reset\", and answers 502: the origin's own response is lost.",
-    told_apart: "Bytes of a response lay unread on the connection when nginx's send failed. Without them it is \
+    told_apart: "Bytes of a response lay unread on the connection when nginx's send failed, or nginx had read a part of \
+                 them and the origin's kernel reset with data unread. Without them it is \
                  `reset-by-backend`; on a pooled connection that was already closed it is `stale-keepalive`.",
     fix: "Give nginx the same limit as the application: `client_max_body_size` (nginx then answers 413 itself), \
           or raise the application's limit. The origin's log shows the status that it sent.",
@@ -23,6 +24,34 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    begun_to_read(case).or_else(|| unread(case))
+}
+
+/// nginx had read a part of the answer when the reset came.
+fn begun_to_read(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let failed = attempt.recv_error || attempt.client_cut || attempt.outstanding || attempt.send_error;
+    if attempt.bytes_received == 0 || !failed || case.in_tls_handshake() || case.reset_at().is_none() {
+        return None;
+    }
+    let unread = case.resets.iter().any(|reset| reset.reason == "TCP_ABORT_ON_CLOSE");
+    let sending = attempt.send_error || attempt.send_blocked || attempt.socket.unsent > 0;
+    let summary = |how: &str| {
+        let (target, bytes) = (case.target(), attempt.bytes_received);
+        format!("{target} began to answer ({bytes} bytes read) and reset the connection {how}.")
+    };
+    if unread {
+        let finding = Finding::proven(summary("with data of the request unread"));
+        // What is unread may be another request on the same connection.
+        let first = !attempt.reused && attempt.requests <= 1;
+        return Some(if first { finding } else { Finding { confidence: Confidence::Likely, ..finding } });
+    }
+    sending.then(|| {
+        Finding::likely(summary("while nginx was still sending the request")).or(&["reset-by-backend"])
+    })
+}
+
+fn unread(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
     // Where nobody watched sends, nginx's words tell of one that failed.
     let told = attempt.by_socket && case.log_kind() == Some(Kind::Send);
@@ -52,7 +81,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::event::Attempt;
-    use crate::testkit::{expect, line, reused_request, unanswered_request, verdict, with_reset};
+    use crate::testkit::{expect, line, reset_sent, reused_request, unanswered_request, verdict, with_reset};
 
     #[test]
     fn an_unread_answer_and_a_failed_send() {
@@ -77,6 +106,21 @@ mod tests {
         assert!(rivals.contains(&"stale-keepalive") && rivals.contains(&"reset-by-backend"));
         attempt.socket.unread = 120;
         assert_eq!(judged(&attempt).1, Confidence::Proven);
+    }
+
+    #[test]
+    fn an_answer_that_nginx_had_begun_to_read() {
+        let mut attempt = with_reset(unanswered_request(), 5);
+        (attempt.outstanding, attempt.bytes_received, attempt.recv_error) = (false, 40, true);
+        assert_eq!(verdict(&Case::of_attempt(&attempt)).0, "reset-by-backend");
+        let (unread, linger) = (reset_sent("TCP_ABORT_ON_CLOSE", None), reset_sent("TCP_STATE", None));
+        let mut case = Case::of_attempt(&attempt);
+        case.resets = vec![&unread];
+        expect(&case, "request-rejected-early", Confidence::Proven);
+        case.resets = vec![&linger];
+        assert_eq!(verdict(&case).0, "reset-by-backend");
+        attempt.socket.unsent = 9_000;
+        expect(&Case::of_attempt(&attempt), "request-rejected-early", Confidence::Likely);
     }
 
     #[test]

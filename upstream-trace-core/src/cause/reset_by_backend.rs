@@ -11,7 +11,8 @@ pub(super) const CAUSE: Cause = Cause {
     reason: Some(6),
     title: "the origin reset the connection after it was established",
     means: "A RST came while nginx waited for the response or read it: the application closed with unread data, \
-            was killed before it read the request, closed with SO_LINGER 0, or does not speak this protocol. A \
+            was killed before it read the request, closed with SO_LINGER 0, or does not speak this protocol, or \
+            somebody ended its socket (`ss -K`). A \
             load balancer or firewall on the way can send it in the origin's name (`firewall-reject-remote`). A \
             RST does not mean a crash, and a FIN does not mean a clean exit.",
     told_apart: "The handshake had completed; otherwise it is `port-refused`. On a pooled connection that takes \
@@ -69,7 +70,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let summary = format!("{}{}", summary.trim_end_matches('.'), why(case));
     let taken = !(attempt.unacked_at_end || case.reset_at_once());
     let by_owner =
-        case.resets.iter().any(|reset| !matches!(reset.reason.as_str(), "NO_SOCKET" | "INVALID_SYN" | ""));
+        case.resets.iter().any(|reset| !matches!(reset.reason.as_str(), "NO_SOCKET" | "INVALID_SYN" | ""))
+            || case.closed_by.is_some();
     Some(if case.unix() || by_owner || (taken && !case.resets.is_empty()) {
         Finding::proven(summary)
     } else if case.reset_at_once() && unused && case.resets.iter().any(|reset| reset.reason == "NO_SOCKET") {
@@ -82,10 +84,19 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// The kernel function that ends the socket of another process.
+const ABORT: &str = "tcp_abort";
+
 /// Why this machine's kernel sent the reset, if it did: the end of a sentence.
 fn why(case: &Case<'_>) -> String {
+    // The kernel closes no socket for a process that was not seen to do so.
+    let by_process = case.closed_by.is_some();
     let why = case.resets.iter().find_map(|reset| {
         Some(match reset.reason.as_str() {
+            _ if reset.function.as_deref() == Some(ABORT) => {
+                "somebody ended the connection from outside of the process (`ss -K`)"
+            }
+            "TCP_STATE" if by_process => "it aborted the connection (SO_LINGER 0)",
             "TCP_ABORT_ON_CLOSE" => "it closed the connection with unread data",
             "TCP_ABORT_ON_DATA" => "data arrived after it had closed the connection",
             "TCP_ABORT_ON_LINGER" => "it closed the connection without lingering (TCP_LINGER2)",
@@ -99,7 +110,8 @@ fn why(case: &Case<'_>) -> String {
             _ => return None,
         })
     });
-    let who = case.served_by();
+    let outside = case.resets.iter().any(|reset| reset.function.as_deref() == Some(ABORT));
+    let who = if outside { String::new() } else { case.served_by() };
     match why {
         Some(why) => format!(": {why}{who}."),
         None if who.is_empty() => ".".to_owned(),
@@ -121,6 +133,33 @@ fn by_words(case: &Case<'_>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testkit::{origin_closed, reset_sent};
+
+    #[test]
+    fn who_ended_the_connection_is_told_apart() {
+        let attempt = with_reset(unanswered_request(), 500);
+        let (by_somebody, unsaid) = (reset_sent("TCP_STATE", Some(ABORT)), reset_sent("TCP_STATE", None));
+        let mut closed = origin_closed(499);
+        (closed.exiting, closed.signal) = (false, None);
+        let mut case = Case::of_attempt(&attempt);
+        let summary = |case: &Case<'_>| judge(case).expect("found").summary;
+        case.resets = vec![&by_somebody];
+        let said = summary(&case);
+        assert!(said.contains("from outside of the process (`ss -K`)") && !said.contains("LINGER"), "{said}");
+        case.resets = vec![&unsaid];
+        let said = summary(&case);
+        assert!(said.contains("SO_LINGER 0") && said.contains("ss -K"), "{said}");
+        case.closed_by = Some(&closed);
+        let said = summary(&case);
+        assert!(
+            said.contains("SO_LINGER 0") && !said.contains("ss -K") && said.contains("app[4711]"),
+            "{said}"
+        );
+        // A process that closes is proof enough where the kernel gives no reason.
+        case.resets.clear();
+        expect(&case, "reset-by-backend", Confidence::Proven);
+    }
+
     use crate::event::{Fact, Listener, PacketTuple, ResetSent};
     use crate::testkit::{
         BEGUN, enrichment, expect, line, local, refused, remote, unanswered_request, with_reset,

@@ -28,6 +28,14 @@ pub(super) const CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let waited = stopped_reading(case)?;
     let (target, unread) = (case.target(), case.attempt.socket.unread);
+    // The window of a worker that stands still closes as well.
+    let by_client = case.attempt.socket.own_window == Some(0) && waits_for_client(case);
+    if unread == 0 && by_client {
+        return Some(Finding::proven(format!(
+            "nginx had no room left for what {target} sent, because its client reads slowly; then the origin reset the \
+             connection, which nginx did not look at for {waited} ms."
+        )));
+    }
     if unread == 0 {
         return Some(
             Finding::likely(format!(
@@ -41,11 +49,16 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         "nginx had not read from {target} for {waited} ms, with {unread} bytes waiting in its socket, because its client \
          reads slowly; then the origin reset the connection."
     );
-    Some(if case.attempt.socket.own_window == Some(0) {
+    Some(if by_client {
         Finding::proven(summary)
     } else {
         Finding::likely(summary).or(&["reset-by-backend"])
     })
+}
+
+/// nginx says that it was sending to its client.
+fn waits_for_client(case: &Case<'_>) -> bool {
+    case.log.is_some_and(|line| line.action.as_deref() == Some("sending to client"))
 }
 
 /// A worker that runs learns of a reset within its event-loop iteration; a busy one within this time.
@@ -62,7 +75,7 @@ pub(super) fn stopped_reading(case: &Case<'_>) -> Option<u64> {
     let reset = case.reset_at()?;
     if attempt.socket.unread == 0 {
         // It read on when its client did, and then found the error.
-        let waits = case.log.is_some_and(|line| line.action.as_deref() == Some("sending to client"));
+        let waits = waits_for_client(case);
         let found = attempt.step(|step| matches!(step, Step::RecvError { .. }))?;
         let late = found.saturating_sub(reset);
         return (waits && late >= LOOKS).then_some(late / MS);
@@ -91,7 +104,11 @@ mod tests {
         let mut attempt = half_read(30_000);
         expect(&Case::of_attempt(&attempt), "slow-client", Likely);
         attempt.socket.own_window = Some(0);
-        expect(&Case::of_attempt(&attempt), "slow-client", Proven);
+        expect(&Case::of_attempt(&attempt), "slow-client", Likely);
+        let line = line("recv() failed (104: Connection reset by peer) while sending to client");
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&line);
+        expect(&case, "slow-client", Proven);
     }
 
     #[test]

@@ -91,7 +91,9 @@ fn told(case: &Case<'_>) -> Finding {
     let listener = case.listener();
     let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
+        _ if case.accepted() == Some(false) => Finding::likely(summary).or(&["not-accepted"]),
         _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
+        _ if case.accepted() == Some(true) => Finding::proven(summary),
         Some(_) if case.reused() => Finding::proven(summary),
         // All that wait to be accepted came later.
         Some(listener) if case.siblings.later >= listener.queue => Finding::likely(summary),

@@ -33,6 +33,14 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             case.log_words()
         )));
     }
+    if case.errno() == Some(errno::ECONNABORTED) && case.ended_by_origin().is_none() {
+        return Some(Finding::possible(format!(
+            "The kernel ended nginx's own side of the connection to {} with {}: somebody on this host, or a BPF program, did \
+             that from outside of nginx (`ss -K`), neither nginx nor the origin.",
+            case.target(),
+            errno::text(errno::ECONNABORTED)
+        )));
+    }
     let errno = case.errno().map(|errno| format!(" with {}", errno::text(errno))).unwrap_or_default();
     let state = if case.pending() { "is in trouble" } else { "failed" };
     let missing = missing(case);

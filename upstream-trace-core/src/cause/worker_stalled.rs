@@ -32,16 +32,15 @@ const STALL: u64 = 100 * MS;
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let (attempt, unread) = (&case.attempt, case.attempt.socket.unread);
     let gave_up = case.gave_up() && !case.nginx_closed_first() && !attempt.client_gone;
+    if case.pending() {
+        return pending(case);
+    }
     if !gave_up || !case.awaiting() || case.in_tls_handshake() || unread == 0 || !case.request_acked() {
         return None;
     }
     let (target, waited) = (case.target(), case.duration() / MS);
     let summary = format!(
         "nginx gave up on {target} after {waited} ms, with {unread} bytes of the response unread in its socket"
-    );
-    let fix = format!(
-        "`top -H -p {0}`, `cat /proc/{0}/stack`, `perf trace -p {0} -s`: what does the worker wait for?",
-        attempt.worker
     );
     let finding = match attempt.socket.unread_since.map(|since| attempt.seen.saturating_sub(since)) {
         Some(lay) if lay >= STALL => {
@@ -54,12 +53,36 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         }
         None => Finding::possible(format!("{summary}: its worker may not have run.")).or(&["slow-response"]),
     };
-    Some(finding.fix(fix))
+    Some(finding.fix(fix(attempt.worker)))
+}
+
+/// The response lies unread, and nginx has not given up yet.
+fn pending(case: &Case<'_>) -> Option<Finding> {
+    let attempt = &case.attempt;
+    let lies = attempt.seen.saturating_sub(attempt.socket.unread_since?);
+    let stands = case.awaiting() && !case.in_tls_handshake() && case.request_acked() && case.silent();
+    (stands && attempt.socket.unread > 0 && lies >= STALL).then(|| {
+        let summary = format!(
+            "{} answered, and {} bytes of the response have been unread in nginx's socket for {} ms so far: its worker does \
+             not run.",
+            case.target(),
+            attempt.socket.unread,
+            lies / MS
+        );
+        Finding::proven(summary).fix(fix(attempt.worker))
+    })
+}
+
+fn fix(worker: u32) -> String {
+    format!(
+        "`top -H -p {worker}`, `cat /proc/{worker}/stack`, `perf trace -p {worker} -s`: what does the worker wait for?"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Ended;
     use crate::testkit::{expect, line, unanswered_request, verdict};
     use crate::verdict::Confidence::{Likely, Possible, Proven};
 
@@ -74,6 +97,27 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.log = Some(&line);
         expect(&case, "worker-stalled", Likely);
+    }
+
+    #[test]
+    fn while_it_is_pending_it_is_told_once_it_lies_there_for_long() {
+        let mut attempt = unanswered_request();
+        attempt.ended = Ended::Open;
+        attempt.socket.unread = 300;
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None, "since when is not known");
+        attempt.socket.unread_since = Some(attempt.seen - MS);
+        assert_eq!(judge(&Case::of_attempt(&attempt)), None);
+        attempt.socket.unread_since = Some(attempt.seen - 900 * MS);
+        expect(&Case::of_attempt(&attempt), "worker-stalled", Proven);
+        // A later look: more came, and nothing was read.
+        let mut later = attempt.clone();
+        (later.ended, later.socket.unread_since) = (Ended::ClosedByNginx, Some(later.seen - MS));
+        assert_eq!(judge(&Case::of_attempt(&later)), None);
+        later.learn_unread(&attempt);
+        expect(&Case::of_attempt(&later), "worker-stalled", Proven);
+        (later.socket.unread_since, later.last_recv) = (Some(later.seen - MS), Some(later.seen - MS));
+        later.learn_unread(&attempt);
+        assert_eq!(later.socket.unread_since, Some(later.seen - MS), "it was read meanwhile");
     }
 
     #[test]

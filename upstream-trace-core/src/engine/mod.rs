@@ -23,6 +23,7 @@ use judge::notes::Notes;
 use judge::tally::Tally;
 use logjoin::logs::Logs;
 use losses::Losses;
+use stores::closers::Closers;
 use stores::configs::Configs;
 use stores::dns_lookups::DnsLookups;
 use stores::fact_cache::FactCache;
@@ -74,6 +75,7 @@ pub struct Engine {
     retries: Retries,
     packets: Packets,
     origins: Origins,
+    closers: Closers,
     facts: FactCache,
     dns_lookups: DnsLookups,
     upstreams: Upstreams,
@@ -128,6 +130,7 @@ impl Engine {
             }
             Event::Rules(rules) => self.packets.ruled(&rules),
             Event::OriginExit(exit) => self.origins.exited(exit),
+            Event::OriginClosed(closed) => self.closers.closed(closed),
             Event::RetryStarted { failed, retry, upstream, .. } => {
                 self.retries.link(failed, retry, at);
                 self.retries.went(retry, upstream.as_ref());
@@ -171,7 +174,7 @@ impl Engine {
 
     /// Takes what the stores had no room for.
     fn gather(&mut self) {
-        let stores: [(LossPlace, &mut Overflow); 11] = [
+        let stores: [(LossPlace, &mut Overflow); 12] = [
             (LossPlace::FailuresHeld, &mut self.early),
             (LossPlace::Pending, &mut self.troubles.lost),
             (LossPlace::Retries, &mut self.retries.lost),
@@ -179,6 +182,7 @@ impl Engine {
             (LossPlace::Rules, &mut self.packets.rules_lost),
             (LossPlace::Facts, &mut self.facts.lost),
             (LossPlace::OriginExits, &mut self.origins.lost),
+            (LossPlace::OriginExits, &mut self.closers.lost),
             (LossPlace::NameLookups, &mut self.dns_lookups.lost),
             (LossPlace::LogLines, &mut self.logs.lost),
             (LossPlace::Workers, &mut self.logs.workers_lost),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Nanos, Upstream, Workload};
 
@@ -37,7 +37,7 @@ pub struct Neighbour {
     pub interface: Option<String>,
 }
 
-/// A listening socket of the upstream's address in nginx's network namespace.
+/// A listening socket of the upstream's address on this kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listener {
     /// Connections that wait to be accepted.
@@ -53,6 +53,28 @@ pub struct Listener {
     /// Where that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<Workload>,
+    /// That process is stopped (SIGSTOP, a debugger, a frozen control group of the first version).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped: bool,
+    /// Its network namespace, if that is not nginx's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub netns: Option<u32>,
+    /// The other ends of connections to this address and port that no process has accepted; `None` if that is not known, or
+    /// there are too many of them.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "ends")]
+    pub unaccepted: Option<Vec<SocketAddr>>,
+}
+
+/// Connections that are told of: more than most queues have room for.
+pub const UNACCEPTED: usize = 512;
+
+fn ends<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<SocketAddr>>, D::Error> {
+    Ok(Option::<Vec<SocketAddr>>::deserialize(from)?.filter(|ends| ends.len() <= UNACCEPTED))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Listener {

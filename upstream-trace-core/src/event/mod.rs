@@ -27,14 +27,16 @@ pub use bounds::MAX_TEXT;
 pub(crate) use bounds::{Weigh, weigh_rare};
 pub use config::{Config, Group, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
-pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UnixTarget};
+pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UNACCEPTED, UnixTarget};
 pub use host::{Hook, Host};
 pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use loss::{LossPlace, Lost, Takes};
 pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
 pub use private::Private;
-pub use process::{NamedContainer, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload};
+pub use process::{
+    NamedContainer, OriginClosed, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload,
+};
 pub use rules::{Dweller, MatchedRule, Rules};
 pub use step::{Moment, Step};
 pub(crate) use upstream::LONGEST_PATH;
@@ -68,6 +70,8 @@ pub enum Event {
     ResetSent(ResetSent),
     /// A process that serves an upstream on this host ended.
     OriginExit(OriginExit),
+    /// A process of this kernel ended its side of a connection to an upstream. Comes before the `End` that it leads to.
+    OriginClosed(OriginClosed),
     /// nginx went on to another attempt straight after a failed one.
     RetryStarted {
         /// When the retry began, nanoseconds of `CLOCK_MONOTONIC`.
@@ -143,6 +147,7 @@ impl Event {
             Self::Drop(e) => e.at,
             Self::ResetSent(e) => e.at,
             Self::OriginExit(e) => e.at,
+            Self::OriginClosed(e) => e.at,
             Self::RetryStarted { at, .. }
             | Self::RetryAnswered { at, .. }
             | Self::Answered { at, .. }
@@ -170,6 +175,7 @@ impl Event {
             Self::Lookup(lookup) => private::of_lookup(lookup, show),
             Self::Trouble(attempt) | Self::End(attempt) => private::of_attempt(attempt, show),
             Self::OriginExit(exit) => private::of_exit(exit, show),
+            Self::OriginClosed(closed) => private::of_closed(closed, show),
             Self::RunsIn(RunsIn { workload, at: _, pid: _ }) => private::of_workload(workload, show),
             Self::Enrichment(facts) => private::of_facts(facts, show),
             Self::Drop(PacketDrop { tuple, asked, .. }) => {

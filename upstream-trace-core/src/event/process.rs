@@ -1,6 +1,7 @@
 //! Processes of nginx and of origins on this host.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -211,4 +212,58 @@ pub struct OriginExit {
     /// No other process serves that upstream: all connections there were this one's.
     #[serde(default)]
     pub alone: bool,
+}
+
+/// A process of this kernel, in whatever network namespace, ended its side of a connection to an upstream: its FIN or RST
+/// left straight afterwards. Of processes that go on it is told only if they owed an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginClosed {
+    /// When, nanoseconds of `CLOCK_MONOTONIC`.
+    pub at: Nanos,
+    /// Its process id, in the tracing host's numbering.
+    pub pid: u32,
+    /// Its name (`comm`), at most 15 bytes.
+    #[serde(deserialize_with = "text")]
+    pub name: String,
+    /// Where it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Workload>,
+    /// Network namespace of the origin, 0 if not known.
+    pub netns: u32,
+    /// The origin's end, as its own socket has it: behind a translation another than nginx asked for.
+    pub origin: SocketAddr,
+    /// nginx's end, as the origin's socket has it.
+    pub peer: SocketAddr,
+    /// The process was exiting: the kernel closed the connection for it.
+    #[serde(default)]
+    pub exiting: bool,
+    /// Signal that ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    /// Exit status, if it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<i32>,
+    /// The kernel had chosen it to free memory; `None` if this kernel does not tell, or it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_memory: Option<bool>,
+}
+
+impl OriginClosed {
+    /// The end of the process, as seen from nginx's network namespace; `None` of one that goes on.
+    #[must_use]
+    pub fn exit(&self, netns: u32, upstream: Upstream) -> Option<OriginExit> {
+        self.exiting.then(|| OriginExit {
+            at: self.at,
+            pid: self.pid,
+            name: self.name.clone(),
+            command: None,
+            home: self.home.clone(),
+            out_of_memory: self.out_of_memory,
+            netns,
+            upstream,
+            signal: self.signal,
+            status: self.status,
+            alone: true,
+        })
+    }
 }

@@ -26,9 +26,11 @@ fn matters(case: &Case<'_>, fact: &Fact) -> bool {
 
 pub(super) fn from_facts(case: &Case<'_>, all: &mut Vec<Entry>) {
     let latest = case.enrichment.map(|found| found.at);
-    if let Some(full) = case.full.filter(|full| Some(full.at) != latest) {
-        let listeners = full.facts.iter().filter(|fact| matches!(fact, Fact::Listener(_)));
-        all.extend(listeners.map(|fact| of_fact(full.at, fact)));
+    let waiting = case.waiting.filter(|found| case.full.is_none_or(|full| full.at != found.at));
+    let earlier = [case.full, waiting].into_iter().flatten();
+    for found in earlier.filter(|found| Some(found.at) != latest) {
+        let listeners = found.facts.iter().filter(|fact| matches!(fact, Fact::Listener(_)));
+        all.extend(listeners.map(|fact| of_fact(found.at, fact)));
     }
     let Some(found) = case.enrichment else { return };
     all.extend(found.facts.iter().filter(|fact| matters(case, fact)).map(|fact| of_fact(found.at, fact)));
@@ -56,6 +58,8 @@ fn of_fact(at: Nanos, fact: &Fact) -> Entry {
                 "overflows": found.overflows,
                 "process": found.process,
                 "runs_in": found.home.as_ref().map(ToString::to_string),
+                "stopped": found.stopped.then_some(true),
+                "netns": found.netns,
             }),
         ),
         Fact::ListensElsewhere { address, process } => {

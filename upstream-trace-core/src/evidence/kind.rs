@@ -83,6 +83,7 @@ kinds! {
     SynAckLate "syn-ack-late" Bad "its SYN-ACK came after nginx had given up";
     ResetSent "reset-sent" Bad "this machine's kernel sent a reset (RST)";
     OriginExit "origin-exit" Bad "a process of the origin ended";
+    OriginClosed "origin-closed" Plain "a process of the origin ended its side of the connection";
     ConnectError "connect-error" Bad "connect() failed";
     Acked "acked" Plain "the origin's host acknowledged the request";
     Unacked "unacked" Bad "the origin's host did not acknowledge these bytes";

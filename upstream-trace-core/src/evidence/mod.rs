@@ -24,6 +24,7 @@ pub fn of(case: &Case<'_>) -> Vec<Evidence> {
     from_trail(case, &mut all);
     from_lookup(case, &mut all);
     packets::from_packets(case, &mut all);
+    packets::from_closed(case, &mut all);
     packets::from_exits(case, &mut all);
     from_connect(case, &mut all);
     socket::from_socket(case, &mut all);

@@ -36,6 +36,22 @@ pub(super) fn from_packets(case: &Case<'_>, all: &mut Vec<Entry>) {
     }
 }
 
+/// Who ended the origin's side of the connection.
+pub(super) fn from_closed(case: &Case<'_>, all: &mut Vec<Entry>) {
+    all.extend(case.closed_by.map(|closed| {
+        let details = json!({
+            "process": format!("{}[{}]", closed.name, closed.pid),
+            "runs_in": closed.home.as_ref().map(ToString::to_string),
+            "netns": closed.netns,
+            "exiting": closed.exiting,
+            "signal": closed.signal,
+            "status": closed.status,
+            "out_of_memory": closed.out_of_memory.filter(|oom| *oom),
+        });
+        entry(closed.at, Kind::OriginClosed, details)
+    }));
+}
+
 /// Ends of the origin's processes.
 pub(super) fn from_exits(case: &Case<'_>, all: &mut Vec<Entry>) {
     all.extend(case.exits.iter().copied().chain(case.gone).map(|exit| {

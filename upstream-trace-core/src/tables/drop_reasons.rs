@@ -137,11 +137,13 @@ const REASONS: &[(&str, DropReason)] = &[
     ("SKB_CSUM", CHECKSUM),
     ("IP_INHDR", DAMAGED),
     ("IPV6_BAD_EXTHDR", DAMAGED),
+    ("IPV6_TOO_MANY_EXTHDRS", DAMAGED),
     ("PKT_TOO_SMALL", DAMAGED),
     ("HDR_TRUNC", DAMAGED),
     ("DEV_HDR", DAMAGED),
     ("IP_NOPROTO", DAMAGED),
     ("SKB_GSO_SEG", DAMAGED),
+    ("SKB_BAD_GSO", DAMAGED),
     ("SKB_UCOPY_FAULT", DAMAGED),
     ("TCP_FLAGS", DAMAGED),
     ("TCP_AUTH_HDR", SIGNED),
@@ -166,6 +168,19 @@ const REASONS: &[(&str, DropReason)] = &[
     ("FQ_HORIZON_LIMIT", QDISC),
     ("FQ_FLOW_LIMIT", QDISC),
     ("DUALPI2_STEP_DROP", QDISC),
+    ("QDISC_BURST_DROP", QDISC),
+    // From 7.1 on they are numbers of a list of their own.
+    ("QDISC_DROP_GENERIC", QDISC),
+    ("QDISC_DROP_OVERLIMIT", QDISC),
+    ("QDISC_DROP_CONGESTED", QDISC),
+    ("QDISC_DROP_MAXFLOWS", QDISC),
+    ("QDISC_DROP_FLOOD_PROTECTION", QDISC),
+    ("QDISC_DROP_BAND_LIMIT", QDISC),
+    ("QDISC_DROP_HORIZON_LIMIT", QDISC),
+    ("QDISC_DROP_FLOW_LIMIT", QDISC),
+    ("QDISC_DROP_L4S_STEP_NON_ECN", QDISC),
+    ("MACVLAN_BROADCAST_BACKLOG", NO_ROOM),
+    ("IPVLAN_MULTICAST_BACKLOG", NO_ROOM),
     ("CPU_BACKLOG", NO_ROOM),
     ("SOCKET_BACKLOG", NO_ROOM),
     ("SOCKET_RCVBUFF", NO_ROOM),
@@ -252,12 +267,13 @@ mod tests {
     use super::*;
 
     /// Names of the kernels that the tool was tried on, one file each.
-    const KERNELS: [&str; 5] = [
+    const KERNELS: [&str; 6] = [
         include_str!("drop_reasons/5.17"),
         include_str!("drop_reasons/6.1"),
         include_str!("drop_reasons/6.9"),
         include_str!("drop_reasons/6.12"),
         include_str!("drop_reasons/6.18"),
+        include_str!("drop_reasons/7.2"),
     ];
 
     #[test]

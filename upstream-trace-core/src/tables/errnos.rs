@@ -1,5 +1,5 @@
-//! What `connect()` can return at once, and which causes explain it: one list for TCP, one for unix sockets. Others the
-//! socket calls do not give; they are told by their name, as `unknown`.
+//! What the socket calls can return, and which causes explain it: lists for `connect()`, for what ends an attempt to connect
+//! later, and for connections. Others are told by their name, as `unknown`.
 
 use crate::errno;
 
@@ -28,11 +28,29 @@ pub const CONNECT_UNIX: &[Supports] = &[
     (errno::ECONNREFUSED, &["socket-refused"]),
 ];
 
+/// What ends a TCP connection that carried a request: what `send()` and `recv()` return, and `sk_err`. Others are told by
+/// their name, as `unknown`: of `ECONNABORTED` that says who does so.
+pub const CONNECTED_TCP: &[Supports] = &[
+    (errno::ENETUNREACH, &["path-lost"]),
+    (errno::ECONNRESET, &["reset-by-backend"]),
+    (errno::ETIMEDOUT, &["path-lost"]),
+    (errno::EHOSTUNREACH, &["path-lost"]),
+];
+
+/// What ends the attempt to connect later than at once: `sk_err`, as ICMP, a RST or the kernel's timer set it.
+pub const CONNECTING_TCP: &[Supports] = &[
+    (errno::ENETUNREACH, &["icmp-unreachable"]),
+    (errno::ECONNRESET, &["port-refused"]),
+    (errno::ETIMEDOUT, &["firewall-drop-remote"]),
+    (errno::EHOSTUNREACH, &["icmp-unreachable"]),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::case::Case;
-    use crate::testkit::{connect_error, unix_error, verdict};
+    use crate::event::{Attempt, Ended, Step};
+    use crate::testkit::{connect_error, moment, unanswered_request, unanswered_syn, unix_error, verdict};
 
     /// The highest errno of Linux.
     const LAST: i32 = 133;
@@ -50,6 +68,57 @@ mod tests {
                     [] => assert_eq!(found, "unknown", "{errno} {:?}", error.upstream),
                     causes => assert!(causes.contains(&found), "{errno} {:?}: {found}", error.upstream),
                 }
+            }
+        }
+    }
+
+    /// A request under way, and what ended it.
+    fn ended(step: Step) -> Attempt {
+        let mut attempt = unanswered_request();
+        attempt.ended = Ended::Broken;
+        attempt.recv_error = matches!(step, Step::RecvError { .. });
+        attempt.send_error = matches!(step, Step::SendError { .. });
+        if let Step::Error { errno } = step {
+            attempt.socket.error = errno;
+        }
+        attempt.trail.push(moment(500, step));
+        attempt
+    }
+
+    #[test]
+    fn every_errno_of_a_connection_has_its_causes_or_none() {
+        for errno in 1..=LAST {
+            let steps = [Step::RecvError { errno }, Step::SendError { errno }, Step::Error { errno }];
+            for attempt in steps.map(ended) {
+                let (found, finding) = crate::cause::judge(&Case::of_attempt(&attempt));
+                match supported(CONNECTED_TCP, errno) {
+                    [] => {
+                        assert_eq!(found.id, "unknown", "{errno} {:?}", attempt.trail.last());
+                        assert!(finding.summary.contains(&errno::text(errno)), "{}", finding.summary);
+                    }
+                    causes => {
+                        assert!(
+                            causes.contains(&found.id),
+                            "{errno} {:?}: {}",
+                            attempt.trail.last(),
+                            found.id
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_errno_of_an_unanswered_syn_has_its_causes_or_none() {
+        for errno in 1..=LAST {
+            let mut attempt = unanswered_syn();
+            (attempt.ended, attempt.socket.error) = (Ended::Broken, errno);
+            attempt.trail.push(moment(500, Step::Error { errno }));
+            let (found, ..) = verdict(&Case::of_attempt(&attempt));
+            match supported(CONNECTING_TCP, errno) {
+                [] => assert_eq!(found, "unknown", "{errno}"),
+                causes => assert!(causes.contains(&found), "{errno}: {found}"),
             }
         }
     }

@@ -7,5 +7,5 @@ mod errnos;
 mod reset_reasons;
 
 pub use drop_reasons::{DropReason, drop_reason, worth_noting};
-pub use errnos::{CONNECT_TCP, CONNECT_UNIX};
+pub use errnos::{CONNECT_TCP, CONNECT_UNIX, CONNECTED_TCP, CONNECTING_TCP};
 pub use reset_reasons::{ResetReason, reset_reason};

@@ -3,6 +3,7 @@
 //! A socket belongs for ever to the namespace in which it was made, so entering a namespace once, on a thread that
 //! ends straight after, is enough to talk to its kernel from anywhere. No other thread ever changes its namespace.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -42,11 +43,38 @@ impl Way {
     pub fn find(inode: u32) -> Option<Self> {
         let lives = |pid: &u32| inode_of(*pid) == Some(inode);
         let process = super::pids().into_iter().take(PROCESSES).find(lives).map(Self::Process);
-        process.or_else(|| {
-            let files = fs::read_dir(NAMED).ok()?.flatten().map(|entry| entry.file_name());
-            let ways = files.filter_map(|name| name.into_string().ok()).map(Self::Named);
-            ways.take(PROCESSES).find(|way| way.inode() == Some(inode))
-        })
+        process.or_else(|| Self::named().find(|way| way.inode() == Some(inode)))
+    }
+
+    /// A way into each network namespace that some process lives in or that has a name; of so many namespaces at most.
+    #[must_use]
+    pub fn all(most: usize) -> BTreeMap<u32, Self> {
+        let mut found = BTreeMap::new();
+        let processes = super::pids().into_iter().take(PROCESSES).map(Self::Process);
+        for way in processes.chain(Self::named()) {
+            if found.len() == most {
+                break;
+            }
+            if let Some(inode) = way.inode() {
+                found.entry(inode).or_insert(way);
+            }
+        }
+        found
+    }
+
+    fn named() -> impl Iterator<Item = Self> {
+        let files = fs::read_dir(NAMED).into_iter().flatten().flatten();
+        let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+        names.take(PROCESSES).map(Self::Named)
+    }
+
+    /// The process that lives there, if that is the way.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        match self {
+            Self::Process(pid) => Some(*pid),
+            Self::Named(_) => None,
+        }
     }
 
     fn path(&self) -> String {

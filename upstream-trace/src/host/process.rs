@@ -41,6 +41,8 @@ pub struct Stat {
     pub started: u64,
     /// Where its stack begins: `execve` chooses anew, `fork` keeps it. 0 if it may not be looked at.
     pub stack: u64,
+    /// It is stopped, by a signal or a debugger.
+    pub stopped: bool,
 }
 
 /// The state of a process; `None` if it is gone, or only its remains are there.
@@ -53,6 +55,7 @@ pub fn stat(pid: u32) -> Option<Stat> {
         parent: u32::try_from(stat.ppid).unwrap_or(0),
         started: stat.starttime,
         stack: stat.startstack,
+        stopped: matches!(stat.state, 'T' | 't'),
     })
 }
 

@@ -8,7 +8,7 @@ use aya::maps::{Map, MapData};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use upstream_trace_common::{Offsets, UpstreamCounters};
+use upstream_trace_common::{DROP_BITS, Offsets, UpstreamCounters, drop_bit};
 use upstream_trace_core::hooks::Probe;
 use upstream_trace_core::{event, tables};
 
@@ -107,8 +107,9 @@ impl Kernel {
         let mut wanted = [0u64; 4];
         // Names are stable, numbers are not.
         let of_interest = layout.drop_reasons.iter().filter(|(_, reason)| tables::worth_noting(reason));
-        for number in of_interest.map(|(number, _)| *number).filter(|number| *number < 256) {
-            wanted[number as usize / 64] |= 1 << (number % 64);
+        let bits = of_interest.map(|(number, _)| drop_bit(*number, layout.queueing_reasons));
+        for bit in bits.filter(|bit| *bit < DROP_BITS) {
+            wanted[bit as usize / 64] |= 1 << (bit % 64);
         }
         let invalid_syn = layout.drop_reason("TCP_INVALID_SYN").unwrap_or(0);
         let at_least = |tracepoint, arguments| u8::from(layout.arguments(tracepoint) >= arguments);
@@ -118,6 +119,7 @@ impl Kernel {
             .verifier_log_level(verifier_log())
             .override_global::<&Offsets>("OFFSETS", &layout.offsets, true)
             .override_global("DROP_REASONS", &wanted, true)
+            .override_global("QUEUEING_REASONS", &layout.queueing_reasons, true)
             .override_global("REASON_INVALID_SYN", &invalid_syn, true)
             .override_global("PLACES", &layout.drop_places, true)
             .override_global("RECVMSG_NONBLOCK", &u8::from(layout.receive_arguments == 6), true)

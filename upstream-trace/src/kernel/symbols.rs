@@ -13,6 +13,9 @@ const PATH: &str = "/proc/kallsyms";
 /// A listener is closed: it resets the connections in its queue.
 const LISTEN_STOP: &str = "inet_csk_listen_stop";
 
+/// Somebody ends a socket of another process: `ss -K`, or a BPF program.
+const ABORT: &str = "tcp_abort";
+
 /// Functions of interest and what one of them on the stack says.
 const KNOWN: &[(&str, Says)] = &[
     ("nft_do_chain", Says::By("nft")),
@@ -30,6 +33,7 @@ const KNOWN: &[(&str, Says)] = &[
     ("nft_do_chain_bridge", Says::Family("bridge")),
     ("nf_hook_slow", Says::Nothing),
     (LISTEN_STOP, Says::Elsewhere),
+    (ABORT, Says::Elsewhere),
     ("arp_error_report", Says::Elsewhere),
     ("ndisc_error_report", Says::Elsewhere),
     ("neigh_invalidate", Says::Elsewhere),
@@ -192,8 +196,8 @@ impl Symbols {
     /// The function on whose behalf a reset was sent, if it is one that matters.
     #[must_use]
     pub fn of_reset(&self, stack: &[u64]) -> Option<String> {
-        let stop = |address: &u64| self.name(*address) == Some(LISTEN_STOP);
-        stack.iter().any(stop).then(|| LISTEN_STOP.to_owned())
+        let names = stack.iter().filter_map(|address| self.name(*address));
+        names.into_iter().find(|name| matches!(*name, LISTEN_STOP | ABORT)).map(str::to_owned)
     }
 
     /// Where packets are dropped for a known reason.

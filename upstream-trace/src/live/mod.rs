@@ -6,6 +6,7 @@
 //! is a `worker` with a bounded queue, or a thread with one of its own.
 
 mod clock;
+mod closers;
 mod config;
 mod connects;
 mod context;

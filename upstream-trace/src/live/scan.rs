@@ -124,7 +124,7 @@ impl Scan {
             if let (Some(diag), Some(local), Some(Upstream::Tcp(remote))) =
                 (diag, attempt.local, &attempt.upstream)
             {
-                match fresh(diag, local, *remote) {
+                match fresh(diag, local, *remote, now) {
                     Some(socket) => attempt.socket = socket,
                     // It has just ended; its record is on the way.
                     None => continue,
@@ -183,7 +183,7 @@ fn has_vanished(record: &Record, now: Nanos) -> bool {
 }
 
 /// What the socket knows now; the record has it as of the last event.
-fn fresh(diag: &mut Diag, local: SocketAddr, remote: SocketAddr) -> Option<Socket> {
+fn fresh(diag: &mut Diag, local: SocketAddr, remote: SocketAddr, now: Nanos) -> Option<Socket> {
     let socket = diag.tcp_socket(local, remote).ok()??;
-    Some(nginx::numbers(&socket.info.unwrap_or_default(), &socket))
+    Some(nginx::numbers(&socket.info.unwrap_or_default(), &socket, now))
 }

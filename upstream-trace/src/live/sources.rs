@@ -5,6 +5,7 @@ use upstream_trace_core::hooks::When;
 use upstream_trace_read::output::stream;
 
 use super::clock::Clock;
+use super::closers::Closers;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
@@ -31,6 +32,7 @@ pub(super) struct Sources {
     pub(super) logs: ErrorLogs,
     pub(super) connects: Connects,
     pub(super) origins: Origins,
+    pub(super) closers: Closers,
     pub(super) scan: Scan,
     pub(super) takeover: Takeover,
     pub(super) counters: Counters,
@@ -164,6 +166,9 @@ impl Live {
             }
             Some(Message::OriginExit(exit)) => {
                 batch.events = self.sources.origins.ended(&exit, &self.context.tables);
+            }
+            Some(Message::OriginClosed(closed)) => {
+                batch.events.extend(self.sources.closers.closed(&closed));
             }
             Some(Message::Dns(message)) => self.sources.dns.message(&message, &mut batch),
             None => {

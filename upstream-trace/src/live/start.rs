@@ -14,6 +14,7 @@ use upstream_trace_read::output::progress::Progress;
 use upstream_trace_read::recording::{Recording, Redactor};
 
 use super::clock::Clock;
+use super::closers::Closers;
 use super::config::Configs;
 use super::connects::Connects;
 use super::context::{Batch, Context};
@@ -88,6 +89,7 @@ pub(super) fn start(
         logs,
         connects,
         origins: Origins::new(wake),
+        closers: Closers::default(),
         scan: Scan::new(),
         takeover,
         counters: Counters::default(),

@@ -4,6 +4,7 @@
 mod dwelling;
 mod elsewhere;
 mod holders;
+mod host_map;
 mod owner;
 mod unix_path;
 mod view;
@@ -11,15 +12,18 @@ mod view;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use upstream_trace_core::event::{Enrichment, Fact, Listener, Nanos, Route, UnixTarget, Upstream};
+use upstream_trace_core::event::{
+    Enrichment, Fact, Listener, Nanos, Route, UNACCEPTED, UnixTarget, Upstream,
+};
 
-use crate::host::{self, netns};
+use crate::host;
+use crate::host::netns::{self, Way};
 pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
 use crate::netlink::diag::UnixSocket;
-use dwelling::Dwellings;
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
+use host_map::HostMap;
 use owner::SocketOwnerCache;
 use unix_path::SocketFile;
 use view::View;
@@ -30,6 +34,8 @@ const FRESH: Nanos = 300_000_000;
 const REMEMBERED: usize = 1024;
 /// A namespace in which nothing was looked up for so long is let go, so that it can end with its container.
 const IDLE: Nanos = 60_000_000_000;
+/// Network namespaces that packets are followed through: a container's, a host's, a router's, and another container's.
+const HOPS: usize = 4;
 /// Namespaces that are held at a time.
 const NAMESPACES: usize = 64;
 
@@ -40,7 +46,7 @@ pub struct Enricher {
     recent: HashMap<(u32, Upstream), Enrichment>,
     owners: SocketOwnerCache,
     elsewhere: Elsewhere,
-    dwellings: Dwellings,
+    map: HostMap,
 }
 
 impl Enricher {
@@ -85,7 +91,7 @@ impl Enricher {
         if let Upstream::Tcp(address) = upstream
             && found.facts.iter().any(away)
         {
-            found.facts.extend(self.dwellings.fact(found.netns, *address, now));
+            found.facts.extend(dwelling::fact(&mut self.map, found.netns, *address, now));
         }
         Some(found)
     }
@@ -148,10 +154,17 @@ impl Enricher {
             }
             _ => listener,
         };
+        let listener = match upstream {
+            Upstream::Tcp(address) if listener.is_none() && !broken => {
+                self.in_another_namespace(netns, *address, &facts, now)
+            }
+            _ => listener,
+        };
         if let Some((inode, mut listener)) = listener {
             let owner = self.owners.find(inode, now);
             listener.process = owner.and_then(host::name);
             listener.home = owner.and_then(host::workload);
+            listener.stopped = owner.and_then(host::stat).is_some_and(|stat| stat.stopped);
             facts.push(Fact::Listener(listener));
         }
         if let Upstream::Tcp(address) = upstream
@@ -167,6 +180,48 @@ impl Enricher {
         (!facts.is_empty()).then_some(facts)
     }
 
+    /// The listener of an address in another network namespace of this kernel, if what nginx sends gets there.
+    fn in_another_namespace(
+        &mut self,
+        netns: u32,
+        address: SocketAddr,
+        facts: &[Fact],
+        now: Nanos,
+    ) -> Listening {
+        let away = |fact: &Fact| matches!(fact, Fact::Route(Route::Found { local: false, .. }));
+        if !facts.iter().any(away) {
+            return None;
+        }
+        let ip = address.ip().to_canonical();
+        let place = self.follow(netns, ip, now)?;
+        let there = self.views.get_mut(&place)?;
+        let found = tcp_listener(there, ip, address.port(), 0);
+        if found.as_ref().is_err_and(Error::is_fatal) {
+            self.views.remove(&place);
+        }
+        let (inode, listener) = found.ok()??;
+        Some((inode, Listener { netns: Some(place), ..listener }))
+    }
+
+    /// Follows packets to this address from namespace to namespace, by routes and the link-layer addresses of next hops: an
+    /// address alone may be that of several, and of another host. The namespace that takes them in, whose view is open.
+    fn follow(&mut self, from: u32, ip: IpAddr, now: Nanos) -> Option<u32> {
+        let mut place = from;
+        for _ in 0..HOPS {
+            let routes = &mut self.views.get_mut(&place)?.routes;
+            let found = routes.route_to(ip, 0).ok()?;
+            let Route::Found { gateway, local, .. } = found.route else { return None };
+            if local {
+                return (place != from).then_some(place);
+            }
+            let link = routes.link_address(gateway.unwrap_or(ip), found.ifindex).ok()??;
+            let next = self.map.of_link(link, place, now)?;
+            self.view_by(&next.way, next.netns, now)?;
+            place = next.netns;
+        }
+        None
+    }
+
     /// A listener of the same port on another address.
     fn listens_elsewhere(&mut self, pid: u32, netns: u32, port: u16, now: Nanos) -> Option<Fact> {
         let socket = self.view(pid, netns, now)?.diag.listeners(port).ok()?.into_iter().next()?;
@@ -175,10 +230,14 @@ impl Enricher {
     }
 
     fn view(&mut self, pid: u32, netns: u32, now: Nanos) -> Option<&mut View> {
+        self.view_by(&Way::Process(pid), netns, now)
+    }
+
+    fn view_by(&mut self, way: &Way, netns: u32, now: Nanos) -> Option<&mut View> {
         self.views.retain(|inode, view| *inode == netns || now.saturating_sub(view.used) < IDLE);
         if !self.views.contains_key(&netns) {
             // A pid that was given to another process meanwhile must not lead elsewhere.
-            let view = View::open(pid).ok().filter(|view| view.netns == Some(netns))?;
+            let view = View::open(way).ok().filter(|view| view.netns == Some(netns))?;
             if self.views.len() >= NAMESPACES {
                 self.views.clear();
             }
@@ -226,10 +285,14 @@ fn tcp_listener(view: &mut View, ip: IpAddr, port: u16, ifindex: u32) -> Result<
     let fullest = same.chain([chosen.clone()]).max_by_key(|socket| fill(socket.rqueue, socket.wqueue));
     let socket = fullest.unwrap_or(chosen);
     let overflows = view.listen_overflows();
-    Ok(Some((
-        socket.inode,
-        Listener { queue: socket.rqueue, limit: socket.wqueue, overflows, ..Listener::default() },
-    )))
+    let unaccepted = if socket.rqueue == 0 {
+        None
+    } else {
+        let ends = view.diag.unaccepted(SocketAddr::new(ip, port))?;
+        Some(ends).filter(|ends| !ends.is_empty() && ends.len() <= UNACCEPTED)
+    };
+    let (queue, limit) = (socket.rqueue, socket.wqueue);
+    Ok(Some((socket.inode, Listener { queue, limit, overflows, unaccepted, ..Listener::default() })))
 }
 
 /// All sockets that share the connections to this address, if it is one of this host.

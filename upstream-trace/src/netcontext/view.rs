@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use upstream_trace_core::event::{Conntrack, Nanos};
 
-use crate::host::netns;
+use crate::host::netns::{self, Way};
 use crate::netlink::diag::Diag;
 use crate::netlink::route::Routes;
 
@@ -28,9 +28,9 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Of the namespace of a process.
-    pub(super) fn open(pid: u32) -> io::Result<Self> {
-        netns::run_in(pid, || {
+    /// Of the namespace that this leads to.
+    pub(super) fn open(way: &Way) -> io::Result<Self> {
+        netns::run_through(way, || {
             Ok(Self {
                 netns: netns::own_inode(),
                 diag: Diag::open()?,
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_view_reads_its_namespace() {
-        let view = View::open(std::process::id()).unwrap();
+        let view = View::open(&Way::Process(std::process::id())).unwrap();
         assert_eq!(view.netns, netns::own_inode());
         assert!(view.listen_overflows().is_some());
         assert_eq!(view.listen_overflows(), view.listen_overflows());

@@ -81,6 +81,20 @@ impl Routes {
         Ok((name, reply.header.flags.contains(LinkFlags::Loopback)))
     }
 
+    /// Link-layer address of `ip` on the link of an interface; `None` if it is not known, or is none of six bytes.
+    pub fn link_address(&mut self, ip: IpAddr, ifindex: u32) -> Result<Option<[u8; 6]>, Error> {
+        let reply = match self.0.one(neighbour_request(ip, ifindex)) {
+            Ok(RouteNetlinkMessage::NewNeighbour(reply)) => reply,
+            Ok(_) => return Err(Error::Malformed),
+            Err(Error::Refused(libc::ENOENT)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(reply.attributes.into_iter().find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(bytes) => bytes.try_into().ok(),
+            _ => None,
+        }))
+    }
+
     /// What the neighbour table of an interface says about `ip`; `None` without an entry.
     pub fn neighbour(
         &mut self,
@@ -88,11 +102,7 @@ impl Routes {
         ifindex: u32,
         interface: Option<String>,
     ) -> Result<Option<Neighbour>, Error> {
-        let mut request = NeighbourMessage::default();
-        request.header.family = family_of(ip);
-        request.header.ifindex = ifindex;
-        request.attributes.push(NeighbourAttribute::Destination(ip.into()));
-        match self.0.one(RouteNetlinkMessage::GetNeighbour(request)) {
+        match self.0.one(neighbour_request(ip, ifindex)) {
             Ok(RouteNetlinkMessage::NewNeighbour(reply)) => Ok(Some(Neighbour {
                 address: ip,
                 state: state_name(reply.header.state).to_owned(),
@@ -103,6 +113,14 @@ impl Routes {
             Err(error) => Err(error),
         }
     }
+}
+
+fn neighbour_request(ip: IpAddr, ifindex: u32) -> RouteNetlinkMessage {
+    let mut request = NeighbourMessage::default();
+    request.header.family = family_of(ip);
+    request.header.ifindex = ifindex;
+    request.attributes.push(NeighbourAttribute::Destination(ip.into()));
+    RouteNetlinkMessage::GetNeighbour(request)
 }
 
 fn refused(errno: i32) -> FoundRoute {

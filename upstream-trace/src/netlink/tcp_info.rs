@@ -45,6 +45,8 @@ pub struct TcpInfo {
     pub data_segs_out: u32,
     /// The other side's receive window, bytes (Linux 5.4 and later).
     pub snd_wnd: Option<u32>,
+    /// The receive window that this side offered last, bytes (Linux 6.2 and later).
+    pub rcv_wnd: Option<u32>,
 }
 
 impl TcpInfo {
@@ -76,6 +78,7 @@ impl TcpInfo {
             data_segs_in: number(152),
             data_segs_out: number(156),
             snd_wnd: u32_at(228),
+            rcv_wnd: u32_at(232),
         }
     }
 
@@ -110,6 +113,7 @@ mod tests {
         for length in 0..bytes.len() {
             let info = TcpInfo::parse(&bytes[..length]);
             assert_eq!(info.snd_wnd.is_some(), length >= 232, "{length}");
+            assert_eq!(info.rcv_wnd.is_some(), length >= 236, "{length}");
             assert_eq!(info.bytes_received != 0, length >= 136, "{length}");
         }
         let info = TcpInfo::parse(&bytes);

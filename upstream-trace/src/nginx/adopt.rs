@@ -119,7 +119,7 @@ fn attempt(open: &OpenSocket, now: Nanos, id: AttemptId) -> Option<Attempt> {
         reused: !connecting,
         outstanding,
         retransmits,
-        socket: numbers(&info, socket),
+        socket: numbers(&info, socket, now),
         trail: trail(&info, socket, now, begun, request),
         ..Attempt::blank(id, now, open.worker, Some(Upstream::Tcp(socket.remote)))
     })
@@ -134,12 +134,15 @@ fn bytes_sent(info: &TcpInfo, socket: &TcpSocket) -> u64 {
 }
 
 /// What the kernel knows of the connection, as an attempt has it.
-pub(crate) fn numbers(info: &TcpInfo, socket: &TcpSocket) -> Socket {
+pub(crate) fn numbers(info: &TcpInfo, socket: &TcpSocket, now: Nanos) -> Socket {
     let connecting = socket.is_connecting();
+    let unread = !connecting && socket.rqueue > 0;
     Socket {
         unacked: if connecting { 0 } else { socket.wqueue },
         unsent: if connecting { 0 } else { info.notsent_bytes },
         unread: if connecting { 0 } else { socket.rqueue },
+        unread_since: unread.then(|| ago(now, info.last_data_recv.into())),
+        own_window: info.rcv_wnd.filter(|window| *window == 0),
         received: info.bytes_received.saturating_sub(u64::from(socket.has_fin())),
         acked: info.bytes_acked.saturating_sub(1),
         peer_window: info.snd_wnd.unwrap_or(u32::MAX),

@@ -159,8 +159,8 @@ pub(crate) const ALL: &[Scenario] = &[
         world.pause(ms(400));
         world.get("/exit-3").status(502).log(CLOSED);
         let seen = trace.finish()?;
-        let failure = seen.failure("backend-crashed").confidence(Likely).phase("wait").status(502);
-        failure.evidence("origin-exit");
+        let failure = seen.failure("backend-crashed").confidence(Proven).phase("wait").status(502);
+        failure.evidence("origin-exit").evidence("origin-closed");
         seen.nothing_else();
         Ok(())
     }),

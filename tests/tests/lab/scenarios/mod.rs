@@ -20,10 +20,12 @@ mod load;
 mod log;
 mod log_files;
 mod loss;
+mod lua;
 mod mixed;
 mod names;
 mod one_kernel;
 mod origins;
+mod other_end;
 mod own_part;
 mod path;
 mod pending;
@@ -36,6 +38,7 @@ mod rungs;
 mod service;
 mod sinks;
 mod software;
+mod status;
 mod timeouts;
 mod tls;
 
@@ -71,9 +74,11 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         lifecycle::ALL,
         log::ALL,
         log_files::ALL,
+        lua::ALL,
         mixed::ALL,
         names::ALL,
         origins::ALL,
+        other_end::ALL,
         own_part::ALL,
         cli::ALL,
         container::ALL,
@@ -81,6 +86,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         service::ALL,
         sinks::ALL,
         software::ALL,
+        status::ALL,
         capture::ALL,
         loss::ALL,
         harmless::ALL,

@@ -37,6 +37,7 @@ impl Engine {
         let earlier = self.troubles.remove(id);
         if let Some(trouble) = &earlier {
             attempt.learn_request(&trouble.attempt);
+            attempt.learn_unread(&trouble.attempt);
         }
         if earlier.is_none() {
             self.upstreams.seen(attempt.upstream.as_ref());

@@ -89,8 +89,10 @@ impl Engine {
         let (id, seen) = (case.attempt.id, case.attempt.seen);
         self.packets.fill(case);
         self.origins.fill(case);
+        self.closers.fill(case);
         case.enrichment = self.facts.of(&case.attempt);
         case.full = self.facts.full(&case.attempt);
+        case.waiting = self.facts.waiting(&case.attempt);
         case.siblings = self.upstreams.siblings(case.attempt.upstream.as_ref(), id, seen);
         case.siblings.waiting = self.troubles.others_waiting(&case.attempt);
         case.siblings.later = self.troubles.later_waiting(&case.attempt);

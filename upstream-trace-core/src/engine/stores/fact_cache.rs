@@ -19,6 +19,9 @@ pub(in crate::engine) struct FactCache {
     latest: Bounded<(u32, Upstream), Enrichment>,
     /// Those, latest first, that saw a queue overflow: one that is empty later proves nothing.
     full: Bounded<(u32, Upstream), Enrichment>,
+    /// Those, latest first, that saw connections wait to be accepted: a process that is stopped may go on in the moment in
+    /// which nginx gives up.
+    waiting: Bounded<(u32, Upstream), Enrichment>,
     /// Facts that made room while they were fresh.
     pub(in crate::engine) lost: Overflow,
 }
@@ -26,7 +29,7 @@ pub(in crate::engine) struct FactCache {
 impl Default for FactCache {
     fn default() -> Self {
         let bounded = || Bounded::with_max_bytes(MAX_UPSTREAMS, MAX_BYTES, weigh_rare);
-        Self { latest: bounded(), full: bounded(), lost: Overflow::default() }
+        Self { latest: bounded(), full: bounded(), waiting: bounded(), lost: Overflow::default() }
     }
 }
 
@@ -35,6 +38,10 @@ impl FactCache {
         let (key, at) = ((found.netns, found.upstream.clone()), found.at);
         if found.facts.iter().any(|fact| matches!(fact, Fact::Listener(listener) if listener.overflows())) {
             self.lost.note_evicted(self.full.insert(key.clone(), found.clone(), at), FRESH, at);
+        }
+        let waits = |fact: &Fact| matches!(fact, Fact::Listener(listener) if listener.unaccepted.is_some());
+        if found.facts.iter().any(waits) {
+            self.lost.note_evicted(self.waiting.insert(key.clone(), found.clone(), at), FRESH, at);
         }
         self.lost.note_evicted(self.latest.insert(key, found, at), FRESH, at);
     }
@@ -47,8 +54,19 @@ impl FactCache {
 
     /// What was found when the queue of its listener was last seen to overflow, if that was while the attempt ran.
     pub(in crate::engine) fn full(&self, attempt: &Attempt) -> Option<&Enrichment> {
-        let key = (attempt.netns, attempt.upstream.clone()?);
-        let found = self.full.get(&key)?;
+        Self::while_it_ran(&self.full, attempt)
+    }
+
+    /// The same, of when connections to it were last seen to wait.
+    pub(in crate::engine) fn waiting(&self, attempt: &Attempt) -> Option<&Enrichment> {
+        Self::while_it_ran(&self.waiting, attempt)
+    }
+
+    fn while_it_ran<'a>(
+        kept: &'a Bounded<(u32, Upstream), Enrichment>,
+        attempt: &Attempt,
+    ) -> Option<&'a Enrichment> {
+        let found = kept.get(&(attempt.netns, attempt.upstream.clone()?))?;
         (found.at >= attempt.begun && found.at <= attempt.seen + AFTER).then_some(found)
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine remembers: every store is bounded, and its bound stands beside it.
 
+pub(super) mod closers;
 pub(super) mod configs;
 pub(super) mod dns_lookups;
 pub(super) mod fact_cache;

@@ -44,8 +44,11 @@ impl Default for Troubles {
 
 impl Troubles {
     /// Keeps the latest view of an attempt; whether it is new.
-    pub(in crate::engine) fn keep(&mut self, attempt: Box<Attempt>) -> bool {
+    pub(in crate::engine) fn keep(&mut self, mut attempt: Box<Attempt>) -> bool {
         let earlier = self.remove(attempt.id);
+        if let Some(trouble) = &earlier {
+            attempt.learn_unread(&trouble.attempt);
+        }
         if let Some(upstream) = attempt.upstream.as_ref().filter(|_| waits(&attempt)) {
             self.waiting.entry(upstream.clone()).or_default().insert((attempt.seen, attempt.id));
         }

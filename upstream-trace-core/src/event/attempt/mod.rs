@@ -51,7 +51,7 @@ pub struct Socket {
     pub unsent: u32,
     /// Arrived and not read by nginx, bytes.
     pub unread: u32,
-    /// When the first of the unread bytes arrived; `None` if not known or there are none.
+    /// By when unread bytes were there, at the latest; `None` if not known or there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unread_since: Option<Nanos>,
     /// The receive window that nginx's side offered last, bytes; 0: it had no room. `None` if not known.

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use super::config::{Config, Group, Pass, Server, Setting, Target};
 use super::{
-    Attempt, Enrichment, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer, OriginExit,
-    PacketTuple, Rules, Workload,
+    Attempt, Enrichment, Fact, Host, Listener, LogLine, Lookup, MatchedRule, NamedContainer, OriginClosed,
+    OriginExit, PacketTuple, Rules, Workload,
 };
 
 /// What a private text is.
@@ -181,6 +181,27 @@ pub(super) fn of_exit(exit: &mut OriginExit, show: &mut dyn FnMut(Private, &mut 
     }
 }
 
+pub(super) fn of_closed(closed: &mut OriginClosed, show: &mut dyn FnMut(Private, &mut String)) {
+    let OriginClosed {
+        home,
+        origin,
+        peer,
+        at: _,
+        pid: _,
+        name: _,
+        netns: _,
+        exiting: _,
+        signal: _,
+        status: _,
+        out_of_memory: _,
+    } = closed;
+    of_address(origin, show);
+    of_address(peer, show);
+    if let Some(home) = home {
+        of_workload(home, show);
+    }
+}
+
 pub(super) fn of_workload(workload: &mut Workload, show: &mut dyn FnMut(Private, &mut String)) {
     match workload {
         Workload::Unit(name)
@@ -203,9 +224,21 @@ pub(super) fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private
     let Enrichment { facts, at: _, netns: _, upstream: _ } = enrichment;
     for fact in facts {
         match fact {
-            Fact::Listener(Listener { home, queue: _, limit: _, overflows: _, process: _ }) => {
+            Fact::Listener(Listener {
+                home,
+                unaccepted,
+                queue: _,
+                limit: _,
+                overflows: _,
+                process: _,
+                stopped: _,
+                netns: _,
+            }) => {
                 if let Some(home) = home {
                     of_workload(home, show);
+                }
+                for end in unaccepted.iter_mut().flatten() {
+                    of_address(end, show);
                 }
             }
             Fact::ContainerAddress { home, listens: _ } => of_workload(home, show),

@@ -17,6 +17,8 @@ use walk::{arguments, find_ids, has_value, offset_of, open, parameters, reasons,
 pub const PATH: &str = "/sys/kernel/btf/vmlinux";
 
 const DROP_REASON: &str = "skb_drop_reason";
+/// A list of its own from 7.1 on.
+const QUEUEING_REASON: &str = "qdisc_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
 const HELPERS: &str = "bpf_func_id";
 const TRACEPOINTS: [&str; 4] = [
@@ -37,6 +39,8 @@ pub struct Layout {
     pub missing: Vec<&'static FieldSpec>,
     /// Names of the drop reasons, without their prefix; on kernels before 5.17 those of [`Layout::drop_places`].
     pub drop_reasons: BTreeMap<u32, String>,
+    /// Where the numbers of those of queueing disciplines begin; 0 if they have no list of their own.
+    pub queueing_reasons: u32,
     /// Where packets are dropped for a known reason, on kernels that give none.
     pub drop_places: [DropPlace; DROP_PLACES],
     /// Arguments of `tcp_recvmsg`, where that is watched; 0 if they are not known.
@@ -58,6 +62,7 @@ impl Default for Layout {
             offsets: Offsets::ABSENT,
             missing: Vec::new(),
             drop_reasons: BTreeMap::new(),
+            queueing_reasons: 0,
             drop_places: [DropPlace::default(); DROP_PLACES],
             receive_arguments: 0,
             reset_reasons: BTreeMap::new(),
@@ -86,6 +91,11 @@ impl Layout {
             task_registers: has_value(&btf, &ids, HELPERS, "BPF_FUNC_task_pt_regs"),
             ..Self::default()
         };
+        let queueing = reasons(&btf, &ids, QUEUEING_REASON, &[]).into_iter();
+        let queueing = queueing.filter(|(number, name)| *number > u32::from(u16::MAX) && !is_marker(name));
+        layout
+            .drop_reasons
+            .extend(queueing.inspect(|(number, _)| layout.queueing_reasons = number & !0xffff));
         if cfg!(target_arch = "x86_64") {
             layout.registers_at = registers_at(&btf, &ids).unwrap_or(0);
         }
@@ -138,6 +148,14 @@ impl Layout {
     }
 }
 
+/// Marks an end of an enumeration; nothing happens for this reason.
+fn is_marker(name: &str) -> bool {
+    ["MAX", "CONSUMED", "NOT_DROPPED_YET"].contains(&name)
+        || name.starts_with("SUBSYS_")
+        || name.starts_with("__")
+        || name.ends_with("_MAX")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,9 +186,7 @@ mod tests {
             return;
         }
         let layout = Layout::read().expect("BTF is there");
-        let marker = |name: &&String| {
-            ["MAX", "CONSUMED", "NOT_DROPPED_YET"].contains(&name.as_str()) || name.starts_with("SUBSYS_")
-        };
+        let marker = |name: &&String| is_marker(name);
         let drops = layout.drop_reasons.values().filter(|name| !marker(name));
         let unknown: Vec<_> = drops.filter(|name| tables::drop_reason(name).is_none()).collect();
         assert!(unknown.is_empty(), "{unknown:?}");

@@ -11,7 +11,7 @@ use btf_rs::{Backend, Btf, BtfType, Type};
 use fallible_iterator::FallibleIterator;
 use upstream_trace_common::{FieldSpec, Offsets};
 
-use super::{DROP_REASON, HELPERS, PATH, RESET_REASON, TRACEPOINTS};
+use super::{DROP_REASON, HELPERS, PATH, QUEUEING_REASON, RESET_REASON, TRACEPOINTS};
 
 /// As large as a kernel stack: what it is part of, and on x86-64 the stack of interrupts, where BTF has only that (5.10).
 const STACKS: [&str; 2] = ["thread_union", "irq_stack"];
@@ -37,7 +37,7 @@ pub(super) fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let structures = Offsets::FIELDS.iter().map(|field| field.structure);
     let wanted: HashMap<&str, &'static str> = structures
         .chain(TRACEPOINTS)
-        .chain([DROP_REASON, RESET_REASON, HELPERS, REGISTERS])
+        .chain([DROP_REASON, QUEUEING_REASON, RESET_REASON, HELPERS, REGISTERS])
         .chain(STACKS)
         .map(|name| (name, name))
         .collect();

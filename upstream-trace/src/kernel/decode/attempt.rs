@@ -1,9 +1,13 @@
 //! From a record to an attempt.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
 
+use nix::time::{ClockId, clock_getres};
 use upstream_trace_common::{End, Record, StepKind, TRAIL, UnixPath, flags, tls};
-use upstream_trace_core::event::{Attempt, AttemptId, Ended, IcmpError, Moment, Socket, Step, Upstream};
+use upstream_trace_core::event::{
+    Attempt, AttemptId, Ended, IcmpError, MS, Moment, Nanos, Socket, Step, Upstream,
+};
 
 use super::{Decoder, path_text, socket_addr, some};
 
@@ -147,6 +151,8 @@ fn socket(record: &Record) -> Socket {
         unacked: tcp.write_seq.wrapping_sub(tcp.snd_una),
         unsent: tcp.write_seq.wrapping_sub(tcp.snd_nxt),
         unread: tcp.unread(fin != 0),
+        unread_since: (tcp.unread(fin != 0) > 0).then(|| last_arrival(record)),
+        own_window: (tcp.no_room != 0).then_some(0),
         received: tcp.bytes_received.saturating_sub(fin),
         acked: tcp.bytes_acked.saturating_sub(syn),
         peer_window: tcp.snd_wnd,
@@ -156,8 +162,22 @@ fn socket(record: &Record) -> Socket {
         probes: tcp.probes,
         error: i32::try_from(tcp.err).unwrap_or(0),
         soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
-        ..Socket::default()
     }
+}
+
+/// When data last arrived: what is unread was there by then.
+fn last_arrival(record: &Record) -> Nanos {
+    let ago = u64::from(record.tcp.idle_ticks) * tick();
+    record.header.now_ns.saturating_sub(ago).max(1)
+}
+
+/// A tick of the running kernel, nanoseconds: the resolution of its coarse clocks.
+fn tick() -> Nanos {
+    static TICK: OnceLock<Nanos> = OnceLock::new();
+    *TICK.get_or_init(|| {
+        let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).ok();
+        resolution.and_then(|tick| u64::try_from(tick.tv_nsec()).ok()).filter(|tick| *tick > 1).unwrap_or(MS)
+    })
 }
 
 /// What came in answer to a TLS handshake and is no TLS.

@@ -6,8 +6,8 @@ mod attempt;
 use std::net::SocketAddr;
 
 use upstream_trace_common::{
-    Addr, AttemptEvent, ConnectFailed, DnsMessage, EventHeader, EventKind, OriginExit, PacketEvent,
-    ProcessEvent, Record, RetryEvent, UnixPath, UpstreamCounters,
+    Addr, AttemptEvent, ConnectFailed, DnsMessage, EventHeader, EventKind, OriginClosed, OriginExit,
+    PacketEvent, ProcessEvent, Record, RetryEvent, UnixPath, UpstreamCounters,
 };
 use upstream_trace_core::event::{
     Attempt, AttemptId, ConnectError, Event, Nanos, PacketDrop, PacketTuple, ResetSent, Upstream,
@@ -31,6 +31,8 @@ pub enum Message {
     Dns(Box<DnsMessage>),
     /// A process of an origin ended; which upstream it served has to be looked up.
     OriginExit(OriginExit),
+    /// A process ended the origin's side of a connection; where it runs has to be looked up.
+    OriginClosed(OriginClosed),
 }
 
 /// Turns bytes into events; `path` finds a unix path by its number.
@@ -87,6 +89,7 @@ impl Decoder<'_> {
                 Event::ClientGone { at: header.now_ns, attempt: id }
             }
             EventKind::OriginExit => return Some(Message::OriginExit(read(bytes)?)),
+            EventKind::OriginClosed => return Some(Message::OriginClosed(read(bytes)?)),
             kind @ (EventKind::Fork | EventKind::Exec | EventKind::Exit) => {
                 return Some(Message::Process(kind, read(bytes)?));
             }

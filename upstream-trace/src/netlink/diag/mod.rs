@@ -72,6 +72,19 @@ impl Diag {
         Ok(found)
     }
 
+    /// The other ends of connections to a port of this side that no process has accepted: their sockets have no inode.
+    pub fn unaccepted(&mut self, local: SocketAddr) -> Result<Vec<SocketAddr>, Error> {
+        let mut found = Vec::new();
+        for family in [Family::V4, Family::V6] {
+            let states = States::ESTABLISHED | States::CLOSE_WAIT;
+            let mut request = inet_request(family, IPPROTO_TCP, states);
+            request.socket_id.source_port = local.port();
+            let waits = |socket: &TcpSocket| socket.inode == 0 && plain(socket.local) == local;
+            found.extend(self.inet(request, waits)?.into_iter().map(|socket| plain(socket.remote)));
+        }
+        Ok(found)
+    }
+
     /// The TCP connection with exactly these ends, `None` if there is none.
     pub fn tcp_socket(&mut self, local: SocketAddr, remote: SocketAddr) -> Result<Option<TcpSocket>, Error> {
         let found = self.look_up(local, remote, 0)?;
@@ -144,6 +157,11 @@ impl Diag {
     }
 }
 
+/// As IPv4 has it, if it is an IPv4 connection of an IPv6 socket.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 fn inet_request(family: Family, protocol: u8, states: States) -> InetRequest {
     let (family, socket_id) = match family {
         Family::V4 => (AF_INET, SocketId::new_v4()),
@@ -199,6 +217,11 @@ pub(crate) mod tests {
 
         let found = diag.listener_for(address, 1).unwrap().unwrap();
         assert_eq!((found.local, found.rqueue), (address, 1), "one connection waits");
+        assert_eq!(diag.unaccepted(address).unwrap(), [local]);
+        let accepted = listener.accept().unwrap();
+        assert_eq!(diag.unaccepted(address).unwrap(), []);
+        drop(accepted);
+        let found = diag.listener_for(address, 1).unwrap().unwrap();
         assert_eq!(diag.listeners(address.port()).unwrap(), [found]);
         let connection = diag.tcp_socket(local, address).unwrap().unwrap();
         assert_eq!((connection.local, connection.remote), (local, address));

@@ -90,6 +90,7 @@ impl Attempt {
                     Step::Reset { .. }
                         | Step::Error { errno: errno::ECONNRESET }
                         | Step::RecvError { errno: errno::ECONNRESET }
+                        | Step::SendError { errno: errno::ECONNRESET }
                 )
             })
         });
@@ -198,6 +199,16 @@ impl Attempt {
         if self.by_socket && self.outstanding && same && earlier.request < self.request {
             (self.request, self.last_send) = (earlier.request, earlier.last_send);
             self.last_recv = earlier.last_recv;
+        }
+    }
+
+    /// What an earlier look found unread lay there since then, if nothing was read meanwhile.
+    pub fn learn_unread(&mut self, earlier: &Self) {
+        let nothing_read = earlier.last_recv == self.last_recv && earlier.request == self.request;
+        if nothing_read && self.socket.unread > 0 && earlier.socket.unread > 0 {
+            let since = earlier.socket.unread_since.unwrap_or(earlier.seen);
+            let known = self.socket.unread_since.unwrap_or(since);
+            self.socket.unread_since = Some(known.min(since));
         }
     }
 
