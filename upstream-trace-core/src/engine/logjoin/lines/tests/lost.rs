@@ -4,7 +4,7 @@ use super::*;
 use crate::event::{Host, Lost};
 
 fn lost(place: &str, count: u64) -> Event {
-    Event::Lost(Lost { at: AT + SECOND, count, place: place.to_owned(), since: AT - SECOND })
+    Event::Lost(Lost { at: AT + SECOND, count, place: place.to_owned(), since: AT - SECOND, upstream: None })
 }
 
 #[test]
