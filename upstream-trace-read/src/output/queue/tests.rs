@@ -55,7 +55,7 @@ fn a_paused_reader_holds_nobody_up_and_what_does_not_fit_is_counted() {
 fn thousands_of_texts_find_a_paused_reader_and_none_waits() {
     let (mut queue, _go, _taken) = queue(10, false);
     let (done, is_done) = channel();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         for _ in 0..10_000 {
             queue.write_all(b"1234").unwrap();
         }
