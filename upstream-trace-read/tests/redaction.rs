@@ -10,7 +10,7 @@ use upstream_trace_read::recording::{Reader, Redactor};
 
 /// What stays of events: names of the kernel, of this program, of programs, interfaces, tables, chains and directives,
 /// addresses of upstreams and name servers, and paths of sockets. README says so, too.
-const KEPT: [&str; 49] = [
+const KEPT: [&str; 50] = [
     "config.groups.keepalive_timeout.directive",
     "config.groups.keepalive_timeout.text",
     "config.groups.servers.target.addresses.unix",
@@ -47,6 +47,7 @@ const KEPT: [&str; 49] = [
     "lookup.asked.got.what.ignored",
     "lookup.asked.kind",
     "lost.place",
+    "lost.upstream.unix",
     "origin-exit.name",
     "origin-exit.upstream.unix",
     "reset-sent.reason",
@@ -128,7 +129,8 @@ fn by_hand() -> Vec<Value> {
                {"fact": "route", "route": "found", "interface": "eth0", "gateway": null, "local": false},
                {"fact": "neighbour", "address": "10.0.0.2", "state": "failed", "interface": "eth0"}]}),
         json!({"event": "log-followed", "at": 2, "worker": 2, "followed": true, "level": "error"}),
-        json!({"event": "lost", "at": 2, "count": 1, "place": "p", "since": 1}),
+        json!({"event": "lost", "at": 2, "count": 1, "place": "p", "since": 1,
+               "upstream": {"unix": "/run/a"}}),
     ];
     events.extend(exits);
     events

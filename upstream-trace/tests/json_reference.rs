@@ -39,7 +39,8 @@ struct AsLive<'a>(Json<&'a mut Vec<u8>, &'a mut Vec<u8>>);
 impl Sink for AsLive<'_> {
     fn start(&mut self, host: &Host) {
         self.0.start(host);
-        let lost = Lost { at: host.at, count: 1, place: "ring-buffer".to_owned(), since: host.at };
+        let lost =
+            Lost { at: host.at, count: 1, place: "ring-buffer".to_owned(), since: host.at, upstream: None };
         self.0.output(&Output::Lost(lost));
     }
 

@@ -1,13 +1,15 @@
 //! What was lost: before it came here, or because a store of the engine had no room for it. Verdicts that rest on a time
 //! in which evidence was lost are not proven.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::engine::stores::overflow::Overflow;
-use crate::event::{Attempt, LogLine, LossPlace, Lost, Nanos, SECOND, Takes};
+use crate::event::{Attempt, LogLine, LossPlace, Lost, Nanos, SECOND, Takes, Upstream};
 
 /// Stretches of time kept; beyond that the oldest two become one.
 const MAX_STRETCHES: usize = 256;
+/// Upstreams of which it is known apart what was lost; what is lost of others counts for all.
+const MAX_UPSTREAMS: usize = 256;
 /// Places counted apart; a recording may name as many as it likes.
 const MAX_PLACES: usize = 64;
 /// The others.
@@ -41,6 +43,8 @@ impl Stretches {
 pub(super) struct Losses {
     /// When evidence was lost.
     evidence: Stretches,
+    /// When evidence about one upstream was.
+    of_upstream: HashMap<Upstream, Stretches>,
     /// When whole attempts were.
     attempts: Stretches,
     /// Lost attempts that no line has reported.
@@ -70,12 +74,22 @@ impl Losses {
             Takes::Nothing => {}
             // Its attempts are seen as all others are; see `Siblings::uncounted`.
             Takes::Counters => self.counters = true,
-            Takes::Proof => self.evidence.add(lost.since, lost.at),
+            Takes::Proof => self.evidence_of(lost).add(lost.since, lost.at),
             Takes::Attempts => {
                 self.evidence.add(lost.since, lost.at);
                 self.attempts.add(lost.since, lost.at);
                 self.unreported = self.unreported.saturating_add(lost.count);
             }
+        }
+    }
+
+    fn evidence_of(&mut self, lost: &Lost) -> &mut Stretches {
+        let room = self.of_upstream.len() < MAX_UPSTREAMS;
+        match &lost.upstream {
+            Some(upstream) if room || self.of_upstream.contains_key(upstream) => {
+                self.of_upstream.entry(upstream.clone()).or_default()
+            }
+            _ => &mut self.evidence,
         }
     }
 
@@ -107,7 +121,9 @@ impl Losses {
 
     /// Evidence was lost while this attempt ran.
     pub(super) fn touch(&self, attempt: &Attempt) -> bool {
-        self.evidence.touch(attempt.since(), attempt.seen)
+        let touched = |stretches: &Stretches| stretches.touch(attempt.since(), attempt.seen);
+        let of_upstream = attempt.upstream.as_ref().and_then(|upstream| self.of_upstream.get(upstream));
+        touched(&self.evidence) || of_upstream.is_some_and(touched)
     }
 
     /// A line may be about an attempt that was lost.
@@ -135,7 +151,7 @@ mod tests {
     use crate::testkit::{BEGUN, line, unanswered_syn};
 
     fn lost(since: Nanos, at: Nanos) -> Lost {
-        Lost { at, count: 1, place: "events".to_owned(), since }
+        Lost { at, count: 1, place: "events".to_owned(), since, upstream: None }
     }
 
     #[test]
@@ -146,6 +162,24 @@ mod tests {
         assert!(!losses.touch(&unanswered_syn()));
         losses.add(&lost(BEGUN - SECOND, BEGUN + SECOND));
         assert!(losses.touch(&unanswered_syn()));
+    }
+
+    #[test]
+    fn what_was_lost_of_one_upstream_says_nothing_of_another() {
+        let (mut losses, attempt) = (Losses::default(), unanswered_syn());
+        let of = |path: String| Lost { upstream: Some(Upstream::Unix(path)), ..lost(BEGUN, BEGUN + SECOND) };
+        for other in 0..MAX_UPSTREAMS - 1 {
+            losses.add(&of(other.to_string()));
+        }
+        assert!(!losses.touch(&attempt));
+        losses.add(&Lost { upstream: attempt.upstream.clone(), ..lost(BEGUN, BEGUN + SECOND) });
+        assert!(losses.touch(&attempt));
+        // With more upstreams than are known apart it counts for all.
+        losses.of_upstream.remove(attempt.upstream.as_ref().unwrap());
+        losses.add(&of("one more".to_owned()));
+        assert!(!losses.touch(&attempt));
+        losses.add(&of("too many".to_owned()));
+        assert!(losses.touch(&attempt));
     }
 
     #[test]

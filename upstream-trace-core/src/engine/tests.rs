@@ -271,7 +271,8 @@ fn siblings_and_facts_reach_the_verdict() {
 fn lost_events_are_told_and_take_proof_away() {
     let mut engine = Engine::new();
     engine.on(Event::Drop(netfilter_drop("output", "nft")));
-    let lost = Lost { at: BEGUN + SECOND, count: 3, place: "ring-buffer".to_owned(), since: BEGUN };
+    let lost =
+        Lost { at: BEGUN + SECOND, count: 3, place: "ring-buffer".to_owned(), since: BEGUN, upstream: None };
     assert_eq!(engine.on(Event::Lost(lost.clone())), [Output::Lost(lost)]);
     engine.on(Event::End(stuck_syn()));
     let out = engine.finish();

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Nanos;
 use super::bounds::text;
+use super::{Nanos, Upstream};
 
 /// What a loss takes away from verdicts on the time in which it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,13 +156,16 @@ pub struct Lost {
     pub place: String,
     /// Begin of the time in which they were lost, same clock.
     pub since: Nanos,
+    /// They were about this upstream alone: what is said of others is as sure as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Upstream>,
 }
 
 impl Lost {
     /// Events that were lost at a place.
     #[must_use]
     pub fn new(place: LossPlace, count: u64, since: Nanos, at: Nanos) -> Self {
-        Self { at, count, place: place.id().to_owned(), since }
+        Self { at, count, place: place.id().to_owned(), since, upstream: None }
     }
 
     /// Where; `None` if this release does not know the place.

@@ -206,6 +206,7 @@ mod tests {
             count: 1,
             place: String::new(),
             since: 0,
+            upstream: None,
         }));
         sinks.tick(1);
         sinks.vitals(&Vitals::default());

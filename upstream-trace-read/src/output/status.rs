@@ -114,8 +114,13 @@ watching nginx: master 1712, workers 1713 1714 · kernel 6.12.0 · 1 of 2 hooks
 
     #[test]
     fn losses_say_what_to_do() {
-        let lost =
-            Lost { at: 2_000_000_000, count: 1234, place: "connection-map".into(), since: 1_000_000_000 };
+        let lost = Lost {
+            at: 2_000_000_000,
+            count: 1234,
+            place: "connection-map".into(),
+            since: 1_000_000_000,
+            upstream: None,
+        };
         let text = PAGE.lost(Clock::default(), &lost);
         assert!(text.starts_with("warning: 1,234 events lost since 00:00:01.000Z: "), "{text}");
         assert!(text.contains("--max-connections"), "{text}");

@@ -148,6 +148,7 @@ impl Live {
         let here = [&here[..], &self.pipeline.lost()].concat();
         let mut batch = Batch::default();
         self.sources.losses.poll(now, &self.context, &here, &mut batch);
+        batch.events.extend(self.sources.origins.take_unseen(now));
         self.feed_batch(batch, now);
     }
 

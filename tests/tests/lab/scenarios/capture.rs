@@ -28,6 +28,10 @@ const FAULTS: [(&str, &str, &str); 5] = [
     ("/missing", "unix:/nonexistent/app.sock", "socket-missing"),
 ];
 
+/// A name that is a client's own business, in a message of nginx. Nobody resolves it.
+const NAMED: &str = "location /name { set $name secret.lab.test; resolver 10.99.0.2:5399 ipv6=off; \
+    resolver_timeout 300ms; proxy_pass http://$name; }";
+
 pub(crate) const ALL: &[Scenario] = &[
     ("capture/five-faults-reported-elsewhere", five_faults_reported_elsewhere),
     ("capture/redacted", redacted),
@@ -42,7 +46,7 @@ fn faulty(lab: &Lab) -> Result<(World<'_>, Vec<Rc<Origin>>)> {
         let behind = if upstream.starts_with("unix:") { ":/" } else { "" };
         format!("location {path} {{ proxy_pass http://{upstream}{behind}; }}")
     });
-    let world = lab.world().config(|config| config.server.extend(locations)).start()?;
+    let world = lab.world().config(|config| config.server.extend(locations)).server(NAMED).start()?;
     let silent = world.origin(FAULTS[2].1, Script::silent())?;
     let closes = world.origin(FAULTS[3].1, Script::read_then_fin())?;
     Ok((world, vec![silent, closes]))
@@ -132,6 +136,7 @@ fn redacted(lab: &Lab) -> Result<()> {
     for (path, _, _) in FAULTS {
         world.get(&format!("{path}?secret=42"));
     }
+    world.get("/name").log("secret.lab.test could not be resolved");
     world.pause(ms(1_300));
     let live = tool.stop(Signal::SIGINT)?;
     let report = report(lab, &recording, &["--json"])?;

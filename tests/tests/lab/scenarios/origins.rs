@@ -69,12 +69,13 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace(&[])?;
         let _waiting = world.begin("GET", "/", &[])?;
         // Each end is told by the kernel side; of what is too much only the number is.
-        let is_lost = |line: &str| line.contains("\"where\":\"origin-table\"");
+        let is_lost = |line: &str| line.contains("\"where\":\"origin-exits\"");
         let told = trace.wait_line(Duration::from_secs(30), is_lost);
         lab.check(told, || "ends beyond the bound are not told as lost".into());
         world.get("/refused").status(502);
         trace.wait_failures(1, Duration::from_secs(5));
-        trace.finish()?.failure("port-refused").upstream("127.0.0.1:8099");
+        // What is said of another upstream is as sure as ever.
+        trace.finish()?.failure("port-refused").upstream("127.0.0.1:8099").confidence(Proven);
         Ok(())
     }),
     ("origins/killed-by-somebody", |lab| {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use upstream_trace_tests::pace::patient;
 use upstream_trace_tests::service::{Odd, Receiver, crowd, free_address, get};
 use upstream_trace_tests::tool::Tool;
 use upstream_trace_tests::util::{ms, resident_kib, wait_until};
@@ -54,7 +55,7 @@ fn away(lab: &Lab) -> Result<()> {
     lab.check(grown < GROWTH_KIB, || format!("it grew by {grown} KiB from {before}"));
     let in_metrics = || lost_in(&get(metrics, "/metrics").unwrap_or_default());
     wait_until("lost events in the metrics", AT_ONCE, || in_metrics() > 0)?;
-    thread::sleep(AWAY.saturating_sub(begun.elapsed()));
+    thread::sleep(AWAY.saturating_sub(begun.elapsed()).max(patient(COUNTED)));
     let receiver = Receiver::start_at(address)?;
     let kept = count - usize::try_from(in_metrics())?;
     receiver.wait(kept, PAUSE)?;

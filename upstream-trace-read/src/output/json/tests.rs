@@ -99,7 +99,13 @@ fn the_other_objects() {
             how: "client-gone",
         }));
         sink.output(&Output::Note(Note { at, text: "a\x1b\nb".into() }));
-        sink.output(&Output::Lost(Lost { at, count: 3, place: "ring-buffer".into(), since: BEGIN }));
+        sink.output(&Output::Lost(Lost {
+            at,
+            count: 3,
+            place: "ring-buffer".into(),
+            since: BEGIN,
+            upstream: None,
+        }));
     });
     let time = "2026-11-20T09:12:01.000000Z";
     assert_eq!(

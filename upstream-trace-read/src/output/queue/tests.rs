@@ -50,6 +50,21 @@ fn a_paused_reader_holds_nobody_up_and_what_does_not_fit_is_counted() {
     assert!(queue.has_room());
 }
 
+/// Each of them may not wait even for a moment.
+#[test]
+fn thousands_of_texts_find_a_paused_reader_and_none_waits() {
+    let (mut queue, _go, _taken) = queue(10, false);
+    let (done, is_done) = channel();
+    thread::spawn(move || {
+        for _ in 0..10_000 {
+            queue.write_all(b"1234").unwrap();
+        }
+        done.send(queue.lost()).unwrap();
+    });
+    let lost = is_done.recv_timeout(Duration::from_secs(30));
+    assert!(lost.is_ok_and(|lost| lost > 9_900), "{lost:?}");
+}
+
 #[test]
 fn the_end_does_not_wait_for_a_paused_reader() {
     let (mut queue, _go, _taken) = queue(10, false);

@@ -182,7 +182,7 @@ impl<W: Write, E: Write> Terminal<W, E> {
         }
         self.print(&text, false);
         for Suppressed { key: place, count, span, .. } in losses {
-            let lost = Lost { at: now, count, place, since: now.saturating_sub(span) };
+            let lost = Lost { at: now, count, place, since: now.saturating_sub(span), upstream: None };
             self.status.write(&self.status_page.lost(self.clock, &lost));
         }
     }

@@ -117,7 +117,13 @@ fn status_goes_to_the_other_writer() {
             text: "Worker 1713 died by\x1b signal 9.".into(),
         }));
         for _ in 0..3 {
-            let lost = Lost { at: BEGIN + SECOND, count: 5, place: "ring-buffer".into(), since: BEGIN };
+            let lost = Lost {
+                at: BEGIN + SECOND,
+                count: 5,
+                place: "ring-buffer".into(),
+                since: BEGIN,
+                upstream: None,
+            };
             sink.output(&Output::Lost(lost));
         }
         sink.tick(BEGIN + 2 * SECOND);

@@ -56,7 +56,13 @@ fn events() -> Vec<Event> {
     for n in 0..20 {
         events.push(refused(SECOND + n * 300 * MS, n << 40));
     }
-    events.push(Event::Lost(Lost { at: 8 * SECOND, count: 3, place: "ring-buffer".into(), since: SECOND }));
+    events.push(Event::Lost(Lost {
+        at: 8 * SECOND,
+        count: 3,
+        place: "ring-buffer".into(),
+        since: SECOND,
+        upstream: None,
+    }));
     events
 }
 

@@ -98,7 +98,9 @@ fn lines_that_no_verdict_uses_are_not_recorded() {
 
 #[test]
 fn a_line_is_no_longer_than_it_may_be() {
-    let lost = |length| Event::Lost(Lost { at: SECOND, count: 1, place: "x".repeat(length), since: 0 });
+    let lost = |length| {
+        Event::Lost(Lost { at: SECOND, count: 1, place: "x".repeat(length), since: 0, upstream: None })
+    };
     let config = |length| {
         Event::Config(Box::new(Config { at: SECOND, file: "x".repeat(length), ..Config::default() }))
     };

@@ -4,11 +4,12 @@
 use upstream_trace_core::event::{Nanos, SECOND};
 
 /// Steps at once: a server with hundreds of processes that all crash.
-const MOST: i64 = 16_384;
+const MOST: i64 = 24_576;
 /// Steps that come back in a second.
 const PER_SECOND: u64 = 512;
-/// Steps for an end, beside those for each process that still serves.
-const EACH: i64 = 4;
+/// Steps for an upstream that it served, beside those for each process that still serves: fewer of its ends at once than
+/// the engine keeps.
+const EACH: i64 = 32;
 /// Processes that still serve which are looked at in one step.
 const PER_STEP: usize = 16;
 
@@ -37,9 +38,11 @@ impl Allowance {
         self.left > 0
     }
 
-    /// One was looked at, while so many still served.
-    pub(super) fn take(&mut self, serving: usize) {
-        let steps = i64::try_from(serving / PER_STEP).unwrap_or(MOST).saturating_add(EACH);
+    /// One was looked at that had served so many upstreams, while so many processes still served.
+    pub(super) fn take(&mut self, upstreams: usize, serving: usize) {
+        let looks = upstreams.saturating_mul(serving / PER_STEP);
+        let events = i64::try_from(upstreams).unwrap_or(MOST).saturating_mul(EACH);
+        let steps = i64::try_from(looks).unwrap_or(MOST).saturating_add(events);
         self.left = self.left.saturating_sub(steps);
     }
 }
@@ -53,7 +56,7 @@ mod tests {
         let mut count = 0;
         for end in 0..per_second * seconds {
             if allowance.allows(SECOND * 1_000 + end * SECOND / per_second) {
-                allowance.take(serving);
+                allowance.take(1, serving);
                 count += 1;
             }
         }
@@ -65,13 +68,13 @@ mod tests {
         let mut allowance = Allowance::default();
         for left in (0..500).rev() {
             assert!(allowance.allows(SECOND), "{left} still serve");
-            allowance.take(left);
+            allowance.take(1, left);
         }
     }
 
     #[test]
     fn a_loop_of_forks_takes_little_whoever_else_serves() {
-        for (serving, most) in [(1, 15_000), (4_000, 240)] {
+        for (serving, most) in [(1, 2_100), (4_000, 240)] {
             let count = looked_at(&mut Allowance::default(), 10_000, 80, serving);
             assert!((10..=most).contains(&count), "{count} with {serving}");
         }
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn what_was_taken_comes_back() {
         let mut allowance = Allowance::default();
-        allowance.take(16 * usize::try_from(MOST).unwrap());
+        allowance.take(1, 16 * usize::try_from(MOST).unwrap());
         assert!(!allowance.allows(0) && !allowance.allows(1) && allowance.allows(SECOND));
     }
 }

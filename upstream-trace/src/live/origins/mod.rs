@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use upstream_trace_common::OriginExit;
-use upstream_trace_core::event::{self, Event, Nanos, Workload};
+use upstream_trace_core::event::{self, Event, LossPlace, Lost, Nanos, Upstream, Workload};
 
 use super::context::Context;
 use super::surroundings::Surroundings;
@@ -73,8 +73,10 @@ pub(super) struct Origins {
     processes: HashMap<u32, Served>,
     /// Ends that may be looked at.
     allowance: Allowance,
-    /// Processes for which the table had no room, and ends that were too many.
+    /// Processes for which the table had no room.
     lost: u64,
+    /// Ends that were not looked at, by the upstream that they concern, and when the first one was.
+    unseen: BTreeMap<Upstream, (u64, Nanos)>,
 }
 
 impl Origins {
@@ -92,6 +94,7 @@ impl Origins {
             processes: HashMap::new(),
             allowance: Allowance::default(),
             lost: 0,
+            unseen: BTreeMap::new(),
         }
     }
 
@@ -100,7 +103,7 @@ impl Origins {
         self.looked >= time && !self.searching
     }
 
-    /// Processes that are not watched for want of room, and ends that were not looked at.
+    /// Processes that are not watched for want of room.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
@@ -111,11 +114,13 @@ impl Origins {
         let (pid, at) = (ended.header.tgid, ended.header.now_ns);
         // One that forks and fails in a loop takes no more of the event loop than that.
         if !self.allowance.allows(at) {
-            self.lost += 1;
+            for (_, upstream) in &served.upstreams {
+                self.unseen.entry(upstream.clone()).or_insert((0, at)).0 += 1;
+            }
             return Vec::new();
         }
         let left = tables.serving();
-        self.allowance.take(left.len());
+        self.allowance.take(served.upstreams.len(), left.len());
         let name = ended.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         let (status, signal) = exit(ended.exit_code);
         // A process that has ended is still in its control group until its parent has asked how.
@@ -146,6 +151,14 @@ impl Origins {
             })
         };
         served.upstreams.iter().map(exit).collect()
+    }
+
+    /// Ends that were not looked at since this was last asked: of these upstreams others may have been among them.
+    pub(super) fn take_unseen(&mut self, now: Nanos) -> impl Iterator<Item = Event> {
+        std::mem::take(&mut self.unseen).into_iter().map(move |(upstream, (count, since))| {
+            let lost = Lost::new(LossPlace::OriginExits, count, since.min(now), now);
+            Event::Lost(Lost { upstream: Some(upstream), ..lost })
+        })
     }
 
     /// What the search found is what counts from now on.

@@ -5,7 +5,7 @@ use crate::engine::stores::queue::MAX_HELD;
 use crate::event::{Host, Lost};
 
 fn lost(place: &str, count: u64) -> Event {
-    Event::Lost(Lost { at: AT + SECOND, count, place: place.to_owned(), since: AT - SECOND })
+    Event::Lost(Lost { at: AT + SECOND, count, place: place.to_owned(), since: AT - SECOND, upstream: None })
 }
 
 #[test]
