@@ -45,11 +45,15 @@ pub use tables::{
 };
 pub use under_way::{GOODBYE, Moment, SocketFacts, UnderWay};
 
-/// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`.
+/// Most upstream addresses, and most unix paths, that are counted; attempts to others are counted in `LOST_SLOTS`. With
+/// many processors there is room for fewer addresses: [`UpstreamCounters::room`].
 pub const UPSTREAMS: u32 = 1024;
 
 /// Places in the table of watched processes, a power of two.
 pub const WORKER_PLACES: u32 = 4096;
+
+/// Places in the table that says where there are no records, a power of two.
+pub const RECORD_PLACES: usize = 4096;
 
 /// Functions of the kernel that drop packets for one reason each, for kernels that give no reasons.
 pub const DROP_PLACES: usize = 4;

@@ -1,6 +1,6 @@
 //! Values and keys of the maps beside the records.
 
-use crate::{Addr, LATENCY_BUCKETS, UnixPath, WORKER_PLACES};
+use crate::{Addr, LATENCY_BUCKETS, UPSTREAMS, UnixPath, WORKER_PLACES};
 
 /// A `connect()` between its entry and its return. A worker connects from one thread only.
 #[repr(C)]
@@ -65,8 +65,8 @@ pub struct Worker {
     pub master: u32,
     /// Network namespace of its sockets: its inode number, 0 until there was one.
     pub netns: u32,
-    /// Zero.
-    pub pad: u32,
+    /// IPv4 address that it last connected from, as in the packet; 0 if that is not known.
+    pub own_ip: u32,
     /// The process; 0 if nothing was ever kept at this place, [`Worker::GONE`] if nothing is any more.
     pub tgid: u32,
     /// The `connect()` in flight.
@@ -118,6 +118,19 @@ impl UpstreamCounters {
     /// Nothing counted.
     // SAFETY: integers and arrays of integers only.
     pub const ZERO: Self = unsafe { core::mem::zeroed() };
+
+    /// Bytes that the counters of all upstreams may take.
+    pub const MEMORY: usize = 32 << 20;
+    /// Upstreams that are counted however much that takes.
+    pub const LEAST: u32 = 128;
+
+    /// How many upstreams are counted with so many possible processors: each counts for itself, so that none takes
+    /// memory from another one at each request.
+    #[must_use]
+    pub fn room(processors: usize) -> u32 {
+        let each = size_of::<Self>() * processors.max(1);
+        u32::try_from(Self::MEMORY / each).unwrap_or(u32::MAX).clamp(Self::LEAST, UPSTREAMS)
+    }
 
     /// Adds what was counted elsewhere, or before.
     pub fn add(&mut self, other: &Self) {
@@ -277,6 +290,16 @@ mod tests {
             (u32::MAX, QUEUEING, DROP_BITS),
         ] {
             assert_eq!(drop_bit(reason, queueing), bit, "{reason:#x}");
+        }
+    }
+
+    #[test]
+    fn counters_of_all_processors_take_a_bounded_memory() {
+        let rooms = [0, 1, 64, 120, 240, 512, 8192].map(UpstreamCounters::room);
+        assert_eq!(rooms, [1024, 1024, 1024, 1024, 514, 240, 128]);
+        for processors in 1..=960 {
+            let each = size_of::<UpstreamCounters>() * processors;
+            assert!(UpstreamCounters::room(processors) as usize * each <= UpstreamCounters::MEMORY);
         }
     }
 }

@@ -4,13 +4,13 @@
 use upstream_trace_common::{AdoptKey, AdoptState, Record, flags, stats};
 
 use crate::config::offset;
-use crate::maps::{ADOPTABLE, ADOPTABLE_LEFT, RECORDS};
-use crate::{birth, counters, emit, kernel, retry};
+use crate::maps::{ADOPTABLE, ADOPTABLE_LEFT};
+use crate::{birth, counters, emit, kernel, records, retry};
 
 /// The record of this socket, adopted if need be.
 #[inline(always)]
 pub fn find(sk: u64) -> Option<*mut Record> {
-    match RECORDS.get_ptr_mut(sk) {
+    match records::find(sk) {
         Some(record) => Some(record),
         None if ADOPTABLE_LEFT.get(0).is_some_and(|left| *left != 0) => adopt(sk),
         None => None,

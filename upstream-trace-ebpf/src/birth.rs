@@ -8,13 +8,10 @@ use aya_ebpf::macros::{fentry, kprobe};
 use aya_ebpf::programs::{FEntryContext, ProbeContext};
 use upstream_trace_common::{Addr, End, Record, StepKind, UpstreamCounters, Worker, flags, stats};
 
-use crate::kernel::Head;
-use crate::maps::{OWN_ADDRESSES, RECORDS, io_since};
+use crate::kernel::{AF_INET, Head};
+use crate::maps::{OWN_ADDRESSES, io_since};
 use crate::trail::note;
-use crate::{counters, dns, emit, finish, kernel, retry, worker};
-
-/// What a new record is copied from.
-static EMPTY: Record = Record::ZERO;
+use crate::{counters, dns, emit, finish, kernel, records, retry, worker};
 
 /// int tcp_connect(struct sock *sk): same name and argument from 4.x to 7.2, never inlined (called across files).
 #[fentry(function = "tcp_connect")]
@@ -38,7 +35,7 @@ fn connecting(sk: u64) {
     if !worker::may_be_watched(kernel::current_tgid()) {
         return;
     }
-    match RECORDS.get_ptr_mut(sk) {
+    match records::find(sk) {
         // SAFETY: a map value.
         Some(record) => unsafe {
             kernel::local(sk, &kernel::head(sk), &mut (*record).local);
@@ -63,7 +60,7 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     }
     let now = emit::now();
     emit::count(stats::ATTEMPTS, 1);
-    remember_own_address(sk, &head);
+    remember_own_address(sk, &head, worker);
     let Some(record) = create(sk, &remote, now) else { return };
     // SAFETY: a map value that no other CPU can find yet: the socket has sent nothing.
     unsafe {
@@ -75,9 +72,18 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     }
 }
 
-/// What comes from and goes to this address may be nginx's own.
+/// What comes from and goes to this address may be nginx's own. A worker mostly connects from the one address that it
+/// used last, which spares the lookup.
 #[inline(always)]
-fn remember_own_address(sk: u64, head: &Head) {
+fn remember_own_address(sk: u64, head: &Head, worker: *mut Worker) {
+    let last = u32::from_ne_bytes(head.saddr);
+    // SAFETY: callers pass a map value, written by this process only.
+    unsafe {
+        if head.family == AF_INET && (*worker).own_ip == last {
+            return;
+        }
+        (*worker).own_ip = if head.family == AF_INET { last } else { 0 };
+    }
     let mut own = Addr::default();
     kernel::local(sk, head, &mut own);
     own.port = 0;
@@ -115,7 +121,7 @@ pub fn unix(
 /// A record for a new connection. If the end of the one that had this memory before was not seen, that ends now.
 #[inline(always)]
 pub fn create(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
-    if let Some(old) = RECORDS.get_ptr_mut(sk) {
+    if let Some(old) = records::find(sk) {
         finish::finish(sk, old, End::Reborn as u32, now);
     }
     create_fresh(sk, remote, now)
@@ -125,11 +131,7 @@ pub fn create(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
 /// have to walk through the end of a record in every program that may adopt a connection.)
 #[inline(always)]
 pub fn create_fresh(sk: u64, remote: &Addr, now: u64) -> Option<*mut Record> {
-    if RECORDS.insert(sk, &EMPTY, 0).is_err() {
-        emit::count(stats::LOST_MAP, 1);
-        return None;
-    }
-    let Some(record) = RECORDS.get_ptr_mut(sk) else {
+    let Some(record) = records::insert(sk) else {
         emit::count(stats::LOST_MAP, 1);
         return None;
     };

@@ -10,9 +10,9 @@ use upstream_trace_common::{
 };
 
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
-use crate::maps::{EVENTS, RECORDS, UNIX_FDS};
+use crate::maps::{EVENTS, UNIX_FDS};
 use crate::unix_path::{self, EMPTY_PATH, PathBuffer};
-use crate::{birth, counters, dns, emit, retry, worker};
+use crate::{birth, counters, dns, emit, records, retry, worker};
 
 /// The socket had gone to `SYN_SENT` first: only the local port was missing.
 const EADDRNOTAVAIL: i64 = 99;
@@ -140,7 +140,7 @@ fn failed(tgid: u32, call: &InflightConnect, errno: i64) {
     let now = emit::now();
     let Some(mut entry) = EVENTS.reserve::<ConnectFailed>(0) else {
         // Unless TCP had begun and was counted: then the record ends here, too.
-        if sk == 0 || RECORDS.remove(sk).is_err() {
+        if sk == 0 || !records::remove(sk) {
             emit::count(stats::ATTEMPTS, 1);
         }
         emit::count(stats::LOST_RING, 1);
@@ -167,12 +167,12 @@ fn failed(tgid: u32, call: &InflightConnect, errno: i64) {
         }
         let mut counted = false;
         if sk != 0
-            && let Some(record) = RECORDS.get_ptr_mut(sk)
+            && let Some(record) = records::find(sk)
         {
             (*event).id = (*record).id;
             (*event).retry_of = (*record).retry_of;
             (*event).had_syn_sent = u32::from(errno == EADDRNOTAVAIL);
-            let _ = RECORDS.remove(sk);
+            records::remove(sk);
             counted = true;
         } else if let Some(candidate) = retry::candidate(worker, now) {
             (*event).retry_of = candidate.id;

@@ -9,9 +9,9 @@ use upstream_trace_common::{
 };
 
 use crate::kernel::{self, TCP_ESTABLISHED};
-use crate::maps::{DEFERRED, RECORDS, UNIX_FDS};
+use crate::maps::{DEFERRED, UNIX_FDS};
 use crate::trail::note;
-use crate::{emit, pending, record, retry, under_way, worker};
+use crate::{emit, pending, record, records, retry, under_way, worker};
 
 /// Ends the record of `sk`; `end` is an [`End`]. In process context, but for sockets whose memory was used again.
 #[inline(never)]
@@ -207,7 +207,7 @@ unsafe fn settle(sk: u64, record: *mut Record, worker: Option<NonNull<Worker>>, 
 /// User space may find a unix connection ended at this very moment, and remove its record: whoever removes it counts it.
 #[inline(always)]
 pub fn remove_and_count(sk: u64, sum: u32) {
-    if RECORDS.remove(sk).is_ok() {
+    if records::remove(sk) {
         emit::count(sum, 1);
     }
 }

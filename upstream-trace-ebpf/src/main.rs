@@ -29,6 +29,7 @@ mod payload;
 mod pending;
 mod process;
 mod record;
+mod records;
 mod request;
 mod response;
 mod retry;

@@ -10,9 +10,9 @@ use upstream_trace_common::{
 
 use crate::config::{self, offset};
 use crate::kernel::{self, AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_SYN_SENT, read};
-use crate::maps::{EVENTS, OWN_ADDRESSES, PACKET_RATE, PACKETS_SEEN, RECORDS, RETRANSMITTING, UPSTREAMS};
+use crate::maps::{EVENTS, OWN_ADDRESSES, PACKET_RATE, PACKETS_SEEN, RETRANSMITTING, UPSTREAMS};
 use crate::trail::note;
-use crate::{emit, record};
+use crate::{emit, record, records};
 
 /// Protocol number of TCP.
 const IPPROTO_TCP: u8 = 6;
@@ -98,7 +98,7 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
         sk = ctx.arg(3);
     }
     let mut seen = Sighting::new(EventKind::Drop, reason, location);
-    match if sk == 0 { None } else { RECORDS.get_ptr_mut(sk) } {
+    match if sk == 0 { None } else { records::find(sk) } {
         Some(record) => of_record(&ctx, sk, record, skb, &mut seen),
         None => without_record(&ctx, sk, skb, &mut seen),
     }

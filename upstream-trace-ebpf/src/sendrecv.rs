@@ -8,8 +8,8 @@ use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::Record;
 
 use crate::kernel::{self, AF_UNIX, EAGAIN, EPIPE, Head};
-use crate::maps::{RECORDS, io_since};
-use crate::{adopt, client, dns, request, response, under_way, unix, worker};
+use crate::maps::io_since;
+use crate::{adopt, client, dns, records, request, response, under_way, unix, worker};
 
 /// Whose socket a watched process used.
 enum Side {
@@ -103,7 +103,7 @@ fn side(sk: u64, head: &Head) -> Side {
         return Side::Client;
     }
     // A port says nothing of another address or network namespace, nor of when nginx listened there; a record does.
-    let record = if internet { adopt::find(sk) } else { RECORDS.get_ptr_mut(sk) };
+    let record = if internet { adopt::find(sk) } else { records::find(sk) };
     match record {
         Some(record) => Side::Upstream(record),
         None if listening => Side::Client,

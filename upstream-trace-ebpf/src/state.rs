@@ -8,9 +8,9 @@ use crate::kernel::{
     self, SHUTDOWN_BOTH, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_LAST_ACK,
     TCP_SYN_SENT,
 };
-use crate::maps::{LISTENING, RECORDS, io_since};
+use crate::maps::{LISTENING, io_since};
 use crate::trail::note;
-use crate::{adopt, birth, client, closers, counters, emit, finish, under_way, worker};
+use crate::{adopt, birth, client, closers, counters, emit, finish, records, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -30,7 +30,7 @@ pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub fn tcp_destroy_sock(ctx: RawTracePointContext) -> i32 {
     let sk: u64 = ctx.arg(0);
-    match RECORDS.get_ptr_mut(sk) {
+    match records::find(sk) {
         Some(record) => {
             finish::finish(sk, record, End::Destroyed as u32, emit::now());
         }
@@ -101,8 +101,6 @@ fn changes(sk: u64, old: u8, new: u8) {
         return;
     };
     let now = emit::now();
-    // SAFETY: a map value.
-    unsafe { (*record).tcp.state = old };
     match (old, new) {
         (TCP_SYN_SENT, TCP_ESTABLISHED) => established(sk, record, now),
         (TCP_ESTABLISHED, TCP_CLOSE_WAIT) => fin(sk, record, now),

@@ -71,19 +71,32 @@ unsafe fn sent_since_fin(sk: u64, record: *mut Record) {
     }
 }
 
+/// What the hooks noted is void. Of a connection that they never saw nothing is there: another processor need not write
+/// there then.
+#[inline(always)]
+unsafe fn forget_noted(record: *mut Record) {
+    // SAFETY: by contract.
+    unsafe {
+        let noted = (*record).io_since != 0 || (*record).flags & (flags::ADOPTED | flags::BY_SOCKET) != 0;
+        (*record).flags = (*record).flags & !NOTED | flags::BY_SOCKET;
+        (*record).client = 0;
+        if noted {
+            (*record).request_ns = 0;
+            (*record).last_send_ns = 0;
+            (*record).first_recv_ns = 0;
+            (*record).last_recv_ns = 0;
+            (*record).app_sent = 0;
+            (*record).app_received = 0;
+        }
+    }
+}
+
 /// Reads it.
 #[inline(never)]
 fn read(sk: u64, record: *mut Record, moment: u32, now: u64) -> u32 {
     // SAFETY: callers pass a map value.
     unsafe {
-        (*record).flags = (*record).flags & !NOTED | flags::BY_SOCKET;
-        (*record).client = 0;
-        (*record).request_ns = 0;
-        (*record).last_send_ns = 0;
-        (*record).first_recv_ns = 0;
-        (*record).last_recv_ns = 0;
-        (*record).app_sent = 0;
-        (*record).app_received = 0;
+        forget_noted(record);
         if (*record).flags & flags::UNIX != 0 {
             // Keeps nothing of the kind.
             return 0;

@@ -7,9 +7,9 @@ use upstream_trace_common::{Addr, Disposition, End, EndFacts, FdKey, Record, fla
 
 use crate::config::offset;
 use crate::kernel::{self, SOCK_STREAM, read};
-use crate::maps::{ANY_FDLESS, RECORDS, UNIX_FDS};
+use crate::maps::{ANY_FDLESS, UNIX_FDS};
 use crate::unix_path::{self, EMPTY_PATH};
-use crate::{birth, emit, finish, payload, worker};
+use crate::{birth, emit, finish, payload, records, worker};
 
 /// A watched process closed this descriptor, which may be one of a unix connection.
 #[inline(always)]
@@ -20,7 +20,7 @@ pub fn closed(tgid: u32, fd: i32) {
         closed_fdless(fd);
         return;
     };
-    match RECORDS.get_ptr_mut(sk) {
+    match records::find(sk) {
         // SAFETY: a map value.
         Some(record) if unsafe { (*record).fd == fd && (*record).tgid == tgid } => {
             finish::finish(sk, record, End::Closed as u32, emit::now());
@@ -39,7 +39,7 @@ fn closed_fdless(fd: i32) {
     }
     let (sk, _) = kernel::socket_of_fd(fd);
     if sk != 0
-        && let Some(record) = RECORDS.get_ptr_mut(sk)
+        && let Some(record) = records::find(sk)
         // SAFETY: a map value.
         && unsafe { (*record).flags } & flags::UNIX != 0
     {
@@ -54,7 +54,7 @@ pub fn released(socket: u64) {
         return;
     }
     let sk = kernel::socket_sk(socket);
-    if let Some(record) = RECORDS.get_ptr_mut(sk) {
+    if let Some(record) = records::find(sk) {
         finish::finish(sk, record, End::Closed as u32, emit::now());
     }
 }

@@ -202,6 +202,23 @@ fn no_secret_survives_in_a_known_form() {
     }
 }
 
+/// However innocent its words are: what they say together is the application's.
+#[test]
+fn nothing_of_an_unknown_form_survives() {
+    for message in [
+        "[lua] connection to upstream failed",
+        "js: no live upstreams",
+        "upstream",
+        "reading response header",
+    ] {
+        let line = json!({"event": "log", "at": 2, "worker": 2, "pid": 2, "time": "t", "level": "error",
+                          "message": message, "truncated": false});
+        let mut event: Event = serde_json::from_value(line).unwrap();
+        Redactor::default().event(&mut event);
+        assert_eq!(serde_json::to_value(event).unwrap()["message"], "(redacted)", "{message}");
+    }
+}
+
 /// With `proxy_bind $remote_addr transparent` nginx connects from the client's address.
 #[test]
 fn a_client_that_nginx_connects_as_is_not_named() {

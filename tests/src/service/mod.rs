@@ -1,6 +1,8 @@
 //! What a service of the tool talks to: a Prometheus server of the lab's own, plain HTTP, and collectors.
 
-mod collectors;
+mod datagrams;
+mod odd;
+mod receiver;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -14,7 +16,9 @@ use serde_json::Value;
 
 use crate::tool::Tool;
 use crate::util::wait_until;
-pub use collectors::{Datagrams, Receiver};
+pub use datagrams::Datagrams;
+pub use odd::{Odd, crowd};
+pub use receiver::{Event, Receiver};
 
 /// For an answer over loopback.
 const LIMIT: Duration = Duration::from_secs(5);

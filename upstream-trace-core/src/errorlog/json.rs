@@ -35,7 +35,7 @@ pub fn json_head(line: &[u8]) -> Option<JsonHead> {
     let members = members(line)?;
     time(members.text("timestamp")?)?;
     members.text("msg")?;
-    Some(JsonHead { level: members.text("level")?.to_owned(), pid: members.number("pid")? })
+    Some(JsonHead { level: clean(members.text("level")?.as_bytes()), pid: members.number("pid")? })
 }
 
 /// Takes a line in JSON apart.
@@ -204,6 +204,13 @@ mod tests {
         assert!(upstream_address(&line).is_some());
         let head = json_head(LINE.as_bytes()).expect("a head");
         assert_eq!((head.level.as_str(), head.pid), ("error", 12345));
+    }
+
+    #[test]
+    fn control_characters_of_a_level_are_escaped_in_both() {
+        let line = LINE.replace(r#""error","timestamp"#, "\"err\x7fr\",\"timestamp");
+        let head = json_head(line.as_bytes()).expect("a head");
+        assert_eq!((head.level.as_str(), read(&line).level.as_str()), ("err\\x7fr", "err\\x7fr"));
     }
 
     #[test]

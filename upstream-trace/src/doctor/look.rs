@@ -15,7 +15,7 @@ use crate::host::{netns, privileges};
 use crate::kernel::btf;
 use crate::kernel::btf::Layout;
 use crate::kernel::hook_filter::HookFilter;
-use crate::kernel::load::{self, Kernel, Sizes};
+use crate::kernel::load::{self, Kernel, Sizes, possible_processors};
 use crate::kernel::probe::{self, Tried};
 use crate::kernel::symbols::Symbols;
 use crate::kernel::tracefs;
@@ -72,7 +72,8 @@ fn lockdown(modes: &str) -> Option<String> {
 }
 
 fn try_hooks(layout: &Layout, choice: &HookFilter, findings: &mut Findings) {
-    let sizes = Sizes { connections: MAX_CONNECTIONS, open: 0, buffer: BUFFER };
+    let processors = possible_processors();
+    let sizes = Sizes { connections: MAX_CONNECTIONS, open: 0, buffer: BUFFER, processors };
     let mut kernel = match Kernel::load(load::loader(), layout, &sizes) {
         Ok(kernel) => kernel,
         Err(error) => {

@@ -3,6 +3,7 @@
 mod cmdline;
 pub mod container;
 mod descriptors;
+pub(crate) mod memory;
 pub mod netns;
 mod open;
 pub mod privileges;

@@ -124,7 +124,19 @@ pub fn check_namespaces() -> Result<()> {
             "this is a user namespace, whose root may not trace the kernel: run upstream-trace outside of it"
         );
     }
+    if !clock_is_the_kernels(&fs::read_to_string("/proc/self/timens_offsets").unwrap_or_default()) {
+        bail!(
+            "this is a time namespace with a monotonic clock of its own, and hooks tell times by the kernel's: \
+             run upstream-trace outside of it"
+        );
+    }
     Ok(())
+}
+
+/// Offsets of the clocks in a time namespace: name, seconds, nanoseconds. Kernels before 5.6 have none.
+fn clock_is_the_kernels(offsets: &str) -> bool {
+    let monotonic = offsets.lines().find_map(|line| line.trim_start().strip_prefix("monotonic"));
+    monotonic.is_none_or(|offset| offset.split_whitespace().all(|number| number.trim_matches('0').is_empty()))
 }
 
 /// Checks that tracing is possible at all, and says what else is missing.
@@ -217,6 +229,19 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    fn a_clock_of_its_own_is_noticed() {
+        for (offsets, expected) in [
+            ("", true),
+            ("monotonic           0         0\nboottime            0         0\n", true),
+            ("monotonic           0         0\nboottime       86400         0\n", true),
+            ("monotonic       86400         0\nboottime            0         0\n", false),
+            ("monotonic           0 500000000\nboottime            0         0\n", false),
+        ] {
+            assert_eq!(clock_is_the_kernels(offsets), expected, "{offsets}");
+        }
+    }
 
     #[test]
     fn what_is_required_comes_first_and_nothing_twice() {

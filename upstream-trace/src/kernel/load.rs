@@ -8,7 +8,7 @@ use aya::maps::{Map, MapData};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
-use upstream_trace_common::{DROP_BITS, Offsets, drop_bit};
+use upstream_trace_common::{DROP_BITS, Offsets, UpstreamCounters, drop_bit};
 use upstream_trace_core::hooks::Probe;
 use upstream_trace_core::{event, tables};
 
@@ -66,6 +66,14 @@ pub struct Sizes {
     pub open: u32,
     /// Bytes of the ring buffer.
     pub buffer: u32,
+    /// Processors that the kernel may ever have: there are counters for each.
+    pub processors: usize,
+}
+
+/// Processors that the kernel may ever have; one if it does not say.
+#[must_use]
+pub fn possible_processors() -> usize {
+    aya::util::nr_cpus().unwrap_or(1)
 }
 
 /// Programs in the kernel; they go away with this value.
@@ -126,6 +134,7 @@ impl Kernel {
             .map_max_entries("UNIX_FDS", sizes.connections)
             .map_max_entries("ADOPTABLE", sizes.open.max(1))
             .map_max_entries("EVENTS", sizes.buffer)
+            .map_max_entries("UPSTREAMS", UpstreamCounters::room(sizes.processors))
             .load(OBJECT)
             .context("the kernel refused the maps")?;
         // Without it only remarks are lost; what counts is counted in the maps.

@@ -39,6 +39,7 @@ pub struct Tables {
     pub seeds_lost: u64,
     paths: Table<u32, UnixPath>,
     ring_bytes: u32,
+    upstream_room: usize,
 }
 
 impl Tables {
@@ -47,11 +48,14 @@ impl Tables {
         let events = kernel.map("EVENTS")?;
         let Map::RingBuf(data) = &events else { bail!("EVENTS is no ring buffer") };
         let ring_bytes = data.info().context("the size of the ring buffer")?.max_entries();
+        let upstreams = kernel.map("UPSTREAMS")?;
+        let Map::PerCpuHashMap(data) = &upstreams else { bail!("UPSTREAMS is no table for each processor") };
+        let upstream_room = data.info().context("the size of the table of upstreams")?.max_entries() as usize;
         let tables = Self {
             records: kernel.map("RECORDS")?.try_into()?,
             workers: kernel.map("WORKERS")?.try_into()?,
             listening: kernel.map("LISTENING")?.try_into()?,
-            upstreams: kernel.map("UPSTREAMS")?.try_into()?,
+            upstreams: upstreams.try_into()?,
             unix_paths: kernel.map("UNIX_PATHS")?.try_into()?,
             stats: kernel.map("STATS")?.try_into()?,
             adoptable: kernel.map("ADOPTABLE")?.try_into()?,
@@ -65,6 +69,7 @@ impl Tables {
             seeds_lost: 0,
             paths: Table::new(),
             ring_bytes,
+            upstream_room,
         };
         Ok((tables, events.try_into().context("the ring buffer")?))
     }
@@ -73,6 +78,12 @@ impl Tables {
     #[must_use]
     pub fn ring_bytes(&self) -> u32 {
         self.ring_bytes
+    }
+
+    /// Upstreams that there is room for.
+    #[must_use]
+    pub fn upstream_room(&self) -> usize {
+        self.upstream_room
     }
 
     /// Watches this process; of a master only its children.

@@ -10,10 +10,6 @@ use crate::kernel::decode;
 
 /// Counters of one upstream are read at most this often because of a failure there.
 const FRESH: Nanos = 50_000_000;
-/// With more upstreams than that in the kernel's table, those make room that have been idle longest.
-const CROWDED: usize = UPSTREAMS as usize / 4 * 3;
-/// Until so many are left.
-const ROOMY: usize = UPSTREAMS as usize / 2;
 /// An upstream that something happened at in this time stays.
 const IDLE: Nanos = 60 * SECOND;
 /// Looking for room takes a look at all connections: not more often than that.
@@ -55,15 +51,16 @@ impl Counters {
                 self.sample(now, upstream, *counters, to);
             }
         }
-        if counters.len() > CROWDED && self.idle.may_look(now) {
-            self.make_room(&counters, now, context);
+        let surplus = surplus(counters.len(), context.tables.upstream_room());
+        if surplus > 0 && self.idle.may_look(now) {
+            self.make_room(surplus, now, context);
         }
     }
 
     /// The kernel's table has no room of its own making.
-    fn make_room(&mut self, counters: &[(Addr, UpstreamCounters)], now: Nanos, context: &mut Context) {
+    fn make_room(&mut self, surplus: usize, now: Nanos, context: &mut Context) {
         let in_use = context.tables.upstreams_in_use();
-        for address in self.idle.longest(now, counters.len().saturating_sub(ROOMY), &in_use) {
+        for address in self.idle.longest(now, surplus, &in_use) {
             let Some(upstream) = context.upstream(&address) else { continue };
             if self.earlier.len() >= MAX_EARLIER && !self.earlier.contains_key(&upstream) {
                 return;
@@ -86,6 +83,11 @@ impl Counters {
             to.event(Event::Upstream(sample));
         }
     }
+}
+
+/// How many make room, those that have been idle longest: where three quarters of the places are taken, all beyond half.
+fn surplus(taken: usize, room: usize) -> usize {
+    if taken > room / 4 * 3 { taken - room / 2 } else { 0 }
 }
 
 /// Since when nothing was counted for an upstream.
@@ -147,6 +149,14 @@ mod tests {
         let found = idle.longest(63 * SECOND, 10, &in_use);
         assert_eq!(found, [all[2], all[3]]);
         assert_eq!(idle.longest(63 * SECOND, 1, &in_use), [all[2]]);
+    }
+
+    #[test]
+    fn room_is_made_before_there_is_none() {
+        assert_eq!(
+            [(768, 1024), (769, 1024), (97, 128), (96, 128)].map(|(taken, room)| surplus(taken, room)),
+            [0, 257, 33, 0]
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::event_loop::EventLoop;
 use super::start::start;
 use super::stop::Stop;
 use crate::cli::Trace;
-use crate::host::privileges;
+use crate::host::{memory, privileges};
 use crate::kernel::load::Prepared;
 use crate::kernel::{hook_filter, tracefs};
 use crate::nginx::WatchedNginx;
@@ -33,6 +33,7 @@ pub fn run(cli: &Trace) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     privileges::check()?;
+    memory::one_arena();
     // Before any thread is started and anything printed: who reads the first line may send a signal at once.
     let stop = Stop::new()?;
     stream::queue(privileges::drop_all_capabilities).context("cannot start threads for the output")?;

@@ -35,7 +35,7 @@ use super::surroundings::Surroundings;
 use super::takeover::{Open, Takeover};
 use crate::cli::{self, Trace};
 use crate::host::privileges;
-use crate::kernel::load::{Kernel, Prepared, Sizes};
+use crate::kernel::load::{Kernel, Prepared, Sizes, possible_processors};
 use crate::kernel::symbols::{LateSymbols, Symbols};
 use crate::kernel::tables::Tables;
 use crate::nginx::{self, WatchedNginx};
@@ -55,7 +55,8 @@ pub(super) fn start(
     let (mut layout, loader) = prepared.take()?;
     layout.place_drops(Symbols::now);
     let open = before.count().min(cli.max_connections);
-    let sizes = Sizes { connections: cli.max_connections, open, buffer: cli.buffer };
+    let processors = possible_processors();
+    let sizes = Sizes { connections: cli.max_connections, open, buffer: cli.buffer, processors };
     let mut kernel = Kernel::load(loader, &layout, &sizes)?;
     let (mut tables, events) = Tables::take(&mut kernel)?;
     nginx.watch(&mut tables)?;

@@ -13,6 +13,7 @@ mod sockets;
 mod target;
 mod version;
 mod watch;
+mod wordsize;
 
 pub(crate) use adopt::numbers;
 pub use adopt::{seeds, stuck};

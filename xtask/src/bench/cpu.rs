@@ -19,8 +19,16 @@ use crate::say::say;
 const PAUSE_MS: u32 = 10;
 
 /// Who is compared with bare runs. The first is a bare run itself: what it differs from 1 is noise.
-const WATCHERS: [Tracer; 6] =
-    [Tracer::Nothing, Tracer::Tool, Tracer::Watch, Tracer::Deep, Tracer::Recording, Tracer::Floor];
+const WATCHERS: [Tracer; 8] = [
+    Tracer::Nothing,
+    Tracer::Tool,
+    Tracer::Settled,
+    Tracer::Watch,
+    Tracer::Deep,
+    Tracer::Recording,
+    Tracer::Collected,
+    Tracer::Floor,
+];
 
 /// One tracer under one load.
 #[derive(Debug, Default)]
@@ -29,6 +37,8 @@ struct Cell {
     ratio: Spread,
     cpu_us: Spread,
     tracer_cpu: Spread,
+    /// For how long it watched sends and receives, of all of its run, milliseconds.
+    deep_ms: Spread,
     lost: u64,
 }
 
@@ -91,6 +101,7 @@ fn run_round(tracers: &Tracers<'_>, world: &World, round: usize, course: &mut Co
         let report = session.stop()?;
         let cell = course.cells.entry(tracer).or_default();
         cell.tracer_cpu.add(report.cpu_ns as f64 / (course.load.seconds as f64 * 1e9));
+        cell.deep_ms.add(report.summary["deep_ms"].as_f64().unwrap_or_default());
         cell.lost += report.lost;
         samples.push((tracer, sample));
     }
@@ -130,6 +141,7 @@ fn to_json(cells: &Cells) -> Value {
             "interval": [low, high],
             "cpu_us": cell.cpu_us.json(),
             "tracer_cpu": cell.tracer_cpu.json(),
+            "deep_ms": cell.deep_ms.json(),
             "lost": cell.lost,
         })
     };

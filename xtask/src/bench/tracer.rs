@@ -5,14 +5,15 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::collectors::Collectors;
 use super::world::{ORIGIN_PORT, World};
-use super::{floor, usage};
+use super::{floor, interrupted, usage};
 use crate::sandbox::Running;
 
 /// The events that the tool looks at, as far as its tracepoints go, counted and timed.
@@ -33,6 +34,9 @@ const BPFTRACE_START: &str = "mount -t debugfs none /sys/kernel/debug 2>/dev/nul
 mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 exec bpftrace -e \"$1\"";
 
+/// For `--depth auto` to be through with its first look, of five seconds; its next one is half a minute later.
+const FIRST_LOOK: Duration = Duration::from_secs(7);
+
 /// How long a peer has from its start until it must be at work.
 const READY: Duration = Duration::from_secs(30);
 
@@ -41,9 +45,11 @@ const READY: Duration = Duration::from_secs(30);
 pub(super) enum Tracer {
     Nothing,
     Tool,
+    Settled,
     Watch,
     Deep,
     Recording,
+    Collected,
     Floor,
     Bpftrace,
     Tcpdump,
@@ -56,9 +62,11 @@ impl Tracer {
         match self {
             Self::Nothing => "nothing",
             Self::Tool => "upstream-trace",
+            Self::Settled => "upstream-trace, after its first look",
             Self::Watch => "upstream-trace --depth watch",
             Self::Deep => "upstream-trace --depth deep",
             Self::Recording => "upstream-trace --record",
+            Self::Collected => "upstream-trace --record --metrics --otlp",
             Self::Floor => "empty programs",
             Self::Bpftrace => "bpftrace",
             Self::Tcpdump => "tcpdump -w",
@@ -90,6 +98,8 @@ pub(super) struct Session {
     out: PathBuf,
     err: PathBuf,
     cpu_before: u64,
+    /// What it is asked by, and sends to.
+    collectors: Option<Collectors>,
 }
 
 /// What is needed to start one.
@@ -108,10 +118,18 @@ impl Tracers<'_> {
             Tracer::Tool => self.tool(world, world.proxy.master.pid(), &[]),
             Tracer::Watch => self.tool(world, world.proxy.master.pid(), &["--depth", "watch"]),
             Tracer::Deep => self.tool(world, world.proxy.master.pid(), &["--depth", "deep"]),
-            Tracer::Recording => {
-                let file = world.files.0.join("recording.zst");
-                let _absent = fs::remove_file(&file);
-                self.tool(world, world.proxy.master.pid(), &["--record", &file.to_string_lossy()])
+            Tracer::Settled => {
+                let mut session = self.tool(world, world.proxy.master.pid(), &[])?;
+                session.settle(FIRST_LOOK)?;
+                Ok(session)
+            }
+            Tracer::Recording => self.tool(world, world.proxy.master.pid(), &["--record", &recording(world)]),
+            Tracer::Collected => {
+                let collectors = Collectors::start()?;
+                let [metrics, otlp] = collectors.arguments();
+                let more = ["--record", &recording(world), "--metrics", &metrics, "--otlp", &otlp];
+                let session = self.tool(world, world.proxy.master.pid(), &more)?;
+                Ok(Session { collectors: Some(collectors), ..session })
             }
             Tracer::Floor => self.floor(world, &self.hooks),
             Tracer::Bpftrace => {
@@ -163,7 +181,19 @@ impl Session {
             out: PathBuf::new(),
             err: PathBuf::new(),
             cpu_before: 0,
+            collectors: None,
         }
+    }
+
+    /// Lets it be for a while; what it takes meanwhile does not count.
+    fn settle(&mut self, time: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            interrupted()?;
+            thread::sleep(Duration::from_millis(100));
+        }
+        self.cpu_before = self.running.as_ref().map_or(0, |running| usage::cpu_ns(running.pid()));
+        Ok(())
     }
 
     fn start(
@@ -182,7 +212,7 @@ impl Session {
             bail!("{} did not start: {}", tracer.name(), text(&err).trim());
         }
         let cpu_before = usage::cpu_ns(running.pid());
-        Ok(Self { tracer, running: Some(running), out, err, cpu_before })
+        Ok(Self { tracer, running: Some(running), out, err, cpu_before, collectors: None })
     }
 
     /// Ends it in order.
@@ -194,6 +224,7 @@ impl Session {
             startup_cpu_ns: self.cpu_before,
             ..Report::default()
         };
+        drop(self.collectors.take());
         running.signal(Signal::SIGINT);
         if !running.wait(Duration::from_secs(20), || false) {
             bail!("{} does not end", self.tracer.name());
@@ -207,6 +238,13 @@ impl Session {
         report.lost = report.summary["lost"].as_u64().unwrap_or(0) + complaints(&err);
         Ok(report)
     }
+}
+
+/// Where the tool records to; what an earlier round left there is gone.
+fn recording(world: &World) -> String {
+    let file = world.files.0.join("recording.zst");
+    let _absent = fs::remove_file(&file);
+    file.to_string_lossy().into_owned()
 }
 
 fn text(path: &Path) -> String {

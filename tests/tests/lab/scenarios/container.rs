@@ -3,11 +3,13 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Result;
 use upstream_trace_tests::container::{Docker, IMAGE, Journald, Pod, Podman};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
+use upstream_trace_tests::service::{Event, Receiver};
 use upstream_trace_tests::util::ms;
 use upstream_trace_tests::{Likely, Proven, Scenario, World};
 
@@ -123,13 +125,24 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = picked.finish()?;
         seen.failure("port-refused").joined(REFUSED).workload("name", "two");
         seen.nothing_else();
-        let all = world.trace_of(&["--all"], &[])?;
+        let receiver = Receiver::start(0)?;
+        let all = world.trace_of(&["--all", "--otlp", &receiver.url()], &[])?;
         world.pause(ms(500));
         for address in [&one, &two] {
             world.get_from(address, "/refused").status(502);
         }
         world.get("/here").status(502);
         world.pause(ms(1_000));
+        if lab.tool().is_some() {
+            let of = |name: &'static str| {
+                move |event: &&Event| {
+                    event.is_of("container.name", name) && event.is_of("container.runtime.name", "docker")
+                }
+            };
+            receiver.wait_until(Duration::from_secs(20), |events| {
+                ["one", "two"].iter().all(|name| events.iter().filter(of(name)).count() == 1)
+            })?;
+        }
         let seen = all.finish()?;
         let mut names: Vec<String> = seen
             .of_type("failure")

@@ -37,7 +37,11 @@ pub(crate) const ALL: &[Scenario] = &[
             signal(tool.0.id(), Signal::SIGTERM)?;
             std::thread::sleep(ms(50));
             signal(tool.0.id(), Signal::SIGTERM)?;
-            tool.wait(LIMIT)
+            tool.wait(LIMIT)?;
+            // Not the end of its patience.
+            let status = tool.0.wait()?;
+            lab.check(status.code() == Some(128 + 15), || format!("it ended with {status}"));
+            Ok(())
         })
         .map(drop)
     }),

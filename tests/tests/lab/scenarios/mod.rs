@@ -36,6 +36,7 @@ mod refused;
 mod rights;
 mod rungs;
 mod service;
+mod sinks;
 mod software;
 mod status;
 mod timeouts;
@@ -83,6 +84,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         container::ALL,
         rights::ALL,
         service::ALL,
+        sinks::ALL,
         software::ALL,
         status::ALL,
         capture::ALL,

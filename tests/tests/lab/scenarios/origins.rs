@@ -1,14 +1,42 @@
 //! Origins on the same kernel: who they are, how they ended, and why they reset.
 
-use anyhow::Result;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use upstream_trace_tests::cgroup::MemoryLimit;
 use upstream_trace_tests::expect::Expected;
+use upstream_trace_tests::nginx::Config;
 use upstream_trace_tests::origin::{Script, Step};
 use upstream_trace_tests::util::ms;
-use upstream_trace_tests::{Lab, Likely, Proven, Scenario};
+use upstream_trace_tests::{Lab, Likely, Proven, Scenario, World};
 
 const LOOPBACK: &str = "127.0.0.1:8081";
+
+/// An origin that accepts nothing, and forks children that fail as fast as it can.
+struct Looping(Child);
+
+impl Looping {
+    fn start(world: &World<'_>) -> Result<Self> {
+        let child = world.ng().run(|| {
+            let listener = OwnedFd::from(TcpListener::bind(LOOPBACK)?);
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "while :; do (exit 1); done"]).stdin(Stdio::from(listener));
+            shell.spawn().context("start a shell")
+        })?;
+        Ok(Self(child))
+    }
+}
+
+impl Drop for Looping {
+    fn drop(&mut self) {
+        let _already_gone = self.0.kill();
+        let _already_gone = self.0.wait();
+    }
+}
 
 pub(crate) const ALL: &[Scenario] = &[
     ("origins/killed-for-want-of-memory", |lab| {
@@ -30,6 +58,23 @@ pub(crate) const ALL: &[Scenario] = &[
             failure.confidence(Proven).evidence_says("\"out_of_memory\":true").evidence_says("\"signal\":9");
         });
         seen.nothing_else();
+        Ok(())
+    }),
+    ("origins/forks-and-fails-in-a-loop", |lab| {
+        let refused = |config: &mut Config| {
+            config.server.push("location /refused { proxy_pass http://127.0.0.1:8099; }".into());
+        };
+        let world = lab.world().upstream(LOOPBACK).config(refused).start()?;
+        let _origin = Looping::start(&world)?;
+        let trace = world.trace(&[])?;
+        let _waiting = world.begin("GET", "/", &[])?;
+        // Each end is told by the kernel side; of what is too much only the number is.
+        let is_lost = |line: &str| line.contains("\"where\":\"origin-table\"");
+        let told = trace.wait_line(Duration::from_secs(30), is_lost);
+        lab.check(told, || "ends beyond the bound are not told as lost".into());
+        world.get("/refused").status(502);
+        trace.wait_failures(1, Duration::from_secs(5));
+        trace.finish()?.failure("port-refused").upstream("127.0.0.1:8099");
         Ok(())
     }),
     ("origins/killed-by-somebody", |lab| {

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -16,6 +17,7 @@ const V4: &str = "10.99.0.2:8081";
 pub(crate) const ALL: &[Scenario] = &[
     ("service/prometheus", prometheus),
     ("service/night", night),
+    ("service/alert-rules", alert_rules),
     ("service/metrics-address-in-use", |lab| {
         let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = taken.local_addr()?.to_string();
@@ -24,7 +26,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let Some(tool) = world.start_tool_alone(&["--pid", &pid, "--metrics", &address])? else {
             return Ok(());
         };
-        let ended = tool.wait(std::time::Duration::from_secs(10))?;
+        let ended = tool.wait(Duration::from_secs(10))?;
         lab.check(ended.status.code() == Some(1), || format!("{:?}", ended.status));
         lab.check(ended.stderr.contains(&format!("cannot serve metrics on {address}")), || {
             ended.stderr.clone()
@@ -37,7 +39,22 @@ pub(crate) const ALL: &[Scenario] = &[
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let there =
         || Command::new("promtool").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    (scenario == "service/prometheus" && there().is_err()).then_some("prometheus")
+    let needed = ["service/prometheus", "service/alert-rules"].contains(&scenario);
+    (needed && there().is_err()).then_some("prometheus")
+}
+
+/// The alerts that are shipped are well-formed and fire when they should.
+fn alert_rules(lab: &Lab) -> Result<()> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/prometheus");
+    for args in [["check", "rules", "upstream-trace.rules.yml"], ["test", "rules", "upstream-trace.test.yml"]]
+    {
+        let checked = Command::new("promtool").args(args).current_dir(&folder).output()?;
+        lab.check(checked.status.success(), || {
+            let of = String::from_utf8_lossy;
+            format!("promtool {args:?}: {}{}", of(&checked.stdout), of(&checked.stderr))
+        });
+    }
+    Ok(())
 }
 
 /// An upstream breaks in the night. OpenTelemetry gets an event although its receiver is overloaded at first, the journal
@@ -61,9 +78,9 @@ fn night(lab: &Lab) -> Result<()> {
     let Some(tool) = lab.tool() else { return Ok(()) };
     states.wait(1, |state| state.lines().any(|line| line == "READY=1"))?;
     states.wait(3, |state| state == "WATCHDOG=1\n" || state == "WATCHDOG=1")?;
-    for event in receiver.wait(3)? {
-        let is = |name: &str, value: &str| event.contains(&(name.to_owned(), value.to_owned()));
-        lab.check(is("error.type", "port-refused") && is("server.address", "10.99.0.2"), || {
+    for event in receiver.wait(3, Duration::from_secs(20))? {
+        let is_it = event.has("error.type", "port-refused") && event.has("server.address", "10.99.0.2");
+        lab.check(is_it && event.is_of("service.name", "upstream-trace"), || {
             format!("the event is {event:?}")
         });
     }
@@ -95,7 +112,7 @@ fn prometheus(lab: &Lab) -> Result<()> {
     for _ in 0..3 {
         world.get("/").status(502);
     }
-    trace.wait_failures(3, std::time::Duration::from_secs(5));
+    trace.wait_failures(3, Duration::from_secs(5));
     if lab.tool().is_some() {
         let server = Prometheus::start(world.folder(), address, &rules.canonicalize()?)?;
         scraped(lab, &server);

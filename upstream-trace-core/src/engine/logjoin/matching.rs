@@ -2,7 +2,6 @@
 
 use crate::engine::logjoin::align::BEFORE;
 use crate::engine::logjoin::logs::{AFTER, ALONE, JoinKey, Logs, Waiting};
-use crate::engine::logjoin::open::Open;
 use crate::engine::logjoin::signature::FailureSignature;
 use crate::errorlog::Kind;
 use crate::event::MS;
@@ -17,16 +16,23 @@ impl Logs {
         if key.1.is_none() {
             return self.only(key.0, line, kind);
         }
-        let fits = |open: &Open| {
-            Some((open.signature.fits(kind, line).filter(|_| near(open.at, line))?, open.at, open.id))
-        };
-        self.open.of(key).filter_map(fits).min().map(|(_, _, id)| id)
+        let mut best = None;
+        for open in self.open.since(key, earliest(line)).take_while(|open| near(open.at, line)) {
+            match open.signature.fits(kind, line) {
+                // None fits better.
+                Some(0) => return Some(open.id),
+                Some(badly) if best.is_none_or(|(least, _)| badly < least) => best = Some((badly, open.id)),
+                _ => {}
+            }
+        }
+        best.map(|(_, id)| id)
     }
 
     /// Joins lines without an upstream whose moment has passed: the end of the attempt is mostly read after the line.
     pub(in crate::engine) fn settle_nameless(&mut self, now: Nanos) -> Vec<AttemptId> {
         let nameless = self.by_key.iter().filter(|((_, upstream), _)| upstream.is_none());
-        let numbers: Vec<u64> = nameless.flat_map(|(_, numbers)| numbers).copied().collect();
+        let numbers: Vec<u64> =
+            nameless.flat_map(|(_, numbers)| numbers).map(|(_, number)| *number).collect();
         let mut settled = Vec::new();
         for number in numbers {
             let Some(waiting) = self.lines.get(&number).filter(|waiting| waiting.settles <= now) else {
@@ -72,16 +78,14 @@ impl Logs {
         names: impl Fn(&LogLine) -> bool,
     ) -> Option<u64> {
         let mut best = None;
-        for number in self.by_key.get(key)? {
+        // In a storm thousands of lines wait: neither those of long before are looked at, nor those that were written later.
+        for (_, number) in self.by_key.get(key)?.range((at.saturating_sub(ALONE), 0)..) {
             let Some(Waiting { line, kind, .. }) = self.lines.get(number) else { continue };
-            // Lines are numbered as they came, of several files nearly so, and in a storm thousands wait: those that
-            // were written later are not looked at.
             if at.saturating_add(BEFORE) < earliest(line) {
                 break;
             }
-            // nginx may not get to run between its line and the close of the socket.
-            let soon = at >= earliest(line) && at <= line.at.saturating_add(ALONE);
-            if !soon || (timeout(*kind) && key.1.is_some()) {
+            // nginx may not get to run between its line and the close of the socket: within `ALONE`.
+            if at < earliest(line) || (timeout(*kind) && key.1.is_some()) {
                 continue;
             }
             match signature.fits(*kind, line).filter(|_| names(line)) {

@@ -6,8 +6,9 @@ use crate::engine::logjoin::logs::{AFTER, JoinKey};
 use crate::engine::logjoin::signature::FailureSignature;
 use crate::event::{AttemptId, Nanos};
 
-/// Failures per worker and upstream; the oldest make room.
-const MAX_PER_KEY: usize = 4_096;
+/// Failures per worker and upstream, two seconds of 30,000 a second; the oldest make room, and their lines would be taken for
+/// those of later ones.
+const MAX_PER_KEY: usize = 65_536;
 /// Failures in all; beyond that each key keeps as many as it has, and a new one none.
 const MAX_FAILURES: usize = 131_072;
 
@@ -35,7 +36,10 @@ impl OpenFailures {
             return Some(at);
         }
         let open = self.by_key.entry(key).or_default();
-        open.push_back(failure);
+        // Failures come nearly in the order in which they ended.
+        let after =
+            open.iter().rev().take_while(|other| (other.at, other.id) > (failure.at, failure.id)).count();
+        open.insert(open.len() - after, failure);
         if open.len() > MAX_PER_KEY || is_full {
             return open
                 .pop_front()
@@ -49,6 +53,14 @@ impl OpenFailures {
     /// The failures of a worker and upstream.
     pub(in crate::engine) fn of(&self, key: &JoinKey) -> impl Iterator<Item = &Open> {
         self.by_key.get(key).into_iter().flatten()
+    }
+
+    /// Those that ended then or later.
+    pub(in crate::engine) fn since(&self, key: &JoinKey, at: Nanos) -> impl Iterator<Item = &Open> {
+        self.by_key.get(key).into_iter().flat_map(move |open| {
+            let earlier = open.partition_point(|open| open.at < at);
+            open.range(earlier..)
+        })
     }
 
     /// The failures of a worker at the upstreams that are wanted.

@@ -23,7 +23,8 @@ impl Logs {
     pub(in crate::engine) fn settle_at(&mut self, key: &JoinKey, now: Nanos, late: bool) -> Vec<AttemptId> {
         let mut settled = Vec::new();
         for kind in Doing::ALL.map(Kind::TimedOut) {
-            let numbers: Vec<u64> = self.by_key.get(key).into_iter().flatten().copied().collect();
+            let numbers: Vec<u64> =
+                self.by_key.get(key).into_iter().flatten().map(|(_, number)| *number).collect();
             let lines: Vec<_> = numbers
                 .into_iter()
                 .filter_map(|number| Some((number, self.lines.get(&number)?)))

@@ -1,5 +1,6 @@
 //! Which processes serve the upstreams on this host, so that their end can explain what becomes of connections.
 
+mod allowance;
 mod search;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -17,6 +18,7 @@ use crate::host::netns;
 use crate::kernel::tables::Tables;
 use crate::netcontext;
 use crate::nginx::exit_status as exit;
+use allowance::Allowance;
 use search::{Answer, Holder, Key, Question, searcher};
 
 /// Upstreams that are looked at.
@@ -69,7 +71,9 @@ pub(super) struct Origins {
     upstreams: HashMap<Key, Watched>,
     /// By the process that was named to the kernel side.
     processes: HashMap<u32, Served>,
-    /// Processes for which the table had no room.
+    /// Ends that may be looked at.
+    allowance: Allowance,
+    /// Processes for which the table had no room, and ends that were too many.
     lost: u64,
 }
 
@@ -86,6 +90,7 @@ impl Origins {
             namespaces: BTreeMap::new(),
             upstreams: HashMap::new(),
             processes: HashMap::new(),
+            allowance: Allowance::default(),
             lost: 0,
         }
     }
@@ -95,7 +100,7 @@ impl Origins {
         self.looked >= time && !self.searching
     }
 
-    /// Processes that are not watched for want of room.
+    /// Processes that are not watched for want of room, and ends that were not looked at.
     pub(super) fn lost(&self) -> u64 {
         self.lost
     }
@@ -104,7 +109,13 @@ impl Origins {
     pub(super) fn ended(&mut self, ended: &OriginExit, tables: &Tables) -> Vec<Event> {
         let Some(served) = self.processes.get(&ended.origin) else { return Vec::new() };
         let (pid, at) = (ended.header.tgid, ended.header.now_ns);
+        // One that forks and fails in a loop takes no more of the event loop than that.
+        if !self.allowance.allows(at) {
+            self.lost += 1;
+            return Vec::new();
+        }
         let left = tables.serving();
+        self.allowance.take(left.len());
         let name = ended.comm.split(|byte| *byte == 0).next().unwrap_or_default();
         let (status, signal) = exit(ended.exit_code);
         // A process that has ended is still in its control group until its parent has asked how.

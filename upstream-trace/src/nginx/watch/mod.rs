@@ -13,6 +13,7 @@ use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange, RunsIn, W
 
 use crate::host::WatchedPids;
 use crate::host::{self, Identity};
+use crate::nginx::wordsize::is_32_bit;
 use crate::nginx::{self, Role, Target};
 
 /// Where the kernel side is told which processes to watch.
@@ -101,6 +102,12 @@ impl WatchedNginx {
                 log::warn!(
                     "not watched, though they look like what {target} means: {}; --pid PID watches one",
                     nginx::list(&found.left_out)
+                );
+            }
+            if let Some(master) = found.master.filter(|pid| !self.masters.contains(pid) && is_32_bit(*pid)) {
+                log::warn!(
+                    "nginx {master} is a 32-bit program: what it sends and receives is not looked at, so that statuses, \
+                     TLS handshakes and lookups are known from error.log alone"
                 );
             }
             masters.extend(found.master);

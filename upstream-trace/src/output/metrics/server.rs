@@ -241,4 +241,32 @@ mod tests {
         assert!(silent.len() > MAX_CONNECTIONS);
         assert!(ask(address, SCRAPE).starts_with("HTTP/1.1 200"));
     }
+    /// Both ends of a connection.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn one_that_sends_byte_by_byte_does_not_win_time() {
+        let (mut client, server) = pair();
+        let trickle = thread::spawn(move || {
+            while client.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let found = read(&server, Instant::now() + Duration::from_millis(100));
+        assert!(found.is_err(), "{found:?}");
+        drop(server);
+        trickle.join().unwrap();
+    }
+
+    #[test]
+    fn one_that_takes_nothing_is_given_up() {
+        let (_client, server) = pair();
+        // More than buffers of sockets hold.
+        let response = vec![b'x'; 64 << 20];
+        assert!(write(&server, &response, Instant::now() + Duration::from_millis(100)).is_err());
+    }
 }

@@ -189,11 +189,14 @@ impl Exposition {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::numbers::Counter;
     use super::*;
     use crate::output::testkit::{config, failure, sample, server};
     use upstream_trace_core::event::{LossPlace, Lost};
     use upstream_trace_core::verdict::Output;
+    use upstream_trace_read::output::HookCost;
 
     fn numbers() -> Numbers {
         let mut counter = Counter::default();
@@ -233,5 +236,27 @@ mod tests {
         );
         assert!(text.contains("# HELP process_cpu_seconds_total Processor time"), "{text}");
         assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
+    }
+
+    /// Words of a text that are names of metrics; rules have a colon in their names.
+    fn metrics_in(text: &str) -> impl Iterator<Item = &str> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_:".contains(c)));
+        words.filter(|word| word.starts_with("upstream_trace_") && !word.contains(':'))
+    }
+
+    #[test]
+    fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+        let mut numbers = numbers();
+        let name = "hook".to_owned();
+        numbers.vitals.hooks.push(HookCost { name, runs: 1, mean_ns: 100, per_second: 10 });
+        let text = prometheus(&openmetrics(numbers));
+        let there: BTreeSet<_> = metrics_in(&text).collect();
+        for (file, asks) in [
+            ("alerts", include_str!("../../../../packaging/prometheus/upstream-trace.rules.yml")),
+            ("dashboard", include_str!("../../../../packaging/grafana/upstream-trace.json")),
+        ] {
+            let missing: Vec<_> = metrics_in(asks).filter(|name| !there.contains(name)).collect();
+            assert!(missing.is_empty() && metrics_in(asks).count() > 4, "{file}: {missing:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! One request to the receiver, and what its answer means.
+//! One request to the receiver.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,10 +14,8 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// Bytes of an answer that are read.
-const MAX_ANSWER: u64 = 64 << 10;
-/// Longest pause that a receiver can ask for.
-const MAX_RETRY_AFTER: Duration = Duration::from_mins(1);
+use super::answer::{self, Sent};
+
 /// Where distributions keep the certificates of authorities.
 const BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -67,17 +65,6 @@ impl Environment {
     }
 }
 
-/// What became of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// It was taken, but for so many records.
-    Taken(u64),
-    /// To be tried again, after that time if the receiver asks for it: why.
-    Later(String, Option<Duration>),
-    /// It makes no sense to try again: why.
-    Refused(String),
-}
-
 /// Sends requests.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -97,6 +84,7 @@ impl Client {
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)
+            // A redirect is an answer like others: events go where they were sent to, or nowhere.
             .max_redirects(0)
             .user_agent(concat!("upstream-trace/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
@@ -117,23 +105,7 @@ impl Client {
         for (name, value) in &self.headers {
             post = post.header(name, value);
         }
-        let mut answer = match post.send(&body[..]) {
-            Ok(answer) => answer,
-            // What the environment or the command line has wrong does not mend itself.
-            Err(error @ (ureq::Error::Http(_) | ureq::Error::BadUri(_))) => {
-                return Sent::Refused(error.to_string());
-            }
-            Err(error) => return Sent::Later(error.to_string(), None),
-        };
-        let status = answer.status().as_u16();
-        let after = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        let after = after.map(|seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER));
-        let text = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
-        match status {
-            200..=299 => Sent::Taken(rejected(&text.unwrap_or_default())),
-            429 | 502 | 503 | 504 => Sent::Later(format!("the receiver answers {status}"), after),
-            _ => Sent::Refused(format!("the receiver answers {status}")),
-        }
+        answer::read(post.send(&body[..]))
     }
 }
 
@@ -142,13 +114,6 @@ fn zipped(request: &Value) -> Result<Vec<u8>> {
     serde_json::to_writer(&mut encoder, request)?;
     encoder.flush()?;
     Ok(encoder.finish()?)
-}
-
-/// Records that the receiver did not want: `partialSuccess`. Another answer is as good as none.
-fn rejected(text: &str) -> u64 {
-    let answer: Value = serde_json::from_str(text).unwrap_or_default();
-    let count = &answer["partialSuccess"]["rejectedLogRecords"];
-    count.as_u64().or_else(|| count.as_str()?.parse().ok()).unwrap_or(0)
 }
 
 /// `key=value,key=value`, values percent-encoded: how OpenTelemetry's variables are written.
@@ -204,12 +169,5 @@ mod tests {
         let found = pairs("Authorization=Basic%20eDp5, k8s.pod.name=web-1,broken,=x");
         let expected = [("Authorization", "Basic eDp5"), ("k8s.pod.name", "web-1")];
         assert_eq!(found, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    }
-
-    #[test]
-    fn partial_success_is_understood_in_both_forms() {
-        assert_eq!(rejected(r#"{"partialSuccess":{"rejectedLogRecords":"3"}}"#), 3);
-        assert_eq!(rejected(r#"{"partialSuccess":{"rejectedLogRecords":4}}"#), 4);
-        assert_eq!([rejected("{}"), rejected("<html>")], [0, 0]);
     }
 }

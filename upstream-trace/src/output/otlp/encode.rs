@@ -8,7 +8,7 @@ use upstream_trace_core::event::{Host, LogLine, Transport, Upstream, Workload};
 use upstream_trace_core::json::Clock;
 use upstream_trace_core::verdict::Verdict;
 
-use crate::host;
+use super::resource;
 
 /// Name of the event.
 const EVENT: &str = "upstream_trace.attempt.failed";
@@ -16,18 +16,25 @@ const EVENT: &str = "upstream_trace.attempt.failed";
 const WARN: (u8, &str) = (13, "WARN");
 const ERROR: (u8, &str) = (17, "ERROR");
 
+/// A record, and which nginx it is of, by where that runs.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    workload: Option<Workload>,
+    record: Value,
+}
+
 /// What all records of a run share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Run {
     clock: Clock,
-    resource: Vec<Value>,
+    resource: Map<String, Value>,
     version: String,
 }
 
 impl Run {
     /// Of this host; `more` are attributes from the environment, and come before those of the same name here.
     pub(super) fn new(host: &Host, more: &[(String, String)]) -> Self {
-        let mut all: Map<String, Value> = Map::new();
+        let mut resource = Map::new();
         for (key, value) in [
             ("service.name", "upstream-trace"),
             ("service.version", &host.version),
@@ -35,23 +42,46 @@ impl Run {
             ("os.type", "linux"),
             ("os.version", &host.kernel),
         ] {
-            all.insert(key.to_owned(), text(value));
+            resource.insert(key.to_owned(), text(value));
         }
-        all.extend(more.iter().map(|(key, value)| (key.clone(), text(value))));
-        let resource = all.into_iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        resource.extend(more.iter().map(|(key, value)| (key.clone(), text(value))));
         Self { clock: Clock::new(host), resource, version: host.version.clone() }
     }
 
-    /// An `ExportLogsServiceRequest`.
-    pub(super) fn request(&self, records: &[Value]) -> Value {
-        json!({"resourceLogs": [{
-            "resource": {"attributes": self.resource},
-            "scopeLogs": [{"scope": {"name": "upstream-trace", "version": self.version}, "logRecords": records}],
-        }]})
+    /// An `ExportLogsServiceRequest`: records of each nginx have a resource of their own.
+    pub(super) fn request(&self, records: &[Record]) -> Value {
+        let mut groups: Vec<(Option<&Workload>, Vec<&Value>)> = Vec::new();
+        for Record { workload, record } in records {
+            let workload = workload.as_ref();
+            match groups.iter_mut().find(|(of, _)| *of == workload) {
+                Some((_, records)) => records.push(record),
+                None => groups.push((workload, vec![record])),
+            }
+        }
+        let scope = json!({"name": "upstream-trace", "version": self.version});
+        let logs = groups.iter().map(|(workload, records)| {
+            json!({
+                "resource": {"attributes": self.resource_of(*workload)},
+                "scopeLogs": [{"scope": scope, "logRecords": records}],
+            })
+        });
+        json!({"resourceLogs": logs.collect::<Vec<_>>()})
+    }
+
+    /// What the container says of itself comes before what the environment says of all that this program watches.
+    fn resource_of(&self, workload: Option<&Workload>) -> Vec<Value> {
+        let mut all = self.resource.clone();
+        all.extend(workload.into_iter().flat_map(resource::attributes));
+        all.into_iter().map(|(key, value)| json!({"key": key, "value": value})).collect()
+    }
+
+    /// One record.
+    pub(super) fn record(&self, verdict: &Verdict) -> Record {
+        Record { workload: verdict.details.workload.clone(), record: self.log_record(verdict) }
     }
 
     /// A `LogRecord`.
-    pub(super) fn record(&self, verdict: &Verdict) -> Value {
+    fn log_record(&self, verdict: &Verdict) -> Value {
         let nanos = |at| (i128::from(self.clock.unix_us(at)) * 1_000).to_string();
         let (number, severity) = if verdict.recovered { WARN } else { ERROR };
         json!({
@@ -66,8 +96,12 @@ impl Run {
     }
 }
 
-fn text(value: &str) -> Value {
+pub(super) fn text(value: &str) -> Value {
     json!({"stringValue": value})
+}
+
+pub(super) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Value {
+    json!({"arrayValue": {"values": values.map(text).collect::<Vec<_>>()}})
 }
 
 fn number(value: impl Into<i64>) -> Value {
@@ -101,11 +135,6 @@ fn attributes(verdict: &Verdict) -> Vec<Value> {
         request(line, &mut all);
     }
     all.add("process.pid", number(verdict.worker));
-    if let Some(Workload::Docker(id) | Workload::Podman(id) | Workload::Kubernetes(id)) =
-        host::workload(verdict.worker)
-    {
-        all.add("container.id", text(&id));
-    }
     own(verdict, &mut all);
     all.0
 }
@@ -162,8 +191,7 @@ fn own(verdict: &Verdict, all: &mut Attributes) {
         all.add_text("upstream_trace.upstream", Some(&only.group));
     }
     if !verdict.alternatives.is_empty() {
-        let values: Vec<_> = verdict.alternatives.iter().map(|cause| text(cause)).collect();
-        all.add("upstream_trace.alternatives", json!({"arrayValue": {"values": values}}));
+        all.add("upstream_trace.alternatives", texts(verdict.alternatives.iter().copied()));
     }
     all.add("upstream_trace.recovered", json!({"boolValue": verdict.recovered}));
     all.add("upstream_trace.reused", json!({"boolValue": verdict.reused}));

@@ -3,8 +3,10 @@
 //! The event loop copies a verdict into a bounded queue. A thread makes batches, and tries again for as long as the
 //! receiver is away; what does not fit the queue meanwhile, or is refused, is counted as lost at `otlp`.
 
+mod answer;
 mod client;
 mod encode;
+mod resource;
 #[cfg(test)]
 mod tests;
 
@@ -15,9 +17,10 @@ use upstream_trace_core::event::{Host, LossPlace};
 use upstream_trace_core::verdict::{Output, Summary, Verdict};
 use upstream_trace_read::output::{Extra, Sink};
 
+use answer::Sent;
 pub use client::Endpoint;
-use client::{Client, Environment, Sent};
-use encode::Run;
+use client::{Client, Environment};
+use encode::{Record, Run};
 
 use super::handoff::{Handoff, Intake};
 
@@ -143,7 +146,7 @@ impl Exporter {
         }
     }
 
-    fn deliver(&mut self, records: &[serde_json::Value]) {
+    fn deliver(&mut self, records: &[Record]) {
         let (count, begun) = (records.len() as u64, Instant::now());
         let request = self.run.request(records);
         let mut pause = self.pace.pause;

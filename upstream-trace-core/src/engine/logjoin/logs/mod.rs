@@ -62,7 +62,8 @@ pub(in crate::engine) struct Logs {
     pub(in crate::engine) lines: HashMap<u64, Waiting>,
     /// Bytes of `lines`.
     bytes: usize,
-    pub(in crate::engine) by_key: HashMap<JoinKey, BTreeSet<u64>>,
+    /// Lines by what they have in common with a failure: in order of time, by number.
+    pub(in crate::engine) by_key: HashMap<JoinKey, BTreeSet<(Nanos, u64)>>,
     /// Timeouts by number, in order of `settles`.
     pub(in crate::engine) settling: VecDeque<u64>,
     /// Where a failure came that may be a timeout.
@@ -188,7 +189,7 @@ impl Logs {
         let (settles, due) = (now.saturating_add(SETTLES), now.saturating_add(ALONE));
         self.waiting.push_back(number);
         if !without_attempt(kind) {
-            self.by_key.entry(key.clone()).or_default().insert(number);
+            self.by_key.entry(key.clone()).or_default().insert((line.at, number));
         }
         if timeout(kind) {
             self.settling.push_back(number);

@@ -76,7 +76,7 @@ impl Logs {
         let waiting = self.lines.remove(&number)?;
         self.bytes -= waiting.line.weigh();
         if let Some(numbers) = self.by_key.get_mut(&waiting.key) {
-            numbers.remove(&number);
+            numbers.remove(&(waiting.line.at, number));
             if numbers.is_empty() {
                 self.by_key.remove(&waiting.key);
             }
