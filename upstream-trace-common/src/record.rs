@@ -45,7 +45,7 @@ pub struct TcpNumbers {
     /// Ticks since data last arrived, at most [`Self::LONG`]; that as well if it is not known.
     pub idle_ticks: u16,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: u16,
 }
 
 impl TcpNumbers {

@@ -275,6 +275,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counters_of_all_processors_take_a_bounded_memory() {
+        let rooms = [0, 1, 64, 120, 240, 512, 8192].map(UpstreamCounters::room);
+        assert_eq!(rooms, [1024, 1024, 1024, 1024, 514, 240, 128]);
+        for processors in 1..=960 {
+            let each = size_of::<UpstreamCounters>() * processors;
+            assert!(UpstreamCounters::room(processors) as usize * each <= UpstreamCounters::MEMORY);
+        }
+    }
+
+    #[test]
     fn places_of_drop_reasons() {
         const QUEUEING: u32 = 3 << 16;
         for (reason, queueing, bit) in [
@@ -290,16 +300,6 @@ mod tests {
             (u32::MAX, QUEUEING, DROP_BITS),
         ] {
             assert_eq!(drop_bit(reason, queueing), bit, "{reason:#x}");
-        }
-    }
-
-    #[test]
-    fn counters_of_all_processors_take_a_bounded_memory() {
-        let rooms = [0, 1, 64, 120, 240, 512, 8192].map(UpstreamCounters::room);
-        assert_eq!(rooms, [1024, 1024, 1024, 1024, 514, 240, 128]);
-        for processors in 1..=960 {
-            let each = size_of::<UpstreamCounters>() * processors;
-            assert!(UpstreamCounters::room(processors) as usize * each <= UpstreamCounters::MEMORY);
         }
     }
 }

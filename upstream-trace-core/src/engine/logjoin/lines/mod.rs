@@ -26,7 +26,8 @@ impl Engine {
     fn line_came(&mut self, id: AttemptId) {
         match self.held.ended(id) {
             Some(ended) => self.held.postpone(id, ended.saturating_add(RETRY_STARTS)),
-            None => drop(self.logs.take(id)),
+            // It was told without it.
+            None => self.logs.counts.lost += u64::from(self.logs.take(id).is_some()),
         }
     }
 
