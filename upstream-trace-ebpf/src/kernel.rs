@@ -332,15 +332,14 @@ fn idle_ticks(sk: u64) -> u16 {
     let Some(received) = read::<u32>(sk, offset!(lrcvtime)) else { return TcpNumbers::LONG };
     // SAFETY: takes no argument.
     let ticks = (unsafe { bpf_jiffies64() } as u32).wrapping_sub(received);
-    if ticks >= TcpNumbers::LONG as u32 { TcpNumbers::LONG } else { ticks as u16 }
+    if ticks >= u32::from(TcpNumbers::LONG) { TcpNumbers::LONG } else { ticks as u16 }
 }
 
 /// 1 if this side has offered no room for data that is left, 0 if it has, or that is not known.
 #[inline(always)]
 pub fn no_room(sk: u64) -> u8 {
     let Some(window) = read::<u32>(sk, offset!(rcv_wnd)) else { return 0 };
-    let (Some(from), Some(next)) =
-        (read::<u32>(sk, offset!(rcv_wup)), read::<u32>(sk, offset!(rcv_nxt)))
+    let (Some(from), Some(next)) = (read::<u32>(sk, offset!(rcv_wup)), read::<u32>(sk, offset!(rcv_nxt)))
     else {
         return 0;
     };

@@ -165,7 +165,7 @@ fn a_client_that_speaks_in_the_same_iteration_explains_the_close() {
 
 #[test]
 fn an_end_that_no_hook_saw() {
-    let record = |flags, sock_inode| Record { sock_inode, flags, ..Record::ZERO };
+    let record = |flags, sock_inode| Record { flags, sock_inode, ..Record::ZERO };
     for flag in [READ_EOF, SEND_ERROR, RECV_ERROR, IDLE_PROBE] {
         assert_eq!(record(UNIX | flag, 7).unseen_end(), End::Closed, "{flag:#x}");
         assert_eq!(record(UNIX | flag, 0).unseen_end(), End::Vanished, "{flag:#x}");

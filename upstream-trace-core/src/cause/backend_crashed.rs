@@ -96,10 +96,11 @@ pub(super) fn crash<'a>(case: &Case<'a>) -> Option<(Cow<'a, OriginExit>, Nanos)>
 fn summary(case: &Case<'_>, exit: &OriginExit, ended: Nanos) -> String {
     let after = ended.saturating_sub(case.attempt.request.unwrap_or(case.attempt.begun)) / MS;
     let listed = case.exits.iter().find(|other| other.pid == exit.pid);
-    let which = if listed.map_or(exit.alone && case.closed_by.is_none(), |listed| listed.alone) {
-        "the process behind"
-    } else {
-        "one of the processes behind"
+    let which = match listed.map(|listed| listed.alone) {
+        Some(true) => "the process behind",
+        Some(false) => "one of the processes behind",
+        // It ended before anybody had looked for who else serves.
+        None => "a process behind",
     };
     format!(
         "{}, {which} {}, {}; its connection ended {after} ms after the request.",

@@ -39,7 +39,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if let Some((until, then)) = case.waited_until().filter(|_| seen == Some(false)) {
         let waited = until.saturating_sub(case.since()) / MS;
         let stopped = if then.stopped { ", which was stopped," } else { "" };
-        let process = then.process.map(|process| format!(" ({process})")).unwrap_or_default();
+        let process = then
+            .process
+            .or_else(|| listener.process.clone())
+            .map(|process| format!(" ({process})"))
+            .unwrap_or_default();
         let summary = format!(
             "The application{process}{stopped} had not accepted the connection to {} after {waited} of {} ms; {} waited in \
              its accept queue then.",

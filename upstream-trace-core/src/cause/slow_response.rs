@@ -101,6 +101,12 @@ fn told(case: &Case<'_>) -> Finding {
         None if case.reused() => Finding::likely(summary),
         None => Finding::likely(summary).or(&["not-accepted"]),
     };
+    // Whether a request was under way is not known for sure where nobody watched.
+    let finding = if case.attempt.by_socket {
+        Finding { confidence: finding.confidence.min(Confidence::Likely), ..finding }
+    } else {
+        finding
+    };
     let finding = if case.maybe_handshake() {
         Finding { confidence: finding.confidence.min(Confidence::Likely), ..finding }
             .or(&["slow-tls-handshake"])

@@ -218,9 +218,8 @@ pub(crate) mod tests {
         let found = diag.listener_for(address, 1).unwrap().unwrap();
         assert_eq!((found.local, found.rqueue), (address, 1), "one connection waits");
         assert_eq!(diag.unaccepted(address).unwrap(), [local]);
-        let accepted = listener.accept().unwrap();
+        let _accepted = listener.accept().unwrap();
         assert_eq!(diag.unaccepted(address).unwrap(), []);
-        drop(accepted);
         let found = diag.listener_for(address, 1).unwrap().unwrap();
         assert_eq!(diag.listeners(address.port()).unwrap(), [found]);
         let connection = diag.tcp_socket(local, address).unwrap().unwrap();
