@@ -42,8 +42,15 @@ impl Podman {
     }
 
     /// Runs nginx in a container of this name, with a file of the world as its configuration, which listens at an
-    /// address of the world.
-    pub fn nginx(&self, world: &World<'_>, name: &str, config: &str, address: &str) -> Result<()> {
+    /// address of the world, and this driver for its output.
+    pub fn nginx(
+        &self,
+        world: &World<'_>,
+        name: &str,
+        config: &str,
+        address: &str,
+        driver: &str,
+    ) -> Result<()> {
         let file = format!("{name}.conf");
         world.file(&file, config)?;
         let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join(file).display());
@@ -52,7 +59,7 @@ impl Podman {
             "run",
             "-d",
             "--log-driver",
-            "k8s-file",
+            driver,
             "--network",
             &self.network,
             "--name",

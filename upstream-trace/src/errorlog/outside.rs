@@ -9,13 +9,14 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use upstream_trace_core::event::Workload;
 
 use super::file::FileId;
 use super::journal::{Journal, Of};
 use crate::host::container::{Container, ContainerLog, Files};
-use crate::host::{stat, workload};
+use crate::host::{started_at, stat, workload};
 
 /// The name of the journal among the files that are read.
 const JOURNAL: &str = "journal";
@@ -32,6 +33,8 @@ pub(super) struct Outside {
     journal: Option<Journal>,
     /// Whose entries of it.
     of: Of,
+    /// From when on.
+    since: SystemTime,
     /// The file that it goes to now.
     pub(super) file: Option<FileId>,
     /// Why that cannot be read.
@@ -39,10 +42,18 @@ pub(super) struct Outside {
 }
 
 /// The containers of processes that write to a pipe or a socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outsides {
+    /// What was written before is not read.
+    begun: SystemTime,
     by_pid: BTreeMap<u32, Option<Arc<str>>>,
     by_id: BTreeMap<Arc<str>, Outside>,
+}
+
+impl Default for Outsides {
+    fn default() -> Self {
+        Self { begun: SystemTime::now(), by_pid: BTreeMap::new(), by_id: BTreeMap::new() }
+    }
 }
 
 impl Outsides {
@@ -57,7 +68,9 @@ impl Outsides {
         let id = of_parent.or_else(|| {
             let (id, outside) =
                 Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| !has_files))?;
-            self.by_id.entry(Arc::clone(&id)).or_insert(outside);
+            // Between its start and now it may have written something.
+            let since = started_at(pid).map_or(self.begun, |started| started.max(self.begun));
+            self.by_id.entry(Arc::clone(&id)).or_insert(Outside { since, ..outside });
             Some(id)
         });
         self.by_pid.insert(pid, id);
@@ -92,6 +105,16 @@ impl Outsides {
         }
     }
 
+    /// At the end: reads what journals have that was not told yet.
+    pub(super) fn finish(&mut self) {
+        for outside in self.by_id.values_mut() {
+            let finished = outside.journal.as_mut().map(Journal::finish);
+            if let Some(Err(error)) = finished {
+                log::debug!("the end of the journal of {}: {error}", outside.container);
+            }
+        }
+    }
+
     /// Looks at the files that are written to now. `found` gets the path of each that is new, and its name.
     /// True if anything changed.
     pub(super) fn look(&mut self, found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>) -> bool {
@@ -119,7 +142,8 @@ impl Outsides {
 
 impl Outside {
     fn new(container: String, log: ContainerLog, of: Of) -> Self {
-        Self { container, log, of, files: None, journal: None, file: None, error: None }
+        let since = SystemTime::now();
+        Self { container, log, of, since, files: None, journal: None, file: None, error: None }
     }
 
     fn of_container(pid: u32) -> Option<(Arc<str>, Self)> {
@@ -163,8 +187,9 @@ impl Outside {
         if let Some(error) = self.error.take() {
             return Err(io::Error::other(error));
         }
-        let journal = Journal::follow(&self.of)?;
+        let mut journal = Journal::follow(&self.of, self.since)?;
         found(&journal.path(), JOURNAL, journal.id)?;
+        journal.begin()?;
         let id = journal.id;
         self.journal = Some(journal);
         Ok(id)
@@ -206,7 +231,11 @@ mod tests {
         let files = Files::below(root);
         let of = Of::Unit("none".to_owned());
         let outside = Outside { files, ..Outside::new("docker container web".to_owned(), log, of) };
-        Outsides { by_pid: [(7, Some(Arc::clone(&id)))].into(), by_id: [(id, outside)].into() }
+        Outsides {
+            by_pid: [(7, Some(Arc::clone(&id)))].into(),
+            by_id: [(id, outside)].into(),
+            ..Outsides::default()
+        }
     }
 
     #[test]

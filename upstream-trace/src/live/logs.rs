@@ -62,6 +62,12 @@ impl ErrorLogs {
         self.follower.ask(known, watched);
     }
 
+    /// The same for the last time.
+    pub(super) fn ask_last(&mut self, known: Nanos) {
+        self.asked = Instant::now();
+        self.follower.ask_last(known);
+    }
+
     /// Some of what was read; to be called until there is nothing.
     pub(super) fn take(&mut self) -> Vec<LogOutput> {
         self.follower.take()

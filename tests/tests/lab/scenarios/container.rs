@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use upstream_trace_tests::container::{Docker, IMAGE, Journald, Pod, Podman};
+use upstream_trace_tests::container::{Docker, IMAGE, Journald, Pod, Podman, Unit};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Origin, Script};
 use upstream_trace_tests::service::{Event, Receiver};
@@ -243,19 +243,8 @@ pub(crate) const ALL: &[Scenario] = &[
         let docker = Docker::start(&world)?;
         let driver = ["--log-driver", "journald"];
         let address = docker.nginx(&world, "jweb", &config("80", IN_IMAGE), &driver)?;
-        let trace = world.trace_of(&["--container", "jweb"], &[])?;
-        // journalctl is started beside the trace.
-        world.pause(ms(1_500));
-        for path in ["/refused", "/refused"] {
-            world.get_from(&address, path).status(502);
-        }
-        world.pause(ms(1_500));
-        let seen = trace.finish()?;
-        for _ in 0..2 {
-            let failure = seen.failure("port-refused").joined(REFUSED).logged("source", "journal");
-            failure.workload("name", "jweb");
-        }
-        seen.nothing_else();
+        world.ng().command("iptables -I DOCKER-USER -p tcp -d 10.99.0.2 --dport 8089 -j DROP")?;
+        eight(&world, &["--container", "jweb"], &address, ("docker", "jweb", "journal"))?;
         drop(docker);
         drop(journald);
         Ok(())
@@ -264,10 +253,36 @@ pub(crate) const ALL: &[Scenario] = &[
         let world = lab.world().upstream(V4).start()?;
         let podman = Podman::start(&world)?;
         let address = "127.0.0.1:8090";
-        podman.nginx(&world, "pweb", &config(address, IN_IMAGE), address)?;
+        podman.nginx(&world, "pweb", &config(address, IN_IMAGE), address, "k8s-file")?;
         let firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8089 counter drop")?;
         eight(&world, &["--container", "pweb"], address, ("podman", "pweb", "cri"))?;
         firewall.was_hit();
+        Ok(())
+    }),
+    // A unit of systemd, and containers, whose output goes to the journal.
+    ("container/unit-journal", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let journald = Journald::start(&world)?;
+        let address = "127.0.0.1:8090";
+        let unit = Unit::nginx(&world, "lab-shop.service", &config(address, "stderr"), address)?;
+        let firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8089 counter drop")?;
+        eight(&world, &["--unit", "lab-shop"], address, ("systemd", "lab-shop.service", "journal"))?;
+        firewall.was_hit();
+        drop(unit);
+        drop(journald);
+        Ok(())
+    }),
+    ("container/podman-journal", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let journald = Journald::start(&world)?;
+        let podman = Podman::start(&world)?;
+        let address = "127.0.0.1:8090";
+        podman.nginx(&world, "pjweb", &config(address, IN_IMAGE), address, "journald")?;
+        let firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8089 counter drop")?;
+        eight(&world, &["--container", "pjweb"], address, ("podman", "pjweb", "journal"))?;
+        firewall.was_hit();
+        drop(podman);
+        drop(journald);
         Ok(())
     }),
     ("container/pod-with-cri-log", |lab| {
@@ -302,7 +317,7 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
         return Some(missing);
     }
     let runtime = if name.starts_with("podman") { "podman" } else { "docker" };
-    upstream_trace_tests::container::missing(if name.starts_with("pod-") { "" } else { runtime })
+    upstream_trace_tests::container::missing(if ["pod-", "unit-"].iter().any(|begin| name.starts_with(begin)) { "" } else { runtime })
 }
 
 const HEAD: &str = "user nobody nogroup;\nworker_processes 1;\npid /tmp/nginx-contained.pid;\n";

@@ -90,7 +90,13 @@ impl Follower {
             self.watched = Arc::new(watched.clone());
         }
         self.asked = known;
-        self.send();
+        self.send(false);
+    }
+
+    /// The same for the last time: all that is left is to be handed on.
+    pub fn ask_last(&mut self, known: Nanos) {
+        self.asked = known;
+        self.send(true);
     }
 
     /// Whether that was done; true as well if nothing can be read any more.
@@ -182,9 +188,9 @@ impl Follower {
         Ok(())
     }
 
-    fn send(&mut self) {
+    fn send(&mut self, last: bool) {
         if let Some(reader) = &self.reader {
-            let question = Question { known: self.asked, watched: Arc::clone(&self.watched) };
+            let question = Question { known: self.asked, watched: Arc::clone(&self.watched), last };
             // One that is not taken yet is followed by this one at the next turn.
             let _busy = reader.questions.try_send(question);
         }
@@ -199,7 +205,7 @@ impl Follower {
         let goes_on = self.given_up <= GIVEN_UP
             && self.start(watchdog).inspect_err(|error| log::warn!("error.log: {error:#}")).is_ok();
         if goes_on {
-            self.send();
+            self.send(false);
             return Some(format!(
                 "{file} does not answer: its file system hangs. It is not read until it does."
             ));

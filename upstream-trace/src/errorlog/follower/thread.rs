@@ -21,6 +21,9 @@ pub(super) trait Source {
     /// What was read has been handed on.
     fn handed_on(&mut self) {}
 
+    /// The next read is the last one.
+    fn finish(&mut self) {}
+
     /// A log of each worker is read.
     fn tells(&self, watched: &WatchedPids) -> bool;
 
@@ -35,6 +38,10 @@ impl Source for Logs {
 
     fn handed_on(&mut self) {
         self.files.remember_positions();
+    }
+
+    fn finish(&mut self) {
+        self.outsides.finish();
     }
 
     fn tells(&self, watched: &WatchedPids) -> bool {
@@ -87,6 +94,8 @@ pub(super) enum Said {
 pub(super) struct Question {
     pub(super) known: Nanos,
     pub(super) watched: Arc<WatchedPids>,
+    /// No other one follows.
+    pub(super) last: bool,
 }
 
 /// What a thread needs.
@@ -113,7 +122,10 @@ impl Work {
         }
         let Some(logs) = &mut logs else { return };
         let mut line = (self.ready.line)();
-        for Question { known, watched } in questions {
+        for Question { known, watched, last } in questions {
+            if last {
+                logs.finish();
+            }
             if self.answer(&mut **logs, &mut *line, known, &watched).is_none() {
                 break;
             }
