@@ -100,6 +100,8 @@ pub enum LogSource {
     Cri,
     /// The journal.
     Journal,
+    /// The file of a syslog daemon.
+    Syslog,
 }
 
 impl LogSource {
@@ -110,6 +112,7 @@ impl LogSource {
             Self::DockerJson => "docker-json",
             Self::Cri => "cri",
             Self::Journal => "journal",
+            Self::Syslog => "syslog",
         }
     }
 }

@@ -27,6 +27,8 @@ const ARGUMENTS: [&str; 7] =
 /// What is asked for of each entry.
 const FIELDS: &str = "--output-fields=MESSAGE,PRIORITY,_PID,_SYSTEMD_UNIT,_SOURCE_REALTIME_TIMESTAMP,\
                       CONTAINER_ID_FULL,CONTAINER_PARTIAL_MESSAGE";
+/// The priority of warnings; what matters more has a smaller one.
+const WARNING: u8 = 4;
 /// What comes before the place of an entry; a text cannot hold it, since its quotes would be escaped.
 const CURSOR: &str = "\"__CURSOR\":\"";
 /// Of a line that much is looked at for it, bytes.
@@ -52,6 +54,8 @@ pub(super) enum Of {
     },
     /// Those of this unit of systemd.
     Unit(String),
+    /// What processes of this name sent by syslog, but what is less than a warning: access logs above all.
+    Syslog(String),
 }
 
 /// A journal that is followed; the program ends on drop.
@@ -74,6 +78,11 @@ impl Of {
         match self {
             Self::Container { id, uid } => vec![format!("_UID={uid}"), format!("CONTAINER_ID_FULL={id}")],
             Self::Unit(name) => vec![format!("_SYSTEMD_UNIT={name}")],
+            Self::Syslog(name) => {
+                let mut wanted = vec!["_TRANSPORT=syslog".to_owned(), format!("_COMM={name}")];
+                wanted.extend((0..=WARNING).map(|priority| format!("PRIORITY={priority}")));
+                wanted
+            }
         }
     }
 }
@@ -322,5 +331,7 @@ mod tests {
         assert!(journal.check().unwrap_err().to_string().contains('3'));
         assert!(Journal::run(&dir.path("missing"), &of, SystemTime::now()).is_err());
         assert_eq!(of.wanted(), ["_UID=7", "CONTAINER_ID_FULL=0123"]);
+        let syslog = Of::Syslog("nginx".to_owned()).wanted();
+        assert_eq!((&syslog[..2], syslog.len()), (&["_TRANSPORT=syslog", "_COMM=nginx"].map(str::to_owned)[..], 7));
     }
 }

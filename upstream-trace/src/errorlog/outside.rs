@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use upstream_trace_core::event::Workload;
+use upstream_trace_core::event::{Nanos, Workload};
 
 use super::file::FileId;
 use super::journal::{Journal, Of};
+use super::pids::REMEMBERED;
+use super::syslog;
 use crate::host::container::{Container, ContainerLog, Files};
 use crate::host::{started_at, stat, workload};
 
@@ -47,12 +49,14 @@ pub(super) struct Outsides {
     /// What was written before is not read.
     begun: SystemTime,
     by_pid: BTreeMap<u32, Option<Arc<str>>>,
+    /// Processes that are gone, and since when: their last lines are read after their end.
+    gone: BTreeMap<u32, (Arc<str>, Nanos)>,
     by_id: BTreeMap<Arc<str>, Outside>,
 }
 
 impl Default for Outsides {
     fn default() -> Self {
-        Self { begun: SystemTime::now(), by_pid: BTreeMap::new(), by_id: BTreeMap::new() }
+        Self { begun: SystemTime::now(), by_pid: BTreeMap::new(), gone: BTreeMap::new(), by_id: BTreeMap::new() }
     }
 }
 
@@ -68,19 +72,45 @@ impl Outsides {
         let id = of_parent.or_else(|| {
             let (id, outside) =
                 Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| !has_files))?;
-            // Between its start and now it may have written something.
-            let since = started_at(pid).map_or(self.begun, |started| started.max(self.begun));
-            self.by_id.entry(Arc::clone(&id)).or_insert(Outside { since, ..outside });
+            self.insert(pid, &id, outside);
             Some(id)
         });
         self.by_pid.insert(pid, id);
         true
     }
 
+    /// A process sends lines to these servers of syslog, and to no file. True if it is new.
+    pub(super) fn add_syslog(&mut self, pid: u32, servers: &[String]) -> bool {
+        if self.by_pid.contains_key(&pid) {
+            return false;
+        }
+        let (id, outside) = syslog::outside(pid, servers);
+        self.insert(pid, &id, outside);
+        self.by_pid.insert(pid, Some(id));
+        true
+    }
+
+    fn insert(&mut self, pid: u32, id: &Arc<str>, outside: Outside) {
+        // Between its start and now it may have written something.
+        let since = started_at(pid).map_or(self.begun, |started| started.max(self.begun));
+        self.by_id.entry(Arc::clone(id)).or_insert(Outside { since, ..outside });
+    }
+
     /// A process is gone.
-    pub(super) fn remove(&mut self, pid: u32) {
-        self.by_pid.remove(&pid);
-        self.by_id.retain(|id, _| self.by_pid.values().flatten().any(|used| used == id));
+    pub(super) fn remove(&mut self, pid: u32, now: Nanos) {
+        if let Some(Some(id)) = self.by_pid.remove(&pid) {
+            self.gone.insert(pid, (id, now));
+        }
+    }
+
+    /// Forgets those that are gone for long.
+    pub(super) fn forget(&mut self, now: Nanos) {
+        self.gone.retain(|_, (_, since)| now.saturating_sub(*since) < REMEMBERED);
+        let Self { by_pid, gone, by_id, .. } = self;
+        let used = |id: &Arc<str>| {
+            by_pid.values().flatten().any(|used| used == id) || gone.values().any(|(used, _)| used == id)
+        };
+        by_id.retain(|id, _| used(id));
     }
 
     /// The container of a process.
@@ -90,7 +120,8 @@ impl Outsides {
 
     /// The output of a process goes to this file.
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {
-        self.get(pid).is_some_and(|outside| outside.file == Some(id))
+        let of_gone = || self.by_id.get(&self.gone.get(&pid)?.0);
+        self.get(pid).or_else(of_gone).is_some_and(|outside| outside.file == Some(id))
     }
 
     /// Some container's output goes to this file.
@@ -141,7 +172,7 @@ impl Outsides {
 }
 
 impl Outside {
-    fn new(container: String, log: ContainerLog, of: Of) -> Self {
+    pub(super) fn new(container: String, log: ContainerLog, of: Of) -> Self {
         let since = SystemTime::now();
         Self { container, log, of, since, files: None, journal: None, file: None, error: None }
     }
@@ -260,8 +291,12 @@ mod tests {
         dir.write("x.log", "two");
         assert_eq!(look(&mut outsides), 2);
         assert!(outsides.get(7).unwrap().trouble().is_none() && !outsides.holds(7, first));
-        outsides.remove(7);
-        assert!(outsides.by_id.is_empty());
+        let last = outsides.get(7).unwrap().file.unwrap();
+        outsides.remove(7, 1);
+        outsides.forget(REMEMBERED);
+        assert!(outsides.holds(7, last), "its last lines are read after its end");
+        outsides.forget(REMEMBERED + 1);
+        assert!(outsides.by_id.is_empty() && !outsides.holds(7, last));
     }
 
     #[test]

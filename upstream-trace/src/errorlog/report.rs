@@ -4,6 +4,8 @@ use upstream_trace_core::event::{Event, LogFollowed, Nanos};
 
 use super::notes::Why;
 use super::outside::Outside;
+use crate::host::container::ContainerLog;
+
 use super::{ErrorLog, LogOutput, Logs};
 
 impl Logs {
@@ -38,6 +40,12 @@ impl Logs {
     fn why(&self, worker: u32) -> Option<Why> {
         let held = self.processes.get(worker).filter(|held| held.known)?;
         let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&*open.name));
+        if let Some(syslog) = self.syslogs.get(worker).filter(|syslog| syslog.file.is_none()) {
+            return Some(match syslog.log {
+                ContainerLog::Journal => Why::Container(syslog.trouble()?),
+                _ => Why::Syslog(syslog.container.clone()),
+            });
+        }
         if let Some(trouble) = self.outsides.get(worker).and_then(Outside::trouble) {
             return Some(Why::Container(trouble));
         }

@@ -1,12 +1,13 @@
 //! nginx's own words, beside what the kernel says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::Notify;
-use upstream_trace_core::event::{LogLine, Nanos};
+use upstream_trace_core::event::{Event, LogLine, Nanos};
 
 use super::now;
 use super::resolver::ResolverLook;
@@ -20,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct ErrorLogs {
     follower: Follower,
     asked: Instant,
+    /// What the configuration says of syslog, by worker.
+    syslog: Arc<BTreeMap<u32, Vec<String>>>,
     /// Questions whose answer was not waited for any longer.
     late: u64,
 }
@@ -53,13 +56,32 @@ impl ErrorLogs {
             wake: Arc::new(move || wake.notify_one()),
         };
         let follower = Follower::open(source.clone(), watched, now(), ready)?;
-        Ok(Self { follower, asked: Instant::now(), late: 0 })
+        Ok(Self { follower, asked: Instant::now(), syslog: Arc::default(), late: 0 })
     }
 
     /// All that is written until `known` is to be handed on.
-    pub(super) fn ask(&mut self, known: Nanos, watched: &WatchedPids) {
+    pub(super) fn ask(&mut self, known: Nanos, mut watched: WatchedPids) {
         self.asked = Instant::now();
+        if self.syslog.keys().any(|worker| !watched.workers.contains(worker)) {
+            Arc::make_mut(&mut self.syslog).retain(|worker, _| watched.workers.contains(worker));
+        }
+        watched.syslog = Arc::clone(&self.syslog);
         self.follower.ask(known, watched);
+    }
+
+    /// The configuration says where lines go that go to no file.
+    pub(super) fn notice(&mut self, event: &Event) {
+        let Event::Config(config) = event else { return };
+        if config.syslog.is_empty() && self.syslog.is_empty() {
+            return;
+        }
+        let syslog = Arc::make_mut(&mut self.syslog);
+        for worker in config.workers.iter().chain(&config.older) {
+            match config.syslog[..] {
+                [] => drop(syslog.remove(worker)),
+                [..] => drop(syslog.insert(*worker, config.syslog.clone())),
+            }
+        }
     }
 
     /// The same for the last time.

@@ -217,6 +217,7 @@ impl Live {
             self.pipeline.feed(sample);
         }
         self.sources.connects.notice(&event);
+        self.sources.logs.notice(&event);
         self.sources.depth.notice(&event);
         self.sources.surroundings.notice(&event, now);
         self.sources.rules.notice(&event, &self.context, now);

@@ -272,6 +272,20 @@ pub(crate) const ALL: &[Scenario] = &[
         drop(journald);
         Ok(())
     }),
+    // Its lines go to the journal as datagrams of syslog, and nowhere else.
+    ("container/unit-syslog-journal", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let journald = Journald::start(&world)?;
+        let address = "127.0.0.1:8090";
+        let config = by_syslog(address, "unix:/run/systemd/journal/dev-log");
+        let unit = Unit::silent_nginx(&world, "lab-syslog.service", &config, address)?;
+        let firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8089 counter drop")?;
+        eight(&world, &["--unit", "lab-syslog"], address, ("systemd", "lab-syslog.service", "journal"))?;
+        firewall.was_hit();
+        drop(unit);
+        drop(journald);
+        Ok(())
+    }),
     ("container/podman-journal", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let journald = Journald::start(&world)?;
@@ -307,6 +321,12 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
 ];
+
+/// An nginx that sends its lines to syslog alone.
+fn by_syslog(address: &str, server: &str) -> String {
+    let log = format!("http {{\nerror_log syslog:server={server} notice;\n");
+    config(address, "stderr").replacen("http {\n", &log, 1)
+}
 
 /// What is missing on this host for a scenario.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {

@@ -85,9 +85,9 @@ impl Follower {
     }
 
     /// All that is written until `known` is to be handed on. Only one question at a time is answered.
-    pub fn ask(&mut self, known: Nanos, watched: &WatchedPids) {
-        if *self.watched != *watched {
-            self.watched = Arc::new(watched.clone());
+    pub fn ask(&mut self, known: Nanos, watched: WatchedPids) {
+        if *self.watched != watched {
+            self.watched = Arc::new(watched);
         }
         self.asked = known;
         self.send(false);

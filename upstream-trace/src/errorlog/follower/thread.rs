@@ -42,6 +42,7 @@ impl Source for Logs {
 
     fn finish(&mut self) {
         self.outsides.finish();
+        self.syslogs.finish();
     }
 
     fn tells(&self, watched: &WatchedPids) -> bool {
