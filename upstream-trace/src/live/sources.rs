@@ -79,6 +79,11 @@ impl Live {
         }
         // 2. What no hook tells: attempts that are stuck, or ended unseen.
         poll!(scan, now, self.sources.connects.unix, &mut self.context);
+        if !each_second {
+            for event in self.context.nginx.find_again(now, &mut self.context.tables) {
+                self.feed(event, now);
+            }
+        }
         if each_second {
             // 3. Processes, and whose logs and configuration follow from them.
             for event in self.context.nginx.tick(now, &mut self.context.tables) {
