@@ -142,14 +142,6 @@ impl<'lab> World<'lab> {
 }
 
 impl<'world> Trace<'world> {
-    /// Waits for a line of standard error with this text; complains if none comes.
-    pub fn wait_error(&self, limit: Duration, text: &str) {
-        if let Some(tool) = &self.tool {
-            let found = tool.wait_error(limit, |line| line.contains(text)).is_some();
-            self.world.lab().check(found, || format!("no {text} in: {}", tool.said()));
-        }
-    }
-
     /// Ends the tool with Ctrl-C and collects what it said.
     pub fn finish(self) -> Result<Seen<'world>> {
         thread::sleep(patient(SETTLE));

@@ -15,8 +15,7 @@ use crate::world::World;
 /// Where it is asked to take entries.
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// All of its sockets, which it leaves behind.
-const SOCKETS: [&str; 3] =
-    [SOCKET, "/run/systemd/journal/stdout", "/run/systemd/journal/dev-log"];
+const SOCKETS: [&str; 3] = [SOCKET, "/run/systemd/journal/stdout", "/run/systemd/journal/dev-log"];
 /// Folders of it that are made, in this order, and removed.
 const FOLDERS: [&str; 4] = ["/run/systemd", "/run/systemd/journal", "/run/log", "/run/log/journal"];
 /// Neither the kernel's log nor its audit are touched.

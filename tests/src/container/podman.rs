@@ -55,18 +55,8 @@ impl Podman {
         world.file(&file, config)?;
         let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join(file).display());
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-        let how = [
-            "run",
-            "-d",
-            "--log-driver",
-            driver,
-            "--network",
-            &self.network,
-            "--name",
-            name,
-            "-v",
-            &mount,
-        ];
+        let how =
+            ["run", "-d", "--log-driver", driver, "--network", &self.network, "--name", name, "-v", &mount];
         self.run(&[&how[..], &limits, &[IMAGE]].concat())?;
         let up = || world.connect_to(address).is_ok();
         wait_until(name, Duration::from_secs(10), up)

@@ -36,15 +36,18 @@ impl Unit {
     }
 
     fn start(world: &World<'_>, name: &str, config: &str, address: &str, how: &str) -> Result<Self> {
-        let group = tree()?.join("system.slice").join(name);
-        fs::create_dir_all(&group).with_context(|| format!("make {}", group.display()))?;
         let file = format!("{name}.conf");
         world.file(&file, &config.replace(OWN.0, OWN.1))?;
-        let script = format!(
-            "echo $$ > {}/cgroup.procs && {how} nginx -c {}/{file} -e stderr -g 'daemon off;'",
-            group.display(),
-            world.folder().display()
-        );
+        let script = format!("{how} nginx -c @folder@/{file} -e stderr -g 'daemon off;'");
+        Self::run(world, name, &script, address)
+    }
+
+    /// Runs a script in a unit of this name until something listens at this address. `@folder@` is the folder of the world.
+    pub fn run(world: &World<'_>, name: &str, script: &str, address: &str) -> Result<Self> {
+        let group = tree()?.join("system.slice").join(name);
+        fs::create_dir_all(&group).with_context(|| format!("make {}", group.display()))?;
+        let script = script.replace("@folder@", &world.folder().display().to_string());
+        let script = format!("echo $$ > {}/cgroup.procs && {script}", group.display());
         let mut command = Command::new("sh");
         command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let main = world.ng().run(|| command.spawn().context("start a unit"))?;

@@ -102,6 +102,8 @@ pub enum LogSource {
     Journal,
     /// The file of a syslog daemon.
     Syslog,
+    /// Nobody: the kernel showed how it was written.
+    Write,
 }
 
 impl LogSource {
@@ -113,6 +115,7 @@ impl LogSource {
             Self::Cri => "cri",
             Self::Journal => "journal",
             Self::Syslog => "syslog",
+            Self::Write => "write",
         }
     }
 }

@@ -332,6 +332,9 @@ mod tests {
         assert!(Journal::run(&dir.path("missing"), &of, SystemTime::now()).is_err());
         assert_eq!(of.wanted(), ["_UID=7", "CONTAINER_ID_FULL=0123"]);
         let syslog = Of::Syslog("nginx".to_owned()).wanted();
-        assert_eq!((&syslog[..2], syslog.len()), (&["_TRANSPORT=syslog", "_COMM=nginx"].map(str::to_owned)[..], 7));
+        assert_eq!(
+            (&syslog[..2], syslog.len()),
+            (&["_TRANSPORT=syslog", "_COMM=nginx"].map(str::to_owned)[..], 7)
+        );
     }
 }

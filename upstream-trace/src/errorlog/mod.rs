@@ -46,6 +46,7 @@ use classify::Level;
 use dedup::Dedup;
 use file::FileId;
 use files::{Amount, Files, Found, Line};
+use find::Elsewhere;
 pub use follower::{Follower, Ready};
 use notes::Notes;
 use outside::Outsides;
@@ -92,6 +93,8 @@ pub struct Logs {
     /// Something is to be told of whose logs are read, perhaps.
     changed: bool,
     watchdog: Watchdog,
+    /// Whether the kernel shows what is written to logs that are read nowhere; `None` if that is still to be tried.
+    writes: Option<bool>,
     /// Mounts that hung when the state of workers was last reported.
     hanging: usize,
 }
@@ -113,6 +116,7 @@ impl Logs {
             strangers: Vec::new(),
             changed: true,
             watchdog,
+            writes: None,
             hanging: 0,
         }
     }
@@ -160,6 +164,8 @@ impl Logs {
         if self.source == ErrorLog::None {
             return true;
         }
+        self.changed |= self.writes != watched.writes;
+        self.writes = watched.writes;
         let checked = self.look(watched, now, false);
         self.report(&watched.workers, now, say);
         let read = self.read(now, say);
@@ -217,8 +223,10 @@ impl Logs {
             new |= syslogs.add_syslog(*pid, servers);
         }
         self.changed |= new;
-        for (pid, has_files) in processes.writing_elsewhere() {
-            new |= outsides.add(pid, has_files);
+        for (pid, held) in processes.writing_elsewhere() {
+            // Whoever reads a pipe is another program than the journal.
+            let by_journal = held.elsewhere == Elsewhere::Socket && !files.any_error_log(&held.files);
+            new |= outsides.add(pid, by_journal);
         }
         if new || checked {
             for outsides in [outsides, syslogs] {
@@ -285,8 +293,22 @@ impl Logs {
             && workers.iter().all(|worker| self.state(*worker).is_none_or(|(followed, _)| followed))
     }
 
+    /// No log of this worker is read, and the kernel might show what it writes.
+    fn is_unread(&self, worker: u32) -> bool {
+        let Some(held) = self.processes.get(worker) else { return false };
+        let known = held.known && held.refused.is_none() && held.hanging.is_none() && !held.too_many;
+        let elsewhere = matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket | Elsewhere::Terminal);
+        let has_file = |outsides: &Outsides| outsides.get(worker).and_then(|outside| outside.file).is_some();
+        let alone = elsewhere && !self.files.any_error_log(&held.files) && !has_file(&self.outsides);
+        let by_syslog = self.syslogs.get(worker).is_some() && !has_file(&self.syslogs);
+        self.source == ErrorLog::Auto && known && (alone || by_syslog)
+    }
+
     /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
     fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
+        if self.writes == Some(true) && self.is_unread(worker) {
+            return Some((true, None));
+        }
         let held = self.processes.get(worker)?;
         let tails: Vec<_> = match self.source {
             ErrorLog::File(_) => self.files.iter().collect(),
@@ -309,7 +331,8 @@ impl Logs {
         let syslog = self.syslogs.get(worker).is_none_or(|syslog| syslog.file.is_some());
         let complete = syslog
             && !hangs
-            && !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
+            && !held.too_many
+            && held.files.iter().all(|open| !self.files.is_beyond(open.id));
         Some((!tails.is_empty() && complete, level))
     }
 

@@ -2,7 +2,7 @@
 //! a rule, or to the journal. Found without asking the runtime; looked at again and again, since the runtime begins another file when it
 //! rotates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -49,6 +49,8 @@ pub(super) struct Outsides {
     /// What was written before is not read.
     begun: SystemTime,
     by_pid: BTreeMap<u32, Option<Arc<str>>>,
+    /// Those whose unit was not looked for.
+    unitless: BTreeSet<u32>,
     /// Processes that are gone, and since when: their last lines are read after their end.
     gone: BTreeMap<u32, (Arc<str>, Nanos)>,
     by_id: BTreeMap<Arc<str>, Outside>,
@@ -56,22 +58,33 @@ pub(super) struct Outsides {
 
 impl Default for Outsides {
     fn default() -> Self {
-        Self { begun: SystemTime::now(), by_pid: BTreeMap::new(), gone: BTreeMap::new(), by_id: BTreeMap::new() }
+        Self {
+            begun: SystemTime::now(),
+            by_pid: BTreeMap::new(),
+            unitless: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+        }
     }
 }
 
 impl Outsides {
-    /// A process writes to a pipe or a socket: its container is looked for, once; its unit too if it has no log that is a
-    /// file. True if the process is new.
-    pub(super) fn add(&mut self, pid: u32, has_files: bool) -> bool {
-        if self.by_pid.contains_key(&pid) {
+    /// A process writes to a pipe or a socket: its container is looked for, once; its unit too if its log may go to the
+    /// journal. True if something may have been found.
+    pub(super) fn add(&mut self, pid: u32, by_journal: bool) -> bool {
+        if self.by_pid.contains_key(&pid) && !(by_journal && self.unitless.contains(&pid)) {
             return false;
+        }
+        if by_journal {
+            self.unitless.remove(&pid);
+        } else {
+            self.unitless.insert(pid);
         }
         // A worker runs where its master does.
         let of_parent = stat(pid).and_then(|stat| self.by_pid.get(&stat.parent)?.clone());
         let id = of_parent.or_else(|| {
             let (id, outside) =
-                Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| !has_files))?;
+                Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| by_journal))?;
             self.insert(pid, &id, outside);
             Some(id)
         });
@@ -98,6 +111,7 @@ impl Outsides {
 
     /// A process is gone.
     pub(super) fn remove(&mut self, pid: u32, now: Nanos) {
+        self.unitless.remove(&pid);
         if let Some(Some(id)) = self.by_pid.remove(&pid) {
             self.gone.insert(pid, (id, now));
         }

@@ -19,6 +19,11 @@ impl Logs {
         let changed = of_processes || of_files || hanging != self.hanging;
         let mut without = Vec::new();
         for worker in workers.iter().filter(|_| changed) {
+            if self.writes.is_none() && self.is_unread(*worker) {
+                // Perhaps the kernel shows it.
+                self.changed = true;
+                continue;
+            }
             let Some(state) = self.state(*worker) else { continue };
             if self.reported.insert(*worker, state) == Some(state) {
                 continue;

@@ -15,18 +15,14 @@ const SOCKET: &str = "/run/systemd/journal/dev-log";
 /// Where the lines of a process go that sends them to these servers, and a name for that place.
 pub(super) fn outside(pid: u32, servers: &[String]) -> (Arc<str>, Outside) {
     let named = |server: &String| format!("`error_log syslog:` at {server}");
-    match servers.iter().find(|server| is_journal(pid, server)) {
-        Some(server) => {
-            let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let of = Of::Syslog(comm.trim_end().to_owned());
-            (comm.trim_end().into(), Outside::new(named(server), ContainerLog::Journal, of))
-        }
-        None => {
-            let server = servers.first().map(String::as_str).unwrap_or_default();
-            let of = Of::Syslog(String::new());
-            (format!("syslog {server}").into(), Outside::new(server.to_owned(), ContainerLog::Unknown, of))
-        }
+    if let Some(server) = servers.iter().find(|server| is_journal(pid, server)) {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let of = Of::Syslog(comm.trim_end().to_owned());
+        return (comm.trim_end().into(), Outside::new(named(server), ContainerLog::Journal, of));
     }
+    let server = servers.first().map(String::as_str).unwrap_or_default();
+    let of = Of::Syslog(String::new());
+    (format!("syslog {server}").into(), Outside::new(server.to_owned(), ContainerLog::Unknown, of))
 }
 
 /// The socket that the process knows by this name is the journal's.

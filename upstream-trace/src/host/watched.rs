@@ -14,6 +14,8 @@ pub struct WatchedPids {
     pub others: Vec<u32>,
     /// Servers of syslog to which workers send lines that go to no file, by worker; as far as is known.
     pub syslog: Arc<BTreeMap<u32, Vec<String>>>,
+    /// Whether the kernel shows what workers write to logs that are read nowhere else; `None` if that was not tried.
+    pub writes: Option<bool>,
 }
 
 impl WatchedPids {

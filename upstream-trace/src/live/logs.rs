@@ -23,6 +23,8 @@ pub(super) struct ErrorLogs {
     asked: Instant,
     /// What the configuration says of syslog, by worker.
     syslog: Arc<BTreeMap<u32, Vec<String>>>,
+    /// Whether the kernel shows what nobody keeps; `None` if that was not tried.
+    pub(super) writes: Option<bool>,
     /// Questions whose answer was not waited for any longer.
     late: u64,
 }
@@ -56,7 +58,7 @@ impl ErrorLogs {
             wake: Arc::new(move || wake.notify_one()),
         };
         let follower = Follower::open(source.clone(), watched, now(), ready)?;
-        Ok(Self { follower, asked: Instant::now(), syslog: Arc::default(), late: 0 })
+        Ok(Self { follower, asked: Instant::now(), syslog: Arc::default(), writes: None, late: 0 })
     }
 
     /// All that is written until `known` is to be handed on.
@@ -66,6 +68,7 @@ impl ErrorLogs {
             Arc::make_mut(&mut self.syslog).retain(|worker, _| watched.workers.contains(worker));
         }
         watched.syslog = Arc::clone(&self.syslog);
+        watched.writes = self.writes;
         self.follower.ask(known, watched);
     }
 
@@ -113,6 +116,11 @@ impl ErrorLogs {
     /// Whether a log of each worker is read.
     pub(super) fn tell(&self) -> bool {
         self.follower.tells()
+    }
+
+    /// Workers whose lines are read nowhere.
+    pub(super) fn unread(&self) -> &[u32] {
+        self.follower.unread()
     }
 
     /// How often something could not be read, or not in time.

@@ -23,6 +23,7 @@ use super::scan::Scan;
 use super::surroundings::Surroundings;
 use super::takeover::Takeover;
 use super::turn::Counts;
+use super::writes;
 use crate::errorlog::LogOutput;
 use crate::kernel::decode::Message;
 
@@ -68,6 +69,7 @@ impl Live {
                 self.feed_batch(std::mem::take(&mut batch), now);
             }};
         }
+        writes::poll(&mut self.context.kernel, &mut self.sources.logs);
         // 0. What time it is: all that follows is told by it.
         poll!(clock, now, &self.context);
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.
@@ -175,6 +177,11 @@ impl Live {
             }
             Some(Message::OriginClosed(closed)) => {
                 batch.events.extend(self.sources.closers.closed(&closed));
+            }
+            Some(Message::LogWrite(write)) => {
+                if let Some(line) = writes::line(&write, &self.sources.logs) {
+                    self.log_output(LogOutput::Event(Box::new(Event::Log(line))), now);
+                }
             }
             Some(Message::Dns(message)) => self.sources.dns.message(&message, &mut batch),
             None => {

@@ -41,7 +41,8 @@ fn text(line: &[u8]) -> Option<&[u8]> {
 /// What follows a host and a tag, or a tag alone, if that is a line of an error.log. The journal leaves as much before it.
 pub(super) fn behind_tag(text: &[u8]) -> Option<&[u8]> {
     let (first, rest) = word(text)?;
-    let rest = if first.ends_with(b":") { rest } else { word(rest).filter(|(tag, _)| tag.ends_with(b":"))?.1 };
+    let rest =
+        if first.ends_with(b":") { rest } else { word(rest).filter(|(tag, _)| tag.ends_with(b":"))?.1 };
     line_of_nginx(rest)
 }
 

@@ -103,7 +103,8 @@ fn syslog() {
 fn what_came_to_the_journal_by_syslog() {
     for tag in ["host nginx: ", "nginx: ", ""] {
         let message = format!("{tag}{LINE}").replace('"', "\\\"");
-        let line = format!(r#"{{"MESSAGE":"{message}","__REALTIME_TIMESTAMP":"7","_PID":"12","_COMM":"nginx"}}"#);
+        let line =
+            format!(r#"{{"MESSAGE":"{message}","__REALTIME_TIMESTAMP":"7","_PID":"12","_COMM":"nginx"}}"#);
         let piece = Wrapping::of(line.as_bytes()).and_then(|wrapping| wrapping.open(line.as_bytes()));
         assert_eq!(piece.map(|piece| (text(&piece), piece.pid)), Some((LINE.to_owned(), Some(12))));
     }

@@ -131,6 +131,12 @@ impl Follower {
         self.reader.is_some() && self.answer.tells
     }
 
+    /// Workers whose lines are read nowhere, and might be seen when they are written.
+    #[must_use]
+    pub fn unread(&self) -> &[u32] {
+        &self.answer.unread
+    }
+
     /// How often something could not be read.
     #[must_use]
     pub fn gaps(&self) -> u64 {
@@ -171,7 +177,8 @@ impl Follower {
             match reader.said.recv_timeout(LOOK) {
                 Ok(Said::Opened(result)) => {
                     self.answer.tells = true;
-                    return result;
+                    self.answer.unread = result?;
+                    return Ok(());
                 }
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {

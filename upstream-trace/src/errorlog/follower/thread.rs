@@ -27,6 +27,11 @@ pub(super) trait Source {
     /// A log of each worker is read.
     fn tells(&self, watched: &WatchedPids) -> bool;
 
+    /// Workers whose lines are read nowhere, and might be seen when they are written.
+    fn unread(&self, _watched: &WatchedPids) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// How often something could not be read.
     fn lost(&self) -> u64;
 }
@@ -47,6 +52,10 @@ impl Source for Logs {
 
     fn tells(&self, watched: &WatchedPids) -> bool {
         self.tells_of(&watched.workers)
+    }
+
+    fn unread(&self, watched: &WatchedPids) -> Vec<u32> {
+        watched.workers.iter().copied().filter(|worker| self.is_unread(*worker)).collect()
     }
 
     fn lost(&self) -> u64 {
@@ -78,16 +87,19 @@ pub struct Ready {
 }
 
 /// How the logs stood when all before a time had been read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Answer {
     pub(super) known: Nanos,
     /// A log of each worker is read.
     pub(super) tells: bool,
+    /// Workers whose lines are read nowhere, and might be seen when they are written.
+    pub(super) unread: Vec<u32>,
     pub(super) gaps: u64,
 }
 
 pub(super) enum Said {
-    Opened(Result<()>),
+    /// With the workers whose lines are read nowhere.
+    Opened(Result<Vec<u32>>),
     Batch(Vec<LogOutput>),
     All(Answer),
 }
@@ -115,7 +127,10 @@ impl Work {
         (self.ready.on_start)();
         let opened = (self.open)(&self.source, &self.watched, self.at, self.watchdog.clone());
         let (mut logs, result) = match opened {
-            Ok(logs) => (Some(logs), Ok(())),
+            Ok(logs) => {
+                let unread = logs.unread(&self.watched);
+                (Some(logs), Ok(unread))
+            }
             Err(error) => (None, Err(error)),
         };
         if self.say.send(Said::Opened(result)).is_err() {
@@ -159,8 +174,8 @@ impl Work {
                 break;
             }
         }
-        let tells = logs.tells(watched);
-        self.hand_on(Said::All(Answer { known, tells, gaps: logs.lost() }))
+        let (tells, unread) = (logs.tells(watched), logs.unread(watched));
+        self.hand_on(Said::All(Answer { known, tells, unread, gaps: logs.lost() }))
     }
 
     fn hand_on(&self, said: Said) -> Option<()> {

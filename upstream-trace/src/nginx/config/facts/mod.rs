@@ -171,7 +171,8 @@ impl Facts<'_> {
             return;
         }
         for server in logs().filter_map(syslog_server) {
-            if self.config.syslog.len() < MAX_SYSLOG && self.config.syslog.iter().all(|known| known != server) {
+            if self.config.syslog.len() < MAX_SYSLOG && self.config.syslog.iter().all(|known| known != server)
+            {
                 self.config.syslog.push(server.to_owned());
             }
         }
