@@ -21,6 +21,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::util::text_of;
+use crate::world::World;
 use crate::world::software::installed;
 
 /// The name of the image with nginx.
@@ -45,6 +46,13 @@ pub fn missing(runtime: &str) -> Option<&'static str> {
 pub fn journal_missing() -> Option<&'static str> {
     let there = installed("journalctl") && installed("systemd-cat") && Path::new(journald::PROGRAM).is_file();
     (!there).then_some("journalctl, systemd-cat and systemd-journald")
+}
+
+/// A worker of the nginx at this address answers: a master listens before it has any.
+fn answers(world: &World<'_>, address: &str) -> bool {
+    world.connect_to(address).is_ok_and(|mut connection| {
+        connection.send("GET", "/", &[], false).is_ok() && connection.receive().status != 0
+    })
 }
 
 /// Runs a program and gives its output.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{IMAGE, first_line, image, import, remove_groups, run};
+use super::{IMAGE, answers, first_line, image, import, remove_groups, run};
 use crate::util::wait_until;
 use crate::world::World;
 
@@ -58,7 +58,7 @@ impl Podman {
         let how =
             ["run", "-d", "--log-driver", driver, "--network", &self.network, "--name", name, "-v", &mount];
         self.run(&[&how[..], &limits, &[IMAGE]].concat())?;
-        let up = || world.connect_to(address).is_ok();
+        let up = || answers(world, address);
         wait_until(name, Duration::from_secs(10), up)
             .with_context(|| self.run(&["logs", name]).unwrap_or_default())
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
-use super::tree;
+use super::{answers, tree};
 use crate::util::{signal, wait_until};
 use crate::world::World;
 
@@ -52,7 +52,7 @@ impl Unit {
         command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let main = world.ng().run(|| command.spawn().context("start a unit"))?;
         let unit = Self { main, group };
-        wait_until("the unit's nginx", Duration::from_secs(10), || world.connect_to(address).is_ok())?;
+        wait_until("the unit's nginx", Duration::from_secs(10), || answers(world, address))?;
         Ok(unit)
     }
 }
