@@ -67,6 +67,8 @@ pub(super) struct Journal {
     program: PathBuf,
     of: Of,
     since: SystemTime,
+    /// The program was ended because nothing is followed any more.
+    finished: bool,
     kept: File,
     /// The memory that its output is kept in.
     pub(super) id: FileId,
@@ -104,7 +106,7 @@ impl Journal {
         let mut child = command(program, of, &["--follow", &from(since)]).spawn()?;
         let output = child.stdout.take();
         let (program, of) = (program.to_owned(), of.clone());
-        Ok(Self { child, output, copier: None, program, of, since, kept, id })
+        Ok(Self { child, output, copier: None, program, of, since, finished: false, kept, id })
     }
 
     /// Begins to keep what the program prints: nothing is kept before somebody reads it from its beginning.
@@ -126,6 +128,8 @@ impl Journal {
     /// If it cannot be read.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         let Some(copier) = self.copier.take() else { return Ok(()) };
+        // What was read until now is still to be handed on.
+        self.finished = true;
         let _already_ended = self.child.kill();
         let begun = Instant::now();
         while !copier.is_finished() {
@@ -158,6 +162,7 @@ impl Journal {
     /// If it does not.
     pub(super) fn check(&mut self) -> io::Result<()> {
         match self.child.try_wait()? {
+            _ if self.finished => Ok(()),
             None => Ok(()),
             Some(status) => Err(io::Error::other(format!("journalctl ended with {status}"))),
         }
@@ -318,6 +323,7 @@ mod tests {
         let whole = kept(&journal);
         assert!(whole.ends_with("\"x\":1}\n{\"__CUR\n--after-cursor=s=1;i=2\n"), "{whole}");
         assert!(journal.finish().is_ok() && kept(&journal) == whole, "once");
+        assert!(journal.check().is_ok(), "what it has is still read");
     }
 
     #[test]
