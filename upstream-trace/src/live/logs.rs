@@ -123,6 +123,11 @@ impl ErrorLogs {
         self.follower.unread()
     }
 
+    /// Nobody else tells of the lines of this worker, as far as is known: of one that is new it is not known yet.
+    pub(super) fn is_unread(&self, worker: u32) -> bool {
+        self.follower.unread().contains(&worker) || !self.follower.knows(worker)
+    }
+
     /// How often something could not be read, or not in time.
     pub(super) fn lost(&self) -> u64 {
         self.follower.gaps() + self.late

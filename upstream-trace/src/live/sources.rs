@@ -69,7 +69,8 @@ impl Live {
                 self.feed_batch(std::mem::take(&mut batch), now);
             }};
         }
-        writes::poll(&mut self.context.kernel, &mut self.sources.logs);
+        let any_worker = !self.context.nginx.workers.is_empty();
+        writes::poll(&mut self.context.kernel, &mut self.sources.logs, any_worker);
         // 0. What time it is: all that follows is told by it.
         poll!(clock, now, &self.context);
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.

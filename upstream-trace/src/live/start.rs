@@ -76,7 +76,7 @@ pub(super) fn start(
         tables.watch_io(0);
         depth.give_up(Instant::now());
     }
-    writes::poll(&mut kernel, &mut logs);
+    writes::poll(&mut kernel, &mut logs, !workers.is_empty());
     let connects = Connects::begin(&mut kernel, logs.tell());
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);

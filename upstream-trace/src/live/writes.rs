@@ -14,14 +14,16 @@ use crate::kernel::load::Kernel;
 const STDERR: i32 = 2;
 
 /// Attaches the hook while it is needed, and takes it away after.
-pub(super) fn poll(kernel: &mut Kernel, logs: &mut ErrorLogs) {
+///
+/// With no worker at all it stays: nginx is started again, perhaps.
+pub(super) fn poll(kernel: &mut Kernel, logs: &mut ErrorLogs, any_worker: bool) {
     let wanted = !logs.unread().is_empty();
     match logs.writes {
         None if wanted => {
             kernel.attach_late(When::OnLog);
             logs.writes = Some(kernel.has_late(When::OnLog));
         }
-        Some(true) if !wanted => {
+        Some(true) if !wanted && any_worker => {
             kernel.put_off(When::OnLog);
             logs.writes = None;
         }
@@ -34,7 +36,7 @@ pub(super) fn poll(kernel: &mut Kernel, logs: &mut ErrorLogs) {
 /// The line that a worker wrote, if its lines are read nowhere else.
 pub(super) fn line(write: &LogWrite, logs: &ErrorLogs) -> Option<LogLine> {
     let worker = write.header.tgid;
-    if !logs.unread().contains(&worker) {
+    if !logs.is_unread(worker) {
         return None;
     }
     let text = write.text.get(..usize::from(write.len))?;

@@ -137,6 +137,12 @@ impl Follower {
         &self.answer.unread
     }
 
+    /// The logs of this worker were looked at.
+    #[must_use]
+    pub fn knows(&self, worker: u32) -> bool {
+        self.answer.workers.contains(&worker)
+    }
+
     /// How often something could not be read.
     #[must_use]
     pub fn gaps(&self) -> u64 {

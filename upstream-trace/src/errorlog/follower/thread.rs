@@ -94,6 +94,8 @@ pub(super) struct Answer {
     pub(super) tells: bool,
     /// Workers whose lines are read nowhere, and might be seen when they are written.
     pub(super) unread: Vec<u32>,
+    /// Whose logs were looked at.
+    pub(super) workers: Vec<u32>,
     pub(super) gaps: u64,
 }
 
@@ -175,7 +177,8 @@ impl Work {
             }
         }
         let (tells, unread) = (logs.tells(watched), logs.unread(watched));
-        self.hand_on(Said::All(Answer { known, tells, unread, gaps: logs.lost() }))
+        let workers = watched.workers.clone();
+        self.hand_on(Said::All(Answer { known, tells, unread, workers, gaps: logs.lost() }))
     }
 
     fn hand_on(&self, said: Said) -> Option<()> {
