@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use upstream_trace::kernel::btf::Layout;
 use upstream_trace::kernel::decode::{Decoder, Message};
 use upstream_trace::kernel::symbols::{LateSymbols, Symbols};
-use upstream_trace_common::{Addr, DnsMessage, EventHeader, EventKind, Record, UNIX_PATH, UnixPath};
+use upstream_trace_common::{
+    Addr, DnsMessage, EventHeader, EventKind, LogWrite, Record, UNIX_PATH, UnixPath,
+};
 
 use crate::{Target, engine, mutate};
 
@@ -43,7 +45,7 @@ fn seeds() -> Vec<Vec<u8>> {
 /// A message of this kind, with its length before it.
 fn seed(kind: EventKind) -> Vec<u8> {
     // Of no kind is there more; what is too long is decoded too.
-    let length = size_of::<Record>().max(size_of::<DnsMessage>());
+    let length = size_of::<Record>().max(size_of::<DnsMessage>()).max(size_of::<LogWrite>());
     let mut bytes = u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes().to_vec();
     let header = EventHeader { now_ns: 5_000_000_000, kind: kind as u32, tgid: 7 };
     bytes.extend(header.now_ns.to_le_bytes());

@@ -37,5 +37,8 @@ fn seeds() -> Vec<Vec<u8>> {
     let cri = format!(
         "2026-11-28T22:55:48.13Z stderr P {plain}\n2026-11-28T22:55:48.13+01:00 stderr F {plain}\n2026-11-28T22:55:48Z stdout F {json}"
     );
-    [docker, journal, cri].map(String::into_bytes).to_vec()
+    let syslog = format!(
+        "<187>Nov 28 22:55:25 host nginx: {plain}\n2026-11-28T22:55:48Z host nginx[1]: {json}\n<187>1 - h a - - [b c=\"\\]\"] {plain}"
+    );
+    [docker, journal, cri, syslog].map(String::into_bytes).to_vec()
 }

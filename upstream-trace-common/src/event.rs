@@ -14,6 +14,9 @@ pub const PACKET_STACK: usize = 16;
 /// Bytes kept of a message from or to a name server. Over UDP there are 512 at most, since nginx announces no more.
 pub const DNS_PAYLOAD: usize = 512;
 
+/// Bytes kept of a line of error.log: nginx cuts its own at as many.
+pub const LOG_TEXT: usize = 2048;
+
 numbered! {
     /// What an event of the ring buffer is; the numbers are part of the ABI. A kind is one line here and one in the
     /// decoder of the program.
@@ -51,6 +54,8 @@ numbered! {
         Dns = 15,
         /// An [`OriginClosed`]: a process of this kernel ended its side of a connection to an upstream.
         OriginClosed = 16,
+        /// A [`LogWrite`]: a worker wrote a line of error.log that is read nowhere else.
+        LogWrite = 17,
     }
 }
 
@@ -236,6 +241,22 @@ impl DnsMessage {
     pub const FOR_CLIENT: u16 = 4;
 }
 
+/// What a worker wrote that looks like a line of error.log.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct LogWrite {
+    /// Common part.
+    pub header: EventHeader,
+    /// The descriptor that it wrote to.
+    pub fd: i32,
+    /// How many bytes of `text` count.
+    pub len: u16,
+    /// Zero.
+    pub pad: u16,
+    /// The line, or a datagram of syslog with one.
+    pub text: [u8; LOG_TEXT],
+}
+
 /// Two attempts of one request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -274,4 +295,5 @@ const _: () = {
     assert!(size_of::<RetryEvent>() == 56);
     assert!(size_of::<AttemptEvent>() == 24);
     assert!(size_of::<DnsMessage>() == 568);
+    assert!(size_of::<LogWrite>() == 2072);
 };

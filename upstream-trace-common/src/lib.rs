@@ -30,8 +30,9 @@ mod user;
 pub use abi::ABI;
 pub use ending::{Disposition, EVENT_LOOP_NS, EndFacts, client_spoke};
 pub use event::{
-    Addr, AttemptEvent, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, OriginClosed,
-    OriginExit, PACKET_STACK, PacketEvent, ProcessEvent, RING_BYTES, RetryEvent, UNIX_PATH, UnixPath,
+    Addr, AttemptEvent, ConnectFailed, DNS_PAYLOAD, DnsMessage, EventHeader, EventKind, LOG_TEXT, LogWrite,
+    OriginClosed, OriginExit, PACKET_STACK, PacketEvent, ProcessEvent, RING_BYTES, RetryEvent, UNIX_PATH,
+    UnixPath,
 };
 pub use histogram::{LATENCY_BUCKETS, bucket};
 pub use offsets::{ABSENT, FieldSpec, Offsets};

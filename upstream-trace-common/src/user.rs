@@ -13,7 +13,7 @@ macro_rules! pod {
 }
 
 pod!(AdoptKey, AdoptState, Addr, DropPlace, FdKey, Offsets, Record, UnixPath, UpstreamCounters, Worker);
-pod!(AttemptEvent, ConnectFailed, DnsMessage, EventHeader, OriginClosed, OriginExit, PacketEvent);
+pod!(AttemptEvent, ConnectFailed, DnsMessage, EventHeader, LogWrite, OriginClosed, OriginExit, PacketEvent);
 pod!(ProcessEvent, RetryEvent);
 
 /// Numbers of address families, `AF_INET` and `AF_INET6`.

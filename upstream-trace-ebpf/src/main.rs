@@ -23,6 +23,7 @@ mod finish;
 mod http2;
 mod kernel;
 mod kprobe;
+mod logwrite;
 mod maps;
 mod packets;
 mod payload;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
-use super::{IMAGE, first_line, image, import, remove_groups, run};
+use super::{IMAGE, answers, first_line, image, import, remove_groups, run};
 use crate::util::{alive, signal, wait_until};
 use crate::world::World;
 
@@ -105,7 +105,7 @@ impl Docker {
     pub fn address(&self, world: &World<'_>, name: &str) -> Result<String> {
         let ip = self.inspect(name, ADDRESS)?;
         let address = format!("{ip}:80");
-        let up = || world.connect_to(&address).is_ok();
+        let up = || answers(world, &address);
         wait_until(name, Duration::from_secs(10), up).with_context(|| self.logs(name))?;
         Ok(address)
     }

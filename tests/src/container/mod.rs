@@ -6,23 +6,29 @@ mod image;
 mod journald;
 mod podman;
 mod pods;
+mod unit;
 
 pub use docker::Docker;
 pub use journald::Journald;
 pub use podman::Podman;
 pub use pods::Pod;
+pub use unit::Unit;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::util::text_of;
+use crate::world::World;
 use crate::world::software::installed;
 
 /// The name of the image with nginx.
 pub const IMAGE: &str = "lab-nginx:1";
+
+/// Where the trees of control groups may be: version 2 alone or beside version 1.
+const TREES: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 
 /// What is missing for containers on this host, in words.
 #[must_use]
@@ -38,8 +44,15 @@ pub fn missing(runtime: &str) -> Option<&'static str> {
 /// What is missing for a journal on this host, in words.
 #[must_use]
 pub fn journal_missing() -> Option<&'static str> {
-    let there = installed("journalctl") && Path::new(journald::PROGRAM).is_file();
-    (!there).then_some("journalctl and systemd-journald")
+    let there = installed("journalctl") && installed("systemd-cat") && Path::new(journald::PROGRAM).is_file();
+    (!there).then_some("journalctl, systemd-cat and systemd-journald")
+}
+
+/// A worker of the nginx at this address answers: a master listens before it has any.
+fn answers(world: &World<'_>, address: &str) -> bool {
+    world.connect_to(address).is_ok_and(|mut connection| {
+        connection.send("GET", "/", &[], false).is_ok() && connection.receive().status != 0
+    })
 }
 
 /// Runs a program and gives its output.
@@ -52,6 +65,13 @@ fn run(command: &mut Command) -> Result<String> {
 fn import(archive: &str) -> [&str; 7] {
     let (entry, arguments) = (r#"ENTRYPOINT ["/usr/sbin/nginx"]"#, r#"CMD ["-g","daemon off;"]"#);
     ["import", "-c", entry, "-c", arguments, archive, IMAGE]
+}
+
+/// The tree of control groups of version 2.
+fn tree() -> Result<PathBuf> {
+    let mut trees = TREES.iter().map(|tree| Path::new(tree).join("cgroup.procs"));
+    let found = trees.find(|procs| procs.is_file()).context("no tree of control groups of version 2")?;
+    Ok(found.parent().context("a folder")?.to_owned())
 }
 
 /// Empty control groups that a runtime leaves behind.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{IMAGE, first_line, image, import, remove_groups, run};
+use super::{IMAGE, answers, first_line, image, import, remove_groups, run};
 use crate::util::wait_until;
 use crate::world::World;
 
@@ -42,26 +42,23 @@ impl Podman {
     }
 
     /// Runs nginx in a container of this name, with a file of the world as its configuration, which listens at an
-    /// address of the world.
-    pub fn nginx(&self, world: &World<'_>, name: &str, config: &str, address: &str) -> Result<()> {
+    /// address of the world, and this driver for its output.
+    pub fn nginx(
+        &self,
+        world: &World<'_>,
+        name: &str,
+        config: &str,
+        address: &str,
+        driver: &str,
+    ) -> Result<()> {
         let file = format!("{name}.conf");
         world.file(&file, config)?;
         let mount = format!("{}:/etc/nginx/nginx.conf:ro", world.folder().join(file).display());
         let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-        let how = [
-            "run",
-            "-d",
-            "--log-driver",
-            "k8s-file",
-            "--network",
-            &self.network,
-            "--name",
-            name,
-            "-v",
-            &mount,
-        ];
+        let how =
+            ["run", "-d", "--log-driver", driver, "--network", &self.network, "--name", name, "-v", &mount];
         self.run(&[&how[..], &limits, &[IMAGE]].concat())?;
-        let up = || world.connect_to(address).is_ok();
+        let up = || answers(world, address);
         wait_until(name, Duration::from_secs(10), up)
             .with_context(|| self.run(&["logs", name]).unwrap_or_default())
     }

@@ -12,11 +12,9 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use super::tree;
 use crate::util::{children, signal, wait_until};
 use crate::world::World;
-
-/// Where the trees of control groups may be: version 2 alone or beside version 1.
-const TREES: [&str; 2] = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
 
 /// A pod with one container; ends on drop.
 #[derive(Debug)]
@@ -91,12 +89,6 @@ impl Drop for Pod {
         let _left_over = wait_until("the pod's processes to end", Duration::from_secs(5), gone);
         let _left_over = self.group.parent().map(fs::remove_dir);
     }
-}
-
-fn tree() -> Result<PathBuf> {
-    let mut trees = TREES.iter().map(|tree| Path::new(tree).join("cgroup.procs"));
-    let found = trees.find(|procs| procs.is_file()).context("no tree of control groups of version 2")?;
-    Ok(found.parent().context("a folder")?.to_owned())
 }
 
 /// What the shim does. nginx's output goes through a pipe to a writer that puts each line into its envelope.

@@ -22,7 +22,7 @@ pub struct Software {
 
 impl World<'_> {
     /// Starts a program beside nginx and waits until it listens on this address. `@folder@` in an argument is the folder
-    /// of the world.
+    /// of the world; `udp:PORT` means datagrams.
     pub fn software(&self, program: &str, args: &[&str], address: &str) -> Result<Software> {
         let path = find(program)?;
         let noise = fs::File::create(self.folder().join(program))?;
@@ -33,9 +33,11 @@ impl World<'_> {
         command.stdout(noise.try_clone()?).stderr(noise).process_group(0);
         let child = self.ng().run(|| command.spawn().with_context(|| format!("start {program}")))?;
         let software = Software { child };
-        let listeners = match address.strip_prefix("unix:") {
-            Some(name) => format!("ss -Hxl src {folder}/{name}"),
-            None => format!("ss -Htln sport = :{}", address.rsplit(':').next().unwrap_or_default()),
+        let (kind, place) = address.rsplit_once(':').unwrap_or(("", address));
+        let listeners = match kind {
+            "unix" => format!("ss -Hxl src {folder}/{place}"),
+            "udp" => format!("ss -Huln sport = :{place}"),
+            _ => format!("ss -Htln sport = :{place}"),
         };
         let pid = software.child.id();
         let listens = || self.ng().command(&listeners).is_ok_and(|list| !list.trim().is_empty());

@@ -32,6 +32,9 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// Places that send requests to an upstream: `proxy_pass` and the like.
     pub passes: Vec<Pass>,
+    /// Servers of `error_log syslog:`, such as `unix:/dev/log`, in blocks whose lines go to no file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub syslog: Vec<String>,
 }
 
 /// A block `upstream{}`.

@@ -100,6 +100,10 @@ pub enum LogSource {
     Cri,
     /// The journal.
     Journal,
+    /// The file of a syslog daemon.
+    Syslog,
+    /// Nobody: the kernel showed how it was written.
+    Write,
 }
 
 impl LogSource {
@@ -110,6 +114,8 @@ impl LogSource {
             Self::DockerJson => "docker-json",
             Self::Cri => "cri",
             Self::Journal => "journal",
+            Self::Syslog => "syslog",
+            Self::Write => "write",
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Signal {
     Upgrades,
     /// Ends of nginx's processes, and of origins on this host.
     Exits,
+    /// Lines of an error.log that is read nowhere else.
+    Lines,
 }
 
 impl Signal {
@@ -44,7 +46,7 @@ impl Signal {
     pub const fn concerns(self) -> Concerns {
         match self {
             Self::Connections => Concerns::All,
-            Self::Workers | Self::Upgrades => Concerns::Nobody,
+            Self::Workers | Self::Upgrades | Self::Lines => Concerns::Nobody,
             Self::Drops | Self::Icmp | Self::ResetsSent => Concerns::Tcp,
             Self::Resets | Self::Retransmits => Concerns::TcpBegun,
             Self::LocalPorts => Concerns::TcpConnecting,
@@ -101,6 +103,11 @@ const CONNECT_BY_SYSCALL: AttachMethod = AttachMethod {
         syscall("sys_exit_connect", When::OnConnect),
         syscall("sys_enter_close", When::OnUnix),
     ],
+};
+
+/// Slows every system call of the host as well, while it is attached.
+const WRITE_BY_SYSCALL: AttachMethod = AttachMethod {
+    probes: &[syscall("sys_enter_write", When::OnLog), syscall("sys_enter_sendto", When::OnLog)],
 };
 
 const SEND_BY_FENTRY: AttachMethod = AttachMethod {
@@ -228,6 +235,13 @@ pub const HOOKS: &[Hook] = &[
         need: Need::Wanted,
         provides: &[Signal::Exits],
         costs: "crashes of workers, and of origins on this host",
+    },
+    Hook {
+        name: "write",
+        methods: &[WRITE_BY_SYSCALL],
+        need: Need::Extra,
+        provides: &[Signal::Lines],
+        costs: "lines of an error.log that goes to a pipe or to syslog, where nobody keeps them",
     },
     Hook {
         name: "connect",

@@ -61,6 +61,8 @@ pub enum When {
     OnConnect,
     /// Once nginx uses a unix upstream.
     OnUnix,
+    /// While an error.log is read nowhere else.
+    OnLog,
 }
 
 /// A program of the object, and where it goes.

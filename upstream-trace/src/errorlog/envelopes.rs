@@ -12,6 +12,8 @@ pub(super) struct Kept {
     pub(super) source: Option<LogSource>,
     /// How long ago the runtime received it.
     pub(super) age: Option<Nanos>,
+    /// The process that wrote it, in the host's numbering, if the kernel said so to whoever kept it.
+    pub(super) pid: Option<u32>,
 }
 
 /// What nginx wrote reaches its runtime within this time, on a busy host.
@@ -50,7 +52,8 @@ impl Envelopes {
             return;
         };
         self.wrapping = Some(wrapping);
-        let kept = Kept { source: Some(source(wrapping)), age: piece.received.and_then(age) };
+        let age = piece.received.and_then(age);
+        let kept = Kept { source: Some(source(wrapping)), age, pid: piece.pid };
         self.pieces.add(&piece, &mut |text| give(text, kept));
     }
 }
@@ -60,6 +63,7 @@ fn source(wrapping: Wrapping) -> LogSource {
         Wrapping::Docker => LogSource::DockerJson,
         Wrapping::Cri => LogSource::Cri,
         Wrapping::Journal => LogSource::Journal,
+        Wrapping::Syslog => LogSource::Syslog,
     }
 }
 
@@ -81,6 +85,7 @@ mod tests {
             &b"2026/11/20 09:12:01 [error] 1#1: plain"[..],
             b"2016-10-06T00:17:10.113242941Z stderr P in ",
             b"2016-10-06T00:17:10.113242941Z stderr F two",
+            b"Nov 28 22:55:25 host nginx: 2026/11/20 09:12:01 [error] 1#1: three",
             br#"{"log":"one\n","stream":"stderr","time":"2016-10-06T00:17:10Z"}"#,
         ] {
             envelopes.open(line, &mut |text, kept| {
@@ -92,11 +97,12 @@ mod tests {
             [
                 ("2026/11/20 09:12:01 [error] 1#1: plain".to_owned(), None, false),
                 ("in two".to_owned(), Some(LogSource::Cri), true),
+                ("2026/11/20 09:12:01 [error] 1#1: three".to_owned(), Some(LogSource::Syslog), false),
                 ("one".to_owned(), Some(LogSource::DockerJson), true),
             ]
         );
         assert_eq!(age(u64::MAX), None);
-        let kept = |source| Kept { source, age: None };
+        let kept = |source| Kept { source, ..Kept::default() };
         let (after, received) = (2 * DELAY, 2 * DELAY + 7);
         assert_eq!(kept(None).not_before(after, received), after);
         assert_eq!(kept(Some(LogSource::Cri)).not_before(after, received), DELAY + 7);

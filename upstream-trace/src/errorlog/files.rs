@@ -11,6 +11,7 @@ use upstream_trace_core::event::Nanos;
 use super::classify::{self, Header, Kind, Level};
 use super::envelopes::Kept;
 use super::file::FileId;
+use super::find::Open;
 use super::record::Words;
 use super::tail::Tail;
 use super::watchdog::{Mount, Watchdog};
@@ -112,6 +113,11 @@ impl Files {
 
     pub(super) fn get(&self, id: FileId) -> Option<&Tail> {
         self.tails.iter().find(|tail| tail.id == id)
+    }
+
+    /// One of these is an error.log.
+    pub(super) fn any_error_log(&self, open: &[Open]) -> bool {
+        open.iter().filter_map(|open| self.get(open.id)).any(|tail| tail.kind == Kind::Error)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Tail> {

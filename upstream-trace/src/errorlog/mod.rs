@@ -24,6 +24,7 @@ mod processes;
 mod record;
 mod report;
 mod stranger;
+mod syslog;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use classify::Level;
 use dedup::Dedup;
 use file::FileId;
 use files::{Amount, Files, Found, Line};
+use find::Elsewhere;
 pub use follower::{Follower, Ready};
 use notes::Notes;
 use outside::Outsides;
@@ -79,6 +81,8 @@ pub struct Logs {
     dedup: Dedup,
     processes: Processes,
     outsides: Outsides,
+    /// Those that send lines to syslog alone.
+    syslogs: Outsides,
     pids: Pids,
     /// What was last reported of each worker.
     reported: BTreeMap<u32, (bool, Option<Level>)>,
@@ -89,6 +93,8 @@ pub struct Logs {
     /// Something is to be told of whose logs are read, perhaps.
     changed: bool,
     watchdog: Watchdog,
+    /// Whether the kernel shows what is written to logs that are read nowhere; `None` if that is still to be tried.
+    writes: Option<bool>,
     /// Mounts that hung when the state of workers was last reported.
     hanging: usize,
 }
@@ -101,6 +107,7 @@ impl Logs {
             dedup: Dedup::default(),
             processes: Processes::new(watchdog.clone()),
             outsides: Outsides::default(),
+            syslogs: Outsides::default(),
             pids: Pids::default(),
             reported: BTreeMap::new(),
             unreadable: BTreeMap::new(),
@@ -109,6 +116,7 @@ impl Logs {
             strangers: Vec::new(),
             changed: true,
             watchdog,
+            writes: None,
             hanging: 0,
         }
     }
@@ -156,6 +164,8 @@ impl Logs {
         if self.source == ErrorLog::None {
             return true;
         }
+        self.changed |= self.writes != watched.writes;
+        self.writes = watched.writes;
         let checked = self.look(watched, now, false);
         self.report(&watched.workers, now, say);
         let read = self.read(now, say);
@@ -190,13 +200,14 @@ impl Logs {
         for pid in gone {
             self.pids.end(pid, now);
             self.reported.remove(&pid);
-            self.outsides.remove(pid);
+            self.outsides.remove(pid, now);
+            self.syslogs.remove(pid, now);
         }
         let checked = self.processes.check(now);
         match self.source.clone() {
             ErrorLog::Auto => {
                 self.look_through(now, all);
-                self.look_outside(checked || all, now);
+                self.look_outside(&watched.syslog, checked || all, now);
             }
             ErrorLog::File(path) if checked => self.look_at(&path, now),
             _ => {}
@@ -205,24 +216,34 @@ impl Logs {
     }
 
     /// Where the lines go of those that write to a pipe or a socket.
-    fn look_outside(&mut self, checked: bool, now: Nanos) {
-        let Self { processes, outsides, files, .. } = self;
+    fn look_outside(&mut self, syslog: &BTreeMap<u32, Vec<String>>, checked: bool, now: Nanos) {
+        let Self { processes, outsides, syslogs, files, .. } = self;
         let mut new = false;
-        for (pid, has_files) in processes.writing_elsewhere() {
-            new |= outsides.add(pid, has_files);
+        for (pid, servers) in syslog.iter().filter(|(pid, _)| processes.get(**pid).is_some()) {
+            new |= syslogs.add_syslog(*pid, servers);
+        }
+        self.changed |= new;
+        for (pid, held) in processes.writing_elsewhere() {
+            // Whoever reads a pipe is another program than the journal.
+            let by_journal = held.elsewhere == Elsewhere::Socket && !files.any_error_log(&held.files);
+            new |= outsides.add(pid, by_journal);
         }
         if new || checked {
-            let read = |id| files.get(id).map(Tail::position);
-            outsides.forget_read(&read);
-            self.changed |= outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
+            for outsides in [outsides, syslogs] {
+                outsides.forget_read(&|id| files.get(id).map(Tail::position));
+                self.changed |= outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
+            }
         }
     }
 
     fn close_unused(&mut self, now: Nanos) {
         self.pids.forget(now);
         let named = self.named();
-        let Self { processes, outsides, files, .. } = self;
-        let held = |id| named == Some(id) || processes.anyone_holds(id) || outsides.anyone_holds(id);
+        let Self { processes, outsides, syslogs, files, .. } = self;
+        outsides.forget(now);
+        syslogs.forget(now);
+        let outside = |id| outsides.anyone_holds(id) || syslogs.anyone_holds(id);
+        let held = |id| named == Some(id) || processes.anyone_holds(id) || outside(id);
         files.close_unused(now, held);
     }
 
@@ -272,18 +293,34 @@ impl Logs {
             && workers.iter().all(|worker| self.state(*worker).is_none_or(|(followed, _)| followed))
     }
 
+    /// No log of this worker is read, and the kernel might show what it writes.
+    fn is_unread(&self, worker: u32) -> bool {
+        let Some(held) = self.processes.get(worker) else { return false };
+        let known = held.known && held.refused.is_none() && held.hanging.is_none() && !held.too_many;
+        let elsewhere = matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket | Elsewhere::Terminal);
+        let has_file = |outsides: &Outsides| outsides.get(worker).and_then(|outside| outside.file).is_some();
+        let alone = elsewhere && !self.files.any_error_log(&held.files) && !has_file(&self.outsides);
+        let by_syslog = self.syslogs.get(worker).is_some() && !has_file(&self.syslogs);
+        self.source == ErrorLog::Auto && known && (alone || by_syslog)
+    }
+
     /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
     fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
+        if self.writes == Some(true) && self.is_unread(worker) {
+            return Some((true, None));
+        }
         let held = self.processes.get(worker)?;
         let tails: Vec<_> = match self.source {
             ErrorLog::File(_) => self.files.iter().collect(),
             _ if !held.known => return None,
             _ => {
                 let outside = self.outsides.get(worker).and_then(|outside| outside.file);
+                let syslog = self.syslogs.get(worker).and_then(|outside| outside.file);
                 held.files
                     .iter()
                     .map(|open| open.id)
                     .chain(outside)
+                    .chain(syslog)
                     .filter_map(|id| self.files.get(id))
                     .collect()
             }
@@ -291,20 +328,29 @@ impl Logs {
         // A line that is missing says nothing if it may be in a file that cannot be read now.
         let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
-        let complete =
-            !hangs && !held.too_many && held.files.iter().all(|open| !self.files.is_beyond(open.id));
+        let syslog = self.syslogs.get(worker).is_none_or(|syslog| syslog.file.is_some());
+        let complete = syslog
+            && !hangs
+            && !held.too_many
+            && held.files.iter().all(|open| !self.files.is_beyond(open.id));
         Some((!tails.is_empty() && complete, level))
     }
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
         // The file that the user names may be a copy of what the workers write elsewhere.
         let named = matches!(self.source, ErrorLog::File(_));
-        let Self { files, dedup, pids, processes, outsides, masters, strangers, .. } = self;
+        let Self { files, dedup, pids, processes, outsides, syslogs, masters, strangers, .. } = self;
         let several = files.iter().count() > 1;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
-            let holds = |pid| named || processes.holds(pid, line.file) || outsides.holds(pid, line.file);
-            let worker = pids.find(line.header.pid, holds);
+            let outside = |pid| outsides.holds(pid, line.file) || syslogs.holds(pid, line.file);
+            let holds = |pid| named || processes.holds(pid, line.file) || outside(pid);
+            let worker = match line.kept.pid {
+                Some(pid) if !named && outside(pid) => Some(pid),
+                // What all send to syslog is told apart by that alone.
+                Some(_) if syslogs.anyone_holds(line.file) => None,
+                _ => pids.find(line.header.pid, holds),
+            };
             let Some(worker) = worker else { return false };
             let new = !several || dedup.is_new(worker, line.text, line.file, now);
             if new

@@ -19,6 +19,8 @@ pub(super) enum Why {
     },
     /// The output of its container cannot be read.
     Container(String),
+    /// It goes to this server of syslog alone.
+    Syslog(String),
     /// A file system does not answer.
     Hangs {
         /// Which file was touched.
@@ -71,6 +73,13 @@ impl Why {
                     "error.log of {workers} is no file; {trouble}: verdicts come from the kernel alone. \
                      With `error_log /var/log/nginx/error.log;` in a folder that is no link, or with --error-log FILE, \
                      nginx's own words are read as well."
+                );
+            }
+            Self::Syslog(server) => {
+                return format!(
+                    "error.log of {workers} is `syslog:` at {server}, at least in part: verdicts come from the kernel alone. \
+                     With --error-log and the file that the syslog server writes, or with a second `error_log` that is a \
+                     file beside the first, nginx's own words are read as well."
                 );
             }
             Self::Hangs { file } => {
@@ -142,6 +151,13 @@ mod tests {
     fn where_only_syslog_may_be_meant_the_next_step_is_said() {
         let said = Notes::default().without_log(vec![(7, Why::Elsewhere(Elsewhere::Nowhere))]);
         assert!(said[0].contains("`syslog:` a second one may be a file: verdicts come"), "{said:?}");
+    }
+
+    #[test]
+    fn lines_that_go_to_syslog_have_a_next_step() {
+        let said = Notes::default().without_log(vec![(7, Why::Syslog("10.0.0.1:514".to_owned()))]);
+        assert!(said[0].starts_with("error.log of worker 7 is `syslog:` at 10.0.0.1:514"), "{said:?}");
+        assert!(said[0].contains("--error-log"), "{said:?}");
     }
 
     #[test]

@@ -2,20 +2,23 @@
 //! a rule, or to the journal. Found without asking the runtime; looked at again and again, since the runtime begins another file when it
 //! rotates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use upstream_trace_core::event::Workload;
+use upstream_trace_core::event::{Nanos, Workload};
 
 use super::file::FileId;
 use super::journal::{Journal, Of};
+use super::pids::REMEMBERED;
+use super::syslog;
 use crate::host::container::{Container, ContainerLog, Files};
-use crate::host::{stat, workload};
+use crate::host::{started_at, stat, workload};
 
 /// The name of the journal among the files that are read.
 const JOURNAL: &str = "journal";
@@ -32,6 +35,8 @@ pub(super) struct Outside {
     journal: Option<Journal>,
     /// Whose entries of it.
     of: Of,
+    /// From when on.
+    since: SystemTime,
     /// The file that it goes to now.
     pub(super) file: Option<FileId>,
     /// Why that cannot be read.
@@ -39,35 +44,87 @@ pub(super) struct Outside {
 }
 
 /// The containers of processes that write to a pipe or a socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outsides {
+    /// What was written before is not read.
+    begun: SystemTime,
     by_pid: BTreeMap<u32, Option<Arc<str>>>,
+    /// Those whose unit was not looked for.
+    unitless: BTreeSet<u32>,
+    /// Processes that are gone, and since when: their last lines are read after their end.
+    gone: BTreeMap<u32, (Arc<str>, Nanos)>,
     by_id: BTreeMap<Arc<str>, Outside>,
 }
 
+impl Default for Outsides {
+    fn default() -> Self {
+        Self {
+            begun: SystemTime::now(),
+            by_pid: BTreeMap::new(),
+            unitless: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+        }
+    }
+}
+
 impl Outsides {
-    /// A process writes to a pipe or a socket: its container is looked for, once; its unit too if it has no log that is a
-    /// file. True if the process is new.
-    pub(super) fn add(&mut self, pid: u32, has_files: bool) -> bool {
-        if self.by_pid.contains_key(&pid) {
+    /// A process writes to a pipe or a socket: its container is looked for, once; its unit too if its log may go to the
+    /// journal. True if something may have been found.
+    pub(super) fn add(&mut self, pid: u32, by_journal: bool) -> bool {
+        if self.by_pid.contains_key(&pid) && !(by_journal && self.unitless.contains(&pid)) {
             return false;
+        }
+        if by_journal {
+            self.unitless.remove(&pid);
+        } else {
+            self.unitless.insert(pid);
         }
         // A worker runs where its master does.
         let of_parent = stat(pid).and_then(|stat| self.by_pid.get(&stat.parent)?.clone());
         let id = of_parent.or_else(|| {
             let (id, outside) =
-                Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| !has_files))?;
-            self.by_id.entry(Arc::clone(&id)).or_insert(outside);
+                Outside::of_container(pid).or_else(|| Outside::of_unit(pid).filter(|_| by_journal))?;
+            self.insert(pid, &id, outside);
             Some(id)
         });
         self.by_pid.insert(pid, id);
         true
     }
 
+    /// A process sends lines to these servers of syslog, and to no file. True if it is new.
+    pub(super) fn add_syslog(&mut self, pid: u32, servers: &[String]) -> bool {
+        if self.by_pid.contains_key(&pid) {
+            return false;
+        }
+        let (id, outside) = syslog::outside(pid, servers);
+        self.insert(pid, &id, outside);
+        self.by_pid.insert(pid, Some(id));
+        true
+    }
+
+    fn insert(&mut self, pid: u32, id: &Arc<str>, outside: Outside) {
+        // Between its start and now it may have written something.
+        let since = started_at(pid).map_or(self.begun, |started| started.max(self.begun));
+        self.by_id.entry(Arc::clone(id)).or_insert(Outside { since, ..outside });
+    }
+
     /// A process is gone.
-    pub(super) fn remove(&mut self, pid: u32) {
-        self.by_pid.remove(&pid);
-        self.by_id.retain(|id, _| self.by_pid.values().flatten().any(|used| used == id));
+    pub(super) fn remove(&mut self, pid: u32, now: Nanos) {
+        self.unitless.remove(&pid);
+        if let Some(Some(id)) = self.by_pid.remove(&pid) {
+            self.gone.insert(pid, (id, now));
+        }
+    }
+
+    /// Forgets those that are gone for long.
+    pub(super) fn forget(&mut self, now: Nanos) {
+        self.gone.retain(|_, (_, since)| now.saturating_sub(*since) < REMEMBERED);
+        let Self { by_pid, gone, by_id, .. } = self;
+        let used = |id: &Arc<str>| {
+            by_pid.values().flatten().any(|used| used == id) || gone.values().any(|(used, _)| used == id)
+        };
+        by_id.retain(|id, _| used(id));
     }
 
     /// The container of a process.
@@ -77,7 +134,8 @@ impl Outsides {
 
     /// The output of a process goes to this file.
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {
-        self.get(pid).is_some_and(|outside| outside.file == Some(id))
+        let of_gone = || self.by_id.get(&self.gone.get(&pid)?.0);
+        self.get(pid).or_else(of_gone).is_some_and(|outside| outside.file == Some(id))
     }
 
     /// Some container's output goes to this file.
@@ -89,6 +147,16 @@ impl Outsides {
     pub(super) fn forget_read(&self, read: &dyn Fn(FileId) -> Option<u64>) {
         for journal in self.by_id.values().filter_map(|outside| outside.journal.as_ref()) {
             journal.forget(read(journal.id).unwrap_or(0));
+        }
+    }
+
+    /// At the end: reads what journals have that was not told yet.
+    pub(super) fn finish(&mut self) {
+        for outside in self.by_id.values_mut() {
+            let finished = outside.journal.as_mut().map(Journal::finish);
+            if let Some(Err(error)) = finished {
+                log::debug!("the end of the journal of {}: {error}", outside.container);
+            }
         }
     }
 
@@ -118,8 +186,9 @@ impl Outsides {
 }
 
 impl Outside {
-    fn new(container: String, log: ContainerLog, of: Of) -> Self {
-        Self { container, log, of, files: None, journal: None, file: None, error: None }
+    pub(super) fn new(container: String, log: ContainerLog, of: Of) -> Self {
+        let since = SystemTime::now();
+        Self { container, log, of, since, files: None, journal: None, file: None, error: None }
     }
 
     fn of_container(pid: u32) -> Option<(Arc<str>, Self)> {
@@ -163,8 +232,9 @@ impl Outside {
         if let Some(error) = self.error.take() {
             return Err(io::Error::other(error));
         }
-        let journal = Journal::follow(&self.of)?;
+        let mut journal = Journal::follow(&self.of, self.since)?;
         found(&journal.path(), JOURNAL, journal.id)?;
+        journal.begin()?;
         let id = journal.id;
         self.journal = Some(journal);
         Ok(id)
@@ -206,7 +276,11 @@ mod tests {
         let files = Files::below(root);
         let of = Of::Unit("none".to_owned());
         let outside = Outside { files, ..Outside::new("docker container web".to_owned(), log, of) };
-        Outsides { by_pid: [(7, Some(Arc::clone(&id)))].into(), by_id: [(id, outside)].into() }
+        Outsides {
+            by_pid: [(7, Some(Arc::clone(&id)))].into(),
+            by_id: [(id, outside)].into(),
+            ..Outsides::default()
+        }
     }
 
     #[test]
@@ -231,8 +305,12 @@ mod tests {
         dir.write("x.log", "two");
         assert_eq!(look(&mut outsides), 2);
         assert!(outsides.get(7).unwrap().trouble().is_none() && !outsides.holds(7, first));
-        outsides.remove(7);
-        assert!(outsides.by_id.is_empty());
+        let last = outsides.get(7).unwrap().file.unwrap();
+        outsides.remove(7, 1);
+        outsides.forget(REMEMBERED);
+        assert!(outsides.holds(7, last), "its last lines are read after its end");
+        outsides.forget(REMEMBERED + 1);
+        assert!(outsides.by_id.is_empty() && !outsides.holds(7, last));
     }
 
     #[test]

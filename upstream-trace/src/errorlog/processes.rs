@@ -96,13 +96,13 @@ impl Processes {
         self.held.get(&pid)
     }
 
-    /// Processes that write to a pipe or a socket, and whether they have files open for writing as well.
-    pub(super) fn writing_elsewhere(&self) -> impl Iterator<Item = (u32, bool)> {
+    /// Processes that write to a pipe or a socket, and what they have open.
+    pub(super) fn writing_elsewhere(&self) -> impl Iterator<Item = (u32, &Held)> {
         let elsewhere = |held: &Held| matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket);
         self.held
             .iter()
             .filter(move |(_, held)| held.known && elsewhere(held))
-            .map(|(pid, held)| (*pid, !held.files.is_empty()))
+            .map(|(pid, held)| (*pid, held))
     }
 
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {

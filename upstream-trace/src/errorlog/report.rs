@@ -4,6 +4,8 @@ use upstream_trace_core::event::{Event, LogFollowed, Nanos};
 
 use super::notes::Why;
 use super::outside::Outside;
+use crate::host::container::ContainerLog;
+
 use super::{ErrorLog, LogOutput, Logs};
 
 impl Logs {
@@ -17,6 +19,11 @@ impl Logs {
         let changed = of_processes || of_files || hanging != self.hanging;
         let mut without = Vec::new();
         for worker in workers.iter().filter(|_| changed) {
+            if self.writes.is_none() && self.is_unread(*worker) {
+                // Perhaps the kernel shows it.
+                self.changed = true;
+                continue;
+            }
             let Some(state) = self.state(*worker) else { continue };
             if self.reported.insert(*worker, state) == Some(state) {
                 continue;
@@ -38,6 +45,12 @@ impl Logs {
     fn why(&self, worker: u32) -> Option<Why> {
         let held = self.processes.get(worker).filter(|held| held.known)?;
         let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&*open.name));
+        if let Some(syslog) = self.syslogs.get(worker).filter(|syslog| syslog.file.is_none()) {
+            return Some(match syslog.log {
+                ContainerLog::Journal => Why::Container(syslog.trouble()?),
+                _ => Why::Syslog(syslog.container.clone()),
+            });
+        }
         if let Some(trouble) = self.outsides.get(worker).and_then(Outside::trouble) {
             return Some(Why::Container(trouble));
         }

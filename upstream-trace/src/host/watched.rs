@@ -1,5 +1,8 @@
 //! The watched processes of nginx, by what they do.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 /// The processes of one or several nginx, by what they do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchedPids {
@@ -9,6 +12,10 @@ pub struct WatchedPids {
     pub workers: Vec<u32>,
     /// Processes whose role is not known yet.
     pub others: Vec<u32>,
+    /// Servers of syslog to which workers send lines that go to no file, by worker; as far as is known.
+    pub syslog: Arc<BTreeMap<u32, Vec<String>>>,
+    /// Whether the kernel shows what workers write to logs that are read nowhere else; `None` if that was not tried.
+    pub writes: Option<bool>,
 }
 
 impl WatchedPids {

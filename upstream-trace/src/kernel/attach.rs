@@ -152,6 +152,15 @@ impl Kernel {
         self.late.iter().any(|probe| probe.when == when)
     }
 
+    /// Whether what was put off until then is attached by now, all of it.
+    #[must_use]
+    pub fn has_late(&self, when: When) -> bool {
+        let probes = HOOKS.iter().flat_map(|hook| hook.methods).flat_map(|method| method.probes);
+        let mut probes = probes.filter(|probe| probe.when == when).peekable();
+        probes.peek().is_some()
+            && probes.all(|probe| self.links.iter().any(|(program, _)| *program == probe.program))
+    }
+
     /// Detaches again what [`Self::attach_late`] attached; it stays loaded.
     pub fn put_off(&mut self, when: When) {
         let probes = HOOKS.iter().flat_map(|hook| hook.methods).flat_map(|method| method.probes);
@@ -217,7 +226,7 @@ impl Kernel {
                     }
                     Ok(())
                 }
-                When::OnConnect | When::OnUnix => {
+                When::OnConnect | When::OnUnix | When::OnLog => {
                     self.late.push(probe);
                     Ok(())
                 }

@@ -103,7 +103,7 @@ impl EventLoop {
         }
         // What happens before this moment is known once lines and messages were read to their end.
         let known = now();
-        live.sources.logs.ask(known, &live.context.nginx.watched());
+        live.sources.logs.ask(known, live.context.nginx.watched());
         self.turn = Some(Turn::begin(known));
     }
 

@@ -71,7 +71,7 @@ impl EventLoop {
     /// Lines, messages, and what no hook told.
     fn read_the_rest(&mut self, live: &mut Live) -> Unread {
         self.stop.step("reading error.log");
-        live.sources.logs.ask(now(), &live.context.nginx.watched());
+        live.sources.logs.ask_last(now());
         for said in live.sources.logs.take_all(LINES) {
             live.log_output(said, now());
         }

@@ -1,12 +1,13 @@
 //! nginx's own words, beside what the kernel says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::Notify;
-use upstream_trace_core::event::{LogLine, Nanos};
+use upstream_trace_core::event::{Event, LogLine, Nanos};
 
 use super::now;
 use super::resolver::ResolverLook;
@@ -20,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct ErrorLogs {
     follower: Follower,
     asked: Instant,
+    /// What the configuration says of syslog, by worker.
+    syslog: Arc<BTreeMap<u32, Vec<String>>>,
+    /// Whether the kernel shows what nobody keeps; `None` if that was not tried.
+    pub(super) writes: Option<bool>,
     /// Questions whose answer was not waited for any longer.
     late: u64,
 }
@@ -53,13 +58,39 @@ impl ErrorLogs {
             wake: Arc::new(move || wake.notify_one()),
         };
         let follower = Follower::open(source.clone(), watched, now(), ready)?;
-        Ok(Self { follower, asked: Instant::now(), late: 0 })
+        Ok(Self { follower, asked: Instant::now(), syslog: Arc::default(), writes: None, late: 0 })
     }
 
     /// All that is written until `known` is to be handed on.
-    pub(super) fn ask(&mut self, known: Nanos, watched: &WatchedPids) {
+    pub(super) fn ask(&mut self, known: Nanos, mut watched: WatchedPids) {
         self.asked = Instant::now();
+        if self.syslog.keys().any(|worker| !watched.workers.contains(worker)) {
+            Arc::make_mut(&mut self.syslog).retain(|worker, _| watched.workers.contains(worker));
+        }
+        watched.syslog = Arc::clone(&self.syslog);
+        watched.writes = self.writes;
         self.follower.ask(known, watched);
+    }
+
+    /// The configuration says where lines go that go to no file.
+    pub(super) fn notice(&mut self, event: &Event) {
+        let Event::Config(config) = event else { return };
+        if config.syslog.is_empty() && self.syslog.is_empty() {
+            return;
+        }
+        let syslog = Arc::make_mut(&mut self.syslog);
+        for worker in config.workers.iter().chain(&config.older) {
+            match config.syslog[..] {
+                [] => drop(syslog.remove(worker)),
+                [..] => drop(syslog.insert(*worker, config.syslog.clone())),
+            }
+        }
+    }
+
+    /// The same for the last time.
+    pub(super) fn ask_last(&mut self, known: Nanos) {
+        self.asked = Instant::now();
+        self.follower.ask_last(known);
     }
 
     /// Some of what was read; to be called until there is nothing.
@@ -85,6 +116,16 @@ impl ErrorLogs {
     /// Whether a log of each worker is read.
     pub(super) fn tell(&self) -> bool {
         self.follower.tells()
+    }
+
+    /// Workers whose lines are read nowhere.
+    pub(super) fn unread(&self) -> &[u32] {
+        self.follower.unread()
+    }
+
+    /// Nobody else tells of the lines of this worker, as far as is known: of one that is new it is not known yet.
+    pub(super) fn is_unread(&self, worker: u32) -> bool {
+        self.follower.unread().contains(&worker) || !self.follower.knows(worker)
     }
 
     /// How often something could not be read, or not in time.

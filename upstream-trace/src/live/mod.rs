@@ -34,6 +34,7 @@ mod turn;
 mod unwatched;
 mod vitals;
 mod worker;
+mod writes;
 
 pub use run::run;
 

@@ -38,7 +38,7 @@ const IO_LIMIT: f64 = 1.0;
 const PATIENCE: u32 = 3;
 
 /// What can be given up, by hook; those of a line belong together.
-const OPTIONAL: [&[&str]; 7] = [
+const OPTIONAL: [&[&str]; 8] = [
     &["tcp_send_reset"],
     &["kfree_skb"],
     &["tcp_receive_reset"],
@@ -46,6 +46,7 @@ const OPTIONAL: [&[&str]; 7] = [
     &["inet_sk_error_report"],
     IO,
     &["connect"],
+    &["write"],
 ];
 const IO: &[&str] = &["sock_send_length", "sock_recv_length"];
 

@@ -23,6 +23,7 @@ use super::scan::Scan;
 use super::surroundings::Surroundings;
 use super::takeover::Takeover;
 use super::turn::Counts;
+use super::writes;
 use crate::errorlog::LogOutput;
 use crate::kernel::decode::Message;
 
@@ -68,6 +69,8 @@ impl Live {
                 self.feed_batch(std::mem::take(&mut batch), now);
             }};
         }
+        let any_worker = !self.context.nginx.workers.is_empty();
+        writes::poll(&mut self.context.kernel, &mut self.sources.logs, any_worker);
         // 0. What time it is: all that follows is told by it.
         poll!(clock, now, &self.context);
         // 1. Who serves the upstreams: the end of unix connections is watched once that is known.
@@ -79,6 +82,11 @@ impl Live {
         }
         // 2. What no hook tells: attempts that are stuck, or ended unseen.
         poll!(scan, now, self.sources.connects.unix, &mut self.context);
+        if !each_second {
+            for event in self.context.nginx.find_again(now, &mut self.context.tables) {
+                self.feed(event, now);
+            }
+        }
         if each_second {
             // 3. Processes, and whose logs and configuration follow from them.
             for event in self.context.nginx.tick(now, &mut self.context.tables) {
@@ -171,6 +179,11 @@ impl Live {
             Some(Message::OriginClosed(closed)) => {
                 batch.events.extend(self.sources.closers.closed(&closed));
             }
+            Some(Message::LogWrite(write)) => {
+                if let Some(line) = writes::line(&write, &self.sources.logs) {
+                    self.log_output(LogOutput::Event(Box::new(Event::Log(line))), now);
+                }
+            }
             Some(Message::Dns(message)) => self.sources.dns.message(&message, &mut batch),
             None => {
                 log::warn!("a message of {} bytes from the kernel side is malformed", bytes.len());
@@ -217,6 +230,7 @@ impl Live {
             self.pipeline.feed(sample);
         }
         self.sources.connects.notice(&event);
+        self.sources.logs.notice(&event);
         self.sources.depth.notice(&event);
         self.sources.surroundings.notice(&event, now);
         self.sources.rules.notice(&event, &self.context, now);

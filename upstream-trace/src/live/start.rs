@@ -33,6 +33,7 @@ use super::scan::Scan;
 use super::sources::{Live, Sources};
 use super::surroundings::Surroundings;
 use super::takeover::{Open, Takeover};
+use super::writes;
 use crate::cli::{self, Trace};
 use crate::host::privileges;
 use crate::kernel::load::{Kernel, Prepared, Sizes, possible_processors};
@@ -63,7 +64,7 @@ pub(super) fn start(
     before.hand_over(&mut tables);
     let dns = Dns::default();
     // No line may be missed whose attempt is seen.
-    let logs = ErrorLogs::open(&cli.error_log, nginx.watched(), dns.seen(), wake)?;
+    let mut logs = ErrorLogs::open(&cli.error_log, nginx.watched(), dns.seen(), wake)?;
     let deep = cli.depth != cli::Depth::Watch;
     if deep {
         // Before anything is attached: what begins to be seen is seen in depth.
@@ -75,6 +76,7 @@ pub(super) fn start(
         tables.watch_io(0);
         depth.give_up(Instant::now());
     }
+    writes::poll(&mut kernel, &mut logs, !workers.is_empty());
     let connects = Connects::begin(&mut kernel, logs.tell());
     let opened = now();
     let slow = Nanos::try_from(cli.slow.as_nanos()).unwrap_or(Nanos::MAX);

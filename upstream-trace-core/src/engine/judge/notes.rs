@@ -11,6 +11,8 @@ const ONE_RELOAD: Nanos = 10 * SECOND;
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Notes {
     reload: Option<Nanos>,
+    /// A master ended: the next one is no upgrade of it.
+    ended: bool,
 }
 
 impl Notes {
@@ -32,8 +34,14 @@ impl Notes {
                 self.reload = Some(process.at);
                 "nginx reloads: old workers finish their requests and close idle connections.".to_owned()
             }
+            ProcessChange::MasterStarted if std::mem::take(&mut self.ended) => {
+                format!("nginx was started again: its master is {pid}.")
+            }
             ProcessChange::MasterStarted => format!("Another nginx master, {pid}, started (binary upgrade)."),
-            ProcessChange::MasterExited => format!("The nginx master {pid} ended."),
+            ProcessChange::MasterExited => {
+                self.ended = true;
+                format!("The nginx master {pid} ended.")
+            }
             ProcessChange::WorkerStarted | ProcessChange::WorkerExited { .. } => return None,
         };
         Some(Note { at: process.at, text })

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::syslog::behind_tag;
 use super::{Piece, Stream};
 
 #[derive(Deserialize)]
@@ -41,7 +42,7 @@ pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
         _ => None,
     };
     Some(Piece {
-        text: envelope.message.bytes(),
+        text: without_tag(envelope.message.bytes()),
         received: Some(micros.checked_mul(1_000)?),
         stream,
         partial: envelope.partial.as_deref() == Some("true"),
@@ -50,6 +51,17 @@ pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
         container: envelope.container,
         unit: envelope.unit,
     })
+}
+
+/// What came by syslog begins with the name of the host and the tag: the journal expects no host there.
+fn without_tag(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(behind_tag(text).unwrap_or(text)),
+        Cow::Owned(text) => match behind_tag(&text) {
+            Some(rest) => Cow::Owned(rest.to_vec()),
+            None => Cow::Owned(text),
+        },
+    }
 }
 
 #[derive(Deserialize)]

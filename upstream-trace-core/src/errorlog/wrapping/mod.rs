@@ -7,6 +7,7 @@ mod cri;
 mod docker;
 mod journal;
 mod pieces;
+mod syslog;
 
 use std::borrow::Cow;
 
@@ -24,6 +25,8 @@ pub enum Wrapping {
     Cri,
     /// The journal: `journalctl -o json`.
     Journal,
+    /// A datagram of syslog, or a line of the file that a daemon writes it to.
+    Syslog,
 }
 
 /// Where the writer wrote it.
@@ -58,7 +61,8 @@ impl Wrapping {
     /// Which envelope this line is; `None` if it is in none.
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
-        [Self::Docker, Self::Cri, Self::Journal].into_iter().find(|wrapping| wrapping.open(line).is_some())
+        let all = [Self::Docker, Self::Cri, Self::Journal, Self::Syslog];
+        all.into_iter().find(|wrapping| wrapping.open(line).is_some())
     }
 
     /// Opens an envelope; `None` if it is not one of these.
@@ -72,6 +76,7 @@ impl Wrapping {
             Self::Docker => docker::open(line),
             Self::Cri => cri::open(line),
             Self::Journal => journal::open(line),
+            Self::Syslog => syslog::open(line),
         }
     }
 }

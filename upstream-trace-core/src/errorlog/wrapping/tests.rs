@@ -64,6 +64,53 @@ fn journal() {
 }
 
 #[test]
+fn syslog() {
+    for before in [
+        "<187>Nov 28 22:55:25 host nginx: ",
+        "<187>Nov  8 22:55:25 nginx: ",
+        "Nov 28 22:55:25 host nginx: ",
+        "Nov 28 22:55:25 host shop_web[12]:  ",
+        "2026-11-28T22:55:25.139986+00:00 host nginx: ",
+        "<187>2026-11-28T22:55:25Z host nginx: ",
+        "<187>1 2026-11-28T22:55:25.139986+00:00 host nginx - - - ",
+        "<187>1 - host nginx 12 id [a@1 b=\"x\\]\"][c] ",
+    ] {
+        for line in [LINE, r#"{"level":"error","pid":7}"#] {
+            let whole = format!("{before}{line}");
+            let piece = Wrapping::Syslog.open(whole.as_bytes());
+            let piece = piece.unwrap_or_else(|| panic!("no piece: {whole}"));
+            assert_eq!((text(&piece).as_str(), piece.received, piece.partial), (line, None, false));
+            assert_eq!(Wrapping::of(whole.as_bytes()), Some(Wrapping::Syslog), "{whole}");
+        }
+    }
+    for line in [
+        format!("Nov 28 22:55:25 host sshd: Failed password for {LINE}"),
+        format!("Nov 28 22:55:25 host a b: {LINE}"),
+        format!("Nov 28 22:55:25 {LINE}"),
+        format!("nginx: {LINE}"),
+        format!("<>Nov 28 22:55:25 host nginx: {LINE}"),
+        format!("<187>1 2026-11-28T22:55:25Z host nginx - {LINE}"),
+        "Nov 28 22:55:25 host nginx: ".to_owned(),
+        "Nov 28".to_owned(),
+        "<187>".to_owned(),
+        "<187>1 - a b c d [".to_owned(),
+    ] {
+        assert_eq!(Wrapping::of(line.as_bytes()), None, "{line}");
+    }
+}
+
+#[test]
+fn what_came_to_the_journal_by_syslog() {
+    for tag in ["host nginx: ", "nginx: ", ""] {
+        let message = format!("{tag}{LINE}").replace('"', "\\\"");
+        let line =
+            format!(r#"{{"MESSAGE":"{message}","__REALTIME_TIMESTAMP":"7","_PID":"12","_COMM":"nginx"}}"#);
+        let piece = Wrapping::of(line.as_bytes()).and_then(|wrapping| wrapping.open(line.as_bytes()));
+        assert_eq!(piece.map(|piece| (text(&piece), piece.pid)), Some((LINE.to_owned(), Some(12))));
+    }
+}
+
+#[test]
 fn what_is_no_envelope() {
     for line in [
         LINE,

@@ -271,6 +271,7 @@ pub(super) fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut 
         unread,
         groups,
         passes,
+        syslog,
         at: _,
         workers: _,
         older: _,
@@ -294,6 +295,9 @@ pub(super) fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut 
     }
     for pass in passes {
         of_pass(pass, show);
+    }
+    for server in syslog {
+        show(Private::Target, server);
     }
 }
 

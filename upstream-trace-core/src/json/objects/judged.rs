@@ -220,7 +220,8 @@ pub struct Log<'a> {
     /// Name of the server block; of `stream` its address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<&'a str>,
-    /// Who kept the line, where nginx did not write it to a file of its own: `docker-json`, `cri` or `journal`.
+    /// Who kept the line, where nginx did not write it to a file of its own: `docker-json`, `cri`, `journal`,
+    /// `syslog`; `write` if nobody did and the kernel showed how it was written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'a str>,
     /// Path of the subrequest.

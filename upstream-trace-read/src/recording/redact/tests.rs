@@ -113,6 +113,7 @@ fn configuration_and_lines_get_the_same_names() {
         file: "/etc/nginx/nginx.conf".to_owned(),
         groups: vec![Group { name: "backend".to_owned(), servers, ..Group::default() }],
         passes: vec![pass],
+        syslog: vec!["logs.shop.test:514".to_owned(), "unix:/dev/log".to_owned()],
         unread: Some("/etc/nginx/shop.test.conf: permission denied".to_owned()),
         ..Config::default()
     }));
@@ -121,7 +122,7 @@ fn configuration_and_lines_get_the_same_names() {
     for private in ["shop", "cart", "backend", "app1", "sites"] {
         assert!(!text.contains(private), "{private}: {text}");
     }
-    for stays in ["10.0.0.2:80", "host-2:8080", "unix:/run/app.sock", "file-2:12"] {
+    for stays in ["10.0.0.2:80", "host-2:8080", "unix:/run/app.sock", "file-2:12", "unix:/dev/log"] {
         assert!(text.contains(stays), "{stays}: {text}");
     }
     let line = redacted(&mut redactor, line("http://backend/cart", "no live upstreams"));

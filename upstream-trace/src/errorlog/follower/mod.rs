@@ -85,12 +85,18 @@ impl Follower {
     }
 
     /// All that is written until `known` is to be handed on. Only one question at a time is answered.
-    pub fn ask(&mut self, known: Nanos, watched: &WatchedPids) {
-        if *self.watched != *watched {
-            self.watched = Arc::new(watched.clone());
+    pub fn ask(&mut self, known: Nanos, watched: WatchedPids) {
+        if *self.watched != watched {
+            self.watched = Arc::new(watched);
         }
         self.asked = known;
-        self.send();
+        self.send(false);
+    }
+
+    /// The same for the last time: all that is left is to be handed on.
+    pub fn ask_last(&mut self, known: Nanos) {
+        self.asked = known;
+        self.send(true);
     }
 
     /// Whether that was done; true as well if nothing can be read any more.
@@ -123,6 +129,18 @@ impl Follower {
     #[must_use]
     pub fn tells(&self) -> bool {
         self.reader.is_some() && self.answer.tells
+    }
+
+    /// Workers whose lines are read nowhere, and might be seen when they are written.
+    #[must_use]
+    pub fn unread(&self) -> &[u32] {
+        &self.answer.unread
+    }
+
+    /// The logs of this worker were looked at.
+    #[must_use]
+    pub fn knows(&self, worker: u32) -> bool {
+        self.answer.workers.contains(&worker)
     }
 
     /// How often something could not be read.
@@ -165,7 +183,8 @@ impl Follower {
             match reader.said.recv_timeout(LOOK) {
                 Ok(Said::Opened(result)) => {
                     self.answer.tells = true;
-                    return result;
+                    self.answer.unread = result?;
+                    return Ok(());
                 }
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => {
@@ -182,9 +201,9 @@ impl Follower {
         Ok(())
     }
 
-    fn send(&mut self) {
+    fn send(&mut self, last: bool) {
         if let Some(reader) = &self.reader {
-            let question = Question { known: self.asked, watched: Arc::clone(&self.watched) };
+            let question = Question { known: self.asked, watched: Arc::clone(&self.watched), last };
             // One that is not taken yet is followed by this one at the next turn.
             let _busy = reader.questions.try_send(question);
         }
@@ -199,7 +218,7 @@ impl Follower {
         let goes_on = self.given_up <= GIVEN_UP
             && self.start(watchdog).inspect_err(|error| log::warn!("error.log: {error:#}")).is_ok();
         if goes_on {
-            self.send();
+            self.send(false);
             return Some(format!(
                 "{file} does not answer: its file system hangs. It is not read until it does."
             ));

@@ -87,11 +87,11 @@ fn far() -> Instant {
 fn an_answer_comes_after_all_that_was_read_for_it() {
     let mut follower = follower(vec![Does::ReadsSome(1), Does::ReadsSome(2), Does::Reads(3), Does::Reads(4)]);
     assert!(follower.is_done(), "nothing was asked");
-    follower.ask(2, &WatchedPids::default());
+    follower.ask(2, WatchedPids::default());
     assert!(!follower.is_done());
     assert_eq!(workers(&follower.take_all(far())), [1, 2, 3]);
     assert!(follower.is_done() && follower.tells());
-    follower.ask(3, &WatchedPids::default());
+    follower.ask(3, WatchedPids::default());
     assert_eq!(workers(&follower.take_all(far())), [4]);
 }
 
@@ -99,7 +99,7 @@ fn an_answer_comes_after_all_that_was_read_for_it() {
 fn a_thread_that_hangs_is_replaced_and_its_question_is_answered() {
     let mut follower = follower(vec![Does::Reads(1), Does::Hangs, Does::Reads(2)]);
     for known in 2..4 {
-        follower.ask(known, &WatchedPids::default());
+        follower.ask(known, WatchedPids::default());
         if known == 2 {
             assert_eq!(workers(&follower.take_all(far())), [1]);
         }
@@ -114,7 +114,7 @@ fn a_thread_that_hangs_is_replaced_and_its_question_is_answered() {
 #[test]
 fn in_the_end_all_logs_are_given_up_and_nobody_waits() {
     let mut follower = follower((0..20).map(|_| Does::Hangs).collect());
-    follower.ask(2, &WatchedPids::default());
+    follower.ask(2, WatchedPids::default());
     let (mut notes, begun) = (Vec::new(), Instant::now());
     while !follower.is_done() && begun.elapsed() < Duration::from_mins(1) {
         notes.extend(follower.look_after(Duration::ZERO));
@@ -134,7 +134,7 @@ fn nothing_is_asked_where_no_log_is_wanted() {
         wake: Arc::new(move || wake.send(()).unwrap_or_default()),
     };
     let mut follower = Follower::open(ErrorLog::None, WatchedPids::default(), 1, ready).unwrap();
-    follower.ask(2, &WatchedPids::default());
+    follower.ask(2, WatchedPids::default());
     assert!(follower.is_done() && !follower.tells() && follower.take().is_empty());
     assert!(woken.try_recv().is_err());
 }

@@ -21,8 +21,16 @@ pub(super) trait Source {
     /// What was read has been handed on.
     fn handed_on(&mut self) {}
 
+    /// The next read is the last one.
+    fn finish(&mut self) {}
+
     /// A log of each worker is read.
     fn tells(&self, watched: &WatchedPids) -> bool;
+
+    /// Workers whose lines are read nowhere, and might be seen when they are written.
+    fn unread(&self, _watched: &WatchedPids) -> Vec<u32> {
+        Vec::new()
+    }
 
     /// How often something could not be read.
     fn lost(&self) -> u64;
@@ -37,8 +45,17 @@ impl Source for Logs {
         self.files.remember_positions();
     }
 
+    fn finish(&mut self) {
+        self.outsides.finish();
+        self.syslogs.finish();
+    }
+
     fn tells(&self, watched: &WatchedPids) -> bool {
         self.tells_of(&watched.workers)
+    }
+
+    fn unread(&self, watched: &WatchedPids) -> Vec<u32> {
+        watched.workers.iter().copied().filter(|worker| self.is_unread(*worker)).collect()
     }
 
     fn lost(&self) -> u64 {
@@ -70,16 +87,21 @@ pub struct Ready {
 }
 
 /// How the logs stood when all before a time had been read.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Answer {
     pub(super) known: Nanos,
     /// A log of each worker is read.
     pub(super) tells: bool,
+    /// Workers whose lines are read nowhere, and might be seen when they are written.
+    pub(super) unread: Vec<u32>,
+    /// Whose logs were looked at.
+    pub(super) workers: Vec<u32>,
     pub(super) gaps: u64,
 }
 
 pub(super) enum Said {
-    Opened(Result<()>),
+    /// With the workers whose lines are read nowhere.
+    Opened(Result<Vec<u32>>),
     Batch(Vec<LogOutput>),
     All(Answer),
 }
@@ -87,6 +109,8 @@ pub(super) enum Said {
 pub(super) struct Question {
     pub(super) known: Nanos,
     pub(super) watched: Arc<WatchedPids>,
+    /// No other one follows.
+    pub(super) last: bool,
 }
 
 /// What a thread needs.
@@ -105,7 +129,10 @@ impl Work {
         (self.ready.on_start)();
         let opened = (self.open)(&self.source, &self.watched, self.at, self.watchdog.clone());
         let (mut logs, result) = match opened {
-            Ok(logs) => (Some(logs), Ok(())),
+            Ok(logs) => {
+                let unread = logs.unread(&self.watched);
+                (Some(logs), Ok(unread))
+            }
             Err(error) => (None, Err(error)),
         };
         if self.say.send(Said::Opened(result)).is_err() {
@@ -113,7 +140,10 @@ impl Work {
         }
         let Some(logs) = &mut logs else { return };
         let mut line = (self.ready.line)();
-        for Question { known, watched } in questions {
+        for Question { known, watched, last } in questions {
+            if last {
+                logs.finish();
+            }
             if self.answer(&mut **logs, &mut *line, known, &watched).is_none() {
                 break;
             }
@@ -146,8 +176,9 @@ impl Work {
                 break;
             }
         }
-        let tells = logs.tells(watched);
-        self.hand_on(Said::All(Answer { known, tells, gaps: logs.lost() }))
+        let (tells, unread) = (logs.tells(watched), logs.unread(watched));
+        let workers = watched.workers.clone();
+        self.hand_on(Said::All(Answer { known, tells, unread, workers, gaps: logs.lost() }))
     }
 
     fn hand_on(&self, said: Said) -> Option<()> {

@@ -6,8 +6,8 @@ mod attempt;
 use std::net::SocketAddr;
 
 use upstream_trace_common::{
-    Addr, AttemptEvent, ConnectFailed, DnsMessage, EventHeader, EventKind, OriginClosed, OriginExit,
-    PacketEvent, ProcessEvent, Record, RetryEvent, UnixPath, UpstreamCounters,
+    Addr, AttemptEvent, ConnectFailed, DnsMessage, EventHeader, EventKind, LogWrite, OriginClosed,
+    OriginExit, PacketEvent, ProcessEvent, Record, RetryEvent, UnixPath, UpstreamCounters,
 };
 use upstream_trace_core::event::{
     Attempt, AttemptId, ConnectError, Event, Nanos, PacketDrop, PacketTuple, ResetSent, Upstream,
@@ -29,6 +29,8 @@ pub enum Message {
     Process(EventKind, ProcessEvent),
     /// A process asked a name server, or heard from it.
     Dns(Box<DnsMessage>),
+    /// A worker wrote what looks like a line of its error.log.
+    LogWrite(Box<LogWrite>),
     /// A process of an origin ended; which upstream it served has to be looked up.
     OriginExit(OriginExit),
     /// A process ended the origin's side of a connection; where it runs has to be looked up.
@@ -57,6 +59,7 @@ impl Decoder<'_> {
                 Event::End(Attempt { error_status: Some(status?), ..self.attempt(&record, path)? })
             }
             EventKind::Dns => return Some(Message::Dns(Box::new(read(bytes)?))),
+            EventKind::LogWrite => return Some(Message::LogWrite(Box::new(read(bytes)?))),
             EventKind::Drop => Event::Drop(self.packet_drop(&read::<PacketEvent>(bytes)?)),
             EventKind::ResetSent => Event::ResetSent(self.reset_sent(&read::<PacketEvent>(bytes)?)?),
             EventKind::ConnectFailed => Event::ConnectError(connect_error(&read::<ConnectFailed>(bytes)?)?),

@@ -164,6 +164,7 @@ impl WatchedNginx {
             masters: self.masters.iter().copied().collect(),
             workers: self.worker_pids(),
             others: self.others.iter().copied().collect(),
+            ..WatchedPids::default()
         }
     }
 

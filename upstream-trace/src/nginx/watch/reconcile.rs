@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
 
-use super::{WatchTable, WatchedNginx};
+use super::{Selector, WatchTable, WatchedNginx};
 use crate::host::{self, Identity};
 use crate::nginx::process::Seen;
 use crate::nginx::{Role, Target, role_of};
@@ -27,6 +27,21 @@ impl WatchedNginx {
         self.look_for_draining(at, &mut events);
         self.find_restarted(at, tables, &mut events);
         events.extend(self.workloads(at));
+        events
+    }
+
+    /// Looks for nginx whose masters are all gone: more often than each second, since what fails before it is found is not
+    /// seen.
+    pub fn find_again(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
+        let lost = |selector: &Selector| {
+            let lives = selector.masters.iter().any(|master| self.masters.contains(master));
+            !lives && !matches!(selector.target, Target::Pid(_))
+        };
+        let mut events = Vec::new();
+        if self.selectors.iter().any(lost) {
+            self.find_restarted(at, tables, &mut events);
+            events.extend(self.workloads(at));
+        }
         events
     }
 

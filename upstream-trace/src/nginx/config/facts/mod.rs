@@ -10,6 +10,9 @@ use super::files::Placed;
 /// Groups, servers of each, and passes that are kept.
 const MAX_KEPT: usize = 4_096;
 
+/// Servers of syslog that are kept.
+const MAX_SYSLOG: usize = 16;
+
 /// Ways to an upstream, with the beginning of their timeouts' names.
 const PASSES: [(&str, &str); 7] = [
     ("proxy_pass", "proxy"),
@@ -60,7 +63,7 @@ fn is_transparent(placed: &Placed) -> bool {
 
 /// A directive of this name says something about upstreams, or holds others that may.
 pub(super) fn concerns(name: &str) -> bool {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 14] = [
         "http",
         "stream",
         "server",
@@ -74,6 +77,7 @@ pub(super) fn concerns(name: &str) -> bool {
         "server_name",
         "listen",
         "proxy_ssl",
+        "error_log",
     ];
     NAMES.contains(&name)
         || PASSES.iter().any(|(pass, _)| *pass == name)
@@ -127,6 +131,7 @@ impl Facts<'_> {
 
     /// A block of `http` or `stream` and what is in it. Settings hold for a whole block, wherever in it they stand.
     fn block(&mut self, directives: &[Placed], around: &Around) {
+        self.logs(directives);
         let mut here = around.clone();
         for placed in directives.iter().filter(|placed| is_timeout(placed.directive.name())) {
             if let Some(setting) = setting(placed) {
@@ -155,6 +160,20 @@ impl Facts<'_> {
                         self.pass(placed, module, &here);
                     }
                 }
+            }
+        }
+    }
+
+    /// Where lines of a block go if that is no file; those of a block without an `error_log` go where its parent's go.
+    fn logs(&mut self, directives: &[Placed]) {
+        let logs = || of_name(directives, "error_log").filter_map(|placed| placed.directive.argument());
+        if logs().any(|log| !log.starts_with("syslog:") && !log.starts_with("memory:")) {
+            return;
+        }
+        for server in logs().filter_map(syslog_server) {
+            if self.config.syslog.len() < MAX_SYSLOG && self.config.syslog.iter().all(|known| known != server)
+            {
+                self.config.syslog.push(server.to_owned());
             }
         }
     }
@@ -196,6 +215,11 @@ impl Facts<'_> {
             read: both.unwrap_or_else(|| time("read_timeout", "60s")),
         });
     }
+}
+
+/// `syslog:server=unix:/dev/log,facility=local7`.
+fn syslog_server(log: &str) -> Option<&str> {
+    log.strip_prefix("syslog:")?.split(',').find_map(|parameter| parameter.strip_prefix("server="))
 }
 
 /// Where a pass goes, and the port if it names none.

@@ -31,6 +31,19 @@ fn groups_and_their_servers() {
 }
 
 #[test]
+fn lines_that_go_to_syslog_alone() {
+    let servers = |text: &str| read(text).syslog;
+    assert_eq!(servers("error_log syslog:server=a; http { server { location / { } } }"), [""; 0]);
+    let alone = "http { error_log syslog:server=unix:/dev/log,nohostname crit; error_log memory:32m debug;
+        server { error_log syslog:facility=user,server=10.0.0.1:514; error_log syslog:server=unix:/dev/log; } }";
+    assert_eq!(servers(alone), ["unix:/dev/log", "10.0.0.1:514"]);
+    let both = "http { server { error_log syslog:server=10.0.0.1; error_log /var/log/x.log; } }";
+    assert_eq!(servers(both), [""; 0]);
+    let many: Vec<_> = (0..100).map(|number| format!("error_log syslog:server=10.0.0.{number};")).collect();
+    assert_eq!(servers(&format!("stream {{ {} }}", many.join(" "))).len(), MAX_SYSLOG);
+}
+
+#[test]
 fn passes_inherit_their_timeouts_wherever_these_stand() {
     let read = read("http { upstream a { server 10.0.0.1; }
         server { server_name Example.org www.example.org;
