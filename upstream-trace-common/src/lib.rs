@@ -53,8 +53,5 @@ pub const UPSTREAMS: u32 = 1024;
 /// Places in the table of watched processes, a power of two.
 pub const WORKER_PLACES: u32 = 4096;
 
-/// Places in the table that says where there are no records, a power of two.
-pub const RECORD_PLACES: usize = 4096;
-
 /// Functions of the kernel that drop packets for one reason each, for kernels that give no reasons.
 pub const DROP_PLACES: usize = 4;

@@ -53,10 +53,14 @@ fn ended_by(sk: u64, task: u64, exiting: bool) -> u32 {
         return 0;
     }
     let now = emit::now();
-    if packets::is_flood(local, peer, now) {
+    if packets::is_flood(&mut [local, peer], now) {
         return 0;
     }
-    let code = if exiting { read::<u32>(task, offset!(task_exit_code)) } else { None };
+    // Two numbers: of an option that is none the compiler may read the other half, which old verifiers refuse.
+    let (mut code, mut has_code) = (0, 0);
+    if exiting && let Some(known) = read::<u32>(task, offset!(task_exit_code)) {
+        (code, has_code) = (known, 1);
+    }
     let oom = if exiting { process::out_of_memory(task) } else { 0 };
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
     let netns = kernel::netns(sk);
@@ -66,11 +70,11 @@ fn ended_by(sk: u64, task: u64, exiting: bool) -> u32 {
             (*event).local = local;
             (*event).peer = peer;
             (*event).comm = comm;
-            (*event).exit_code = code.unwrap_or(0);
+            (*event).exit_code = code;
             (*event).oom = oom;
             (*event).netns = netns;
             (*event).exiting = u8::from(exiting);
-            (*event).has_code = u8::from(code.is_some());
+            (*event).has_code = has_code;
             (*event).pad = [0; 2];
         }
     });

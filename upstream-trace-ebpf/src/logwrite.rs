@@ -73,7 +73,8 @@ fn head(text: u64, size: u64) -> [u8; HEAD] {
 /// `2026/11/20 09:12:01 [error] `, or a line in JSON, of a level that may be about an upstream.
 #[inline(always)]
 fn is_line(head: &[u8; HEAD]) -> bool {
-    let text = head[4] == b'/' && head[7] == b'/' && head[13] == b':' && head[20] == b'[' && matters(head[21]);
+    let text =
+        head[4] == b'/' && head[7] == b'/' && head[13] == b':' && head[20] == b'[' && matters(head[21]);
     let json = head[0] == b'{' && head[2] == b'l' && head[6] == b'l' && head[8] == b':' && matters(head[10]);
     text || json
 }

@@ -3,17 +3,13 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use upstream_trace_common::{
-    Addr, AdoptKey, AdoptState, FdKey, NameServer, RECORD_PLACES, RING_BYTES, Record,
-    UPSTREAMS as UPSTREAM_COUNT, UnixPath, UpstreamCounters, WORKER_PLACES, Worker, stats,
+    Addr, AdoptKey, AdoptState, FdKey, NameServer, RING_BYTES, Record, UPSTREAMS as UPSTREAM_COUNT, UnixPath,
+    UpstreamCounters, WORKER_PLACES, Worker, stats,
 };
 
 /// Flight records by socket address. Sized by `--max-connections`.
 #[map]
 pub static RECORDS: HashMap<u64, Record> = HashMap::with_max_entries(32768, 0);
-
-/// Entry 0: how many records there are, by a few bits of the address of their socket.
-#[map]
-pub static PRESENT: Array<[u32; RECORD_PLACES]> = Array::with_max_entries(1, 0);
 
 /// Records whose disposition the next event of their process decides, by process; those of processes that ended make
 /// room.

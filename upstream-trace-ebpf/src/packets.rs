@@ -100,7 +100,7 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
     let mut seen = Sighting::new(EventKind::Drop, reason, location);
     match if sk == 0 { None } else { records::find(sk) } {
         Some(record) => of_record(&ctx, sk, record, skb, &mut seen),
-        None => without_record(&ctx, sk, skb, &mut seen),
+        None => drop(without_record(&ctx, sk, skb, &mut seen)),
     }
     0
 }
@@ -135,35 +135,35 @@ fn of_record(ctx: &RawTracePointContext, sk: u64, record: *mut Record, skb: u64,
 }
 
 /// A packet of no socket of nginx: a reply dropped before it found one, or on its way out of the origin's, `sk`; a SYN on
-/// its way through this host.
-#[inline(always)]
-fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sighting) {
+/// its way through this host. (A call of its own: verifiers of old kernels allow 512 bytes of stack for a program and what
+/// it calls, and what belongs to a record calls more.)
+#[inline(never)]
+fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sighting) -> u32 {
     if !parse(skb, seen) {
-        return;
+        return 0;
     }
-    let (upstream, other) = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
-        (seen.pair[1], seen.pair[0])
+    // The upstream and the other end, once: there is little room on the stack.
+    let mut ends = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
+        [seen.pair[1], seen.pair[0]]
     } else if UPSTREAMS.get_ptr(&seen.pair[0]).is_some() {
-        (seen.pair[0], seen.pair[1])
-    } else if let Some(ends) = translated(skb, seen) {
-        ends
+        [seen.pair[0], seen.pair[1]]
     } else {
-        let Some(ends) = of_one_end(seen) else { return };
-        ends
+        let Some(first) = translated(skb, seen).or_else(|| of_one_end(seen)) else { return 0 };
+        if first { [seen.asked[0], seen.asked[1]] } else { [seen.asked[1], seen.asked[0]] }
     };
     if let Some(last) = PACKETS_SEEN.get_ptr_mut(&seen.pair) {
         // SAFETY: a map value.
         unsafe {
             if seen.now.wrapping_sub(*last) < REPEAT_NS {
-                return;
+                return 0;
             }
             *last = seen.now;
         }
     } else {
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
-    if is_flood(upstream, other, seen.now) {
-        return;
+    if is_flood(&mut ends, seen.now) {
+        return 0;
     }
     // What a socket sends has no device yet.
     seen.netns = match netns_of(skb) {
@@ -171,23 +171,26 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
         netns => netns,
     };
     send(ctx, seen);
+    0
 }
 
-/// Whether so many came for this upstream that this one is only counted; `other` is the other end.
+/// Whether so many came for an upstream, the first of the two ends, that this one is only counted. Makes keys of
+/// both: there is little room on the stack.
 #[inline(never)]
-pub fn is_flood(upstream: Addr, mut other: Addr, now: u64) -> bool {
+pub fn is_flood(ends: &mut [Addr; 2], now: u64) -> bool {
     /// A power of two next to a second, in nanoseconds.
     const SECOND_BITS: u32 = 30;
     /// No family has it.
     const OWN: u16 = 1 << 15;
     let second = now >> SECOND_BITS;
-    let (mut key, mut most) = (upstream, MOST_A_SECOND);
+    let mut most = MOST_A_SECOND;
+    let [key, other] = ends;
     other.port = 0;
-    if OWN_ADDRESSES.get_ptr(&other).is_some() {
+    if OWN_ADDRESSES.get_ptr(&*other).is_some() {
         (key.family, most) = (key.family | OWN, MOST_OF_OWN);
     }
-    let Some(rate) = PACKET_RATE.get_ptr_mut(key) else {
-        let _ = PACKET_RATE.insert(key, [second, 1], 0);
+    let Some(rate) = PACKET_RATE.get_ptr_mut(&*key) else {
+        let _ = PACKET_RATE.insert(&*key, [second, 1], 0);
         return false;
     };
     // SAFETY: a map value; two processors at once may count one only.
@@ -205,9 +208,9 @@ pub fn is_flood(upstream: Addr, mut other: Addr, now: u64) -> bool {
 }
 
 /// Whether a packet belongs to a connection to an upstream that is translated on its way: the first packet of a tracked
-/// connection had other addresses. The upstream, and who asked for it.
+/// connection had other addresses, which are noted. Whether the upstream is the first of them.
 #[inline(always)]
-fn translated(skb: u64, seen: &mut Sighting) -> Option<(Addr, Addr)> {
+fn translated(skb: u64, seen: &mut Sighting) -> Option<bool> {
     const PLACE: u64 = 7;
     /// `IP_CT_ESTABLISHED_REPLY`: from there on it is an answer.
     const REPLY: u64 = 3;
@@ -219,37 +222,32 @@ fn translated(skb: u64, seen: &mut Sighting) -> Option<(Addr, Addr)> {
     }
     let tuple = connection + u64::from(tuples) + u64::from(tuple);
     let family: u16 = read(tuple, offset!(tuple_family))?;
-    let from = Addr {
-        ip: read(tuple, offset!(tuple_source))?,
-        port: u16::from_be(read(tuple, offset!(tuple_sport))?),
-        family,
-    };
-    let to = Addr {
-        ip: read(tuple, offset!(tuple_target))?,
-        port: u16::from_be(read(tuple, offset!(tuple_dport))?),
-        family,
-    };
-    UPSTREAMS.get_ptr(&to)?;
-    seen.asked = if tracked & PLACE >= REPLY { [to, from] } else { [from, to] };
-    Some((to, from))
+    let is_reply = tracked & PLACE >= REPLY;
+    let [one, other] = &mut seen.asked;
+    let (from, to) = if is_reply { (other, one) } else { (one, other) };
+    from.ip = read(tuple, offset!(tuple_source))?;
+    from.port = u16::from_be(read(tuple, offset!(tuple_sport))?);
+    from.family = family;
+    to.ip = read(tuple, offset!(tuple_target))?;
+    to.port = u16::from_be(read(tuple, offset!(tuple_dport))?);
+    to.family = family;
+    UPSTREAMS.get_ptr(&*to).map(|_| is_reply)
 }
 
 /// Whether one end of it is nginx's of a connection in trouble: the other was translated in a place that this packet has
-/// left. (A router that sends it back to nginx's own host; a namespace behind the one that translated it.) Gives the
-/// upstream and nginx's end.
+/// left. (A router that sends it back to nginx's own host; a namespace behind the one that translated it.) Notes both ends as
+/// nginx knows them; whether the upstream is the first of them.
 #[inline(always)]
-fn of_one_end(seen: &mut Sighting) -> Option<(Addr, Addr)> {
+fn of_one_end(seen: &mut Sighting) -> Option<bool> {
     if let Some(remote) = RETRANSMITTING.get_ptr(&seen.pair[0]) {
         // SAFETY: a map value.
-        let remote = unsafe { *remote };
-        seen.asked = [seen.pair[0], remote];
-        return Some((remote, seen.pair[0]));
+        seen.asked = [seen.pair[0], unsafe { *remote }];
+        return Some(false);
     }
     let remote = RETRANSMITTING.get_ptr(&seen.pair[1])?;
     // SAFETY: a map value.
-    let remote = unsafe { *remote };
-    seen.asked = [remote, seen.pair[1]];
-    Some((remote, seen.pair[1]))
+    seen.asked = [unsafe { *remote }, seen.pair[1]];
+    Some(true)
 }
 
 /// (const struct sock *sk, const struct sk_buff *skb[, const enum sk_rst_reason reason (6.10)]). With a packet it
@@ -263,14 +261,14 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     if !known {
         return 0;
     }
-    let (upstream, other) = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
-        (seen.pair[1], seen.pair[0])
+    let mut ends = if UPSTREAMS.get_ptr(&seen.pair[1]).is_some() {
+        [seen.pair[1], seen.pair[0]]
     } else if answers_late(&seen) {
-        (seen.pair[0], seen.pair[1])
+        [seen.pair[0], seen.pair[1]]
     } else {
         return 0;
     };
-    if is_flood(upstream, other, seen.now) {
+    if is_flood(&mut ends, seen.now) {
         return 0;
     }
     // A listener that is closed resets those that wait in its queue.

@@ -5,10 +5,23 @@
 //! sockets' addresses; it fits into the first cache of a processor.
 
 use core::arch::asm;
+use core::cell::UnsafeCell;
 
-use upstream_trace_common::{RECORD_PLACES, Record};
+use upstream_trace_common::Record;
 
-use crate::maps::{PRESENT, RECORDS};
+use crate::maps::RECORDS;
+
+/// A power of two.
+const PLACES: usize = 4096;
+
+/// How many records there are, by a few bits of the address of their socket. A static, not a map, since that needs neither
+/// a lookup nor a key on the stack.
+struct Counts(UnsafeCell<[u32; PLACES]>);
+
+// SAFETY: read as a whole number and changed by atomic instructions only.
+unsafe impl Sync for Counts {}
+
+static PRESENT: Counts = Counts(UnsafeCell::new([0; PLACES]));
 
 /// What a new record is copied from.
 static EMPTY: Record = Record::ZERO;
@@ -44,27 +57,29 @@ pub fn remove(sk: u64) -> bool {
 /// lookups, and nothing else.
 #[inline(always)]
 fn is_surely_absent(sk: u64) -> bool {
-    // SAFETY: a map value; another CPU may change it, but not for this socket.
-    place(sk).is_some_and(|count| unsafe { count.read_volatile() } == 0)
+    // SAFETY: another CPU may change it, but not for this socket.
+    unsafe { place(sk).read_volatile() == 0 }
 }
 
 #[inline(always)]
 fn add(sk: u64, by: i64) {
-    if let Some(count) = place(sk) {
-        // SAFETY: an aligned part of a map value, shared between CPUs, hence atomic.
-        unsafe { asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) count, in(reg) by) }
-    }
+    // SAFETY: an aligned part of the table, shared between CPUs, hence atomic.
+    unsafe { asm!("lock *(u32 *)({0} + 0) += {1}", in(reg) place(sk), in(reg) by) }
 }
 
 /// The count at the place of a socket. Sockets lie at least 64 bytes apart.
 #[inline(always)]
-fn place(sk: u64) -> Option<*mut u32> {
-    const _: () = assert!(RECORD_PLACES == 1 << 12);
-    let counts = PRESENT.get_ptr_mut(0)?.cast::<u32>();
-    let mut place = (((sk >> 6) as u32).wrapping_mul(0x9e37_79b1) >> 20) as usize;
+fn place(sk: u64) -> *mut u32 {
+    const _: () = assert!(PLACES == 1 << 12);
+    let low: u64;
+    // In programs on functions the verifier knows that this is a pointer, and refuses to calculate with it; its lower half
+    // is a number.
+    // SAFETY: copies a register.
+    unsafe { asm!("w0 = w1", in("r1") sk, out("r0") low, options(pure, nomem)) };
+    let mut place = (((low >> 6) as u32).wrapping_mul(0x9e37_79b1) >> 20) as usize;
     // The compiler knows that it is small and would drop a mask that the verifier needs.
     // SAFETY: one arithmetic instruction on a register.
     unsafe { asm!("{0} &= 4095", inout(reg) place) };
-    // SAFETY: below RECORD_PLACES.
-    Some(unsafe { counts.add(place) })
+    // SAFETY: below PLACES.
+    unsafe { PRESENT.0.get().cast::<u32>().add(place) }
 }
