@@ -47,6 +47,7 @@ pub fn sys_enter_sendto(ctx: TracePointContext) -> u32 {
     0
 }
 
+/// The first three arguments of the system call.
 #[inline(always)]
 fn arguments(ctx: &TracePointContext) -> [u64; 3] {
     // SAFETY: the arguments lie within the tracepoint's record.
@@ -101,6 +102,7 @@ fn is_syslog(head: &[u8; HEAD]) -> bool {
     head[0] == b'<' && priority & 7 <= WARNING
 }
 
+/// Sends what was written, up to the room that there is.
 #[inline(always)]
 fn send(tgid: u32, fd: u64, text: u64, size: u64) {
     const MOST: u64 = LOG_TEXT as u64 - 1;

@@ -21,6 +21,7 @@ struct Counts(UnsafeCell<[u32; PLACES]>);
 // SAFETY: read as a whole number and changed by atomic instructions only.
 unsafe impl Sync for Counts {}
 
+/// See [`Counts`].
 static PRESENT: Counts = Counts(UnsafeCell::new([0; PLACES]));
 
 /// What a new record is copied from.
@@ -61,6 +62,7 @@ fn is_surely_absent(sk: u64) -> bool {
     unsafe { place(sk).read_volatile() == 0 }
 }
 
+/// Counts one record more, or one less, at the place of a socket.
 #[inline(always)]
 fn add(sk: u64, by: i64) {
     // SAFETY: an aligned part of the table, shared between CPUs, hence atomic.
