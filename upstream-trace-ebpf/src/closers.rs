@@ -2,12 +2,12 @@
 //! was exiting. In whatever network namespace; nobody has to know before which processes serve an upstream.
 
 use aya_ebpf::helpers::bpf_get_current_comm;
-use upstream_trace_common::{Addr, EventKind, OriginClosed};
+use upstream_trace_common::{Addr, EventKind, OriginClosed, stats};
 
 use crate::config::offset;
 use crate::kernel::{self, PF_EXITING, PF_KTHREAD, TCP_ESTABLISHED, read};
 use crate::maps::{OWN_ADDRESSES, UPSTREAMS};
-use crate::{emit, packets, process};
+use crate::{emit, packets, process, worker};
 
 /// `sk_shutdown` once the application has said that it sends no more.
 const SEND_SHUTDOWN: u8 = 2;
@@ -48,12 +48,22 @@ fn ended_by(sk: u64, task: u64, exiting: bool) -> u32 {
     kernel::local(sk, &head, &mut local);
     kernel::remote(sk, &head, &mut peer);
     let own = Addr { port: 0, ..peer };
-    // Behind a translation its own address is another than the one that nginx asked for.
-    if UPSTREAMS.get_ptr(&local).is_none() && OWN_ADDRESSES.get_ptr(&own).is_none() {
+    let is_upstream = UPSTREAMS.get_ptr(&local).is_some();
+    // Behind a translation its own address is another than the one that nginx asked for. A client of nginx, or of whatever
+    // else listens there, looks the same but for the port; what goes to a loopback address is not translated.
+    if !is_upstream
+        && (kernel::is_loopback(&peer)
+            || worker::is_listening(peer.port)
+            || OWN_ADDRESSES.get_ptr(&own).is_none())
+    {
         return 0;
     }
     let now = emit::now();
-    if packets::is_flood(&mut [local, peer], now) {
+    let mut ends = [if is_upstream { local } else { own }, peer];
+    if packets::is_flood(&mut ends, now) {
+        if is_upstream {
+            emit::count(stats::LOST_PACKETS, 1);
+        }
         return 0;
     }
     // Two numbers: of an option that is none the compiler may read the other half, which old verifiers refuse.

@@ -163,6 +163,7 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
     if is_flood(&mut ends, seen.now) {
+        emit::count(stats::LOST_PACKETS, 1);
         return 0;
     }
     // What a socket sends has no device yet.
@@ -174,7 +175,7 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     0
 }
 
-/// Whether so many came for an upstream, the first of the two ends, that this one is only counted. Makes keys of
+/// Whether so many came for an upstream, the first of the two ends, that this one is left out. Makes keys of
 /// both: there is little room on the stack.
 #[inline(never)]
 pub fn is_flood(ends: &mut [Addr; 2], now: u64) -> bool {
@@ -203,7 +204,6 @@ pub fn is_flood(ends: &mut [Addr; 2], now: u64) -> bool {
             return false;
         }
     }
-    emit::count(stats::LOST_PACKETS, 1);
     true
 }
 
@@ -269,6 +269,7 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     if is_flood(&mut ends, seen.now) {
+        emit::count(stats::LOST_PACKETS, 1);
         return 0;
     }
     // A listener that is closed resets those that wait in its queue.

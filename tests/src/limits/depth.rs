@@ -66,6 +66,25 @@ pub const ONLY_DEPTH: &[Limit] = &[
         ..WATCH
     },
     Limit {
+        why: "Whether nginx had begun to read an answer is not known: an answer that it left unread, or read only in part, may \
+              look like one that was slow or was cut off.",
+        scenarios: &[
+            "worker-stalled/answer-lay-unread",
+            "worker-stalled/told-while-pending",
+            "slow-client/origin-gives-up",
+            "request-rejected-early/half-of-the-answer-was-read",
+        ],
+        instead: &["slow-body", "slow-response", "reset-by-backend", "truncated-response"],
+        unseen: true,
+        fields: &["phase"],
+        ..WATCH
+    },
+    Limit {
+        why: "That a request was under way is read from the socket: a silence is `likely` to be a slow response, not proven.",
+        scenarios: &["other-end/one-is-served-and-two-wait", "worker-stalled/nothing-came"],
+        ..WATCH
+    },
+    Limit {
         why: "How many bytes of an answer had come is not known, so that a header that is not complete looks like an earlier \
               answer or a handshake.",
         scenarios: &["slow-body", "request-rejected-early"],
@@ -102,7 +121,8 @@ pub const ONLY_DEPTH: &[Limit] = &[
     },
     Limit {
         why: "Messages of name servers are not seen: which server failed is not known.",
-        scenarios: &["dns-failure/two-names-two-ways"],
+        scenarios: &["dns-failure/two-names-two-ways", "hostile/questions-to-an-upstream"],
+        unseen: true,
         fields: &["upstream"],
         ..WATCH
     },

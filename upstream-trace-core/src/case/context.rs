@@ -100,7 +100,9 @@ impl Case<'_> {
     pub fn full_listener(&self) -> Option<Listener> {
         let full = |found: &Enrichment| {
             found.facts.iter().find_map(|fact| match fact {
-                Fact::Listener(listener) if listener.overflows() => Some(listener.clone()),
+                Fact::Listener(listener) if listener.overflows() && !listener.may_be_translated => {
+                    Some(listener.clone())
+                }
                 _ => None,
             })
         };
@@ -172,7 +174,7 @@ impl Case<'_> {
             return Some(false);
         }
         let (listener, local) = (self.listener()?, self.attempt.local?);
-        if listener.queue == 0 && listener.unaccepted.is_none() {
+        if listener.queue == 0 && listener.unaccepted.is_none() && !listener.may_be_translated {
             return Some(true);
         }
         let waits = listener.unaccepted?;

@@ -92,6 +92,9 @@ fn told(case: &Case<'_>) -> Finding {
     let finding = match listener {
         // An accepted connection, or an empty queue: the application has it.
         _ if case.accepted() == Some(false) => Finding::likely(summary).or(&["not-accepted"]),
+        Some(listener) if listener.queue == 0 && listener.may_be_translated && !case.reused() => {
+            Finding::likely(summary).or(&["not-accepted"])
+        }
         _ if listener.as_ref().is_some_and(|listener| listener.queue == 0) => Finding::proven(summary),
         _ if case.accepted() == Some(true) => Finding::proven(summary),
         Some(_) if case.reused() => Finding::proven(summary),

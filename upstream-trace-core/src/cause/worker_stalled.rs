@@ -42,9 +42,16 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let summary = format!(
         "nginx gave up on {target} after {waited} ms, with {unread} bytes of the response unread in its socket"
     );
+    // A module's own sockets (Lua) are read when its program asks for it: lines about their timers name no upstream.
+    let of_nginx = case.log.is_some_and(|line| line.upstream.is_some())
+        && matches!(case.log_kind(), Some(Kind::TimedOut(_)));
     let finding = match attempt.socket.unread_since.map(|since| attempt.seen.saturating_sub(since)) {
-        Some(lay) if lay >= STALL => {
+        Some(lay) if lay >= STALL && of_nginx => {
             Finding::proven(format!("{summary} for {} ms: its worker did not run.", lay / MS))
+        }
+        Some(lay) if lay >= STALL => {
+            Finding::likely(format!("{summary} for {} ms: its worker did not run.", lay / MS))
+                .or(&["slow-response"])
         }
         // It came in the moment of the timeout.
         Some(_) => return None,
@@ -64,12 +71,12 @@ fn pending(case: &Case<'_>) -> Option<Finding> {
     (stands && attempt.socket.unread > 0 && lies >= STALL).then(|| {
         let summary = format!(
             "{} answered, and {} bytes of the response have been unread in nginx's socket for {} ms so far: its worker does \
-             not run.",
+             not run, or runs a module that has not asked for them.",
             case.target(),
             attempt.socket.unread,
             lies / MS
         );
-        Finding::proven(summary).fix(fix(attempt.worker))
+        Finding::likely(summary).fix(fix(attempt.worker))
     })
 }
 
@@ -108,13 +115,13 @@ mod tests {
         attempt.socket.unread_since = Some(attempt.seen - MS);
         assert_eq!(judge(&Case::of_attempt(&attempt)), None);
         attempt.socket.unread_since = Some(attempt.seen - 900 * MS);
-        expect(&Case::of_attempt(&attempt), "worker-stalled", Proven);
+        expect(&Case::of_attempt(&attempt), "worker-stalled", Likely);
         // A later look: more came, and nothing was read.
         let mut later = attempt.clone();
         (later.ended, later.socket.unread_since) = (Ended::ClosedByNginx, Some(later.seen - MS));
         assert_eq!(judge(&Case::of_attempt(&later)), None);
         later.learn_unread(&attempt);
-        expect(&Case::of_attempt(&later), "worker-stalled", Proven);
+        expect(&Case::of_attempt(&later), "worker-stalled", Likely);
         (later.socket.unread_since, later.last_recv) = (Some(later.seen - MS), Some(later.seen - MS));
         later.learn_unread(&attempt);
         assert_eq!(later.socket.unread_since, Some(later.seen - MS), "it was read meanwhile");
@@ -125,7 +132,16 @@ mod tests {
         let mut attempt = unanswered_request();
         attempt.socket.unread = 300;
         attempt.socket.unread_since = Some(attempt.seen - 900 * MS);
-        expect(&Case::of_attempt(&attempt), "worker-stalled", Proven);
+        expect(&Case::of_attempt(&attempt), "worker-stalled", Likely);
+        let told = line(
+            "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        );
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&told);
+        expect(&case, "worker-stalled", Proven);
+        let lua = crate::event::LogLine { upstream: None, ..told.clone() };
+        case.log = Some(&lua);
+        assert_ne!(verdict(&case).1, Proven, "a module's socket is read when its program asks for it");
         attempt.socket.unread_since = Some(attempt.seen - MS);
         assert_ne!(verdict(&Case::of_attempt(&attempt)).0, "worker-stalled");
     }

@@ -59,6 +59,9 @@ pub struct Listener {
     /// Its network namespace, if that is not nginx's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub netns: Option<u32>,
+    /// That namespace tracks connections, and may translate what comes to this address: another listener may have it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_be_translated: bool,
     /// The other ends of connections to this address and port that no process has accepted; `None` if that is not known, or
     /// there are too many of them.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "ends")]

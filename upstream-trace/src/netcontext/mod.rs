@@ -196,11 +196,12 @@ impl Enricher {
         let place = self.follow(netns, ip, now)?;
         let there = self.views.get_mut(&place)?;
         let found = tcp_listener(there, ip, address.port(), 0);
+        let may_be_translated = there.conntrack().is_some_and(|tracked| tracked.count > 0);
         if found.as_ref().is_err_and(Error::is_fatal) {
             self.views.remove(&place);
         }
         let (inode, listener) = found.ok()??;
-        Some((inode, Listener { netns: Some(place), ..listener }))
+        Some((inode, Listener { netns: Some(place), may_be_translated, ..listener }))
     }
 
     /// Follows packets to this address from namespace to namespace, by routes and the link-layer addresses of next hops: an

@@ -59,7 +59,7 @@ pub(crate) const ALL: &[Scenario] = &[
         world.pause(ms(200));
         let since = Instant::now();
         signal(worker, Signal::SIGSTOP)?;
-        trace.pending("worker-stalled", since, ms(4_000)).confidence(Proven).upstream(V4);
+        trace.pending("worker-stalled", since, ms(4_000)).confidence(Likely).upstream(V4);
         signal(worker, Signal::SIGCONT)?;
         world.answer(client.receive()).status(200);
         trace.finish()?.no_more_failures();

@@ -232,6 +232,7 @@ pub(super) fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private
                 overflows: _,
                 process: _,
                 stopped: _,
+                may_be_translated: _,
                 netns: _,
             }) => {
                 if let Some(home) = home {
