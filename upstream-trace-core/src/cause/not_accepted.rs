@@ -30,6 +30,10 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     if seen == Some(true) || (seen.is_none() && listener.queue <= case.siblings.later) {
         return None;
     }
+    // Those that wait are known, and this one is not among them.
+    if seen.is_none() && listener.unaccepted.is_some() && !listener.may_be_translated {
+        return None;
+    }
     if !case.awaiting() || !case.request_acked() || !case.silent() || !case.overdue() || case.reused() {
         return None;
     }
@@ -136,6 +140,12 @@ mod tests {
         case.waiting = Some(&waited);
         expect(&case, "slow-response", Confidence::Proven);
         case.waiting = None;
+        case.enrichment = Some(&translated);
+        expect(&case, "slow-response", Confidence::Possible);
+        let translated = {
+            let Fact::Listener(listener) = translated.facts[0].clone() else { panic!("no listener") };
+            enrichment(vec![Fact::Listener(Listener { may_be_translated: true, ..listener })])
+        };
         case.enrichment = Some(&translated);
         expect(&case, "not-accepted", Confidence::Likely);
     }
