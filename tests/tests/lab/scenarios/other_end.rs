@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use upstream_trace_tests::expect::Expected;
 use upstream_trace_tests::netns::Namespace;
 use upstream_trace_tests::origin::Script;
 use upstream_trace_tests::util::{ms, signal};
-use upstream_trace_tests::{Lab, Proven, Scenario};
+use upstream_trace_tests::{Lab, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const V6: &str = "[fd99::2]:8081";
@@ -167,30 +168,14 @@ pub(crate) const ALL: &[Scenario] = &[
     // Somebody ends the connection from outside of both processes: at the origin's side, and at nginx's.
     ("other-end/ended-from-outside", |lab| {
         let world = lab.world().upstream(V4).start()?;
-        let _origin = world.origin(V4, Script::silent())?;
-        let trace = world.trace(&[])?;
-        let mut client = world.begin("GET", "/", &[])?;
-        world.pause(ms(400));
-        world.up().command("ss -K state established sport = :8081")?;
-        world.answer(client.receive()).status(502);
-        let seen = trace.finish()?;
-        let failure = seen.failure("reset-by-backend").confidence(Proven).upstream(V4).status(502);
-        failure.told("summary", "from outside of the process (`ss -K`)");
-        seen.nothing_else();
+        let failure = ended_from_outside(&world, world.up(), "sport", "reset-by-backend")?;
+        failure.confidence(Proven).told("summary", "from outside of the process (`ss -K`)");
         Ok(())
     }),
     ("other-end/ended-from-outside-at-nginx", |lab| {
         let world = lab.world().upstream(V4).start()?;
-        let _origin = world.origin(V4, Script::silent())?;
-        let trace = world.trace(&[])?;
-        let mut client = world.begin("GET", "/", &[])?;
-        world.pause(ms(400));
-        world.ng().command("ss -K state established dport = :8081")?;
-        world.answer(client.receive()).status(502);
-        let seen = trace.finish()?;
-        let failure = seen.failure("unknown").upstream(V4).status(502);
+        let failure = ended_from_outside(&world, world.ng(), "dport", "unknown")?;
         failure.told("summary", "from outside of nginx (`ss -K`)");
-        seen.nothing_else();
         Ok(())
     }),
 ];
@@ -270,4 +255,24 @@ fn began_a_moment_ago(lab: &Lab, upstream: &str) -> Result<()> {
     seen.failure("backend-crashed").confidence(Proven).upstream(upstream).status(502);
     seen.nothing_else();
     Ok(())
+}
+
+/// Somebody ends the connection in this namespace while nginx waits for the response; `port` says which of its ports is the
+/// upstream's.
+fn ended_from_outside<'a>(
+    world: &'a World<'_>,
+    at: &Namespace,
+    port: &str,
+    cause: &str,
+) -> Result<Expected<'a>> {
+    let _origin = world.origin(V4, Script::silent())?;
+    let trace = world.trace(&[])?;
+    let mut client = world.begin("GET", "/", &[])?;
+    world.pause(ms(400));
+    at.command(&format!("ss -K state established {port} = :8081"))?;
+    world.answer(client.receive()).status(502);
+    let seen = trace.finish()?;
+    let failure = seen.failure(cause).upstream(V4).status(502);
+    seen.nothing_else();
+    Ok(failure)
 }

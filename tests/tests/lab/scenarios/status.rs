@@ -65,30 +65,8 @@ pub(crate) const ALL: &[Scenario] = &[
         trace.finish()?.nothing_at_all();
         Ok(())
     }),
-    ("status/mirror", |lab| {
-        let copy = format!("location = /copy {{ internal; proxy_pass http://{OTHER}$request_uri; }}");
-        let world = lab.world().upstream(V4).location("mirror /copy;").server(&copy).start()?;
-        let _origin = world.origin(V4, Script::answer(10))?;
-        let trace = world.trace(&[])?;
-        world.get("/").status(200);
-        let seen = trace.finish()?;
-        let failure = seen.failure("port-refused").confidence(Proven | Likely).upstream(OTHER);
-        failure.recovered(false).logged("subrequest", "/copy");
-        seen.nothing_else();
-        Ok(())
-    }),
-    ("status/auth-request", |lab| {
-        let auth = format!("location = /auth {{ internal; proxy_pass http://{OTHER}; }}");
-        let world = lab.world().upstream(V4).location("auth_request /auth;").server(&auth).start()?;
-        let _origin = world.origin(V4, Script::answer(10))?;
-        let trace = world.trace(&[])?;
-        world.get("/").status(500);
-        let seen = trace.finish()?;
-        let failure = seen.failure("port-refused").confidence(Proven | Likely).upstream(OTHER);
-        failure.recovered(false).logged("subrequest", "/auth");
-        seen.nothing_else();
-        Ok(())
-    }),
+    ("status/mirror", |lab| subrequest(lab, "mirror /sub;", 200)),
+    ("status/auth-request", |lab| subrequest(lab, "auth_request /sub;", 500)),
     ("status/stream-goes-on-to-the-next", |lab| {
         let servers = format!(
             "upstream two {{ server {V4}; server {OTHER} backup; }}\n\
@@ -120,6 +98,20 @@ fn half_read(lab: &Lab, end: Step, unread: bool) -> Result<()> {
     let seen = trace.finish()?;
     let cause = if unread { "request-rejected-early" } else { "reset-by-backend" };
     seen.failure(cause).confidence(Proven).upstream(V4).status(502);
+    seen.nothing_else();
+    Ok(())
+}
+
+/// A subrequest fails; what the client gets depends on what it is for.
+fn subrequest(lab: &Lab, directive: &str, status: u16) -> Result<()> {
+    let location = format!("location = /sub {{ internal; proxy_pass http://{OTHER}; }}");
+    let world = lab.world().upstream(V4).location(directive).server(&location).start()?;
+    let _origin = world.origin(V4, Script::answer(10))?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(status);
+    let seen = trace.finish()?;
+    let failure = seen.failure("port-refused").confidence(Proven | Likely).upstream(OTHER);
+    failure.recovered(false).logged("subrequest", "/sub");
     seen.nothing_else();
     Ok(())
 }
