@@ -46,6 +46,8 @@ const RETRY_ANSWERS: Nanos = SECOND;
 const TROUBLE_SETTLES: Nanos = 2 * MS;
 /// Failures remembered after they were reported, for a retry that is answered late.
 const MAX_REPORTED: usize = 65_536;
+/// For so long: of a retry that takes longer the summary counts no recovery.
+const REPORTED_FOR: Nanos = 600 * SECOND;
 
 /// Turns events into verdicts.
 #[derive(Debug, Default)]
@@ -168,6 +170,9 @@ impl Engine {
         self.release(self.now, out);
         self.packets.expire(self.now);
         self.logs.expire(self.now);
+        let long_ago = self.now.saturating_sub(REPORTED_FOR);
+        self.reported.0.expire(long_ago);
+        self.retries.expire(long_ago);
         self.gather();
         out.extend(self.losses.due(self.now).into_iter().map(Output::Lost));
     }

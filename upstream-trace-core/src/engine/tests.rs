@@ -187,6 +187,18 @@ fn a_late_answer_corrects_the_summary_only() {
 }
 
 #[test]
+fn what_was_told_long_ago_is_forgotten() {
+    let mut engine = Engine::new();
+    let at = refused().seen;
+    engine.on(Event::End(refused()));
+    engine.on(tick(at + RETRY_ANSWERS));
+    engine.on(tick(at + REPORTED_FOR));
+    assert_eq!(engine.reported.0.len(), 1);
+    engine.on(tick(at + RETRY_ANSWERS + REPORTED_FOR));
+    assert!(engine.reported.0.is_empty());
+}
+
+#[test]
 fn trouble_is_told_again_only_when_the_verdict_changes() {
     let mut engine = Engine::new();
     let trouble = |after: Nanos, retransmits| {

@@ -54,6 +54,13 @@ impl Retries {
         }
     }
 
+    /// Forgets the links from before this time.
+    pub(in crate::engine) fn expire(&mut self, before: Nanos) {
+        while let Some(old) = self.next.pop_before(before) {
+            self.forget_link(old.key, old.value, old.at, before.saturating_add(RUNS));
+        }
+    }
+
     fn forget_link(&mut self, failed: AttemptId, retry: AttemptId, since: Nanos, at: Nanos) {
         self.note_undecided(failed, Some(retry), since, at);
         self.answered.remove(&failed);
@@ -224,6 +231,22 @@ mod tests {
         };
         assert_eq!(more(MAX_LINKS as u64, BEGUN + SECOND), Some(2), "of three one had failed");
         assert_eq!(more(MAX_LINKS as u64 + 3, BEGUN + 2 * RUNS), None, "long ago");
+    }
+
+    #[test]
+    fn nothing_is_left_of_old_links() {
+        let mut retries = Retries::default();
+        retries.failed(id(1), None, "port-refused");
+        retries.link(id(1), id(2), BEGUN);
+        retries.answered(id(2), id(3), BEGUN);
+        retries.link(id(4), id(5), BEGUN + SECOND);
+        retries.expire(BEGUN + 1);
+        assert_eq!(retries.next.len(), 1);
+        assert!(retries.retried(id(4)) && !retries.retried(id(1)) && !retries.recovered(id(1)));
+        retries.expire(BEGUN + SECOND + 1);
+        assert!(retries.next.is_empty() && retries.previous.is_empty());
+        assert!(retries.answered.is_empty() && retries.known.is_empty(), "{retries:?}");
+        assert_eq!(retries.lost.take(), None);
     }
 
     #[test]
