@@ -21,16 +21,20 @@ def tun(name):
     return device
 near, far = tun(b'near'), tun(b'far')
 print('ready', flush=True)
-lose = 'nothing'
+lose, flow = 'nothing', None
 def lost(packet, out):
+    global flow
     header = (packet[0] & 15) * 4 if packet[0] >> 4 == 4 else 40
     push = len(packet) > header + 13 and packet[header + 13] & 8
+    if lose == 'flow' and out and packet[9] == 6:
+        flow = flow or packet[header:header + 4]
+        return packet[header:header + 4] == flow
     return (lose == 'everything' or lose == 'requests' and out and push
         or lose == 'large' and out and len(packet) > 1000 or lose == 'answers' and not out and len(packet) > 200)
 while True:
     for source in select.select([0, near, far], [], [])[0]:
         if source == 0:
-            lose = os.read(0, 64).decode().strip()
+            lose, flow = os.read(0, 64).decode().strip(), None
             if not lose: raise SystemExit
             print('done', flush=True)
             continue
@@ -51,6 +55,8 @@ pub enum Lose {
     Large,
     /// Those of the origin that are larger than 200 bytes.
     Answers,
+    /// Those of nginx that belong to the same connection as the next one, over IPv4.
+    Flow,
 }
 
 /// The wire: `10.95.0.1` and `fd95::1` at nginx, `10.95.0.2` and `fd95::2` at the origins; it goes away on drop.

@@ -14,15 +14,16 @@ pub(super) const CAUSE: Cause = Cause {
     title: "nginx is configured with something that cannot work",
     means: "The configured upstream can never answer: the path is a datagram socket or no socket at all, a \
             variable in `proxy_pass` holds no address, names have to be resolved and there is no `resolver`, or the \
-            address is one that TCP cannot connect to (multicast, broadcast, link-local). Or the worker may not use \
-            the memory that the configuration asks for.",
+            address is one that TCP cannot connect to (multicast, broadcast, link-local). Or a subrequest goes out \
+            with the Content-Length of its client and without the body, for which the origin waits. Or the worker \
+            may not use the memory that the configuration asks for.",
     told_apart: "connect() returns EPROTOTYPE for a socket of the wrong type. ECONNREFUSED counts only if the \
                  path is no socket; otherwise it is `socket-refused`. nginx logs the other errors. A name \
                  server that fails is `dns-failure`.",
     fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and type that the service listens \
           on: `ss -xlp`. If `proxy_pass` has variables, log their values. If they hold names, set `resolver` (for \
           example `resolver 127.0.0.53;`): nginx does not read /etc/resolv.conf.",
-    rivals: &["socket-refused", "socket-missing", "dns-failure"],
+    rivals: &["socket-refused", "socket-missing", "dns-failure", "slow-response"],
     needs: &[Signal::ConnectErrors],
     judge,
     ..Cause::BLANK
@@ -34,6 +35,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         let finding = Finding::proven(format!("nginx cannot do what its configuration asks for: {words}."));
         let no_memory = errorlog::MEMORY_CALLS.iter().any(|call| words.starts_with(call));
         return Some(if no_memory { finding.fix(MEMORY) } else { finding });
+    }
+    if let Some(path) = promised_body(case).filter(|_| case.awaiting() && case.gave_up()) {
+        let summary = format!(
+            "{} waits for a request body: the subrequest {path} has the Content-Length of its client, and nginx sends no body there.",
+            case.target()
+        );
+        return Some(Finding::likely(summary).or(&["slow-response"]).fix(NO_BODY));
     }
     if let Some(what) = impossible(case) {
         let errno = errno::text(case.tcp_connect_errno()?);
@@ -49,6 +57,23 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         _ => return None,
     };
     Some(Finding::proven(format!("{path} is {wrong}: nginx has the wrong path.")))
+}
+
+const NO_BODY: &str =
+    "In that location: `proxy_pass_request_body off;` and `proxy_set_header Content-Length \"\";`.";
+
+/// The subrequest of nginx's line, if what nginx sends for it announces a body that does not follow. See
+/// [`crate::event::Pass::promises_body`].
+pub(super) fn promised_body<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let line = case.log?;
+    let path = line.subrequest.as_deref()?;
+    let has_body = ["POST ", "PUT ", "PATCH "]
+        .iter()
+        .any(|method| line.request.as_ref().is_some_and(|request| request.starts_with(method)));
+    let there = |location: &str| location.split(' ').next_back() == path.split('?').next();
+    let mut passes =
+        case.passes().into_iter().filter(|pass| pass.location.as_deref().is_some_and(there)).peekable();
+    (has_body && passes.peek().is_some() && passes.all(|pass| pass.promises_body)).then_some(path)
 }
 
 const MEMORY: &str = "The worker got no memory: `systemctl show nginx -p MemoryMax`, `prlimit -p PID`, `dmesg -T`. Raise the limit, \
@@ -69,7 +94,7 @@ fn impossible(case: &Case<'_>) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Upstream;
+    use crate::event::{Config, LogLine, Upstream};
     use crate::testkit::{connect_error, expect, line, unix_error, verdict};
     use crate::verdict::{Confidence, Phase};
 
@@ -115,6 +140,31 @@ mod tests {
         );
         let found = judge(&Case::of_line(&line, crate::testkit::id(1))).expect("found");
         assert!(found.fix.is_some_and(|fix| fix.contains("MemoryMax")));
+    }
+
+    #[test]
+    fn an_origin_that_waits_for_a_body_is_not_slow() {
+        let mut read = crate::testkit::config();
+        read.passes[0].location = Some("= /auth".to_owned());
+        read.passes[0].promises_body = true;
+        let attempt = crate::testkit::unanswered_request();
+        let mut said = line(
+            "upstream timed out (110: Connection timed out) while reading response header from upstream",
+        );
+        (said.request, said.server) = (Some("POST / HTTP/1.1".to_owned()), Some("lab".to_owned()));
+        said.subrequest = Some("/auth".to_owned());
+        let found = |said: &LogLine, read: &Config| {
+            let mut case = Case::of_attempt(&attempt);
+            (case.log, case.config) = (Some(said), Some(read));
+            verdict(&case).0
+        };
+        assert_eq!(found(&said, &read), "misconfigured");
+        let get = LogLine { request: Some("GET / HTTP/1.1".to_owned()), ..said.clone() };
+        assert_eq!(found(&get, &read), "slow-response", "there is no body");
+        let own = LogLine { subrequest: None, ..said.clone() };
+        assert_eq!(found(&own, &read), "slow-response", "nginx sends the body with it");
+        read.passes[0].promises_body = false;
+        assert_eq!(found(&said, &read), "slow-response", "no length is sent");
     }
 
     #[test]

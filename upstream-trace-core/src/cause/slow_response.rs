@@ -1,6 +1,6 @@
 //! The request arrived, the answer did not.
 
-use super::{Cause, Finding, NginxTimer, Signal, limit};
+use super::{Cause, Finding, NginxTimer, Signal, limit, misconfigured};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
@@ -56,7 +56,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     {
         return None;
     }
-    if case.errno().is_some() {
+    if case.errno().is_some() || misconfigured::promised_body(case).is_some() {
         return None;
     }
     Some(told(case))

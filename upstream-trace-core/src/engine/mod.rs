@@ -203,7 +203,7 @@ impl Engine {
         let mut out = Vec::new();
         self.gather();
         self.settle(Nanos::MAX, &mut out);
-        self.settle_lines(Nanos::MAX);
+        self.settle_last_lines();
         while let Some(id) = self.held.oldest() {
             self.let_go(id, &mut out);
         }

@@ -107,6 +107,10 @@ pub struct Pass {
     /// Location, as it is written; `None` outside of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// What is sent there has the `Content-Length` of its client and not the body: `proxy_pass_request_body off`, or the target
+    /// of an `auth_request`, without `proxy_set_header Content-Length`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub promises_body: bool,
     /// File and line.
     pub place: String,
     /// Longest wait for a connection.

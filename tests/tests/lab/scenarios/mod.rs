@@ -33,6 +33,7 @@ mod policy;
 mod proxy;
 mod queue;
 mod refused;
+mod reported;
 mod rights;
 mod rungs;
 mod service;
@@ -55,6 +56,7 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
 pub(crate) fn all() -> impl Iterator<Item = Scenario> {
     let families = [
         refused::ALL,
+        reported::ALL,
         rungs::ALL,
         queue::ALL,
         firewall_local::ALL,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::nginx::FOLDER;
 use upstream_trace_tests::origin::Script;
-use upstream_trace_tests::policy::{Forbids, Policy};
+use upstream_trace_tests::policy::{Policy, Rule};
 use upstream_trace_tests::util::{ms, wait_until};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
@@ -50,7 +50,7 @@ fn to_ipv6(config: &mut upstream_trace_tests::nginx::Config) {
 fn denied(lab: &Lab, upstream: &str) -> Result<()> {
     let world = lab.world().upstream(upstream).start()?;
     let _origin = world.origin(upstream, Script::answer(10))?;
-    let _policy = Policy::on(world.nginx().worker()?, Forbids::Connect)?;
+    let _policy = Policy::on(world.nginx().worker()?, Rule::NoConnect)?;
     let trace = world.trace(&[])?;
     let says = format!("connect() to {upstream} failed (1: Operation not permitted)");
     world.get("/").status(502).log(&says);
@@ -64,7 +64,7 @@ fn denied(lab: &Lab, upstream: &str) -> Result<()> {
 fn packets(lab: &Lab, upstream: &str) -> Result<()> {
     let world = lab.world().upstream(upstream).start()?;
     let _origin = world.origin(upstream, Script::answer(10))?;
-    let _policy = Policy::on(world.nginx().worker()?, Forbids::Packets)?;
+    let _policy = Policy::on(world.nginx().worker()?, Rule::NoPackets)?;
     let trace = world.trace(&[])?;
     world.get("/").status(504).log(CONNECTING);
     let seen = trace.finish()?;

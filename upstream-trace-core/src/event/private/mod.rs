@@ -303,8 +303,20 @@ pub(super) fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut 
 }
 
 fn of_pass(pass: &mut Pass, show: &mut dyn FnMut(Private, &mut String)) {
-    let Pass { group, target, server, location, place, connect, send, read, directive: _, stream: _, tls: _ } =
-        pass;
+    let Pass {
+        group,
+        target,
+        server,
+        location,
+        place,
+        connect,
+        send,
+        read,
+        directive: _,
+        stream: _,
+        tls: _,
+        promises_body: _,
+    } = pass;
     let optional = [(Private::Host, group), (Private::Host, server), (Private::Path, location)];
     for (kind, text) in optional {
         if let Some(text) = text {

@@ -169,6 +169,10 @@ impl Redactor {
 
     /// `/path-1`, and that there was a query.
     fn path(&mut self, text: &str) -> String {
+        // `location = /auth` is the path of a subrequest `/auth`.
+        if let Some((modifier @ ("=" | "^~" | "~" | "~*"), path)) = text.split_once(' ') {
+            return format!("{modifier} {}", self.path(path));
+        }
         let (path, query) = text.split_once('?').map_or((text, ""), |(path, _)| (path, "?..."));
         if path == "/" || path.is_empty() {
             return format!("{path}{query}");

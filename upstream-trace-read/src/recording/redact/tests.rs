@@ -97,6 +97,15 @@ fn odd_requests() {
 }
 
 #[test]
+fn the_path_of_a_location_is_that_of_its_requests() {
+    let mut redactor = Redactor::default();
+    assert_eq!(
+        ["= /auth", "/auth", "~* ^/a b"].map(|path| redactor.path(path)),
+        ["= /path-1", "/path-1", "~* /path-2"]
+    );
+}
+
+#[test]
 fn configuration_and_lines_get_the_same_names() {
     let mut redactor = Redactor::default();
     let target = |text: &str| Target { text: text.to_owned(), ..Target::default() };

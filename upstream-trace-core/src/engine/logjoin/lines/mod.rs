@@ -58,6 +58,14 @@ impl Engine {
         }
     }
 
+    /// Joins what can be joined now that nothing more comes.
+    pub(in crate::engine) fn settle_last_lines(&mut self) {
+        self.settle_lines(Nanos::MAX);
+        for id in self.logs.settle_redirected() {
+            self.line_came(id);
+        }
+    }
+
     /// Reports the lines for which no failure came.
     pub(in crate::engine) fn report_lines(&mut self, until: Nanos, out: &mut Vec<Output>) {
         self.settle_lines(until);

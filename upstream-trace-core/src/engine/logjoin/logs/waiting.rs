@@ -23,6 +23,21 @@ impl Logs {
         self.only_where(waiting.key.0, &waiting.line, waiting.kind, unnamed)
     }
 
+    /// Joins what still waits to failures whose connections were sent elsewhere: no more will come of either.
+    pub(in crate::engine) fn settle_redirected(&mut self) -> Vec<AttemptId> {
+        let mut found = Vec::new();
+        for number in self.waiting.clone() {
+            let Some(id) = self.lines.get(&number).and_then(|waiting| self.redirected(waiting)) else {
+                continue;
+            };
+            if let Some(waiting) = self.remove(number) {
+                self.join(&(waiting.key.0, None), id, *waiting.line);
+                found.push(id);
+            }
+        }
+        found
+    }
+
     /// More lines wait than there is room for.
     pub(in crate::engine) fn crowded(&self) -> bool {
         self.lines.len() > MAX_WAITING || self.bytes > MAX_WAITING_BYTES

@@ -1,11 +1,14 @@
 //! What of a configuration concerns upstreams.
 
+mod body;
+
 use std::collections::BTreeMap;
 
 use upstream_trace_core::event::{Config, Group, Pass, Server, Setting};
 
 use super::address::{Names, target};
 use super::files::Placed;
+use body::Body;
 
 /// Groups, servers of each, and passes that are kept.
 const MAX_KEPT: usize = 4_096;
@@ -32,17 +35,21 @@ struct Around {
     ssl: bool,
     server: Option<String>,
     location: Option<String>,
+    body: Body,
     set: BTreeMap<String, Setting>,
 }
 
 struct Facts<'a> {
     config: Config,
     names: &'a Names,
+    /// Targets of `auth_request`.
+    asked: Vec<&'a str>,
 }
 
 /// The facts of all files; `names` are those of `/etc/hosts`.
 pub(super) fn of(directives: &[Placed], names: &Names) -> Config {
-    let mut facts = Facts { config: Config { transparent: Some(false), ..Config::default() }, names };
+    let config = Config { transparent: Some(false), ..Config::default() };
+    let mut facts = Facts { config, names, asked: body::asked(directives) };
     for (name, stream) in [("http", false), ("stream", true)] {
         for block in of_name(directives, name) {
             facts.groups(&block.block, stream);
@@ -84,6 +91,7 @@ pub(super) fn concerns(name: &str) -> bool {
         || name.ends_with("_bind")
         || is_timeout(name)
         || is_program(name)
+        || body::concerns(name)
 }
 
 fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
@@ -141,6 +149,7 @@ impl Facts<'_> {
         if let Some(ssl) = of_name(directives, "proxy_ssl").find_map(|placed| placed.directive.argument()) {
             here.ssl = ssl == "on";
         }
+        here.body = around.body.within(directives);
         for placed in directives {
             self.config.dynamic |= by_program(placed);
             if is_transparent(placed) {
@@ -209,11 +218,21 @@ impl Facts<'_> {
             tls: Some(if around.stream { around.ssl } else { is_tls(to) }),
             server: around.server.clone(),
             location: around.location.clone(),
+            promises_body: module == "proxy" && self.promises_body(around),
             place: placed.place(),
             connect: time("connect_timeout", "60s"),
             send: both.clone().unwrap_or_else(|| time("send_timeout", "60s")),
             read: both.unwrap_or_else(|| time("read_timeout", "60s")),
         });
+    }
+}
+
+impl Facts<'_> {
+    /// See [`Pass::promises_body`].
+    fn promises_body(&self, around: &Around) -> bool {
+        // `location = /auth`: the path is the last word.
+        let path = around.location.as_deref().and_then(|location| location.split(' ').next_back());
+        around.body.is_promised(path.is_some_and(|path| self.asked.contains(&path)))
     }
 }
 

@@ -44,6 +44,20 @@ fn lines_that_go_to_syslog_alone() {
 }
 
 #[test]
+fn bodies_that_are_announced_and_not_sent() {
+    let read = read(
+        "http { proxy_set_header Host x; server {
+          location /a { auth_request /auth; proxy_pass http://10.0.0.1; }
+          location = /auth { proxy_pass http://10.0.0.2; }
+          location /off { proxy_pass_request_body off; proxy_pass http://10.0.0.3; }
+          location /fine { proxy_pass_request_body off; proxy_set_header content-length ''; proxy_pass http://10.0.0.4; }
+          location /php { proxy_pass_request_body off; fastcgi_pass 10.0.0.5:9000; } } }",
+    );
+    let promised: Vec<_> = read.passes.iter().map(|pass| pass.promises_body).collect();
+    assert_eq!(promised, [false, true, true, false, false]);
+}
+
+#[test]
 fn passes_inherit_their_timeouts_wherever_these_stand() {
     let read = read("http { upstream a { server 10.0.0.1; }
         server { server_name Example.org www.example.org;

@@ -141,6 +141,11 @@ fn a_line_about_a_redirected_connection_is_no_failure_of_its_own() {
             told(&out).into_iter().map(|(id, _, line)| (id, line)).collect::<Vec<_>>(),
             [(1, Some(5))]
         );
+        // Also where the run is over before either has waited long enough.
+        let mut engine = followed();
+        engine.on(end(attempt.clone(), 1, AT));
+        engine.on(service(said(message, 5, AT + MS)));
+        assert!(matches!(told(&engine.finish())[..], [(1, _, Some(5))]));
         // Where nginx is known to name that address itself, the line is about something else.
         let mut engine = followed();
         let mut out = feed(&mut engine, events(Some(said(REFUSED, 4, AT - 60 * SECOND))));
