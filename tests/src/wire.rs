@@ -1,5 +1,5 @@
 //! A wire that leaves this kernel: two tun devices, and a program that copies packets from one to the other and loses
-//! those that it is told to, as a machine far away would. What is lost there this kernel does not see.
+//! those that it is told to, or rejects them, as a machine far away would. What happens there this kernel does not see.
 
 use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -31,6 +31,33 @@ def lost(packet, out):
         return packet[header:header + 4] == flow
     return (lose == 'everything' or lose == 'requests' and out and push
         or lose == 'large' and out and len(packet) > 1000 or lose == 'answers' and not out and len(packet) > 200)
+gathered = []
+def is_syn_ack(packet):
+    header = (packet[0] & 15) * 4 if packet[0] >> 4 == 4 else 40
+    return packet[header + 13] & 0x12 == 0x12
+def checksum(data):
+    data += bytes(len(data) % 2)
+    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    while total >> 16: total = (total & 65535) + (total >> 16)
+    return struct.pack('!H', ~total & 65535)
+CODES = {'rejectport': (3, 4), 'rejectadmin': (13, 1), 'rejecthost': (1, 3), 'rejectbyrouter': (13, 1)}
+def rejection(packet):
+    v4 = packet[0] >> 4 == 4
+    to, by = (packet[12:16], packet[16:20]) if v4 else (packet[8:24], packet[24:40])
+    if lose == 'rejectbyrouter': by = by[:-1] + bytes([254])
+    header = (packet[0] & 15) * 4 if v4 else 40
+    if lose == 'rejectreset':
+        protocol, sum_at = 6, 16
+        source, target, number = struct.unpack('!HHI', packet[header:header + 8])
+        body = struct.pack('!HHIIBBHHH', target, source, 0, (number + 1) & 0xffffffff, 0x50, 0x14, 0, 0, 0)
+    else:
+        protocol, sum_at = 1 if v4 else 58, 2
+        body = struct.pack('!BBHI', 3 if v4 else 1, CODES[lose][not v4], 0, 0) + packet
+    pseudo = b'' if protocol == 1 else by + to + struct.pack('!II', len(body), protocol)
+    body = body[:sum_at] + checksum(pseudo + body) + body[sum_at + 2:]
+    if not v4: return struct.pack('!IHBB', 6 << 28, len(body), protocol, 64) + by + to + body
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 0, 0, 64, protocol, 0) + by + to
+    return head[:10] + checksum(head) + head[12:] + body
 while True:
     for source in select.select([0, near, far], [], [])[0]:
         if source == 0:
@@ -39,12 +66,20 @@ while True:
             print('done', flush=True)
             continue
         packet = os.read(source, 65536)
+        if lose == 'gather' and source == far and is_syn_ack(packet):
+            gathered.append(packet)
+            if len(gathered) == 3:
+                for held in gathered: os.write(near, held)
+            continue
         if lost(packet, source == near): continue
+        if lose.startswith('reject'):
+            if source == near: os.write(near, rejection(packet))
+            continue
         try: os.write(far if source == near else near, packet)
         except OSError: pass
 ";
 
-/// What is lost.
+/// What is lost, or rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lose {
     /// All packets.
@@ -57,6 +92,18 @@ pub enum Lose {
     Answers,
     /// Those of nginx that belong to the same connection as the next one, over IPv4.
     Flow,
+    /// None; the first SYN-ACKs come when there are three.
+    Gather,
+    /// All; the origin's host says that the port is unreachable.
+    RejectPort,
+    /// All; the origin's host says that it is prohibited by its administrator.
+    RejectAdmin,
+    /// All; the origin's host says that it is not reachable itself.
+    RejectHost,
+    /// All; a router, `10.95.0.254`, says that it is prohibited.
+    RejectByRouter,
+    /// All; with a reset.
+    RejectReset,
 }
 
 /// The wire: `10.95.0.1` and `fd95::1` at nginx, `10.95.0.2` and `fd95::2` at the origins; it goes away on drop.

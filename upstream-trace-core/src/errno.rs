@@ -34,6 +34,18 @@ pub const ECONNRESET: i32 = 104;
 pub const ETIMEDOUT: i32 = 110;
 /// Refused.
 pub const ECONNREFUSED: i32 = 111;
+/// The host is not on the network.
+pub const ENONET: i32 = 64;
+/// Protocol error.
+pub const EPROTO: i32 = 71;
+/// Message too long.
+pub const EMSGSIZE: i32 = 90;
+/// Protocol not available.
+pub const ENOPROTOOPT: i32 = 92;
+/// Operation not supported.
+pub const EOPNOTSUPP: i32 = 95;
+/// Host is down.
+pub const EHOSTDOWN: i32 = 112;
 /// Host unreachable.
 pub const EHOSTUNREACH: i32 = 113;
 

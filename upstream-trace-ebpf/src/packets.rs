@@ -27,6 +27,11 @@ const MOST_A_SECOND: u64 = 256;
 /// The same of packets from and to addresses that nginx connects from: they are its own, unless somebody made them up.
 const MOST_OF_OWN: u64 = 2048;
 
+/// Bits of no family. Drops, resets, and closes of other ends, which have none of these, are counted apart: an origin that
+/// ends thousands of connections at once must not hide what a firewall drops.
+const OF_DROPS: u16 = 1 << 14;
+const OF_RESETS: u16 = 1 << 13;
+
 /// Drops reported per record; the rest is counted.
 const DROPS_REPORTED: u32 = 2;
 
@@ -162,6 +167,7 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     } else {
         let _ = PACKETS_SEEN.insert(&seen.pair, seen.now, 0);
     }
+    ends[0].family |= OF_DROPS;
     if is_flood(&mut ends, seen.now) {
         emit::count(stats::LOST_PACKETS, 1);
         return 0;
@@ -175,8 +181,8 @@ fn without_record(ctx: &RawTracePointContext, sk: u64, skb: u64, seen: &mut Sigh
     0
 }
 
-/// Whether so many came for an upstream, the first of the two ends, that this one is left out. Makes keys of
-/// both: there is little room on the stack.
+/// Whether so many came for an upstream, the first of the two ends, that this one is left out; its family may have a bit that
+/// says of what. Makes keys of both: there is little room on the stack.
 #[inline(never)]
 pub fn is_flood(ends: &mut [Addr; 2], now: u64) -> bool {
     /// A power of two next to a second, in nanoseconds.
@@ -268,6 +274,7 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     } else {
         return 0;
     };
+    ends[0].family |= OF_RESETS;
     if is_flood(&mut ends, seen.now) {
         emit::count(stats::LOST_PACKETS, 1);
         return 0;

@@ -6,6 +6,7 @@ use super::Case;
 use crate::event::{
     Conntrack, Enrichment, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget, Workload,
 };
+use crate::tables::{NeighbourState, neighbour_state};
 use crate::text::sentence;
 
 /// Another port of the upstream's address that gave a sign of life.
@@ -83,7 +84,7 @@ impl Case<'_> {
     /// The neighbour did not answer ARP or NDP.
     #[must_use]
     pub fn neighbour_failed(&self) -> bool {
-        self.neighbour().is_some_and(|found| matches!(found.state.as_str(), "failed" | "incomplete"))
+        self.neighbour().and_then(|found| neighbour_state(&found.state)) == Some(NeighbourState::Silent)
     }
 
     /// The listener on this host.
@@ -246,7 +247,7 @@ impl Case<'_> {
     #[must_use]
     pub fn host_alive(&self) -> bool {
         let on_link = self.neighbour().is_some_and(|found| {
-            Some(found.address) == self.ip() && matches!(found.state.as_str(), "reachable" | "delay")
+            Some(found.address) == self.ip() && neighbour_state(&found.state) == Some(NeighbourState::Answers)
         });
         on_link || !self.siblings.other_ports.is_empty()
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Case;
-use crate::event::MS;
+use crate::event::{MS, Nanos};
 use crate::event::{PacketDrop, Rules, Step, Upstream};
 use crate::hooks::Signal;
 use crate::tables::{self, DropReason};
@@ -99,6 +99,15 @@ impl Case<'_> {
             )
         };
         self.all_drops().any(|packet| self.direction(packet) == Direction::In && !harmless(packet))
+    }
+
+    /// What was sent was sent again after that: somebody else than whoever dropped the first may have answered.
+    #[must_use]
+    pub fn sent_again_after(&self, at: Nanos) -> bool {
+        self.attempt.trail.iter().any(|moment| {
+            let last = moment.at.saturating_add(u64::from(moment.span_ms) * MS);
+            last > at && matches!(moment.step, Step::Retransmit { errno: 0 })
+        })
     }
 
     /// First drop that fits.

@@ -101,16 +101,21 @@ fn unanswered_syn(case: &Case<'_>) -> Option<Finding> {
 /// nginx holds the connection for established, the origin does not.
 fn not_taken_over(case: &Case<'_>) -> Option<Finding> {
     let unacked = case.attempt.socket.unacked > 0 && case.attempt.socket.acked == 0;
-    if !unacked || case.reset_at().is_some() || !(case.syn_ack_retransmitted() || case.listen_overflow_seen())
-    {
+    let again = case.syn_ack_retransmitted();
+    // One that begins with a SYN cookie leaves nothing behind that would answer again. One that waits in the queue was taken
+    // over.
+    let cookie = case.queue_overflows() && case.accepted() != Some(false);
+    if !unacked || case.reset_at().is_some() || !(again || cookie || case.listen_overflow_seen()) {
         return None;
     }
-    let summary = format!(
-        "{} retransmitted its SYN-ACK and never completed the connection: its accept queue",
-        case.target()
-    );
-    Some(if case.listen_overflow_seen() || case.queue_overflows() {
+    let retransmitted = if again { "retransmitted its SYN-ACK and " } else { "" };
+    let summary =
+        format!("{} {retransmitted}never completed the connection: its accept queue", case.target());
+    Some(if case.listen_overflow_seen() || again && case.queue_overflows() {
         Finding::proven(format!("{summary} is full."))
+    } else if cookie {
+        // It may have been accepted right away, and the request be lost.
+        Finding::likely(format!("{summary} is full.")).or(&["path-lost"])
     } else {
         // What nginx sent may not have arrived.
         Finding::possible(format!("{summary} may be full, or what nginx sends is lost.")).or(&[
@@ -147,6 +152,8 @@ fn reset_at_once(case: &Case<'_>) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::case::Siblings;
     use crate::event::SECOND;
@@ -220,6 +227,28 @@ mod tests {
         expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Possible);
         attempt.trail.push(moment(1_001, Step::Dropped { reason: "TCP_LISTEN_OVERFLOW".to_owned() }));
         expect(&Case::of_attempt(&attempt), "accept-queue-full", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_cookie_that_finds_the_queue_full() {
+        let mut attempt = unanswered_request();
+        (attempt.socket.unacked, attempt.socket.acked, attempt.retransmits) = (200, 0, 3);
+        let of = |queue, unaccepted| {
+            let listener = Listener { queue, limit: 5, unaccepted, ..Listener::default() };
+            enrichment(vec![Fact::Listener(listener)])
+        };
+        let local = attempt.local.expect("its end");
+        for (found, id) in [
+            (of(6, None), "accept-queue-full"),
+            (of(6, Some(vec![SocketAddr::new(local.ip(), 1)])), "accept-queue-full"),
+            (of(5, None), "path-lost"),
+            // It waits in that queue: what nginx sends is lost on its way.
+            (of(6, Some(vec![local])), "path-lost"),
+        ] {
+            let mut case = Case::of_attempt(&attempt);
+            case.enrichment = Some(&found);
+            assert_eq!(crate::testkit::verdict(&case).0, id, "{found:?}");
+        }
     }
 
     #[test]

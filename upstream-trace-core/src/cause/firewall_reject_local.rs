@@ -4,19 +4,19 @@ use super::firewall_drop_local::place;
 use super::{Cause, Finding, Signal, rule};
 use crate::case::{Case, Direction};
 use crate::errno::{self, EACCES, ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH};
-use crate::event::{MS, SECOND};
+use crate::event::{MS, PacketDrop, SECOND};
 use crate::icmp;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "firewall-reject-local",
     reason: Some(3),
     title: "a firewall rule on this host rejected the connection",
-    means: "A REJECT rule of iptables or nftables on the nginx host dropped the packet and answered in the \
-            upstream's name, with RST or an ICMP error. nginx logs \"Connection refused\" or \"No route to \
-            host\" although no packet left the host.",
-    told_apart: "The kernel dropped nginx's own packet in netfilter, and the reject was made on this host. In \
-                 `port-refused` and `firewall-reject-remote` the packet leaves and the answer comes from \
-                 outside. A neighbour that does not answer is `neighbour-unreachable`.",
+    means: "A REJECT rule of iptables or nftables on the nginx host, in whatever network namespace (a container's, \
+            a router's), dropped the packet and answered in the upstream's name, with RST or an ICMP error. nginx \
+            logs \"Connection refused\" or \"No route to host\" although no packet left the host.",
+    told_apart: "This kernel dropped nginx's own packet in netfilter, and an error came back before another one \
+                 was sent. In `port-refused` and `firewall-reject-remote` the packet leaves and the answer comes \
+                 from outside. A neighbour that does not answer is `neighbour-unreachable`.",
     fix: "`nft list ruleset` or `iptables -S; ip6tables -S` (in nginx's network namespace): look for a reject \
           that matches the upstream's address and port.",
     rivals: &["port-refused", "firewall-reject-remote", "neighbour-unreachable", "firewall-drop-local"],
@@ -32,19 +32,21 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         case.host(),
         case.port()
     );
-    let rejected = case.drop_where(|packet| {
+    let rejected = case.all_drops().find(|packet| {
         packet.reason == "NETFILTER_DROP"
             && case.direction(packet) == Direction::Out
-            && answered_at_once(case, packet.at)
+            && answered_at_once(case, packet)
     });
     if let Some(packet) = rejected {
+        let whose = rule::whose(case, packet);
+        let whose = if whose.is_empty() { " on this host" } else { &whose };
         let place = place(packet) + &rule::who(case, packet);
         let fix = rule::fix(case, packet).unwrap_or(fix);
         let error =
             case.errno().map(|errno| format!(": nginx got {}", errno::text(errno))).unwrap_or_default();
         return Some(
             Finding::proven(format!(
-                "A firewall rule on this host rejected the connection to {target}{place}{error}."
+                "A firewall rule{whose} rejected the connection to {target}{place}{error}."
             ))
             .fix(fix),
         );
@@ -65,19 +67,27 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 }
 
 /// An error followed a packet's drop that only a rejection explains.
-fn answered_at_once(case: &Case<'_>, dropped: u64) -> bool {
-    let reset =
-        case.reset_at().is_some_and(|at| at.abs_diff(dropped) <= if at < dropped { MS } else { 20 * MS });
-    let local_icmp = case.icmp().is_some_and(|icmp| icmp.local);
+fn answered_at_once(case: &Case<'_>, packet: &PacketDrop) -> bool {
+    let (dropped, elsewhere) = (packet.at, case.elsewhere(packet));
+    // In another namespace the answer comes after the drop, and no socket of this kernel has sent it.
+    let before = if elsewhere { 0 } else { MS };
+    let reset = case.reset_at().is_some_and(|at| at + before >= dropped && at <= dropped + 20 * MS)
+        && (!elsewhere || case.resets.is_empty());
+    let local_icmp = !elsewhere && case.icmp().is_some_and(|icmp| icmp.local);
+    // What was sent later may have been let through, and answered by somebody else.
     let error = case.connecting()
-        && matches!(case.errno(), Some(ECONNREFUSED | EHOSTUNREACH | ENETUNREACH | EACCES | ECONNRESET));
+        && case.reset_at().is_none()
+        && matches!(case.errno(), Some(ECONNREFUSED | EHOSTUNREACH | ENETUNREACH | EACCES | ECONNRESET))
+        && !case.sent_again_after(dropped)
+        && !(elsewhere && case.lacks(Signal::Retransmits));
     reset || local_icmp || error
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testkit::{expect, icmp, netfilter_drop, refused, stuck_syn};
+    use crate::event::Step;
+    use crate::testkit::{expect, icmp, moment, netfilter_drop, refused, reset_sent, stuck_syn, verdict};
     use crate::verdict::Confidence;
 
     #[test]
@@ -86,6 +96,44 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         case.drops.push(&packet);
         expect(&case, "firewall-reject-local", Confidence::Proven);
+    }
+
+    #[test]
+    fn a_rule_in_another_namespace_is_this_kernels_too() {
+        let mut packet = netfilter_drop("output", "nft");
+        for attempt in [refused(), icmp(3, 13, "10.0.0.254", false, EHOSTUNREACH)] {
+            let mut case = Case::of_attempt(&attempt);
+            case.drops_elsewhere.push(&packet);
+            expect(&case, "firewall-reject-local", Confidence::Proven);
+            let (_, finding) = crate::cause::judge(&case);
+            assert!(finding.summary.contains("another network namespace"), "{}", finding.summary);
+        }
+        // This kernel sent the reset itself, to a SYN that was let through.
+        let (mut attempt, sent) = (refused(), reset_sent("NO_SOCKET", None));
+        let mut case = Case::of_attempt(&attempt);
+        case.drops_elsewhere.push(&packet);
+        case.resets.push(&sent);
+        assert_ne!(verdict(&case).0, "firewall-reject-local");
+        attempt.trail.push(moment(200, Step::Retransmit { errno: 0 }));
+        let mut case = Case::of_attempt(&attempt);
+        case.drops_elsewhere.push(&packet);
+        case.resets.push(&sent);
+        expect(&case, "port-refused", Confidence::Proven);
+        // The reset answers a later SYN.
+        packet.at = attempt.reset_at().expect("a reset") - SECOND;
+        let mut case = Case::of_attempt(&attempt);
+        case.drops_elsewhere.push(&packet);
+        assert_ne!(verdict(&case).0, "firewall-reject-local");
+    }
+
+    #[test]
+    fn an_error_that_answers_a_later_syn_is_not_the_rules() {
+        let mut attempt = icmp(3, 13, "10.0.0.254", false, EHOSTUNREACH);
+        let packet = netfilter_drop("output", "nft");
+        attempt.trail.push(moment(1_000, Step::Retransmit { errno: 0 }));
+        let mut case = Case::of_attempt(&attempt);
+        case.drops.push(&packet);
+        expect(&case, "firewall-reject-remote", Confidence::Proven);
     }
 
     #[test]

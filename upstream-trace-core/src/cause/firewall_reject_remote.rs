@@ -1,6 +1,6 @@
 //! A firewall elsewhere rejected the connection.
 
-use super::{Cause, Finding, Signal, rule};
+use super::{Cause, Finding, Signal};
 use crate::case::{Case, IcmpSeen};
 use crate::errno::{self, EACCES, ECONNREFUSED};
 use crate::icmp;
@@ -12,7 +12,8 @@ pub(super) const CAUSE: Cause = Cause {
     means: "An ICMP error came back that only access rules send: administratively prohibited (codes 9, 10, 13), \
             or \"port unreachable\", which TCP itself never sends. firewalld's default reject reads \"No route \
             to host\" in error.log and has nothing to do with routes; iptables' reads \"Connection refused\".",
-    told_apart: "ICMP came instead of a RST, with the sender's address. A closed port answers with RST \
+    told_apart: "ICMP came instead of a RST, with the sender's address, and no firewall of this kernel dropped what \
+                 it answers (`firewall-reject-local`). A closed port answers with RST \
                  (`port-refused`); a firewall that rejects with RST cannot be told apart from it. Codes 0 and 1 \
                  from a router mean a broken path (`icmp-unreachable`). For IPv6 the kernel keeps no ICMP \
                  detail, so the errno decides.",
@@ -29,7 +30,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let finding = match case.icmp() {
-        None if case.reset_at().is_some() => of_reset(case)?,
+        None if case.reset_at().is_some() => return None,
         Some(icmp) => of_icmp(case, icmp)?,
         None => of_errno(case)?,
     };
@@ -37,33 +38,11 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         .icmp()
         .and_then(|icmp| icmp.from)
         .map_or_else(|| "the origin".to_owned(), |from| from.to_string());
-    if finding.fix.is_some() {
-        return Some(finding);
-    }
     Some(finding.fix(format!(
         "On {at}: `nft list ruleset` or `firewall-cmd --list-all`; allow TCP port {} from {}.",
         case.port(),
         case.attempt.local.map_or_else(|| "this host".to_owned(), |local| local.ip().to_string()),
     )))
-}
-
-/// The rule that reset it works in another network namespace of this machine.
-fn of_reset(case: &Case<'_>) -> Option<Finding> {
-    let packet = case.drops_elsewhere.iter().find(|packet| packet.reason == "NETFILTER_DROP")?;
-    if !case.resets.is_empty() {
-        return None;
-    }
-    let summary = format!(
-        "A firewall rule{} reset the connection to {}{}.",
-        rule::whose(case, packet),
-        case.target(),
-        rule::who(case, packet)
-    );
-    let finding = Finding::likely(summary).or(&["port-refused"]);
-    Some(match rule::fix(case, packet) {
-        Some(fix) => finding.fix(fix),
-        None => finding,
-    })
 }
 
 fn of_icmp(case: &Case<'_>, icmp: IcmpSeen) -> Option<Finding> {
@@ -102,7 +81,7 @@ fn of_errno(case: &Case<'_>) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::event::Upstream;
-    use crate::testkit::{expect, icmp, netfilter_drop, refused, unanswered_syn, verdict};
+    use crate::testkit::{expect, icmp, refused, unanswered_syn, verdict};
     use crate::verdict::Confidence;
 
     #[test]
@@ -127,14 +106,6 @@ mod tests {
         attempt.upstream = Some(Upstream::Tcp("[fd00::2]:8080".parse().expect("an address")));
         attempt.socket.error = ECONNREFUSED;
         expect(&Case::of_attempt(&attempt), "firewall-reject-remote", Confidence::Likely);
-    }
-
-    #[test]
-    fn a_reset_whose_syn_was_dropped_in_another_namespace() {
-        let (attempt, packet) = (refused(), netfilter_drop("output", "nft"));
-        let mut case = Case::of_attempt(&attempt);
-        case.drops_elsewhere.push(&packet);
-        expect(&case, "firewall-reject-remote", Confidence::Likely);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{Cause, Finding, Signal, container, process};
 use crate::case::Case;
 use crate::errno::ECONNREFUSED;
+use crate::event::PacketDrop;
 use crate::text::sentence;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -34,11 +35,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             None => found,
         });
     }
-    if !case.connecting()
-        || case.dropped_for("NETFILTER_DROP")
-        || case.dropped_in_other_netns()
-        || case.icmp().is_some()
-    {
+    if !case.connecting() || dropped_by_a_firewall(case) || case.icmp().is_some() {
         return None;
     }
     let (target, host, port) = (case.target(), case.host(), case.port());
@@ -70,6 +67,13 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     } else {
         Finding::likely(summary).or(&["firewall-reject-remote"]).fix(fix)
     })
+}
+
+/// A firewall of this kernel dropped what was sent last.
+fn dropped_by_a_firewall(case: &Case<'_>) -> bool {
+    const BY_RULE: &str = "NETFILTER_DROP";
+    let last = |packet: &PacketDrop| packet.reason == BY_RULE && !case.sent_again_after(packet.at);
+    case.all_drops().any(last) || case.drops.is_empty() && case.dropped_for(BY_RULE)
 }
 
 /// The reset was sent in another network namespace of this machine than nginx's.

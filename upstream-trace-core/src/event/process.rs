@@ -24,7 +24,11 @@ pub enum ProcessChange {
         signal: Option<i32>,
     },
     /// A master is there (binary upgrade).
-    MasterStarted,
+    MasterStarted {
+        /// The master that started it, in a binary upgrade. Recordings of version 0.1 do not say so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upgrades: Option<u32>,
+    },
     /// A master ended.
     MasterExited,
 }

@@ -33,6 +33,8 @@ impl Kept {
 pub(super) struct Envelopes {
     pieces: Pieces,
     wrapping: Option<Wrapping>,
+    /// Lines that whoever kept the others left out, since somebody last took note.
+    pub(super) suppressed: u64,
 }
 
 impl Envelopes {
@@ -52,6 +54,10 @@ impl Envelopes {
             return;
         };
         self.wrapping = Some(wrapping);
+        if piece.suppressed > 0 {
+            self.suppressed += piece.suppressed;
+            return;
+        }
         let age = piece.received.and_then(age);
         let kept = Kept { source: Some(source(wrapping)), age, pid: piece.pid };
         self.pieces.add(&piece, &mut |text| give(text, kept));
@@ -101,7 +107,10 @@ mod tests {
                 ("one".to_owned(), Some(LogSource::DockerJson), true),
             ]
         );
-        assert_eq!(age(u64::MAX), None);
+        assert_eq!((age(u64::MAX), envelopes.suppressed), (None, 0));
+        let left_out = br#"{"__REALTIME_TIMESTAMP":"7","MESSAGE":"Suppressed 12 messages from a","_TRANSPORT":"driver"}"#;
+        envelopes.open(left_out, &mut |_, _| panic!("no line"));
+        assert_eq!(envelopes.suppressed, 12);
         let kept = |source| Kept { source, ..Kept::default() };
         let (after, received) = (2 * DELAY, 2 * DELAY + 7);
         assert_eq!(kept(None).not_before(after, received), after);

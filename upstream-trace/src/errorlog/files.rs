@@ -35,6 +35,10 @@ const QUIET: Nanos = 2_000_000_000;
 /// Times of files come from a clock that goes in steps, and lags behind by one.
 const COARSE: Duration = Duration::from_millis(20);
 
+/// So long after lines were left out by whoever keeps them, more may have been: the journal says so when half a minute, as
+/// it is set, has passed since the first of them.
+const SUPPRESSED: Nanos = 60_000_000_000;
+
 /// Files whose position is remembered after they were closed.
 const REMEMBERED: usize = 256;
 
@@ -257,7 +261,14 @@ impl Files {
             None => line(text, Kept::default()),
         };
         let result = watchdog.step(&name, mount, || tail.read(buffer, share, &mut open));
+        let suppressed = envelopes.as_mut().map_or(0, |envelopes| std::mem::take(&mut envelopes.suppressed));
         tail.envelopes = envelopes;
+        self.gaps += suppressed;
+        let doubtful = tail.suppressed != 0;
+        if suppressed > 0 || doubtful && now.saturating_sub(tail.suppressed) > SUPPRESSED {
+            tail.suppressed = if suppressed > 0 { now } else { 0 };
+            self.changed |= doubtful != (tail.suppressed != 0);
+        }
         self.changed |= (tail.kind, tail.level) != (kind, level);
         (tail.kind, tail.level, tail.record) = (kind, level, record);
         // A file that cannot be read stays as it is; another one may come.

@@ -26,7 +26,11 @@ const ARGUMENTS: [&str; 7] =
     ["--no-tail", "--output=json", "--all", "--quiet", "--no-pager", "--utc", FIELDS];
 /// What is asked for of each entry.
 const FIELDS: &str = "--output-fields=MESSAGE,PRIORITY,_PID,_SYSTEMD_UNIT,_SOURCE_REALTIME_TIMESTAMP,\
-                      CONTAINER_ID_FULL,CONTAINER_PARTIAL_MESSAGE";
+                      CONTAINER_ID_FULL,CONTAINER_PARTIAL_MESSAGE,_TRANSPORT,N_DROPPED";
+/// The journal itself says that it left entries out (`SD_MESSAGE_JOURNAL_DROPPED`); nobody else has this transport.
+const DROPPED: [&str; 2] = ["_TRANSPORT=driver", "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e"];
+/// Those that write what a container prints, whose entries are counted for its log.
+const RUNTIMES: [&str; 2] = ["dockerd", "conmon"];
 /// The priority of warnings; what matters more has a smaller one.
 const WARNING: u8 = 4;
 /// What comes before the place of an entry; a text cannot hold it, since its quotes would be escaped.
@@ -75,8 +79,19 @@ pub(super) struct Journal {
 }
 
 impl Of {
-    /// The entries that are meant. Whatever stands in a field, it is no option.
+    /// The entries that are meant, and those that say how many of them were left out. Whatever stands in a field, it is no
+    /// option.
     fn wanted(&self) -> Vec<String> {
+        let of: Vec<String> = match self {
+            Self::Container { .. } => RUNTIMES.map(|name| format!("OBJECT_COMM={name}")).into(),
+            Self::Unit(name) => vec![format!("OBJECT_SYSTEMD_UNIT={name}")],
+            Self::Syslog(name) => vec![format!("OBJECT_COMM={name}")],
+        };
+        let dropped = DROPPED.into_iter().map(str::to_owned).chain(of);
+        self.entries().into_iter().chain(["+".to_owned()]).chain(dropped).collect()
+    }
+
+    fn entries(&self) -> Vec<String> {
         match self {
             Self::Container { id, uid } => vec![format!("_UID={uid}"), format!("CONTAINER_ID_FULL={id}")],
             Self::Unit(name) => vec![format!("_SYSTEMD_UNIT={name}")],
@@ -277,7 +292,8 @@ mod tests {
     #[test]
     fn what_is_printed_is_kept_and_given_back() {
         let dir = Dir::new("journal");
-        let program = program(&dir, "for word; do :; done; echo \"$word\"; exec sleep 60");
+        let program =
+            program(&dir, "for word; do case $word in _SYSTEMD*) echo \"$word\"; esac; done; exec sleep 60");
         let of = Of::Unit("nginx.service".to_owned());
         let mut journal = Journal::run(&program, &of, SystemTime::now()).unwrap();
         journal.begin().unwrap();
@@ -336,8 +352,11 @@ mod tests {
         }
         assert!(journal.check().unwrap_err().to_string().contains('3'));
         assert!(Journal::run(&dir.path("missing"), &of, SystemTime::now()).is_err());
-        assert_eq!(of.wanted(), ["_UID=7", "CONTAINER_ID_FULL=0123"]);
-        let syslog = Of::Syslog("nginx".to_owned()).wanted();
+        assert_eq!(of.entries(), ["_UID=7", "CONTAINER_ID_FULL=0123"]);
+        let unit = Of::Unit("nginx.service".to_owned()).wanted();
+        assert_eq!(unit[..2], ["_SYSTEMD_UNIT=nginx.service", "+"]);
+        assert_eq!(unit[2..], [DROPPED[0], DROPPED[1], "OBJECT_SYSTEMD_UNIT=nginx.service"]);
+        let syslog = Of::Syslog("nginx".to_owned()).entries();
         assert_eq!(
             (&syslog[..2], syslog.len()),
             (&["_TRANSPORT=syslog", "_COMM=nginx"].map(str::to_owned)[..], 7)

@@ -51,7 +51,7 @@ pub use follower::{Follower, Ready};
 use notes::Notes;
 use outside::Outsides;
 use pids::Pids;
-use processes::Processes;
+use processes::{Held, Processes};
 use stranger::Stranger;
 use tail::Tail;
 use watchdog::Watchdog;
@@ -304,33 +304,33 @@ impl Logs {
         self.source == ErrorLog::Auto && known && (alone || by_syslog)
     }
 
+    /// The logs that a worker writes to.
+    fn tails(&self, worker: u32, held: &Held) -> Vec<&Tail> {
+        if matches!(self.source, ErrorLog::File(_)) {
+            return self.files.iter().collect();
+        }
+        let kept = [self.outsides.get(worker), self.syslogs.get(worker)];
+        let outside = kept.into_iter().flatten().filter_map(|outside| outside.file);
+        held.files.iter().map(|open| open.id).chain(outside).filter_map(|id| self.files.get(id)).collect()
+    }
+
     /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
     fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
         if self.writes == Some(true) && self.is_unread(worker) {
             return Some((true, None));
         }
         let held = self.processes.get(worker)?;
-        let tails: Vec<_> = match self.source {
-            ErrorLog::File(_) => self.files.iter().collect(),
-            _ if !held.known => return None,
-            _ => {
-                let outside = self.outsides.get(worker).and_then(|outside| outside.file);
-                let syslog = self.syslogs.get(worker).and_then(|outside| outside.file);
-                held.files
-                    .iter()
-                    .map(|open| open.id)
-                    .chain(outside)
-                    .chain(syslog)
-                    .filter_map(|id| self.files.get(id))
-                    .collect()
-            }
-        };
+        if !held.known && !matches!(self.source, ErrorLog::File(_)) {
+            return None;
+        }
+        let tails = self.tails(worker, held);
         // A line that is missing says nothing if it may be in a file that cannot be read now.
         let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
         let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
         let syslog = self.syslogs.get(worker).is_none_or(|syslog| syslog.file.is_some());
         let complete = syslog
             && !hangs
+            && tails.iter().all(|tail| tail.suppressed == 0)
             && !held.too_many
             && held.files.iter().all(|open| !self.files.is_beyond(open.id));
         Some((!tails.is_empty() && complete, level))

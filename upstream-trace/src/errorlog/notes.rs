@@ -21,6 +21,8 @@ pub(super) enum Why {
     Container(String),
     /// It goes to this server of syslog alone.
     Syslog(String),
+    /// The journal has left lines of it out.
+    Suppressed,
     /// A file system does not answer.
     Hangs {
         /// Which file was touched.
@@ -80,6 +82,11 @@ impl Why {
                     "error.log of {workers} is `syslog:` at {server}, at least in part: verdicts come from the kernel alone. \
                      With --error-log and the file that the syslog server writes, or with a second `error_log` that is a \
                      file beside the first, nginx's own words are read as well."
+                );
+            }
+            Self::Suppressed => {
+                return format!(
+                    "The journal leaves out lines of {workers}, of which there are too many at once: that a line is missing                      tells nothing now. `RateLimitBurst=` in journald.conf, or `LogRateLimitBurst=` of the unit, lets more pass."
                 );
             }
             Self::Hangs { file } => {

@@ -43,7 +43,13 @@ impl Logs {
     }
 
     fn why(&self, worker: u32) -> Option<Why> {
-        let held = self.processes.get(worker).filter(|held| held.known)?;
+        let held = self.processes.get(worker)?;
+        if self.tails(worker, held).iter().any(|tail| tail.suppressed != 0) {
+            return Some(Why::Suppressed);
+        }
+        if !held.known {
+            return None;
+        }
         let unreadable = held.files.iter().find_map(|open| self.unreadable.get_key_value(&*open.name));
         if let Some(syslog) = self.syslogs.get(worker).filter(|syslog| syslog.file.is_none()) {
             return Some(match syslog.log {

@@ -39,6 +39,8 @@ pub(super) struct Tail {
     pub(super) left_out: u64,
     /// Whether the last record goes on.
     pub(super) record: Record,
+    /// When lines were last left out by whoever keeps them; 0 if that is long ago.
+    pub(super) suppressed: Nanos,
     /// It could not be read the last time.
     pub(super) fails: bool,
     /// Takes lines out of their envelopes, if they may be in some.
@@ -67,6 +69,7 @@ impl Tail {
             whole: 0,
             left_out: 0,
             record: Record::default(),
+            suppressed: 0,
             fails: false,
             envelopes: None,
             longest: LINE,

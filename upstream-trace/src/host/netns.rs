@@ -41,9 +41,20 @@ impl Way {
     /// A way into the network namespace with this inode number, if some process lives there or it has a name.
     #[must_use]
     pub fn find(inode: u32) -> Option<Self> {
-        let lives = |pid: &u32| inode_of(*pid) == Some(inode);
-        let process = super::pids().into_iter().take(PROCESSES).find(lives).map(Self::Process);
-        process.or_else(|| Self::named().find(|way| way.inode() == Some(inode)))
+        Self::into(inode).next()
+    }
+
+    /// All ways into the network namespace with this inode number. A program that this one runs to look at a namespace does
+    /// not live there.
+    fn into(inode: u32) -> impl Iterator<Item = Self> {
+        let processes = super::pids().into_iter().take(PROCESSES);
+        let there = processes.map(Self::Process).chain(Self::named());
+        there.filter(move |way| way.inode() == Some(inode) && !way.is_own_child())
+    }
+
+    fn is_own_child(&self) -> bool {
+        let parent = self.process().and_then(super::stat).map(|stat| stat.parent);
+        parent == Some(std::process::id())
     }
 
     /// A way into each network namespace that some process lives in or that has a name; of so many namespaces at most.
@@ -89,6 +100,54 @@ impl Way {
     }
 }
 
+/// A network namespace held open: it stays when the process through which it was found has ended, even if nobody lives
+/// there any more.
+#[derive(Debug)]
+pub struct Namespace(File);
+
+impl Namespace {
+    /// The one with this inode number; 0 for wherever `first` leads. `first` is tried before all other ways: its process may
+    /// have ended, and its number have been given to another one.
+    #[must_use]
+    pub fn open(inode: u32, first: Option<&Way>) -> Option<Self> {
+        let is_it = |namespace: &Self| inode == 0 || namespace.inode() == Some(inode);
+        let found = first.and_then(|way| Self::through(way).ok()).filter(is_it);
+        if found.is_some() || inode == 0 {
+            return found;
+        }
+        Way::into(inode).find_map(|way| Self::through(&way).ok().filter(is_it))
+    }
+
+    fn through(way: &Way) -> io::Result<Self> {
+        File::open(way.path()).map(Self)
+    }
+
+    fn inode(&self) -> Option<u32> {
+        u32::try_from(self.0.metadata().ok()?.ino()).ok()
+    }
+
+    /// Runs `work` there, on a thread of its own, and waits for it.
+    ///
+    /// # Errors
+    /// If it may not be entered, no thread could be started, or `work` panicked.
+    pub fn run<T, F>(&self, work: F) -> io::Result<T>
+    where
+        T: Send,
+        F: FnOnce() -> T + Send,
+    {
+        thread::scope(|scope| {
+            thread::Builder::new()
+                .name("netns".to_owned())
+                .spawn_scoped(scope, move || {
+                    enter(&self.0)?;
+                    Ok(work())
+                })?
+                .join()
+                .map_err(|_| io::Error::other("the thread in that network namespace panicked"))?
+        })
+    }
+}
+
 fn inode(path: &str) -> Option<u32> {
     u32::try_from(fs::metadata(path).ok()?.ino()).ok()
 }
@@ -114,17 +173,7 @@ where
     T: Send,
     F: FnOnce() -> T + Send,
 {
-    let namespace = File::open(way.path())?;
-    thread::scope(|scope| {
-        thread::Builder::new()
-            .name("netns".to_owned())
-            .spawn_scoped(scope, move || {
-                enter(&namespace)?;
-                Ok(work())
-            })?
-            .join()
-            .map_err(|_| io::Error::other("the thread in that network namespace panicked"))?
-    })
+    Namespace::through(way)?.run(work)
 }
 
 /// Enters `namespace`, unless the calling thread is there already, which needs no rights.
@@ -139,6 +188,7 @@ fn enter(namespace: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Command;
 
     #[test]
     fn own_namespace_needs_no_rights() {
@@ -152,6 +202,22 @@ mod tests {
         let own = own_inode().unwrap();
         assert_eq!(Way::find(own).and_then(|way| way.inode()), Some(own));
         assert_eq!(Way::find(0), None);
+    }
+
+    #[test]
+    fn a_namespace_stays_open_without_the_process_through_which_it_was_found() {
+        let own = own_inode().unwrap();
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let way = Way::Process(child.id());
+        assert!(way.is_own_child() && Way::into(own).all(|other| other != way));
+        let namespace = Namespace::open(own, Some(&way)).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(run_through(&way, || ()).is_err());
+        assert_eq!(namespace.run(own_inode).unwrap(), Some(own));
+        // Another process leads there, and none to a namespace that is none.
+        assert_eq!(Namespace::open(own, Some(&way)).and_then(|found| found.inode()), Some(own));
+        assert!(Namespace::open(0, Some(&way)).is_none() && Namespace::open(1, None).is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use upstream_trace_core::event::{Event, LogLine, Nanos};
 use super::now;
 use super::resolver::ResolverLook;
 use crate::errorlog::{ErrorLog, Follower, LogOutput, Ready};
-use crate::host::{WatchedPids, privileges};
+use crate::host::{WatchedPids, children, privileges, stat};
 
 /// Logs that are slow without hanging, on a host without any processor to spare, are waited for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -123,13 +123,44 @@ impl ErrorLogs {
         self.follower.unread()
     }
 
-    /// Nobody else tells of the lines of this worker, as far as is known: of one that is new it is not known yet.
+    /// Nobody else tells of the lines of this worker, as far as is known. One that is new writes where another worker of its
+    /// master does; where there is none that is known, nobody reads it yet.
     pub(super) fn is_unread(&self, worker: u32) -> bool {
-        self.follower.unread().contains(&worker) || !self.follower.knows(worker)
+        let unread = self.follower.unread();
+        if unread.contains(&worker) || self.follower.knows(worker) {
+            return unread.contains(&worker);
+        }
+        sibling(worker, |other| self.follower.knows(other)).is_none_or(|sibling| unread.contains(&sibling))
     }
 
     /// How often something could not be read, or not in time.
     pub(super) fn lost(&self) -> u64 {
         self.follower.gaps() + self.late
+    }
+}
+
+/// Another child of the same parent, of those that are known.
+fn sibling(pid: u32, knows: impl Fn(u32) -> bool) -> Option<u32> {
+    let parent = stat(pid)?.parent;
+    children(parent).into_iter().find(|child| *child != pid && knows(*child))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_new_worker_is_known_by_another_one_of_its_master() {
+        let mut started = [(); 2].map(|()| Command::new("sleep").arg("100").spawn().unwrap());
+        let pids = started.each_ref().map(std::process::Child::id);
+        assert_eq!(sibling(pids[0], |pid| pid == pids[1]), Some(pids[1]));
+        assert_eq!(sibling(pids[0], |pid| pid == pids[0]), None);
+        assert_eq!(sibling(std::process::id(), |pid| pids.contains(&pid)), None);
+        for child in &mut started {
+            child.kill().and_then(|()| child.wait()).unwrap();
+        }
+        assert_eq!(sibling(pids[0], |_| true), None);
     }
 }

@@ -9,7 +9,7 @@ use upstream_trace_core::event::{Dweller, Event, Fact, Nanos, PacketDrop, Route,
 use super::context::{Batch, Context};
 use super::worker::Worker;
 use crate::firewall::Rulesets;
-use crate::host::netns::{self, Way};
+use crate::host::netns::{self, Namespace, Way};
 use crate::host::workload;
 use crate::netcontext::Enricher;
 
@@ -24,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LOOK: Nanos = 100_000_000;
 /// So long after a packet there may be an answer.
 const COMES: Nanos = 60_000_000_000;
+/// So long after a packet all that was kept of namespaces and rulesets is old enough to be let go.
+const LET_GO: Nanos = 2 * COMES;
 
 enum Question {
     Dropped(Box<PacketDrop>, Vec<u32>, Nanos),
@@ -52,7 +54,10 @@ impl FirewallRules {
                         workers = pids;
                         look_up(&mut rulesets, &mut enricher, &packet, &workers, now)
                     }
-                    Question::Late(now) => rulesets.poll(now),
+                    Question::Late(now) => {
+                        enricher.tidy(now);
+                        rulesets.poll(now)
+                    }
                 };
                 for rules in &mut found {
                     rules.dweller = dweller(rules.netns, &workers);
@@ -92,10 +97,14 @@ impl FirewallRules {
         if self.worker.give_up().is_some() {
             to.note(now, "Reading the firewall's rules does not come back: they are not named.".to_owned());
         }
-        let expected = self.dropped != 0 && now.saturating_sub(self.dropped) < COMES;
+        if self.dropped == 0 {
+            return;
+        }
+        let age = now.saturating_sub(self.dropped);
+        let (expected, over) = (age < COMES, age > LET_GO);
         let idle = self.worker.asked() == self.worker.answered();
-        if expected && idle && now.saturating_sub(self.looked) >= LOOK {
-            self.looked = now;
+        if (expected || over) && idle && now.saturating_sub(self.looked) >= LOOK {
+            (self.looked, self.dropped) = (now, if over { 0 } else { self.dropped });
             self.worker.ask(Question::Late(now));
         }
     }
@@ -128,16 +137,17 @@ fn look_up(
         let mut pids = workers.iter().copied().chain([own]);
         pids.find(|pid| inode == 0 || netns::inode_of(*pid) == Some(inode))
     };
-    let way = |inode: u32| near(inode).map(Way::Process).or_else(|| Way::find(inode));
-    let device = |pid: u32, to| {
-        let facts = enricher.facts(pid, packet.netns, &Upstream::Tcp(to), now)?.facts;
+    let open = |inode: u32| Namespace::open(inode, near(inode).map(Way::Process).as_ref());
+    let device = |to| {
+        let facts =
+            enricher.facts(near(packet.netns).unwrap_or(0), packet.netns, &Upstream::Tcp(to), now)?.facts;
         facts.into_iter().find_map(|fact| match fact {
             Fact::Route(Route::Found { local: true, .. }) => Some("lo".to_owned()),
             Fact::Route(Route::Found { interface, .. }) => interface,
             _ => None,
         })
     };
-    rulesets.dropped(packet, now, way, device)
+    rulesets.dropped(packet, now, open, device)
 }
 
 /// Who lives in a network namespace that is not nginx's.

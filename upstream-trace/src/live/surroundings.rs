@@ -10,7 +10,7 @@ use upstream_trace_core::event::{Enrichment, Event, Nanos, Upstream};
 
 use super::context::Batch;
 use super::worker::Worker;
-use crate::netcontext::Enricher;
+use crate::netcontext::{Enricher, IDLE};
 
 /// The same upstream is not looked up again for so long.
 const FRESH: Nanos = 300_000_000;
@@ -36,6 +36,8 @@ enum Question {
     },
     /// Sockets, with the process that holds each and the descriptor there.
     Owners(Vec<(u32, u32, i32)>),
+    /// Nothing was looked up for a while: let namespaces go.
+    Idle(Nanos),
 }
 
 /// Looks up the surroundings of failures.
@@ -45,6 +47,8 @@ pub(super) struct Surroundings {
     known: HashMap<Key, Nanos>,
     /// What is being looked up; none for what has no upstream.
     open: VecDeque<Option<Key>>,
+    /// When something was looked up last; 0 if nothing was since namespaces were let go.
+    looked: Nanos,
 }
 
 impl Surroundings {
@@ -64,11 +68,15 @@ impl Surroundings {
                     }
                     None
                 }
+                Question::Idle(now) => {
+                    enricher.tidy(now);
+                    None
+                }
             };
             Box::new(answer) as Box<dyn FnMut(Question) -> Option<Enrichment>>
         };
         let worker = Worker::new("netcontext", make, WAITING, LIMIT, wake);
-        Self { worker, known: HashMap::new(), open: VecDeque::new() }
+        Self { worker, known: HashMap::new(), open: VecDeque::new(), looked: 0 }
     }
 
     /// Begins to look up what surrounds a failure.
@@ -102,6 +110,7 @@ impl Surroundings {
         if self.worker.ask(question) {
             self.known.insert(key.clone(), now + FRESH);
             self.open.push_back(Some(key));
+            self.looked = now;
         }
     }
 
@@ -128,6 +137,11 @@ impl Surroundings {
                 to.note(now, text);
             }
             self.open.clear();
+        }
+        if self.looked != 0 && now.saturating_sub(self.looked) > IDLE && self.worker.ask(Question::Idle(now))
+        {
+            self.open.push_back(None);
+            self.looked = 0;
         }
     }
 

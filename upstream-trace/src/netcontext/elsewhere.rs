@@ -38,10 +38,7 @@ impl Elsewhere {
     /// number of the file tells: paths mean something else in other containers.
     pub(super) fn listener(&mut self, pid: u32, netns: u32, path: &str, now: Nanos) -> Option<UnixSocket> {
         let file = unix_path::look(pid, path)?.id?;
-        self.places.retain(|_, place| match place {
-            Place::Nowhere { looked } => now.saturating_sub(*looked) < AGAIN,
-            Place::There { used, .. } => now.saturating_sub(*used) < HELD,
-        });
+        self.tidy(now);
         let key = (netns, path.to_owned());
         match self.places.get_mut(&key) {
             Some(Place::Nowhere { .. }) => return None,
@@ -66,6 +63,14 @@ impl Elsewhere {
         };
         self.places.insert(key, place);
         socket
+    }
+
+    /// Lets go what has not been needed for a while.
+    pub(super) fn tidy(&mut self, now: Nanos) {
+        self.places.retain(|_, place| match place {
+            Place::Nowhere { looked } => now.saturating_sub(*looked) < AGAIN,
+            Place::There { used, .. } => now.saturating_sub(*used) < HELD,
+        });
     }
 }
 

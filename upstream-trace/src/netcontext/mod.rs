@@ -20,7 +20,7 @@ use crate::host;
 use crate::host::netns::{self, Way};
 pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
-use crate::netlink::diag::UnixSocket;
+use crate::netlink::diag::{Family, UnixSocket};
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
 use host_map::HostMap;
@@ -33,7 +33,7 @@ const FRESH: Nanos = 300_000_000;
 /// Upstreams whose last lookup is remembered.
 const REMEMBERED: usize = 1024;
 /// A namespace in which nothing was looked up for so long is let go, so that it can end with its container.
-const IDLE: Nanos = 60_000_000_000;
+pub const IDLE: Nanos = 60_000_000_000;
 /// Network namespaces that packets are followed through: a container's, a host's, a router's, and another container's.
 const HOPS: usize = 4;
 /// Namespaces that are held at a time.
@@ -118,6 +118,13 @@ impl Enricher {
             }
             (found, _) => found.unwrap_or_default(),
         }
+    }
+
+    /// Lets namespaces go in which nothing was looked up for a minute. A lookup does so by itself; to be called when there is
+    /// none any more.
+    pub fn tidy(&mut self, now: Nanos) {
+        self.views.retain(|_, view| now.saturating_sub(view.used) < IDLE);
+        self.elsewhere.tidy(now);
     }
 
     /// Takes note of which process holds a listener, and as which descriptor.
@@ -237,8 +244,7 @@ impl Enricher {
     fn view_by(&mut self, way: &Way, netns: u32, now: Nanos) -> Option<&mut View> {
         self.views.retain(|inode, view| *inode == netns || now.saturating_sub(view.used) < IDLE);
         if !self.views.contains_key(&netns) {
-            // A pid that was given to another process meanwhile must not lead elsewhere.
-            let view = View::open(way).ok().filter(|view| view.netns == Some(netns))?;
+            let view = View::open(netns, way).ok().filter(|view| view.netns == Some(netns))?;
             if self.views.len() >= NAMESPACES {
                 self.views.clear();
             }
@@ -289,7 +295,7 @@ fn tcp_listener(view: &mut View, ip: IpAddr, port: u16, ifindex: u32) -> Result<
     let unaccepted = if socket.rqueue == 0 {
         None
     } else {
-        let ends = view.diag.unaccepted(SocketAddr::new(ip, port))?;
+        let ends = view.diag.unaccepted(SocketAddr::new(ip, port), Family::of(socket.local))?;
         Some(ends).filter(|ends| !ends.is_empty() && ends.len() <= UNACCEPTED)
     };
     let (queue, limit) = (socket.rqueue, socket.wqueue);

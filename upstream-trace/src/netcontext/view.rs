@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use upstream_trace_core::event::{Conntrack, Nanos};
 
-use crate::host::netns::{self, Way};
+use crate::host::netns::{self, Namespace, Way};
 use crate::netlink::diag::Diag;
 use crate::netlink::route::Routes;
 
@@ -28,9 +28,10 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Of the namespace that this leads to.
-    pub(super) fn open(way: &Way) -> io::Result<Self> {
-        netns::run_through(way, || {
+    /// Of this namespace, into which `way` leads if its process still lives.
+    pub(super) fn open(inode: u32, way: &Way) -> io::Result<Self> {
+        let namespace = Namespace::open(inode, Some(way)).ok_or(io::ErrorKind::NotFound)?;
+        namespace.run(|| {
             Ok(Self {
                 netns: netns::own_inode(),
                 diag: Diag::open()?,
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_view_reads_its_namespace() {
-        let view = View::open(&Way::Process(std::process::id())).unwrap();
+        let view = View::open(0, &Way::Process(std::process::id())).unwrap();
         assert_eq!(view.netns, netns::own_inode());
         assert!(view.listen_overflows().is_some());
         assert_eq!(view.listen_overflows(), view.listen_overflows());

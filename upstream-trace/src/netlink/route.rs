@@ -4,11 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
-use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use upstream_trace_core::event::{Neighbour, Route};
+use upstream_trace_core::tables::{self, RouteKind};
 
 use super::{Channel, Error};
 
@@ -51,7 +52,9 @@ impl Routes {
     }
 
     fn understand(&mut self, reply: &RouteMessage) -> FoundRoute {
-        if let Some(errno) = refusal_of(reply.header.kind) {
+        // For IPv6 the kernel describes a route that refuses instead of answering with its error.
+        let kind = tables::route_kind(reply.header.kind.into());
+        if let RouteKind::Refused(errno) = kind {
             return refused(errno);
         }
         let ifindex = reply.attributes.iter().find_map(|attribute| match attribute {
@@ -59,7 +62,7 @@ impl Routes {
             _ => None,
         });
         let gateway = gateway(reply);
-        let local = reply.header.kind == RouteType::Local;
+        let local = kind == RouteKind::Here;
         let ifindex = ifindex.unwrap_or(0);
         let (interface, loopback) = self.link(ifindex).unwrap_or((None, false));
         let real_link = ifindex != 0 && !local && !loopback;
@@ -105,7 +108,7 @@ impl Routes {
         match self.0.one(neighbour_request(ip, ifindex)) {
             Ok(RouteNetlinkMessage::NewNeighbour(reply)) => Ok(Some(Neighbour {
                 address: ip,
-                state: state_name(reply.header.state).to_owned(),
+                state: tables::neighbour_name(reply.header.state.into()).into_owned(),
                 interface,
             })),
             Ok(_) => Err(Error::Malformed),
@@ -131,17 +134,6 @@ fn family_of(ip: IpAddr) -> AddressFamily {
     if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
 
-/// For IPv6 the kernel describes a route that refuses instead of answering with its error.
-fn refusal_of(kind: RouteType) -> Option<i32> {
-    match kind {
-        RouteType::BlackHole => Some(libc::EINVAL),
-        RouteType::Prohibit => Some(libc::EACCES),
-        RouteType::Unreachable => Some(libc::EHOSTUNREACH),
-        RouteType::Throw => Some(libc::ENETUNREACH),
-        _ => None,
-    }
-}
-
 /// The next hop of a route, if it has one.
 pub(super) fn gateway(route: &RouteMessage) -> Option<IpAddr> {
     route.attributes.iter().find_map(gateway_of)
@@ -156,20 +148,6 @@ fn gateway_of(attribute: &RouteAttribute) -> Option<IpAddr> {
             Some(IpAddr::V6(*ip)).filter(|ip| *ip != IpAddr::V6(Ipv6Addr::UNSPECIFIED))
         }
         _ => None,
-    }
-}
-
-fn state_name(state: NeighbourState) -> &'static str {
-    match state {
-        NeighbourState::Incomplete => "incomplete",
-        NeighbourState::Reachable => "reachable",
-        NeighbourState::Stale => "stale",
-        NeighbourState::Delay => "delay",
-        NeighbourState::Probe => "probe",
-        NeighbourState::Failed => "failed",
-        NeighbourState::Noarp => "noarp",
-        NeighbourState::Permanent => "permanent",
-        _ => "none",
     }
 }
 
@@ -188,12 +166,6 @@ mod tests {
     fn a_missing_neighbour_is_none() {
         let mut routes = Routes::open().unwrap();
         assert_eq!(routes.neighbour(Ipv4Addr::new(192, 0, 2, 1).into(), 1, None).unwrap(), None);
-    }
-
-    #[test]
-    fn described_refusals_have_the_errno_of_answered_ones() {
-        assert_eq!(refusal_of(RouteType::BlackHole), Some(libc::EINVAL));
-        assert_eq!(refusal_of(RouteType::Unicast), None);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::fs;
 
 use anyhow::{Context as _, Result};
-use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Script, Shows, Step};
 use upstream_trace_tests::util::{ms, sh};
 use upstream_trace_tests::wire::{Lose, Wire};
@@ -120,20 +119,6 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("invented/multicast-address", |lab| impossible(lab, "224.0.0.9:8081", 101)),
     ("invented/link-local-address", |lab| impossible(lab, "[fe80::1234]:8081", 22)),
-    ("invented/rejection-elsewhere-names-its-rule", |lab| {
-        let world = lab.world().upstream(V4).start()?;
-        let _origin = world.origin(V4, Script::answer(10))?;
-        let rule = "tcp dport 8081 counter reject with tcp reset";
-        let firewall = Firewall::nft(&world, world.up(), "input", rule)?;
-        let trace = world.trace(&[])?;
-        world.get("/").status(502);
-        firewall.was_hit();
-        let seen = trace.finish()?;
-        let failure = seen.failure("firewall-reject-remote").confidence(Likely).upstream(V4);
-        failure.told("summary", "by the rule [tcp dport 8081").told("fix", "nft -a list chain");
-        seen.nothing_else();
-        Ok(())
-    }),
     // The origin answered; where that leads is between it and the configuration.
     ("invented/redirection-cycle", |lab| {
         let world = lab.world().upstream(V4).start()?;

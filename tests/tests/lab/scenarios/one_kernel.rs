@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::util::ms;
 use upstream_trace_tests::wire::{Lose, Wire};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
@@ -11,6 +12,10 @@ const V6: &str = "[fd99::2]:8081";
 const ROUTED4: &str = "10.97.0.2:8081";
 const ROUTED6: &str = "[fd97::2]:8081";
 const CONNECTING: &str = "upstream timed out (110: Connection timed out) while connecting to upstream";
+const DENIED: (&str, i32) = ("connect() failed (13: Permission denied) while connecting to upstream", 13);
+const REFUSED: (&str, i32) = ("connect() failed (111: Connection refused) while connecting to upstream", 111);
+const UNREACHABLE: (&str, i32) =
+    ("connect() failed (113: No route to host) while connecting to upstream", 113);
 
 pub(crate) const ALL: &[Scenario] = &[
     ("one-kernel/dropped-at-the-origin4", |lab| dropped(lab, V4, "input", "tcp dport 8081 counter drop")),
@@ -31,6 +36,59 @@ pub(crate) const ALL: &[Scenario] = &[
     ("one-kernel/dropped-after-translation", |lab| translated(lab, "tcp dport 8081 counter drop")),
     ("one-kernel/answer-dropped-before-translation-back", |lab| {
         translated(lab, "tcp sport 8081 counter drop")
+    }),
+    ("one-kernel/rejected-port4", |lab| rejected(lab, V4, "reject", REFUSED)),
+    ("one-kernel/rejected-admin4", |lab| {
+        rejected(lab, V4, "reject with icmp type admin-prohibited", UNREACHABLE)
+    }),
+    ("one-kernel/rejected-host4", |lab| {
+        rejected(lab, V4, "reject with icmp type host-prohibited", UNREACHABLE)
+    }),
+    ("one-kernel/rejected-reset4", |lab| rejected(lab, V4, "reject with tcp reset", REFUSED)),
+    ("one-kernel/rejected-port6", |lab| rejected(lab, V6, "reject", REFUSED)),
+    ("one-kernel/rejected-admin6", |lab| {
+        rejected(lab, V6, "reject with icmpv6 type admin-prohibited", DENIED)
+    }),
+    ("one-kernel/rejected-by-the-router-admin4", |lab| {
+        rejected(lab, ROUTED4, "reject with icmp type admin-prohibited", UNREACHABLE)
+    }),
+    ("one-kernel/rejected-by-the-router-port4", |lab| rejected(lab, ROUTED4, "reject", REFUSED)),
+    ("one-kernel/rejected-by-the-router-admin6", |lab| {
+        rejected(lab, ROUTED6, "reject with icmpv6 type admin-prohibited", DENIED)
+    }),
+    // The trap beside: a rule drops the first SYN, and the second one reaches a port on which nobody listens.
+    ("one-kernel/dropped-once-and-then-refused", |lab| {
+        let world = lab.world().upstream(V4).connect_timeout("5s").start()?;
+        let once = "tcp dport 8081 quota 80 bytes counter drop";
+        let firewall = Firewall::nft(&world, world.up(), "input", once)?;
+        let trace = world.trace(&[])?;
+        world.get("/").status(502).log(REFUSED.0);
+        firewall.was_hit();
+        let seen = trace.finish()?;
+        let failure = seen.failure("port-refused").confidence(Proven | Likely).upstream(V4);
+        failure.phase("connect").status(502).errno(111);
+        seen.nothing_else();
+        Ok(())
+    }),
+    // What was sent first waited for the neighbour; that is not why it failed.
+    ("one-kernel/rejected-after-slow-neighbour6", |lab| {
+        let world = lab.world().upstream(V6).connect_timeout("5s").start()?;
+        let firewall = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter reject")?;
+        let quiet = "table ip6 quiet {\nchain input {\ntype filter hook input priority 0\n\
+                     icmpv6 type nd-neighbor-solicit drop\n}\n}";
+        world.ng().command("ip neigh flush dev eth0")?;
+        world.up().script(&format!("nft -f - <<'END'\n{quiet}\nEND"))?;
+        let trace = world.trace(&[])?;
+        let mut client = world.begin("GET", "/", &[])?;
+        world.pause(ms(1300));
+        world.up().command("nft delete table ip6 quiet")?;
+        world.answer(client.receive()).status(502).log(REFUSED.0);
+        firewall.was_hit();
+        let seen = trace.finish()?;
+        let failure = seen.failure("firewall-reject-local").confidence(Proven | Likely).upstream(V6);
+        failure.phase("connect").status(502).errno(111);
+        seen.nothing_else();
+        Ok(())
     }),
     // In the middle of a connection: the answers that carry data.
     ("one-kernel/answer-with-data-dropped-by-the-router", |lab| {
@@ -163,6 +221,29 @@ fn dropped(lab: &Lab, upstream: &str, hook: &str, rule: &str) -> Result<()> {
         .told("summary", "network namespace")
         .told("fix", "nft -a list chain inet lab")
         .joined("timed out");
+    seen.nothing_else();
+    Ok(())
+}
+
+/// A rule in another namespace than nginx's that answers in the origin's name.
+fn rejected(lab: &Lab, upstream: &str, how: &str, (says, errno): (&str, i32)) -> Result<()> {
+    let routed = [ROUTED4, ROUTED6].contains(&upstream);
+    let world = lab.world().upstream(upstream);
+    let world = if routed { world.router() } else { world }.start()?;
+    let _origin = world.origin(upstream, Script::answer(10))?;
+    let (place, hook) = if routed { (world.router()?, "forward") } else { (world.up(), "input") };
+    let firewall = Firewall::nft(&world, place, hook, &format!("tcp dport 8081 counter {how}"))?;
+    let trace = world.trace(&[])?;
+    world.get("/").status(502).log(says);
+    firewall.was_hit();
+    let seen = trace.finish()?;
+    let failure = seen.failure("firewall-reject-local").confidence(Proven).upstream(upstream);
+    let failure = failure.phase("connect").status(502).errno(errno).evidence("dropped");
+    failure
+        .evidence_says(&format!("inet lab {hook}"))
+        .told("summary", "network namespace")
+        .told("summary", "by the rule [tcp dport 8081")
+        .told("fix", "nft -a list chain inet lab");
     seen.nothing_else();
     Ok(())
 }

@@ -1,7 +1,12 @@
 //! The origin has too much to do: its queue is full, it does not accept, it does not read.
 
+use std::fs;
+
 use anyhow::Result;
+use nix::sys::signal::Signal;
 use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::util::{ms, signal};
+use upstream_trace_tests::wire::{Lose, Wire};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario};
 
 pub(crate) const ALL: &[Scenario] = &[
@@ -38,6 +43,80 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
+    // Three SYNs get a cookie while there is room for one: what comes back finds the queue full, and no half-open
+    // connection is left that would answer again.
+    ("accept-queue-full/cookies", |lab| {
+        let world = lab.world().upstream(FAR).start()?;
+        let wire = Wire::lay(world.ng(), world.up())?;
+        world.up().sysctl("ipv4/tcp_syncookies", "2")?;
+        let _origin = world.origin(FAR, Script::never_accept(0))?;
+        let trace = world.trace(&[])?;
+        wire.lose(Lose::Gather)?;
+        let mut clients = (0..3).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
+        for client in &mut clients {
+            world.answer(client.receive()).status(504).log(READING);
+        }
+        let seen = trace.finish()?;
+        seen.failure("not-accepted").confidence(Proven | Likely).upstream(FAR).phase("wait");
+        seen.failures(2, "accept-queue-full", |failure| {
+            failure.confidence(Proven | Likely).upstream(FAR).phase("wait").status(504);
+        });
+        seen.nothing_else();
+        Ok(())
+    }),
+    // The trap beside: cookies, a queue with room, and a request that is lost.
+    ("path-lost/cookies", |lab| {
+        let world = lab.world().upstream(FAR).start()?;
+        let wire = Wire::lay(world.ng(), world.up())?;
+        world.up().sysctl("ipv4/tcp_syncookies", "2")?;
+        let _origin = world.origin(FAR, Script::answer(10))?;
+        let trace = world.trace(&[])?;
+        wire.lose(Lose::Requests)?;
+        world.get("/").status(504).log(READING);
+        let seen = trace.finish()?;
+        seen.failure("path-lost").confidence(Proven | Likely | Possible).upstream(FAR).phase("wait");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // Two processes share the port, and one of them stands still.
+    ("not-accepted/one-of-two-that-share-a-port-is-stopped", |lab| {
+        let world = lab.world().upstream(NEAR).start()?;
+        world.file("twins.py", TWINS)?;
+        let _app = world.software("python3", &["twins.py"], NEAR)?;
+        world.pause(ms(300));
+        let stopped = fs::read_to_string(world.folder().join("twin"))?.trim().parse()?;
+        let trace = world.trace(&[])?;
+        signal(stopped, Signal::SIGSTOP)?;
+        let mut clients = (0..16).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
+        let replies: Vec<_> = clients.iter_mut().map(|client| client.receive().status).collect();
+        signal(stopped, Signal::SIGCONT)?;
+        let failed = replies.iter().filter(|status| **status == 504).count();
+        lab.check((1..16).contains(&failed), || format!("all went one way: {replies:?}"));
+        let seen = trace.finish()?;
+        seen.failures(failed, "not-accepted", |failure| {
+            failure.confidence(Proven).upstream(NEAR).phase("wait").status(504);
+        });
+        seen.nothing_else();
+        Ok(())
+    }),
+    // One that does one after the other has one in its hands, and three wait.
+    ("not-accepted/three-wait-behind-one", |lab| {
+        let world = lab.world().upstream(NEAR).start()?;
+        world.file("one.py", ONE_AFTER_THE_OTHER)?;
+        let _app = world.software("python3", &["one.py"], NEAR)?;
+        let trace = world.trace(&[])?;
+        let mut clients = (0..4).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
+        for client in &mut clients {
+            world.answer(client.receive()).status(504).log(READING);
+        }
+        let seen = trace.finish()?;
+        seen.failure("slow-response").confidence(Proven | Likely).upstream(NEAR).phase("wait").status(504);
+        seen.failures(3, "not-accepted", |failure| {
+            failure.confidence(Proven).upstream(NEAR).phase("wait").status(504);
+        });
+        seen.nothing_else();
+        Ok(())
+    }),
     ("not-accepted/loopback4", |lab| not_accepted(lab, "127.0.0.1:8081")),
     ("not-accepted/loopback6", |lab| not_accepted(lab, "[::1]:8081")),
     ("not-accepted/unix", |lab| not_accepted(lab, "unix:app.sock")),
@@ -46,6 +125,32 @@ pub(crate) const ALL: &[Scenario] = &[
     ("not-reading/unix", |lab| not_reading(lab, "unix:app.sock")),
 ];
 
+/// Beside nginx.
+const NEAR: &str = "127.0.0.1:8081";
+/// Behind a wire.
+const FAR: &str = "10.95.0.2:8081";
+/// Two processes that listen on one port; the second one's number is in a file.
+const TWINS: &str = "
+import os, socket
+child = os.fork()
+if child: open('twin', 'w').write(str(child))
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+server.bind(('127.0.0.1', 8081))
+server.listen(64)
+while True:
+    peer, _ = server.accept()
+    if peer.recv(65536): peer.sendall(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok')
+    peer.close()
+";
+const ONE_AFTER_THE_OTHER: &str = "
+import socket, time
+server = socket.create_server(('127.0.0.1', 8081), backlog=64)
+while True:
+    peer, _ = server.accept()
+    if peer.recv(65536): time.sleep(10)
+    peer.close()
+";
 const CONNECTING: &str = "upstream timed out (110: Connection timed out) while connecting to upstream";
 const READING: &str =
     "upstream timed out (110: Connection timed out) while reading response header from upstream";

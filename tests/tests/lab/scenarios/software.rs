@@ -1,8 +1,10 @@
 //! Origins that people run: PHP, Python, Node.js, `HAProxy`, another nginx.
 
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, thread};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use nix::sys::signal::Signal;
 use upstream_trace_tests::nginx::{Config, FOLDER, newer};
 use upstream_trace_tests::software::{Software, installed};
@@ -57,6 +59,38 @@ pub(crate) const ALL: &[Scenario] = &[
         let failure = seen.failure("backend-crashed").confidence(Proven | Likely).status(502);
         failure.evidence("origin-exit").evidence_says("\"signal\":15");
         seen.nothing_else();
+        Ok(())
+    }),
+    // Another child is at work meanwhile, and is none of it.
+    ("software/php-fpm-one-of-several-is-killed", |lab| {
+        let world = php(lab)?;
+        let _php = start_php(&world, "pm.max_children = 4")?;
+        let trace = warm(&world, "/fine.php")?;
+        let mut waits = world.begin("GET", "/pid.php", &[])?;
+        let mut other = world.begin("GET", "/slow.php", &[])?;
+        let child = eventually_read(&world.folder().join("pid"))?;
+        signal(child, Signal::SIGKILL)?;
+        world.answer(waits.receive()).status(502);
+        world.answer(other.receive()).status(504);
+        let seen = trace.finish()?;
+        let failure = seen.failure("backend-crashed").confidence(Proven | Likely).status(502);
+        failure.transport("unix").evidence("origin-exit").told("summary", &format!("[{child}]"));
+        seen.failure("slow-response").confidence(Proven | Likely | Possible).phase("wait").status(504);
+        seen.nothing_else();
+        Ok(())
+    }),
+    // The trap beside: one is killed while idle, and another one closes without a word.
+    ("software/php-fpm-an-idle-child-is-killed", |lab| {
+        let world = php(lab)?;
+        let _php = start_php(&world, "pm.max_children = 1")?;
+        let trace = warm(&world, "/fine.php")?;
+        let mut waits = world.begin("GET", "/pid.php?short", &[])?;
+        let child = eventually_read(&world.folder().join("pid"))?;
+        world.answer(waits.receive()).status(200);
+        signal(child, Signal::SIGKILL)?;
+        world.pause(ms(300));
+        world.get("/fine.php").status(200);
+        trace.finish()?.nothing_at_all();
         Ok(())
     }),
     ("software/php-fpm-big-header", |lab| {
@@ -168,6 +202,9 @@ const CHECKSUM: &str = "kernel-drop-local/wrong-checksum";
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let on_a_wire = [
         "firewall-drop-remote/",
+        "firewall-reject-remote/",
+        "accept-queue-full/cookies",
+        "path-lost/cookies",
         "path-lost/request",
         "path-lost/big",
         "path-lost/link",
@@ -188,6 +225,17 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     programs.into_iter().find(|program| name.starts_with(program) && !installed(program))
 }
 
+/// The number that a program writes to a file.
+fn eventually_read(path: &Path) -> Result<u32> {
+    for _ in 0..300 {
+        if let Some(number) = fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()) {
+            return Ok(number);
+        }
+        thread::sleep(ms(10));
+    }
+    bail!("{} holds no number", path.display())
+}
+
 fn php(lab: &Lab) -> Result<World<'_>> {
     let location = |config: &mut Config| {
         config.main.push("env PATH;".into());
@@ -204,6 +252,8 @@ fn php(lab: &Lab) -> Result<World<'_>> {
     let world = lab.world().config(location).start()?;
     world.file("fine.php", "<?php echo 'fine';")?;
     world.file("slow.php", "<?php sleep(5); echo 'slow';")?;
+    let pid = "file_put_contents(dirname(__FILE__) . '/pid', posix_getpid()); sleep(isset($_GET['short']) ? 0 : 5);";
+    world.file("pid.php", &format!("<?php {pid} echo 'fine';"))?;
     world.file("crash.php", "<?php posix_kill(posix_getpid(), 11); sleep(5);")?;
     world.file("big.php", "<?php header('X-Big: ' . str_repeat('x', 9000)); echo 'big';")?;
     world.file("warns.php", "<?php error_log('look here'); echo 'fine';")?;

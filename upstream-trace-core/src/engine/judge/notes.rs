@@ -1,5 +1,7 @@
 //! Sentences about nginx's own processes that explain what follows.
 
+use std::collections::BTreeSet;
+
 use crate::event::SECOND;
 use crate::event::{Nanos, Process, ProcessChange};
 use crate::verdict::Note;
@@ -7,12 +9,17 @@ use crate::verdict::Note;
 /// A reload drains all workers at once; one sentence is enough.
 const ONE_RELOAD: Nanos = 10 * SECOND;
 
+/// Masters in the course of a binary upgrade that are remembered.
+const MOST: usize = 64;
+
 /// What was said.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Notes {
     reload: Option<Nanos>,
-    /// A master ended: the next one is no upgrade of it.
-    ended: bool,
+    /// Masters that ended without another one in their place: the next ones are these, started again.
+    ended: u32,
+    /// Masters that have started another one in their place.
+    replaced: BTreeSet<u32>,
 }
 
 impl Notes {
@@ -34,12 +41,21 @@ impl Notes {
                 self.reload = Some(process.at);
                 "nginx reloads: old workers finish their requests and close idle connections.".to_owned()
             }
-            ProcessChange::MasterStarted if std::mem::take(&mut self.ended) => {
+            ProcessChange::MasterStarted { upgrades: Some(old) } => {
+                if self.replaced.len() < MOST {
+                    self.replaced.insert(*old);
+                }
+                format!("Another nginx master, {pid}, started (binary upgrade).")
+            }
+            ProcessChange::MasterStarted { upgrades: None } if self.ended > 0 => {
+                self.ended -= 1;
                 format!("nginx was started again: its master is {pid}.")
             }
-            ProcessChange::MasterStarted => format!("Another nginx master, {pid}, started (binary upgrade)."),
+            ProcessChange::MasterStarted { upgrades: None } => {
+                format!("Another nginx master, {pid}, started.")
+            }
             ProcessChange::MasterExited => {
-                self.ended = true;
+                self.ended = self.ended.saturating_add(u32::from(!self.replaced.remove(&pid)));
                 format!("The nginx master {pid} ended.")
             }
             ProcessChange::WorkerStarted | ProcessChange::WorkerExited { .. } => return None,
@@ -75,5 +91,23 @@ mod tests {
         assert!(say(3, ProcessChange::WorkerDraining).is_some());
         assert_eq!(say(4, ProcessChange::WorkerDraining), None);
         assert!(say(3 + ONE_RELOAD, ProcessChange::WorkerDraining).is_some());
+    }
+
+    #[test]
+    fn upgrades_are_no_restarts_however_often() {
+        let mut notes = Notes::default();
+        let mut say = |pid, change| notes.on(&Process { at: 1, pid, change }).map(|note| note.text).unwrap();
+        let upgrade = |old| ProcessChange::MasterStarted { upgrades: Some(old) };
+        let found = || ProcessChange::MasterStarted { upgrades: None };
+        for old in 1..4 {
+            assert!(say(old + 1, upgrade(old)).contains("binary upgrade"), "of {old}");
+            say(old, ProcessChange::MasterExited);
+        }
+        // A second nginx beside the first one.
+        assert_eq!(say(50, found()), "Another nginx master, 50, started.");
+        say(4, ProcessChange::MasterExited);
+        say(50, ProcessChange::MasterExited);
+        assert!(say(60, found()).contains("again") && say(61, found()).contains("again"));
+        assert!(!say(62, found()).contains("again"));
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
         container: None,
         unit: None,
         pid: None,
+        suppressed: 0,
     })
 }
 

@@ -26,6 +26,10 @@ struct Envelope<'a> {
     pid: Option<Cow<'a, str>>,
     #[serde(rename = "_SYSTEMD_UNIT", borrow, default)]
     unit: Option<Cow<'a, str>>,
+    #[serde(rename = "_TRANSPORT", borrow, default)]
+    transport: Option<Cow<'a, str>>,
+    #[serde(rename = "N_DROPPED", borrow, default)]
+    dropped: Option<Cow<'a, str>>,
 }
 
 pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
@@ -33,6 +37,8 @@ pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
         return None;
     }
     let envelope: Envelope<'_> = serde_json::from_slice(line).ok()?;
+    let message = envelope.message.bytes();
+    let suppressed = suppressed(&message, envelope.transport.as_deref(), envelope.dropped.as_deref());
     // What the writer's own clock says is earlier than when the journal received it.
     let micros: u64 = envelope.source.unwrap_or(envelope.received).parse().ok()?;
     // Both drivers give stderr this priority, and stdout 6; a unit gives both the same.
@@ -42,7 +48,7 @@ pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
         _ => None,
     };
     Some(Piece {
-        text: without_tag(envelope.message.bytes()),
+        text: without_tag(message),
         received: Some(micros.checked_mul(1_000)?),
         stream,
         partial: envelope.partial.as_deref() == Some("true"),
@@ -50,7 +56,18 @@ pub(super) fn open(line: &[u8]) -> Option<Piece<'_>> {
         pid: envelope.pid.filter(|_| envelope.container.is_none()).and_then(|pid| pid.parse().ok()),
         container: envelope.container,
         unit: envelope.unit,
+        suppressed,
     })
+}
+
+/// How many entries of a unit the journal left out, in its own words: nobody else's have this transport.
+fn suppressed(message: &[u8], transport: Option<&str>, dropped: Option<&str>) -> u64 {
+    let Some(rest) = message.strip_prefix(b"Suppressed ").filter(|_| transport == Some("driver")) else {
+        return 0;
+    };
+    let said = || str::from_utf8(rest).ok()?.split(' ').next()?.parse().ok();
+    // Older journals say it in the message alone.
+    dropped.and_then(|number| number.parse().ok()).or_else(said).unwrap_or(1)
 }
 
 /// What came by syslog begins with the name of the host and the tag: the journal expects no host there.

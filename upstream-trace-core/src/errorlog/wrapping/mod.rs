@@ -55,6 +55,8 @@ pub struct Piece<'a> {
     pub unit: Option<Cow<'a, str>>,
     /// The process that wrote it, in the host's numbering, if the envelope names it.
     pub pid: Option<u32>,
+    /// Lines that were not kept because there were too many at once: whoever kept the others says so here, and this is none.
+    pub suppressed: u64,
 }
 
 impl Wrapping {

@@ -31,6 +31,22 @@ fn docker() {
 }
 
 #[test]
+fn what_the_journal_left_out_is_no_line() {
+    let suppressed = |fields: &str| {
+        let line = format!(
+            r#"{{"__REALTIME_TIMESTAMP":"7","MESSAGE":"Suppressed 12 messages from nginx.service"{fields}}}"#
+        );
+        Wrapping::Journal.open(line.as_bytes()).expect("a piece").suppressed
+    };
+    assert_eq!(suppressed(r#","_TRANSPORT":"driver","N_DROPPED":"13""#), 13);
+    assert_eq!(suppressed(r#","_TRANSPORT":"driver""#), 12);
+    assert_eq!(suppressed(r#","_TRANSPORT":"driver","N_DROPPED":"many""#), 12);
+    // Anybody can write such a line.
+    assert_eq!(suppressed(r#","_TRANSPORT":"stdout","N_DROPPED":"13""#), 0);
+    assert_eq!(suppressed(""), 0);
+}
+
+#[test]
 fn container_runtime_interface() {
     for (zone, stream, kind) in [
         ("Z", "stdout", Stream::Stdout),

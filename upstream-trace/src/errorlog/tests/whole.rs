@@ -167,3 +167,28 @@ fn more_logs_than_are_read_are_told() {
     assert!(notes(&said)[0].contains("more than 512 error logs are open"), "{said:?}");
     assert!(logs.gaps() > 0 && !logs.tells_of(&watched.workers));
 }
+
+#[test]
+fn lines_that_the_journal_left_out_are_lost_and_their_absence_tells_nothing() {
+    let worker = Worker::new("suppressed", ": > kept");
+    let kept = worker.dir.path("kept");
+    let watched = worker.watched();
+    let mut logs = Logs::open(&ErrorLog::File(kept), &watched, 1).unwrap();
+    let entry = |text: &str, more: &str| {
+        let text = text.trim_end();
+        format!("{{\"__REALTIME_TIMESTAMP\":\"7\",\"MESSAGE\":\"{text}\"{more}}}\n")
+    };
+    worker.dir.append("kept", &entry(&worker.line("connect() failed"), ""));
+    let both = |logs: &mut Logs, now| [tick(logs, &watched, now), tick(logs, &watched, now)].concat();
+    let states = |said: &[LogOutput]| followed(said).into_iter().map(|(state, _)| state).collect::<Vec<_>>();
+    assert_eq!(states(&both(&mut logs, SECOND)).last(), Some(&true));
+    assert_eq!(logs.gaps(), 0);
+    worker
+        .dir
+        .append("kept", &entry("Suppressed 12 messages from nginx.service", ",\"_TRANSPORT\":\"driver\""));
+    let said = both(&mut logs, 2 * SECOND);
+    assert_eq!((states(&said), logs.gaps()), (vec![false], 12));
+    assert!(notes(&said)[0].contains("RateLimitBurst"), "{said:?}");
+    assert!(states(&both(&mut logs, 60 * SECOND)).is_empty());
+    assert_eq!(states(&both(&mut logs, 63 * SECOND)), [true]);
+}

@@ -1,5 +1,7 @@
 //! Reads rulesets when packets are dropped, on a thread of its own and seldom, and says which rules fit.
 
+mod held;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -11,7 +13,8 @@ use upstream_trace_core::event::{Nanos, Netfilter, PacketDrop, PacketTuple, Rule
 
 use super::packet::{Device, Packet};
 use super::{Ruleset, list};
-use crate::host::netns::{self, Way};
+use crate::host::netns::Namespace;
+use held::Held;
 
 /// A ruleset that was read is not read again for so long.
 const FRESH: Nanos = 1_000_000_000;
@@ -61,7 +64,7 @@ type Reading = Arc<Mutex<Option<(Place, Instant)>>>;
 
 struct Query {
     place: Place,
-    way: Way,
+    namespace: Arc<Namespace>,
 }
 
 /// A dropped packet, and the ruleset that knows of it.
@@ -81,6 +84,7 @@ pub struct Rulesets {
     read: HashMap<Place, (Nanos, Option<Read>)>,
     reported: HashMap<RulesetQuery, (Nanos, Rules)>,
     waiting: Vec<Dropped>,
+    namespaces: Held,
     given_up: usize,
 }
 
@@ -91,14 +95,14 @@ impl Rulesets {
         Self::default()
     }
 
-    /// What is to be told because of a dropped packet. `process` gives a process in the packet's network namespace,
-    /// `device` the device by which an address is reached from there.
+    /// What is to be told because of a dropped packet. `open` opens the packet's network namespace, `device` gives the device
+    /// by which an address is reached from there.
     pub fn dropped(
         &mut self,
         drop: &PacketDrop,
         now: Nanos,
-        way: impl FnOnce(u32) -> Option<Way>,
-        device: impl FnOnce(u32, SocketAddr) -> Option<String>,
+        open: impl FnOnce(u32) -> Option<Namespace>,
+        device: impl FnOnce(SocketAddr) -> Option<String>,
     ) -> Vec<Rules> {
         let Some(mut dropped) = Dropped::of(drop) else { return Vec::new() };
         self.give_up(now);
@@ -108,15 +112,14 @@ impl Rulesets {
             return Vec::new();
         }
         let place = dropped.place;
-        let Some(way) = way(drop.netns) else {
+        let Some(namespace) = self.namespaces.get(drop.netns, now, open) else {
             let elsewhere = "no process lives in that network namespace, and it has no name".to_owned();
             self.read.insert(place, (now, Some(Err(elsewhere))));
             self.waiting.push(dropped);
             return self.answers(now);
         };
-        if let (Device::Unknown, Way::Process(pid)) = (&dropped.packet.output, &way) {
-            let pid = *pid;
-            dropped.packet.output = device(pid, dropped.tuple.dst).map_or(Device::Unknown, Device::Named);
+        if dropped.packet.output == Device::Unknown {
+            dropped.packet.output = device(dropped.tuple.dst).map_or(Device::Unknown, Device::Named);
         }
         if self.waiting.len() < WAITING {
             self.waiting.push(dropped);
@@ -126,7 +129,7 @@ impl Rulesets {
             Some((_, None)) => return Vec::new(),
             _ => {}
         }
-        self.ask(Query { place, way }, now);
+        self.ask(Query { place, namespace }, now);
         if reported.is_some() {
             return Vec::new();
         }
@@ -136,6 +139,7 @@ impl Rulesets {
     /// What is to be told by now.
     pub fn poll(&mut self, now: Nanos) -> Vec<Rules> {
         self.give_up(now);
+        self.namespaces.let_go(now);
         // One that is being read stays.
         self.read.retain(|_, (at, read)| read.is_none() || now.saturating_sub(*at) < MAX_AGE);
         let answers: Vec<_> = self.thread.iter().flat_map(|thread| thread.answers.try_iter()).collect();
@@ -287,10 +291,11 @@ fn start() -> Reader {
     let now_reading = Arc::clone(&reading);
     let set = move |what| *now_reading.lock().unwrap_or_else(PoisonError::into_inner) = what;
     thread::spawn(move || {
-        for Query { place, way } in asked {
+        for Query { place, namespace } in asked {
             let begun = Instant::now();
             set(Some((place, begun)));
-            let read = read(place, &way);
+            let read = read(place, &namespace);
+            drop(namespace);
             set(None);
             if answer.send((place, read)).is_err() {
                 break;
@@ -305,18 +310,12 @@ fn start() -> Reader {
     Reader { questions, answers, reading }
 }
 
-/// Reads a ruleset through a process of its network namespace.
-fn read((netns, source): Place, way: &Way) -> Read {
-    let read = netns::run_through(way, || {
-        // A pid that was given to another process meanwhile must not lead elsewhere.
-        if netns != 0 && netns::own_inode() != Some(netns) {
-            return Err("the network namespace is gone".to_owned());
-        }
-        match source {
-            Source::Nft => list::nft(),
-            Source::Iptables => list::iptables(),
-            Source::Any => list::any(),
-        }
+/// Reads a ruleset of a network namespace.
+fn read((_, source): Place, namespace: &Namespace) -> Read {
+    let read = namespace.run(|| match source {
+        Source::Nft => list::nft(),
+        Source::Iptables => list::iptables(),
+        Source::Any => list::any(),
     });
     read.map_err(|error| format!("cannot enter the network namespace: {error}"))?.map(Arc::new)
 }

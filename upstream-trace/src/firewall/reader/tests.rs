@@ -1,5 +1,6 @@
 use super::super::{iptables, nft};
 use super::*;
+use crate::host::netns::Way;
 
 const NETNS: u32 = 77;
 const SECOND: Nanos = 1_000_000_000;
@@ -35,7 +36,8 @@ fn with(source: Source, at: Nanos, ruleset: Ruleset) -> Rulesets {
 }
 
 fn told(rulesets: &mut Rulesets, drop: &PacketDrop, now: Nanos) -> Vec<Rules> {
-    rulesets.dropped(drop, now, |_| Some(Way::Process(1)), |_, _| Some("eth0".to_owned()))
+    let own = |_| Namespace::open(0, Some(&Way::Process(std::process::id())));
+    rulesets.dropped(drop, now, own, |_| Some("eth0".to_owned()))
 }
 
 #[test]
@@ -95,10 +97,30 @@ fn who_dropped_is_not_known_but_only_one_rule_surely_does() {
 #[test]
 fn a_namespace_that_cannot_be_entered_is_said() {
     let drop = drop_of("10.0.0.1:40000", "10.0.0.2:8082", 2, "nft");
-    let news = Rulesets::new().dropped(&drop, SECOND, |_| None, |_, _| None);
+    let news = Rulesets::new().dropped(&drop, SECOND, |_| None, |_| None);
     assert!(news[0].unread.is_some());
     let conntrack = drop_of("10.0.0.1:40000", "10.0.0.2:8082", 2, "conntrack");
-    assert!(Rulesets::new().dropped(&conntrack, SECOND, |_| None, |_, _| None).is_empty());
+    assert!(Rulesets::new().dropped(&conntrack, SECOND, |_| None, |_| None).is_empty());
+}
+
+#[test]
+fn a_namespace_whose_process_has_ended_is_read_all_the_same() {
+    let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("sleep");
+    let way = Way::Process(child.id());
+    let drop = drop_of("10.0.0.1:40000", "10.0.0.2:8082", 2, "nft");
+    let mut rulesets = Rulesets::new();
+    rulesets.dropped(&drop, SECOND, |_| Namespace::open(0, Some(&way)), |_| None);
+    child.kill().and_then(|()| child.wait()).expect("the end of sleep");
+    // The next packet, when the ruleset is to be read anew.
+    rulesets.read.clear();
+    rulesets.reported.clear();
+    rulesets.waiting.clear();
+    let news = rulesets.dropped(&drop, 3 * SECOND, |_| Namespace::open(0, Some(&way)), |_| None);
+    let entered = |rules: &Rules| rules.unread.as_ref().is_none_or(|why| !why.contains("namespace"));
+    assert!(news.iter().all(entered), "{news:?}");
+    assert!(
+        rulesets.read.values().all(|(_, read)| !matches!(read, Some(Err(why)) if why.contains("namespace")))
+    );
 }
 
 #[test]

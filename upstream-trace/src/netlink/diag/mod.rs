@@ -31,6 +31,14 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// Of a socket that is bound to this address.
+    #[must_use]
+    pub fn of(local: SocketAddr) -> Self {
+        if local.is_ipv6() { Self::V6 } else { Self::V4 }
+    }
+}
+
 /// Asks one network namespace for its sockets.
 #[derive(Debug)]
 pub struct Diag(Channel);
@@ -72,17 +80,13 @@ impl Diag {
         Ok(found)
     }
 
-    /// The other ends of connections to a port of this side that no process has accepted: their sockets have no inode.
-    pub fn unaccepted(&mut self, local: SocketAddr) -> Result<Vec<SocketAddr>, Error> {
-        let mut found = Vec::new();
-        for family in [Family::V4, Family::V6] {
-            let states = States::ESTABLISHED | States::CLOSE_WAIT;
-            let mut request = inet_request(family, IPPROTO_TCP, states);
-            request.socket_id.source_port = local.port();
-            let waits = |socket: &TcpSocket| socket.inode == 0 && plain(socket.local) == local;
-            found.extend(self.inet(request, waits)?.into_iter().map(|socket| plain(socket.remote)));
-        }
-        Ok(found)
+    /// The other ends of connections to this address that no process has accepted: their sockets have no inode. They are of
+    /// the family of their listener, also where that takes the other one's connections.
+    pub fn unaccepted(&mut self, local: SocketAddr, family: Family) -> Result<Vec<SocketAddr>, Error> {
+        let mut request = inet_request(family, IPPROTO_TCP, States::ESTABLISHED | States::CLOSE_WAIT);
+        request.socket_id.source_port = local.port();
+        let waits = |socket: &TcpSocket| socket.inode == 0 && plain(socket.local) == local;
+        Ok(self.inet(request, waits)?.into_iter().map(|socket| plain(socket.remote)).collect())
     }
 
     /// The TCP connection with exactly these ends, `None` if there is none.
@@ -217,9 +221,9 @@ pub(crate) mod tests {
 
         let found = diag.listener_for(address, 1).unwrap().unwrap();
         assert_eq!((found.local, found.rqueue), (address, 1), "one connection waits");
-        assert_eq!(diag.unaccepted(address).unwrap(), [local]);
+        assert_eq!(diag.unaccepted(address, Family::V4).unwrap(), [local]);
         let _accepted = listener.accept().unwrap();
-        assert_eq!(diag.unaccepted(address).unwrap(), []);
+        assert_eq!(diag.unaccepted(address, Family::V4).unwrap(), []);
         let found = diag.listener_for(address, 1).unwrap().unwrap();
         assert_eq!(diag.listeners(address.port()).unwrap(), [found]);
         let connection = diag.tcp_socket(local, address).unwrap().unwrap();
@@ -231,6 +235,20 @@ pub(crate) mod tests {
         assert_eq!(listed[0].inode, connection.inode);
         drop(listener);
         assert_eq!(diag.listener_for(address, 1).unwrap(), None);
+    }
+
+    #[test]
+    fn connections_of_the_other_family_wait_where_their_listener_is() {
+        use std::net::{TcpListener, TcpStream};
+        let mut diag = Diag::open().unwrap();
+        // A kernel without IPv6 has none.
+        let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+        let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+        let client = TcpStream::connect(address).unwrap();
+        let found = diag.listener_for(address, 1).unwrap().unwrap();
+        assert!(matches!(Family::of(found.local), Family::V6));
+        assert_eq!(diag.unaccepted(address, Family::V6).unwrap(), [client.local_addr().unwrap()]);
+        assert_eq!(diag.unaccepted(address, Family::V4).unwrap(), []);
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl WatchedNginx {
                 }
                 // A child that has not set its own title yet.
                 (Some(Role::Master), Some(master)) if is_starting(ours, master) => continue,
-                (Some(Role::Master), _) => ProcessChange::MasterStarted,
+                (Some(Role::Master), _) => ProcessChange::MasterStarted { upgrades: parent },
                 // Or the new program of a binary upgrade, before it has a title.
                 (Some(Role::Helper), _) | (Some(Role::Single), Some(_)) => continue,
                 (None, _) => {
@@ -132,7 +132,7 @@ impl WatchedNginx {
                 }
             };
             self.others.remove(&pid);
-            if change == ProcessChange::MasterStarted {
+            if matches!(change, ProcessChange::MasterStarted { .. }) {
                 self.masters.insert(pid);
                 for selector in &mut self.selectors {
                     if parent.is_some_and(|parent| selector.masters.contains(&parent)) {
@@ -194,7 +194,7 @@ impl WatchedNginx {
         let new: Vec<u32> = self.all().filter(|pid| !before.contains(pid)).collect();
         for pid in &new {
             let change = match (self.masters.contains(pid), self.workers.contains_key(pid)) {
-                (true, _) => ProcessChange::MasterStarted,
+                (true, _) => ProcessChange::MasterStarted { upgrades: None },
                 (false, true) => ProcessChange::WorkerStarted,
                 (false, false) => continue,
             };

@@ -164,7 +164,7 @@ fn a_restarted_nginx_is_found_again() {
         (old[0], ProcessChange::WorkerExited { status: None, signal: None }),
         (old[1], ProcessChange::MasterExited),
         (new[0], ProcessChange::WorkerStarted),
-        (new[1], ProcessChange::MasterStarted),
+        (new[1], ProcessChange::MasterStarted { upgrades: None }),
     ] {
         assert!(told.contains(&expected), "{expected:?} of {told:?}");
     }
@@ -208,7 +208,8 @@ fn the_master_of_a_binary_upgrade_is_one() {
     let child =
         nginx.children(1, |pid| executed(pid).is_some_and(|(new, old)| new.stat.stack != old.stat.stack))[0];
     let (mut watched, mut noted) = find(&program);
-    assert_eq!(changes(&watched.tick(SECOND, &mut noted)), [(child, ProcessChange::MasterStarted)]);
+    let upgrade = ProcessChange::MasterStarted { upgrades: Some(nginx.pid()) };
+    assert_eq!(changes(&watched.tick(SECOND, &mut noted)), [(child, upgrade)]);
     assert!(watched.selectors[0].masters.contains(&child));
 }
 
