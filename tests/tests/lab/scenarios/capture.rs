@@ -125,7 +125,8 @@ impl Elsewhere {
 
 fn redacted(lab: &Lab) -> Result<()> {
     let (world, _origins) = faulty(lab)?;
-    let _firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8082 counter drop comment \"secret rule\"")?;
+    let _firewall =
+        Firewall::nft(&world, world.ng(), "output", "tcp dport 8082 counter drop comment \"secret rule\"")?;
     let recording = world.folder().join("recording.zst");
     let master = world.nginx().master().to_string();
     let file = recording.display().to_string();

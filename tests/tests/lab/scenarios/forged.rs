@@ -81,6 +81,7 @@ pub(crate) const ALL: &[Scenario] = &[
         world.pause(ms(1_000));
         say(&world, "127.0.0.1:8080")?;
         let seen = trace.finish()?;
+        seen.failure("port-refused").status(502);
         seen.nothing_else();
         Ok(())
     }),

@@ -9,7 +9,7 @@ use super::facts::of_name;
 use super::files::{Place, Placed};
 
 /// Names of logs that are looked at; of more than that every one may go everywhere.
-const MAX_NAMES: usize = 4_096;
+const MAX_NAMES: usize = 1_024;
 
 /// Severities of syslog that lines about failures have.
 const SEVERE: [&str; 5] = ["emerg", "alert", "crit", "error", "warn"];
@@ -42,7 +42,9 @@ struct Names<'a> {
 /// Where the logs of a configuration go; `place` says where nginx writes that opens this name.
 pub(super) fn of(directives: &[Placed], place: &dyn Fn(&str) -> Place) -> Outputs {
     let mut names = Names::default();
-    names.add(directives, &BTreeMap::new());
+    let mut formats = BTreeMap::new();
+    collect(directives, &mut formats);
+    names.add(directives, &formats);
     let mut outputs = Outputs { syslog: names.syslog, severe: names.severe, ..Outputs::default() };
     if of_name(directives, "error_log").next().is_none() {
         // That of the program is opened, and nginx makes it its standard error.
@@ -73,21 +75,27 @@ pub(super) fn of(directives: &[Placed], place: &dyn Fn(&str) -> Place) -> Output
     outputs
 }
 
-impl<'a> Names<'a> {
-    fn add(&mut self, directives: &'a [Placed], around: &BTreeMap<&'a str, bool>) {
-        let mut formats = around.clone();
-        for format in of_name(directives, "log_format") {
-            if let Some((name, text)) = format.directive.arguments().split_first() {
-                formats.insert(name, is_forgeable(text));
-            }
+/// The formats of all blocks, by name. Those of `http` and `stream` may share one: the worse of the two counts.
+fn collect<'a>(directives: &'a [Placed], formats: &mut BTreeMap<&'a str, bool>) {
+    for Placed { directive, block, .. } in directives {
+        if directive.name() == "log_format"
+            && let Some((name, text)) = directive.arguments().split_first()
+        {
+            *formats.entry(name).or_default() |= is_forgeable(text);
         }
+        collect(block, formats);
+    }
+}
+
+impl<'a> Names<'a> {
+    fn add(&mut self, directives: &'a [Placed], formats: &BTreeMap<&str, bool>) {
         for Placed { directive, block, .. } in directives {
             match (directive.name(), directive.arguments()) {
                 ("error_log", [name, ..]) if !elsewhere(name) => drop(self.error.insert(name)),
-                ("access_log", [name, rest @ ..]) if name != "off" => self.access(name, rest, &formats),
+                ("access_log", [name, rest @ ..]) if name != "off" => self.access(name, rest, formats),
                 _ => {}
             }
-            self.add(block, &formats);
+            self.add(block, formats);
         }
     }
 
@@ -181,6 +189,8 @@ mod tests {
         }
         assert!(read("http { access_log /dev/stdout; access_log /dev/stdout combined; }").access.is_empty());
         assert_eq!(sets(&read("http { access_log /dev/stdout unknown; }")), (vec![2], vec![1]));
+        let two = "stream { log_format x $ssl_preread_server_name; } http { log_format x $pid; access_log /dev/stdout x; }";
+        assert_eq!(sets(&read(two)).1, [1]);
         assert!(
             read("http { log_format x $host; access_log off; access_log memory:x x; }").access.is_empty()
         );
