@@ -231,13 +231,14 @@ pub fn judge(case: &Case<'_>) -> (&'static Cause, Finding) {
     (winner, finding)
 }
 
-/// Whoever can write to the log can write such a line, and an application whose words nginx logs, within its record.
+/// Whoever can write to the log can write such a line: an application whose words nginx logs, within its record, and a client
+/// whose words begin a line of an access log that goes there.
 fn on_line_alone(case: &Case<'_>, winner: &Cause, finding: &mut Finding) {
     let doubtful = case.log.is_some_and(|line| line.doubtful);
     finding.confidence =
         finding.confidence.min(if doubtful { Confidence::Possible } else { Confidence::Likely });
     finding.summary.push_str(if doubtful {
-        " Only a line of error.log says so, right behind what an application wrote there."
+        " Only a line of error.log says so, and it may be what an application wrote there, or a client."
     } else {
         " Only error.log says so."
     });

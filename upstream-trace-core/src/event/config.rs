@@ -1,5 +1,8 @@
 //! What nginx's configuration says of its upstreams: their names, and how long nginx waits for them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Nanos, Upstream};
@@ -35,6 +38,27 @@ pub struct Config {
     /// Servers of `error_log syslog:`, such as `unix:/dev/log`, in blocks whose lines go to no file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub syslog: Vec<String>,
+    /// Where logs go that could be taken for each other; `None` if not all of the configuration is known. Used while lines
+    /// are read, and not recorded.
+    #[serde(skip)]
+    pub outputs: Option<Arc<Outputs>>,
+}
+
+/// Where logs go, as far as an access log could be taken for an error log: one whose lines a client may begin, with the
+/// words of an error if it likes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// Descriptors nginx was started with that an `error_log` goes to: 1 of `/dev/stdout`.
+    pub error: BTreeSet<u32>,
+    /// Those that such an access log goes to.
+    pub access: BTreeSet<u32>,
+    /// Files that such an access log goes to, and whether an `error_log` goes there as well. Named as the links of open
+    /// descriptors name them.
+    pub files: BTreeMap<String, bool>,
+    /// Such an access log goes to syslog.
+    pub syslog: bool,
+    /// It does with the severity of a warning, or of what matters more.
+    pub severe: bool,
 }
 
 /// A block `upstream{}`.

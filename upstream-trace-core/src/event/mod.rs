@@ -25,7 +25,7 @@ pub use attempt_error::ConnectError;
 pub use attempt_id::AttemptId;
 pub use bounds::MAX_TEXT;
 pub(crate) use bounds::{Weigh, weigh_rare};
-pub use config::{Config, Group, Pass, Server, Setting, Target};
+pub use config::{Config, Group, Outputs, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
 pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UNACCEPTED, UnixTarget};
 pub use host::{Hook, Host};

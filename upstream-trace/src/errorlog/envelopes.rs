@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use upstream_trace_core::errorlog::{LONGEST_ENVELOPE, Pieces, Wrapping};
+use upstream_trace_core::errorlog::{LONGEST_ENVELOPE, Pieces, Stream, Wrapping};
 use upstream_trace_core::event::{LogSource, Nanos};
 
 /// What there is to know about a line beside its text.
@@ -14,6 +14,8 @@ pub(super) struct Kept {
     pub(super) age: Option<Nanos>,
     /// The process that wrote it, in the host's numbering, if the kernel said so to whoever kept it.
     pub(super) pid: Option<u32>,
+    /// Where it was written, if that is told.
+    pub(super) stream: Option<Stream>,
 }
 
 /// What nginx wrote reaches its runtime within this time, on a busy host.
@@ -59,7 +61,7 @@ impl Envelopes {
             return;
         }
         let age = piece.received.and_then(age);
-        let kept = Kept { source: Some(source(wrapping)), age, pid: piece.pid };
+        let kept = Kept { source: Some(source(wrapping)), age, pid: piece.pid, stream: piece.stream };
         self.pieces.add(&piece, &mut |text| give(text, kept));
     }
 }

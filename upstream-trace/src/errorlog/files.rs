@@ -287,6 +287,14 @@ impl Files {
         read
     }
 
+    /// These are something else, whatever their lines look like.
+    pub(super) fn leave_out(&mut self, access: &HashSet<FileId>) {
+        for tail in self.tails.iter_mut().filter(|tail| access.contains(&tail.id)) {
+            tail.kind = Kind::Other;
+        }
+        self.forget_others();
+    }
+
     fn forget_others(&mut self) {
         let (others, changed) = (&mut self.others, &mut self.changed);
         self.tails.retain(|tail| {

@@ -7,6 +7,7 @@
 //! are read: of what goes to the pipe of a container, the file that its runtime keeps (`outside.rs`), or the journal
 //! (`journal.rs`). What cannot be had is said once.
 
+mod access;
 mod choice;
 mod classify;
 mod dedup;
@@ -29,18 +30,21 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod watchdog;
+mod whose;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::mem;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use upstream_trace_core::errorlog::parse;
-use upstream_trace_core::event::{Event, Nanos};
+use upstream_trace_core::event::{Event, Nanos, Outputs};
 
 use crate::host::{WatchedPids, descriptor_path};
+use access::AccessLogs;
 pub use choice::ErrorLog;
 use classify::Level;
 use dedup::Dedup;
@@ -55,6 +59,7 @@ use processes::{Held, Processes};
 use stranger::Stranger;
 use tail::Tail;
 use watchdog::Watchdog;
+pub use whose::{Whose, whose};
 
 /// Most that is read at the end, bytes.
 const MAX_LAST: usize = 16 << 20;
@@ -95,6 +100,8 @@ pub struct Logs {
     watchdog: Watchdog,
     /// Whether the kernel shows what is written to logs that are read nowhere; `None` if that is still to be tried.
     writes: Option<bool>,
+    /// Files that access logs go to whose lines a client may begin.
+    access: AccessLogs,
     /// Mounts that hung when the state of workers was last reported.
     hanging: usize,
 }
@@ -117,6 +124,7 @@ impl Logs {
             changed: true,
             watchdog,
             writes: None,
+            access: AccessLogs::default(),
             hanging: 0,
         }
     }
@@ -208,6 +216,9 @@ impl Logs {
             ErrorLog::Auto => {
                 self.look_through(now, all);
                 self.look_outside(&watched.syslog, checked || all, now);
+                if checked {
+                    self.look_for_doubt(&watched.outputs);
+                }
             }
             ErrorLog::File(path) if checked => self.look_at(&path, now),
             _ => {}
@@ -234,6 +245,16 @@ impl Logs {
                 self.changed |= outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
             }
         }
+    }
+
+    /// Which lines may be those of an access log.
+    fn look_for_doubt(&mut self, outputs: &BTreeMap<u32, Arc<Outputs>>) {
+        let Self { processes, outsides, access, files, .. } = self;
+        *access = AccessLogs::of(outputs, &|pid| processes.get(pid));
+        for (pid, outputs) in outputs {
+            outsides.set_doubt(*pid, || whose::in_doubt(*pid, outputs));
+        }
+        files.leave_out(&access.only);
     }
 
     fn close_unused(&mut self, now: Nanos) {
@@ -339,7 +360,7 @@ impl Logs {
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {
         // The file that the user names may be a copy of what the workers write elsewhere.
         let named = matches!(self.source, ErrorLog::File(_));
-        let Self { files, dedup, pids, processes, outsides, syslogs, masters, strangers, .. } = self;
+        let Self { files, dedup, pids, processes, outsides, syslogs, access, masters, strangers, .. } = self;
         let several = files.iter().count() > 1;
         let mut lines = Vec::new();
         let mut give = |line: Line<'_>| {
@@ -363,7 +384,9 @@ impl Logs {
                 parsed.at = received.max(after);
                 parsed.after = after;
                 parsed.source = line.kept.source;
-                parsed.doubtful = line.doubtful;
+                parsed.doubtful = line.doubtful
+                    || access.are_in(worker, line.file, line.kept.source)
+                    || outsides.is_in_doubt(worker, line.kept.stream);
                 parsed.worker = Some(worker);
                 line.name.clone_into(&mut parsed.file);
                 lines.push(parsed);

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use upstream_trace_core::errorlog::Stream;
 use upstream_trace_core::event::{Nanos, Workload};
 
 use super::file::FileId;
@@ -39,6 +40,8 @@ pub(super) struct Outside {
     since: SystemTime,
     /// The file that it goes to now.
     pub(super) file: Option<FileId>,
+    /// Lines of its stdout, and of its stderr, may be those of an access log.
+    doubt: [bool; 2],
     /// Why that cannot be read.
     pub(super) error: Option<String>,
 }
@@ -132,6 +135,26 @@ impl Outsides {
         self.by_id.get(self.by_pid.get(&pid)?.as_ref()?)
     }
 
+    /// Whether lines of its stdout, and of its stderr, may be those of an access log.
+    pub(super) fn set_doubt(&mut self, pid: u32, doubt: impl FnOnce() -> [bool; 2]) {
+        if let Some(Some(id)) = self.by_pid.get(&pid)
+            && let Some(outside) = self.by_id.get_mut(id)
+        {
+            outside.doubt = doubt();
+        }
+    }
+
+    /// Whether this is true of a line of this process.
+    pub(super) fn is_in_doubt(&self, pid: u32, stream: Option<Stream>) -> bool {
+        let of_gone = || self.by_id.get(&self.gone.get(&pid)?.0);
+        let doubt = self.get(pid).or_else(of_gone).map_or([false; 2], |outside| outside.doubt);
+        match stream {
+            Some(Stream::Stdout) => doubt[0],
+            Some(Stream::Stderr) => doubt[1],
+            None => false,
+        }
+    }
+
     /// The output of a process goes to this file.
     pub(super) fn holds(&self, pid: u32, id: FileId) -> bool {
         let of_gone = || self.by_id.get(&self.gone.get(&pid)?.0);
@@ -188,7 +211,17 @@ impl Outsides {
 impl Outside {
     pub(super) fn new(container: String, log: ContainerLog, of: Of) -> Self {
         let since = SystemTime::now();
-        Self { container, log, of, since, files: None, journal: None, file: None, error: None }
+        Self {
+            container,
+            log,
+            of,
+            since,
+            files: None,
+            journal: None,
+            file: None,
+            doubt: [false; 2],
+            error: None,
+        }
     }
 
     fn of_container(pid: u32) -> Option<(Arc<str>, Self)> {

@@ -51,6 +51,12 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// A process that was looked through.
+    #[cfg(test)]
+    pub(super) fn of(files: Vec<Open>) -> Self {
+        Self { files, known: true, ..Self::default() }
+    }
+
     fn holds(&self, id: FileId, now: Nanos) -> bool {
         let recent = |(file, until): &(FileId, Nanos)| *file == id && now.saturating_sub(*until) < REMEMBERED;
         self.files.iter().any(|open| open.id == id) || self.earlier.iter().any(recent)

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use upstream_trace_core::event::Outputs;
+
 /// The processes of one or several nginx, by what they do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchedPids {
@@ -14,6 +16,8 @@ pub struct WatchedPids {
     pub others: Vec<u32>,
     /// Servers of syslog to which workers send lines that go to no file, by worker; as far as is known.
     pub syslog: Arc<BTreeMap<u32, Vec<String>>>,
+    /// Where the logs of workers go, as far as is known.
+    pub outputs: Arc<BTreeMap<u32, Arc<Outputs>>>,
     /// Whether the kernel shows what workers write to logs that are read nowhere else; `None` if that was not tried.
     pub writes: Option<bool>,
 }

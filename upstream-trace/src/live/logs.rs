@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::Notify;
-use upstream_trace_core::event::{Event, LogLine, Nanos};
+use upstream_trace_core::event::{Event, LogLine, Nanos, Outputs};
 
 use super::now;
 use super::resolver::ResolverLook;
@@ -23,8 +23,12 @@ pub(super) struct ErrorLogs {
     asked: Instant,
     /// What the configuration says of syslog, by worker.
     syslog: Arc<BTreeMap<u32, Vec<String>>>,
+    /// And of where logs go.
+    outputs: Arc<BTreeMap<u32, Arc<Outputs>>>,
     /// Whether the kernel shows what nobody keeps; `None` if that was not tried.
     pub(super) writes: Option<bool>,
+    /// Writes that look like lines, to where no `error_log` goes.
+    passed_over: u64,
     /// Questions whose answer was not waited for any longer.
     late: u64,
 }
@@ -58,7 +62,15 @@ impl ErrorLogs {
             wake: Arc::new(move || wake.notify_one()),
         };
         let follower = Follower::open(source.clone(), watched, now(), ready)?;
-        Ok(Self { follower, asked: Instant::now(), syslog: Arc::default(), writes: None, late: 0 })
+        Ok(Self {
+            follower,
+            asked: Instant::now(),
+            syslog: Arc::default(),
+            outputs: Arc::default(),
+            writes: None,
+            passed_over: 0,
+            late: 0,
+        })
     }
 
     /// All that is written until `known` is to be handed on.
@@ -67,7 +79,11 @@ impl ErrorLogs {
         if self.syslog.keys().any(|worker| !watched.workers.contains(worker)) {
             Arc::make_mut(&mut self.syslog).retain(|worker, _| watched.workers.contains(worker));
         }
+        if self.outputs.keys().any(|worker| !watched.workers.contains(worker)) {
+            Arc::make_mut(&mut self.outputs).retain(|worker, _| watched.workers.contains(worker));
+        }
         watched.syslog = Arc::clone(&self.syslog);
+        watched.outputs = Arc::clone(&self.outputs);
         watched.writes = self.writes;
         self.follower.ask(known, watched);
     }
@@ -75,6 +91,16 @@ impl ErrorLogs {
     /// The configuration says where lines go that go to no file.
     pub(super) fn notice(&mut self, event: &Event) {
         let Event::Config(config) = event else { return };
+        let outputs = Arc::make_mut(&mut self.outputs);
+        for worker in &config.older {
+            outputs.remove(worker);
+        }
+        for worker in &config.workers {
+            match &config.outputs {
+                Some(known) => drop(outputs.insert(*worker, Arc::clone(known))),
+                None => drop(outputs.remove(worker)),
+            }
+        }
         if config.syslog.is_empty() && self.syslog.is_empty() {
             return;
         }
@@ -131,6 +157,23 @@ impl ErrorLogs {
             return unread.contains(&worker);
         }
         sibling(worker, |other| self.follower.knows(other)).is_none_or(|sibling| unread.contains(&sibling))
+    }
+
+    /// Where the logs of this worker go, if that is known.
+    pub(super) fn outputs(&self, worker: u32) -> Option<&Outputs> {
+        self.outputs.get(&worker).map(|outputs| &**outputs)
+    }
+
+    /// Counts a write that looks like a line and is none; a sentence at the first, the tenth, the hundredth.
+    pub(super) fn pass_over(&mut self, worker: u32) -> Option<String> {
+        self.passed_over += 1;
+        let count = self.passed_over;
+        count.checked_ilog10().is_some_and(|digits| 10_u64.pow(digits) == count).then(|| {
+            format!(
+                "Worker {worker} writes what looks like a line of error.log to where no `error_log` goes, perhaps an \
+                 access log that begins with a client's words: passed over, {count} so far."
+            )
+        })
     }
 
     /// How often something could not be read, or not in time.

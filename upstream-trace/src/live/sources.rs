@@ -180,8 +180,8 @@ impl Live {
                 batch.events.extend(self.sources.closers.closed(&closed));
             }
             Some(Message::LogWrite(write)) => {
-                if let Some(line) = writes::line(&write, &self.sources.logs) {
-                    self.log_output(LogOutput::Event(Box::new(Event::Log(line))), now);
+                if let Some(said) = writes::line(&write, &mut self.sources.logs) {
+                    self.log_output(said, now);
                 }
             }
             Some(Message::Dns(message)) => self.sources.dns.message(&message, &mut batch),

@@ -5,13 +5,13 @@ use std::fs;
 
 use upstream_trace_common::LogWrite;
 use upstream_trace_core::errorlog::{Wrapping, parse};
-use upstream_trace_core::event::{LogLine, LogSource, Nanos};
+use upstream_trace_core::event::{Event, LogLine, LogSource, Nanos};
 use upstream_trace_core::hooks::When;
 
 use super::logs::ErrorLogs;
+use crate::errorlog::{LogOutput, Whose, whose};
+use crate::host::descriptor_path;
 use crate::kernel::load::Kernel;
-
-const STDERR: i32 = 2;
 
 /// Attaches the hook while it is needed, and takes it away after.
 ///
@@ -33,16 +33,25 @@ pub(super) fn poll(kernel: &mut Kernel, logs: &mut ErrorLogs, any_worker: bool) 
     }
 }
 
-/// The line that a worker wrote, if its lines are read nowhere else.
-pub(super) fn line(write: &LogWrite, logs: &ErrorLogs) -> Option<LogLine> {
+/// The line that a worker wrote, if its lines are read nowhere else; or what there is to say of it.
+pub(super) fn line(write: &LogWrite, logs: &mut ErrorLogs) -> Option<LogOutput> {
     let worker = write.header.tgid;
     if !logs.is_unread(worker) {
         return None;
     }
     let text = write.text.get(..usize::from(write.len))?;
-    // A datagram, as the kernel side has made sure of, or what was written to no file: an access log is one.
-    let is_log = text.starts_with(b"<") || is_log(worker, write.fd);
-    line_of(text, write.header.now_ns, worker).filter(|_| is_log)
+    let line = line_of(text, write.header.now_ns, worker)?;
+    let outputs = logs.outputs(worker);
+    let doubtful = match whose(worker, write.fd, outputs) {
+        // A datagram, as the kernel side has made sure of.
+        _ if text.starts_with(b"<") && is_socket(worker, write.fd) => {
+            outputs.is_some_and(|outputs| outputs.severe)
+        }
+        Whose::Nginx => false,
+        Whose::Doubtful => true,
+        Whose::Nobody => return logs.pass_over(worker).map(LogOutput::Note),
+    };
+    Some(LogOutput::Event(Box::new(Event::Log(LogLine { doubtful, ..line }))))
 }
 
 fn line_of(text: &[u8], at: Nanos, worker: u32) -> Option<LogLine> {
@@ -55,9 +64,9 @@ fn line_of(text: &[u8], at: Nanos, worker: u32) -> Option<LogLine> {
     Some(LogLine { at, after, worker: Some(worker), source, file: "write".to_owned(), ..found })
 }
 
-fn is_log(pid: u32, fd: i32) -> bool {
-    let link = || fs::read_link(format!("/proc/{pid}/fd/{fd}")).unwrap_or_default();
-    fd == STDERR || link().to_string_lossy().starts_with("pipe:")
+fn is_socket(pid: u32, fd: i32) -> bool {
+    let link = fs::read_link(descriptor_path(pid, fd)).unwrap_or_default();
+    link.to_str().is_some_and(|link| link.starts_with("socket:"))
 }
 
 #[cfg(test)]
@@ -81,13 +90,5 @@ mod tests {
     fn what_an_application_wrote_behind_it_is_none() {
         let lua = format!("2026/11/20 09:12:01 [error] 7#7: *5 [lua] x.lua:1: x\n{LINE}\n");
         assert!(line_of(lua.as_bytes(), 5, 7).is_some_and(|line| line.message.starts_with("[lua]")));
-    }
-
-    #[test]
-    fn files_are_read_and_not_watched() {
-        let own = std::process::id();
-        assert!(is_log(own, STDERR) && !is_log(own, -1));
-        let (_reader, writer) = nix::unistd::pipe().unwrap();
-        assert!(is_log(own, std::os::fd::AsRawFd::as_raw_fd(&writer)));
     }
 }

@@ -1,6 +1,7 @@
 //! What was recorded says elsewhere what the trace said, whatever became of it.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -124,7 +125,8 @@ impl Elsewhere {
 
 fn redacted(lab: &Lab) -> Result<()> {
     let (world, _origins) = faulty(lab)?;
-    let _firewall = Firewall::nft(&world, world.ng(), "output", "tcp dport 8082 counter drop")?;
+    let _firewall =
+        Firewall::nft(&world, world.ng(), "output", "tcp dport 8082 counter drop comment \"secret rule\"")?;
     let recording = world.folder().join("recording.zst");
     let master = world.nginx().master().to_string();
     let file = recording.display().to_string();
@@ -137,6 +139,7 @@ fn redacted(lab: &Lab) -> Result<()> {
         world.get(&format!("{path}?secret=42"));
     }
     world.get("/name").log("secret.lab.test could not be resolved");
+    unknown_words(&world)?;
     world.pause(ms(1_300));
     let live = tool.stop(Signal::SIGINT)?;
     let report = report(lab, &recording, &["--json"])?;
@@ -149,13 +152,34 @@ fn redacted(lab: &Lab) -> Result<()> {
         objects(&report).map(|value| verdict(&value)).collect(),
     );
     lab.check(said == shared && said.len() > FAULTS.len(), || format!("live {said:?}\nredacted {shared:?}"));
+    let raw = zstd::decode_all(fs::File::open(&recording)?).context("the recording")?;
+    let raw = String::from_utf8_lossy(&raw);
     let (printed, text) = (text(&live), text(&report));
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname")?;
     for private in ["secret", "/silent", "\"127.0.0.1\"", &format!("\"{}\"", hostname.trim())] {
-        lab.check(!text.contains(private), || format!("{private} is in the redacted recording"));
+        let line = raw.lines().find(|line| line.contains(private)).unwrap_or_default();
+        lab.check(line.is_empty(), || format!("{private} is in the redacted recording: {line}"));
+        lab.check(!text.contains(private), || format!("{private} is in the report"));
         lab.check(!printed.contains(private), || format!("{private} is in the redacted output"));
     }
     lab.check(text.contains(r#""client":"client-1""#), || "no line of the log is in it".into());
+    lab.check(text.contains("no-live-upstreams"), || "a line with unknown words is not in it".into());
+    Ok(())
+}
+
+/// Lines that verdicts use, with words that nginx never says, and lines that no verdict uses.
+fn unknown_words(world: &World<'_>) -> Result<()> {
+    let worker = world.nginx().workers().first().copied().context("a worker")?;
+    let mut log = fs::OpenOptions::new().append(true).open(world.folder().join("error.log"))?;
+    for message in [
+        "no live upstreams token=secret while connecting to upstream",
+        "[lua] auth.lua:12: token=secret",
+        "user \"secret\": password mismatch",
+    ] {
+        let tail = "client: 127.0.0.1, server: lab, request: \"GET /secret HTTP/1.1\", host: \"secret\"";
+        let upstream = "upstream: \"http://secret/\"";
+        writeln!(log, "2026/11/20 09:12:01 [error] {worker}#{worker}: *999 {message}, {tail}, {upstream}")?;
+    }
     Ok(())
 }
 

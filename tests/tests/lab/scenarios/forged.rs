@@ -9,7 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::{Dns, Says, Script, Step};
 use upstream_trace_tests::util::{ms, sh};
-use upstream_trace_tests::{Likely, Possible, Proven, Scenario, World};
+use upstream_trace_tests::{Likely, Possible, Proven, Scenario, World, seen::Seen};
 
 const V4: &str = "10.99.0.2:8081";
 /// No other scenario's: packets to it are told to all that run at that time.
@@ -54,6 +54,34 @@ pub(crate) const ALL: &[Scenario] = &[
         world.get("/app").status(200).log(NO_NAME);
         let seen = trace.finish()?;
         seen.failure("dns-failure").confidence(Possible).told("summary", "what an application wrote");
+        seen.nothing_else();
+        Ok(())
+    }),
+    // A client decides how lines of the access log begin, which goes to a pipe as the error log does.
+    ("hostile/access-log-on-a-pipe", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let two = "{ nginx -c @folder@/x.conf -e stderr 2>&1 >&3 | cat >/dev/null; } 3>&1 | cat >/dev/null";
+        let forged = forged_to_a_pipe(&world, two, "stderr", Some("where no `error_log` goes"))?;
+        forged.failure("port-refused").logged("source", "write");
+        forged.nothing_else();
+        let one = "nginx -c @folder@/x.conf -e stderr 2>&1 | cat >/dev/null";
+        let forged = forged_to_a_pipe(&world, one, "/dev/stderr", None)?;
+        forged.failure("dns-failure").confidence(Possible).logged("source", "write");
+        forged.failure("port-refused").logged("source", "write");
+        forged.nothing_else();
+        Ok(())
+    }),
+    // The same in files: the one is an access log, whatever is in it.
+    ("hostile/access-log-of-a-clients-words", |lab| {
+        let world = lab.world().upstream(V4).config(|config| {
+            config.http.push("log_format words $http_x; access_log @folder@/words.log words;".into());
+        });
+        let world = world.start()?;
+        let trace = world.trace(&[])?;
+        world.pause(ms(1_000));
+        say(&world, "127.0.0.1:8080")?;
+        let seen = trace.finish()?;
+        seen.failure("port-refused").status(502);
         seen.nothing_else();
         Ok(())
     }),
@@ -111,6 +139,42 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
 ];
+
+/// What is seen of an nginx that runs like this, after a forged line and a failure.
+fn forged_to_a_pipe<'lab>(
+    world: &'lab World<'lab>,
+    script: &str,
+    errors: &str,
+    note: Option<&str>,
+) -> Result<Seen<'lab>> {
+    let address = "127.0.0.1:8090";
+    let config = "daemon off; pid @folder@/x.pid; error_log ERRORS; events {} http { log_format words $http_x; \
+        access_log /dev/stdout words; server { listen 127.0.0.1:8090; \
+        location / { return 204; } location /refused { proxy_pass http://10.99.0.2:8081; } } }";
+    world.file("x.conf", &config.replace("ERRORS", errors))?;
+    let nginx = world.software("sh", &["-c", script], address)?;
+    let master = std::fs::read_to_string(world.folder().join("x.pid"))?;
+    let trace = world.trace_pid(master.trim(), &[])?;
+    world.pause(ms(1_000));
+    say(world, address)?;
+    world.get_from(address, "/refused").status(502);
+    if let Some(note) = note {
+        let said = trace.wait_line(ms(5_000), |line| line.contains(note));
+        world.lab().check(said, || format!("not said: {note}"));
+    }
+    let seen = trace.finish();
+    drop(nginx);
+    seen
+}
+
+/// A client says what looks like a line of an error log.
+fn say(world: &World<'_>, address: &str) -> Result<()> {
+    let line = format!("{}*1 {NO_NAME}, client: 192.0.2.7, server: lab", head(world)?);
+    let mut client = world.connect_to(address)?;
+    client.send_bytes(format!("GET / HTTP/1.0\r\nX: {line}\r\n\r\n").as_bytes())?;
+    client.receive();
+    Ok(())
+}
 
 /// How a line of nginx's worker begins.
 fn head(world: &World<'_>) -> Result<String> {

@@ -279,6 +279,7 @@ pub(super) fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut 
         edited: _,
         dynamic: _,
         transparent: _,
+        outputs: _,
     } = config;
     show(Private::File, file);
     if let Some(unread) = unread {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use glob::{MatchOptions, Pattern};
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, readlinkat};
 
 use super::facts;
 use super::syntax::{self, Directive, Stop};
@@ -25,6 +25,18 @@ const MAX_DIRECTIVES: usize = 100_000;
 const MAX_DEPTH: usize = 16;
 /// Names in one directory.
 const MAX_NAMES: usize = 10_000;
+
+/// Symbolic links one behind another, as many as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// Where a log goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// A descriptor that nginx was started with.
+    Descriptor(u32),
+    /// Whatever has this name, as the links of open descriptors name it.
+    File(String),
+}
 
 /// Where the files are looked for.
 #[derive(Debug)]
@@ -180,8 +192,36 @@ impl Files {
         names.into_iter().map(|name| folder.join(name)).collect()
     }
 
+    /// Where nginx writes if it opens this path, absolute below its root. Nothing is opened for that.
+    pub(super) fn place(&self, path: &Path) -> Place {
+        let mut path = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            if let Some(number) = descriptor(&path) {
+                return Place::Descriptor(number);
+            }
+            let Ok(handle) = file_below(&self.root, &path, OFlag::O_PATH | OFlag::O_NOFOLLOW) else { break };
+            if let Ok(target) = readlinkat(&handle, "") {
+                path = path.parent().unwrap_or(Path::new("/")).join(target);
+            } else if let Ok(name) = std::fs::read_link(format!("/proc/self/fd/{}", handle.as_raw_fd())) {
+                path = name;
+                break;
+            }
+        }
+        Place::File(path.to_string_lossy().into_owned())
+    }
+
     fn cannot(&mut self, what: String) {
         self.unread.get_or_insert(what);
+    }
+}
+
+/// The descriptor that this path stands for, of those that nginx was started with.
+fn descriptor(path: &Path) -> Option<u32> {
+    match path.to_str()? {
+        "/dev/stdin" => Some(0),
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        path => path.strip_prefix("/proc/self/fd/").or(path.strip_prefix("/dev/fd/"))?.parse().ok(),
     }
 }
 

@@ -7,10 +7,12 @@ mod facts;
 mod files;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+mod outputs;
 mod start;
 mod syntax;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use upstream_trace_core::event::{Config, Nanos};
 use super::version;
 use crate::host::{privileges, started_at};
 use files::Files;
+use start::Start;
 
 /// Start times of processes are known to a tick, and files may have been written in the second before a reload.
 const SLACK: Duration = Duration::from_secs(1);
@@ -43,15 +46,15 @@ fn read_with_few_rights(master: u32, workers: &[u32], at: Nanos) -> Result<Confi
         privileges::keep_on_this_thread(rights).map_err(|error| format!("cannot give up rights: {error:#}"))
     };
     keep(&[Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH])?;
-    let main = start::main_file(master).ok_or_else(|| format!("process {master} is gone"))?;
+    let start = start::of(master).ok_or_else(|| format!("process {master} is gone"))?;
     let pools = version::versions([master].into_iter()).iter().any(|found| version::pools_by_default(found));
     let mut files = Files::of(master).map_err(|error| format!("the root of process {master}: {error}"))?;
     keep(&[Capability::CAP_DAC_READ_SEARCH])?;
-    let directives = files.read(&main);
+    let directives = files.read(&start.main);
     let (unread, changed) = (files.unread.clone(), files.changed);
     let hosts = files.text(Path::new("/etc/hosts")).unwrap_or_default();
     (files.unread, files.changed) = (unread, changed);
-    let mut config = facts(&main, &files, &directives, &hosts, workers, at);
+    let mut config = facts(&start, &files, &directives, &hosts, workers, at);
     if pools {
         pooled(&mut config);
     }
@@ -67,7 +70,7 @@ fn pooled(config: &mut Config) {
 }
 
 fn facts(
-    main: &Path,
+    start: &Start,
     files: &Files,
     directives: &[files::Placed],
     hosts: &str,
@@ -80,9 +83,12 @@ fn facts(
     };
     let (current, older): (Vec<_>, Vec<_>) = workers.iter().partition(|worker| unchanged(worker));
     let edited = current.is_empty();
+    let known = !edited && files.unread.is_none();
     Config {
         at,
-        file: main.to_string_lossy().into_owned(),
+        outputs: known
+            .then(|| Arc::new(outputs::of(directives, &|name| files.place(&start.prefix.join(name))))),
+        file: start.main.to_string_lossy().into_owned(),
         unread: files.unread.clone(),
         edited,
         workers: if edited { older.clone() } else { current },
@@ -127,9 +133,10 @@ mod tests {
 
         fn read(&self) -> Config {
             let own = std::process::id();
-            let (main, mut files) = (self.0.join("nginx.conf"), Files::of(own).unwrap());
-            let directives = files.read(&main);
-            facts(&main, &files, &directives, "", &[own], 1)
+            let mut files = Files::of(own).unwrap();
+            let start = Start { prefix: self.0.clone(), main: self.0.join("nginx.conf") };
+            let directives = files.read(&start.main);
+            facts(&start, &files, &directives, "", &[own], 1)
         }
     }
 

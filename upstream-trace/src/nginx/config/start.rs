@@ -6,8 +6,17 @@ use std::path::{Path, PathBuf};
 use crate::host::{CommandLine, regular_file};
 use crate::nginx::binary::{after, look_through};
 
-/// Path of the main file, absolute in nginx's own root.
-pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
+/// Paths that are absolute in nginx's own root.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// What names of logs are relative to.
+    pub(super) prefix: PathBuf,
+    /// The main file.
+    pub(super) main: PathBuf,
+}
+
+/// How a master was started.
+pub(super) fn of(pid: u32) -> Option<Start> {
     let cmdline = CommandLine::read(pid)?;
     let (prefix, file) = (cmdline.option('p'), cmdline.option('c'));
     let built = if prefix.is_some() && file.is_some() { Built::default() } else { Built::of(pid) };
@@ -15,9 +24,10 @@ pub(super) fn main_file(pid: u32) -> Option<PathBuf> {
     Some(resolve(&cwd, prefix.as_deref(), file.as_deref(), &built))
 }
 
-fn resolve(cwd: &Path, prefix: Option<&str>, file: Option<&str>, built: &Built) -> PathBuf {
+fn resolve(cwd: &Path, prefix: Option<&str>, file: Option<&str>, built: &Built) -> Start {
     let prefix = cwd.join(prefix.or(built.prefix.as_deref()).unwrap_or("/usr/local/nginx"));
-    prefix.join(file.or(built.file.as_deref()).unwrap_or("conf/nginx.conf"))
+    let main = prefix.join(file.or(built.file.as_deref()).unwrap_or("conf/nginx.conf"));
+    Start { prefix, main }
 }
 
 /// What `configure` was told.
@@ -59,7 +69,7 @@ mod tests {
             file: Some("/etc/nginx/nginx.conf".to_owned()),
         };
         let at = |prefix, file, built: &Built| {
-            resolve(Path::new("/home"), prefix, file, built).display().to_string()
+            resolve(Path::new("/home"), prefix, file, built).main.display().to_string()
         };
         assert_eq!(at(None, None, &built), "/etc/nginx/nginx.conf");
         assert_eq!(at(Some("/lab"), Some("nginx.conf"), &built), "/lab/nginx.conf");

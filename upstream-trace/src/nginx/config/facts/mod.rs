@@ -70,7 +70,7 @@ fn is_transparent(placed: &Placed) -> bool {
 
 /// A directive of this name says something about upstreams, or holds others that may.
 pub(super) fn concerns(name: &str) -> bool {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 16] = [
         "http",
         "stream",
         "server",
@@ -85,6 +85,8 @@ pub(super) fn concerns(name: &str) -> bool {
         "listen",
         "proxy_ssl",
         "error_log",
+        "access_log",
+        "log_format",
     ];
     NAMES.contains(&name)
         || PASSES.iter().any(|(pass, _)| *pass == name)
@@ -94,7 +96,7 @@ pub(super) fn concerns(name: &str) -> bool {
         || body::concerns(name)
 }
 
-fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
+pub(super) fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
     directives.iter().filter(move |placed| placed.directive.name() == name)
 }
 
