@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
+
+use crate::sha256;
 
 /// What became of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -76,9 +77,9 @@ fn outcomes(file: &Path, counts: impl Fn(&Outcome) -> bool) -> Result<BTreeMap<S
 
 /// Names a program by its bytes: the first digits of their SHA-256.
 pub(super) fn build(program: &Path) -> Result<String> {
-    const BYTES: usize = 6;
+    const DIGITS: usize = 12;
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-    Ok(Sha256::digest(bytes).iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
+    Ok(sha256::hex(&bytes).chars().take(DIGITS).collect())
 }
 
 /// Adds the lines of a run with this build to those of earlier runs, which had other scenarios perhaps.
