@@ -11,6 +11,7 @@ mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -38,6 +39,9 @@ pub(crate) struct Vm {
     /// Write docs/KERNELS.md from all runs of this program
     #[arg(long)]
     write: bool,
+    /// The same without a run
+    #[arg(long, conflicts_with_all = ["kernels", "write", "scenario", "sh", "resume", "depth"])]
+    table: bool,
     /// Only scenarios whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
@@ -81,6 +85,9 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
     };
     let lab = test::lab_executable()?;
     let tool = Tool { build: results::build(&tool)?, path: tool };
+    if options.table {
+        return write(&tool.build, &lab);
+    }
     let mut failed = Vec::new();
     for kernel in kernels {
         let ran = match kernel {
@@ -93,7 +100,7 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
         }
     }
     if options.write {
-        write(&tool.build)?;
+        write(&tool.build, &lab)?;
     }
     if !failed.is_empty() {
         bail!("not as expected on Linux {}; what went wrong stands above", failed.join(", "));
@@ -217,7 +224,10 @@ fn keep(options: &Vm, run: &Path, folder: &Path, build: &str) -> Result<()> {
 }
 
 /// The table of all kernels on which the lab has run, with this program alone.
-fn write(build: &str) -> Result<()> {
+fn write(build: &str, lab: &Path) -> Result<()> {
+    let listed = process::capture(Command::new(lab).arg("--list"))?;
+    let scenarios =
+        listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     let mut columns = Vec::new();
     for one in all() {
         let folder = one.folder();
@@ -229,7 +239,7 @@ fn write(build: &str) -> Result<()> {
     }
     let page = paths::root().join("docs/KERNELS.md");
     fs::create_dir_all(paths::root().join("docs"))?;
-    fs::write(&page, table::page(&columns, build))
+    fs::write(&page, table::page(&columns, build, &scenarios))
         .with_context(|| format!("cannot write {}", page.display()))?;
     say("Wrote", paths::shown(&page));
     Ok(())

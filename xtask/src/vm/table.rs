@@ -38,10 +38,11 @@ const NOT_RUN: &str = "*not run: time*";
 /// From the surest on.
 const CONFIDENCES: [&str; 3] = ["proven", "likely", "possible"];
 
-/// The whole page; all columns are of this build.
-pub(super) fn page(columns: &[Column], build: &str) -> String {
+/// The whole page: a row for each of the lab's scenarios; all columns are of this build.
+pub(super) fn page(columns: &[Column], build: &str, scenarios: &BTreeSet<String>) -> String {
     let mut page = format!("{HEAD}; its SHA-256 begins with `{build}`.\n\n");
-    let scenarios: BTreeSet<_> = columns.iter().flat_map(|(_, outcomes)| outcomes.keys()).collect();
+    let seen = columns.iter().flat_map(|(_, outcomes)| outcomes.keys());
+    let scenarios: BTreeSet<_> = scenarios.iter().chain(seen).collect();
     head(&mut page, "", columns);
     counts(&mut page, columns, scenarios.len());
     page.push_str(CAUSES);
@@ -125,6 +126,8 @@ fn with_reason(outcome: &Outcome, reasons: &mut Vec<String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{Column, page};
 
     fn column(release: &str, lines: &[&str]) -> Column {
@@ -145,7 +148,7 @@ mod tests {
         let old = [line("a/x", "unknown", true), line("b/x", "unknown", false)];
         let [old, new] = [("5.10", &old[..]), ("6.18", &new[..])]
             .map(|(release, lines)| column(release, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
-        let page = page(&[old, new], "x");
+        let page = page(&[old, new], "x", &BTreeSet::new());
         for line in [
             "| no-route | *not seen* | proven |",
             "| dns-failure | *not here* | proven |",
@@ -171,15 +174,16 @@ mod tests {
                 r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
             ],
         );
-        let page = page(&[old, new], "ba7816bf8f01");
+        let page = page(&[old, new], "ba7816bf8f01", &BTreeSet::from(["rungs/x".to_owned()]));
         for line in [
             "| as expected | 0 | 1 |",
             "| less was seen, see the numbers | 1 | 0 |",
             "| failed | 0 | 1 |",
             "| not here | 1 | 0 |",
-            "| not run | 1 | 1 |",
+            "| not run | 2 | 2 |",
             "| no-route | likely | proven |",
             "| no-route/none4 | likely (1) | proven |",
+            "| rungs/x | *not run: time* | *not run: time* |",
             "| mixed/x | *not run: time* | **failed** |",
             "| software/x | *not here* (2) | *not run: time* |",
             "1. No.",
