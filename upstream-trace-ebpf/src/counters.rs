@@ -10,6 +10,7 @@ use crate::maps::UPSTREAMS;
 const NO_EXIST: u64 = 1;
 
 /// What new counters are copied from.
+#[unsafe(no_mangle)]
 static NO_COUNTS: UpstreamCounters = UpstreamCounters::ZERO;
 
 /// Counters of an upstream, if it has some.

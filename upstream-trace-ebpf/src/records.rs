@@ -22,9 +22,12 @@ struct Counts(UnsafeCell<[u32; PLACES]>);
 unsafe impl Sync for Counts {}
 
 /// See [`Counts`].
+// Names of variables get to BTF; mangled they would depend on the folder of the source.
+#[unsafe(no_mangle)]
 static PRESENT: Counts = Counts(UnsafeCell::new([0; PLACES]));
 
 /// What a new record is copied from.
+#[unsafe(no_mangle)]
 static EMPTY: Record = Record::ZERO;
 
 /// The record of this socket.

@@ -14,6 +14,7 @@ mod run;
 mod sandbox;
 mod say;
 mod setup;
+mod sha256;
 mod site;
 mod soak;
 mod test;

@@ -23,6 +23,9 @@ pub const IO: [&str; 2] = ["sock_send_length", "sock_recv_length"];
 /// What keeps a program attached for as long as it lives.
 pub(super) type Link = Box<dyn Any>;
 
+/// Says of a program that the verifier does not take it; the lab looks for these words.
+const REFUSED: &str = "the kernel refuses the program";
+
 /// Programs that are loaded at the same time, at most: nginx needs its processors.
 const LOADERS: usize = 4;
 
@@ -221,8 +224,12 @@ impl Kernel {
                 When::Always => self.attach_probe(probe),
                 When::IfThere => {
                     // Without it a kernel has another way, which a probe of the same rung sees.
-                    if let Err(error) = self.attach_probe(probe) {
-                        log::debug!("{}: {error:#}", probe.attach.place());
+                    match self.attach_probe(probe) {
+                        Err(error) if is_refused(&error) => {
+                            log::warn!("{} is not seen: {}", probe.attach.place(), plain(&error));
+                        }
+                        Err(error) => log::debug!("{}: {error:#}", probe.attach.place()),
+                        Ok(()) => {}
                     }
                     Ok(())
                 }
@@ -235,6 +242,16 @@ impl Kernel {
                 self.release(rung.probes);
                 return Err(error);
             }
+        }
+        Ok(())
+    }
+
+    /// Loads the programs of a rung that [`Self::attach_rung`] puts off, so that the verifier sees them.
+    pub(super) fn load_late(&mut self, rung: &AttachMethod) -> Result<()> {
+        for probe in rung.probes.iter().filter(|probe| is_late(probe.when)) {
+            let program = self.ebpf.program_mut(probe.program);
+            let program = program.ok_or_else(|| anyhow!("the kernel side has no {}", probe.program))?;
+            load(program, probe.attach, &self.functions)?;
         }
         Ok(())
     }
@@ -302,6 +319,11 @@ impl Kernel {
     }
 }
 
+/// Whether it is attached later than the rest.
+const fn is_late(when: When) -> bool {
+    matches!(when, When::OnConnect | When::OnUnix | When::OnLog)
+}
+
 /// A hook on send or receive that is not attached for now.
 fn absent(hook: &Hook) -> event::Hook {
     event::Hook {
@@ -356,5 +378,11 @@ pub(super) fn unusable(hook: &Hook, layout: &Layout) -> Option<String> {
 pub(super) fn plain(error: &anyhow::Error) -> String {
     let text = error.root_cause().to_string();
     let line = text.lines().next().unwrap_or_default();
-    line.split(" (os error").next().unwrap_or(line).to_owned()
+    let reason = line.split(" (os error").next().unwrap_or(line);
+    if is_refused(error) { format!("{REFUSED}: {reason}") } else { reason.to_owned() }
+}
+
+/// Whether the place is there and the verifier does not take the program for it.
+fn is_refused(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ProgramError::LoadError { .. }))
 }

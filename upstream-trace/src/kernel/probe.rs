@@ -75,6 +75,7 @@ impl Kernel {
         let unusable = unusable(hook, layout);
         let mut probe = |rung: &'static AttachMethod| {
             let tried = choice.allows(hook, rung).and_then(|()| self.attach_rung(rung));
+            let tried = tried.and_then(|()| self.load_late(rung));
             self.release_rung(rung);
             match (tried, &unusable) {
                 (Ok(()), None) => Tried::Works,

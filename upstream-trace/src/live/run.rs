@@ -22,6 +22,8 @@ use crate::kernel::{hook_filter, tracefs};
 use crate::nginx::WatchedNginx;
 use crate::output;
 
+/// Exit status where not all could be told.
+const BROKEN: u8 = 1;
 /// Exit status of `--fail-on-failure`.
 const FAILED: u8 = 3;
 
@@ -52,16 +54,18 @@ pub fn run(cli: &Trace) -> Result<ExitCode> {
         let wake = Arc::new(Notify::new());
         let (mut live, ring) = start(cli, prepared, nginx, recorder, sinks, &wake)?;
         let startup = begun.elapsed();
-        let mut event_loop = EventLoop::new(ring, wake, stop, cli.duration);
+        let mut event_loop = EventLoop::new(ring, wake, stop.clone(), cli.duration);
         event_loop.run(&mut live).await?;
         let all = event_loop.finish(&mut live, startup)?;
-        Ok(if live.pipeline.has_failed() || !all {
-            ExitCode::FAILURE
+        let status = if live.pipeline.has_failed() || !all {
+            BROKEN
         } else if cli.fail_on_failure && live.pipeline.failures() > 0 {
-            ExitCode::from(FAILED)
+            FAILED
         } else {
-            ExitCode::SUCCESS
-        })
+            0
+        };
+        stop.told(status);
+        Ok(ExitCode::from(status))
     });
     drop(statistics);
     code

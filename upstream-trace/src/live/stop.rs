@@ -33,6 +33,16 @@ struct State {
     asked: bool,
     step: &'static str,
     since: Instant,
+    /// With which the process ends; known once all is told.
+    status: Option<u8>,
+}
+
+impl State {
+    /// With which status to end now, and the step that took too long.
+    fn overdue(&self, now: Instant) -> Option<(u8, Option<&'static str>)> {
+        let over = now.saturating_duration_since(self.since) >= LIMIT;
+        over.then(|| self.status.map_or((1, Some(self.step)), |status| (status, None)))
+    }
 }
 
 impl Stop {
@@ -46,7 +56,7 @@ impl Stop {
         signals.thread_block().context("cannot block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals, flags).context("cannot wait for signals")?;
-        let state = State { asked: false, step: "the start", since: Instant::now() };
+        let state = State { asked: false, step: "the start", since: Instant::now(), status: None };
         let stop = Self { asked: Arc::new(Notify::new()), state: Arc::new(Mutex::new(state)) };
         let of_thread = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || of_thread.wait(&signals))?;
@@ -62,6 +72,13 @@ impl Stop {
     pub(super) fn step(&self, step: &'static str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.step, state.since) = (step, Instant::now());
+    }
+
+    /// All is told. What is left is to detach, of which each hook may take a busy machine a while: it is not waited for
+    /// longer than for other steps, and the process, whose end detaches as well, ends with this status all the same.
+    pub(super) fn told(&self, status: u8) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.status, state.since) = (Some(status), Instant::now());
     }
 
     /// Whether one of them came already.
@@ -81,16 +98,14 @@ impl Stop {
             if let Some(second) = next(signals, PollTimeout::from(50u8)) {
                 exit(128 + i32::try_from(second).unwrap_or_default());
             }
-            let (step, since) = {
-                let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                (state.step, state.since)
-            };
-            if since.elapsed() >= LIMIT {
+            let overdue = self.state.lock().unwrap_or_else(PoisonError::into_inner).overdue(Instant::now());
+            let Some((status, step)) = overdue else { continue };
+            if let Some(step) = step {
                 let text = format!("upstream-trace: {step} does not come to an end: stopped here\n");
                 let _nobody_reads = stream::stderr().write_all(text.as_bytes());
                 let _left = stream::drain(Instant::now() + Duration::from_millis(50));
-                exit(1);
             }
+            exit(status.into());
         }
     }
 }
@@ -106,4 +121,21 @@ fn next(signals: &SignalFd, timeout: PollTimeout) -> Option<u32> {
 fn is_ignored(number: Signal) -> bool {
     let status = procfs::process::Process::myself().and_then(|me| me.status());
     status.is_ok_and(|status| status.sigign >> (number as i32 - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::{LIMIT, State};
+
+    #[test]
+    fn a_slow_detachment_does_not_change_the_status() {
+        let since = Instant::now();
+        let at = |status| State { asked: true, step: "the output", since, status };
+        assert_eq!(at(None).overdue(since), None);
+        assert_eq!(at(None).overdue(since + LIMIT), Some((1, Some("the output"))));
+        assert_eq!(at(Some(3)).overdue(since), None);
+        assert_eq!(at(Some(3)).overdue(since + LIMIT), Some((3, None)));
+    }
 }

@@ -11,10 +11,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::say::say;
-use crate::{build, image, paths, process};
+use crate::{build, image, paths, process, sha256};
 
 /// The version of everything.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -118,12 +117,9 @@ fn checksums(folder: &Path) -> Result<()> {
     files.sort();
     let mut sums = String::new();
     for file in &files {
-        let digest = Sha256::digest(fs::read(file)?);
+        let digest = sha256::hex(&fs::read(file)?);
         let name = file.file_name().unwrap_or_default().to_string_lossy();
-        for byte in digest {
-            let _infallible = write!(sums, "{byte:02x}");
-        }
-        let _infallible = writeln!(sums, "  {name}");
+        let _infallible = writeln!(sums, "{digest}  {name}");
         say("Wrote", paths::shown(file));
     }
     fs::write(folder.join("SHA256SUMS"), sums)?;

@@ -3,16 +3,14 @@
 
 mod tar;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::say::say;
-use crate::{build, paths};
+use crate::{build, paths, sha256};
 
 /// Name and tag of the image.
 const NAME: &str = concat!("upstream-trace:", env!("CARGO_PKG_VERSION"));
@@ -43,7 +41,7 @@ pub(crate) fn image(options: Options) -> Result<()> {
 /// An archive in the layout of the Open Container Initiative, with the manifest that docker before 25 looks for.
 pub(crate) fn archive(binary: &[u8]) -> Vec<u8> {
     let layer = tar::archive(&[(BINARY.to_owned(), 0o755, binary)]);
-    let layer_digest = digest(&layer);
+    let layer_digest = sha256::hex(&layer);
     let config = json!({
         "architecture": architecture(),
         "os": "linux",
@@ -51,7 +49,7 @@ pub(crate) fn archive(binary: &[u8]) -> Vec<u8> {
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_digest}")]},
     })
     .to_string();
-    let config_digest = digest(config.as_bytes());
+    let config_digest = sha256::hex(config.as_bytes());
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -70,7 +68,7 @@ pub(crate) fn archive(binary: &[u8]) -> Vec<u8> {
     let files = [
         (blob(&layer_digest), layer.as_slice()),
         (blob(&config_digest), config.as_bytes()),
-        (blob(&digest(manifest.as_bytes())), manifest.as_bytes()),
+        (blob(&sha256::hex(manifest.as_bytes())), manifest.as_bytes()),
         ("index.json".to_owned(), index.as_bytes()),
         ("manifest.json".to_owned(), for_docker.as_bytes()),
         ("oci-layout".to_owned(), br#"{"imageLayoutVersion":"1.0.0"}"#),
@@ -79,14 +77,7 @@ pub(crate) fn archive(binary: &[u8]) -> Vec<u8> {
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
-    json!({"mediaType": media_type, "digest": format!("sha256:{}", digest(bytes)), "size": bytes.len()})
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    json!({"mediaType": media_type, "digest": format!("sha256:{}", sha256::hex(bytes)), "size": bytes.len()})
 }
 
 /// As Go names it.
@@ -113,7 +104,7 @@ mod tests {
             let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
             let bytes = files[&format!("blobs/sha256/{digest}")].clone();
             assert_eq!(
-                (super::digest(&bytes), bytes.len() as u64),
+                (sha256::hex(&bytes), bytes.len() as u64),
                 (digest.to_owned(), descriptor["size"].as_u64().unwrap())
             );
             bytes
@@ -121,7 +112,7 @@ mod tests {
         let manifest: Value = serde_json::from_slice(&blob(&index["manifests"][0])).unwrap();
         let config: Value = serde_json::from_slice(&blob(&manifest["config"])).unwrap();
         let layer = blob(&manifest["layers"][0]);
-        assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", digest(&layer)));
+        assert_eq!(config["rootfs"]["diff_ids"][0], format!("sha256:{}", sha256::hex(&layer)));
         assert_eq!(tar::tests::files(&layer)[BINARY], b"program");
         let for_docker: Value = serde_json::from_str(&text("manifest.json")).unwrap();
         assert!(files.contains_key(for_docker[0]["Config"].as_str().unwrap()));

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::archive::Unpacked;
+use super::complaint::{self, Complaint};
 use crate::process;
 
 const MEMORY_MB: u32 = 2048;
@@ -22,8 +23,14 @@ const KERNEL: &str = "console=ttyS0 quiet panic=-1 oops=panic no_timer_check wat
 /// From its start to the first word of its init.
 const BOOT: Duration = Duration::from_mins(5);
 
-/// Words of a kernel after which nothing good comes.
-const PANICS: &[&str] = &["Kernel panic", "Oops:", "BUG:", "general protection fault", "Call Trace:"];
+/// How a guest ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The lab ran to its end.
+    Done,
+    /// Its kernel complained that a processor stood still, and of nothing else: this is the line.
+    Starved(String),
+}
 
 /// Serial lines of a guest, each a file.
 #[derive(Debug)]
@@ -53,22 +60,27 @@ impl Drop for Guest {
     }
 }
 
-/// Boots and waits until the guest switches itself off; an error if its kernel panics, or it takes too long.
+/// Boots and waits until the guest switches itself off or its kernel complains; an error if it complains of more than a
+/// processor that stood still, or if it takes too long.
 pub(super) fn run(
     kernel: &Unpacked,
     cpus: u32,
     initramfs: &Path,
     lines: &Lines,
     limit: Duration,
-) -> Result<()> {
+) -> Result<Ended> {
     let begin = Instant::now();
     let mut guest = start(kernel, cpus, initramfs, lines)?;
     loop {
         let ended = guest.0.try_wait()?.is_some();
         let console = fs::read(&lines.console).unwrap_or_default();
         let console = String::from_utf8_lossy(&console);
-        if let Some(line) = console.lines().find(|line| PANICS.iter().any(|word| line.contains(word))) {
-            bail!("its kernel complained: {}; all of it is in {}", line.trim(), lines.console.display());
+        match complaint::of(&console) {
+            Some(Complaint::Fault(line)) => {
+                bail!("its kernel complained: {line}; all of it is in {}", lines.console.display());
+            }
+            Some(Complaint::Time(line)) => return Ok(Ended::Starved(line.to_owned())),
+            None => {}
         }
         if ended {
             break;
@@ -83,7 +95,7 @@ pub(super) fn run(
     if !console.contains("upstream-trace-vm: done") {
         bail!("it ended before the lab did; see {}", lines.console.display());
     }
-    Ok(())
+    Ok(Ended::Done)
 }
 
 fn start(kernel: &Unpacked, cpus: u32, initramfs: &Path, lines: &Lines) -> Result<Guest> {

@@ -1,6 +1,7 @@
 //! `cargo xtask vm [KERNEL...]`: the fault lab on other kernels, in virtual machines.
 
 mod archive;
+mod complaint;
 mod cpio;
 mod guest;
 mod initramfs;
@@ -10,6 +11,7 @@ mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -18,13 +20,15 @@ use crate::build::{self, Options};
 use crate::say::{note, say};
 use crate::{paths, process, setup, test};
 use archive::{KERNELS, Kernel};
-use guest::Lines;
+use guest::{Ended, Lines};
 use initramfs::Lab;
 
 /// What became of each scenario the last time that it ran.
 const RESULTS: &str = "results.jsonl";
 /// The kernel's `uname -r`.
 const RELEASE: &str = "release";
+/// How often a guest is booted whose processors stood still.
+const BOOTS: u32 = 2;
 
 /// Which kernels, and what to run on them.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,21 +36,27 @@ pub(crate) struct Vm {
     /// Kernels to boot: 5.10, 6.1, 6.12, 7.2, or `host` for this machine's own
     /// without a virtual machine; all of them by default
     kernels: Vec<String>,
-    /// Write docs/KERNELS.md from the last run on each kernel
+    /// Write docs/KERNELS.md from all runs of this program
     #[arg(long)]
     write: bool,
+    /// The same without a run
+    #[arg(long, conflicts_with_all = ["kernels", "write", "scenario", "sh", "resume", "depth"])]
+    table: bool,
     /// Only scenarios whose name contains this; may be repeated
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
     /// Run this in the guest's shell instead of the lab; /upstream-trace and /lab are there
     #[arg(long, value_name = "SCRIPT", conflicts_with = "scenario")]
     sh: Option<String>,
-    /// Leave out what passed on that kernel the last time, and what cannot run there
+    /// Leave out what passed on that kernel with the same program, and what cannot run there
     #[arg(long, conflicts_with = "sh")]
     resume: bool,
     /// Run the lab with this `--depth` of the tool, where a scenario names none
     #[arg(long, value_name = "auto|watch|deep", value_parser = ["auto", "watch", "deep"])]
     depth: Option<String>,
+    /// Run this program instead of a new one, such as that of a release
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Scenarios at once
     #[arg(long, default_value_t = 2)]
     jobs: u32,
@@ -69,8 +79,15 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
     }
     setup::all()?;
     setup::for_vm()?;
-    let tool = build::build(Options::default())?;
+    let tool = match &options.binary {
+        Some(path) => path.clone(),
+        None => build::build(Options::default())?,
+    };
     let lab = test::lab_executable()?;
+    let tool = Tool { build: results::build(&tool)?, path: tool };
+    if options.table {
+        return write(&tool.build, &lab);
+    }
     let mut failed = Vec::new();
     for kernel in kernels {
         let ran = match kernel {
@@ -83,12 +100,20 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
         }
     }
     if options.write {
-        write()?;
+        write(&tool.build, &lab)?;
     }
     if !failed.is_empty() {
         bail!("not as expected on Linux {}; what went wrong stands above", failed.join(", "));
     }
     Ok(())
+}
+
+/// The program that runs there.
+#[derive(Debug)]
+struct Tool {
+    path: PathBuf,
+    /// Which one it is; see [`results::build`].
+    build: String,
 }
 
 /// Where the lab runs.
@@ -125,21 +150,24 @@ fn chosen(names: &[String]) -> Result<Vec<Where>> {
     if names.is_empty() { Ok(all().collect()) } else { names.iter().map(find).collect() }
 }
 
-fn guest(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
+fn guest(kernel: Kernel, options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
     let unpacked = kernel.fetch()?;
     let folder = Where::Guest(kernel).folder();
     let (initramfs, lines) = (folder.join("initramfs"), Lines::in_folder(&folder));
-    let known = known(options, &folder);
-    let lab = Lab { tool, tests: lab, script: script(options, &known) };
+    let known = known(options, &folder, &tool.build);
+    let lab = Lab { tool: &tool.path, tests: lab, script: script(options, &known) };
     initramfs::write(&initramfs, &unpacked, &lab).context("cannot write the guest's file system")?;
     fs::write(folder.join(RELEASE), &unpacked.release)?;
     say("Booting", format!("Linux {}", unpacked.release));
     let begin = Instant::now();
     let limit = Duration::from_mins(options.limit);
-    let ran = guest::run(&unpacked, options.cpus, &initramfs, &lines, limit);
-    // Also what was found before it failed.
-    results::merge(&lines.results, &folder.join(RESULTS))?;
-    ran?;
+    let boot = || {
+        let ended = guest::run(&unpacked, options.cpus, &initramfs, &lines, limit);
+        // Also what was found before it failed.
+        keep(options, &lines.results, &folder, &tool.build)?;
+        ended
+    };
+    until_not_starved(boot)?;
     if options.sh.is_some() {
         say("Ran", format!("it; its words are in {}", paths::shown(&lines.lab)));
         return Ok(());
@@ -156,8 +184,23 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Boots again if all that went wrong is that the guest's processors stood still, and says so.
+fn until_not_starved(mut boot: impl FnMut() -> Result<Ended>) -> Result<()> {
+    for left in (0..BOOTS).rev() {
+        let Ended::Starved(line) = boot()? else { return Ok(()) };
+        if left == 0 {
+            bail!("an emulated processor stood still, {BOOTS} times; its kernel said: {line}");
+        }
+        note(
+            "Repeating",
+            format!("an emulated processor stood still, the host was busy; its kernel said: {line}"),
+        );
+    }
+    Ok(())
+}
+
 /// The lab on this machine's own kernel.
-fn host(options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
+fn host(options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
     let folder = Where::Host.folder();
     fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
     let results = Lines::in_folder(&folder).results;
@@ -166,36 +209,45 @@ fn host(options: &Vm, tool: &Path, lab: &Path) -> Result<()> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     fs::write(folder.join(RELEASE), release.trim().split('-').next().unwrap_or_default())?;
     let mut command = process::as_root("env")?;
-    command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.display()));
+    command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.path.display()));
     command.arg(format!("LAB_RESULTS={}", results.display()));
     command.arg(format!("LAB_ONLY={}", options.scenario.join(",")));
-    command.arg(format!("LAB_SKIP={}", known(options, &folder))).arg(lab);
+    command.arg(format!("LAB_SKIP={}", known(options, &folder, &tool.build))).arg(lab);
     let ran = process::run(command.current_dir(paths::root().join("tests")));
-    results::merge(&results, &folder.join(RESULTS))?;
+    keep(options, &results, &folder, &tool.build)?;
     ran
 }
 
-/// The table of all kernels on which the lab has run.
-fn write() -> Result<()> {
+/// Keeps what a run found, for the table; of what another depth saw the table tells nothing.
+fn keep(options: &Vm, run: &Path, folder: &Path, build: &str) -> Result<()> {
+    if options.depth.is_some() { Ok(()) } else { results::merge(run, &folder.join(RESULTS), build) }
+}
+
+/// The table of all kernels on which the lab has run, with this program alone.
+fn write(build: &str, lab: &Path) -> Result<()> {
+    let listed = process::capture(Command::new(lab).arg("--list"))?;
+    let scenarios =
+        listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     let mut columns = Vec::new();
     for one in all() {
         let folder = one.folder();
         if let (Ok(release), Ok(outcomes)) =
-            (fs::read_to_string(folder.join(RELEASE)), results::read(&folder.join(RESULTS)))
+            (fs::read_to_string(folder.join(RELEASE)), results::of_build(&folder.join(RESULTS), build))
         {
             columns.push((release, outcomes));
         }
     }
     let page = paths::root().join("docs/KERNELS.md");
     fs::create_dir_all(paths::root().join("docs"))?;
-    fs::write(&page, table::page(&columns)).with_context(|| format!("cannot write {}", page.display()))?;
+    fs::write(&page, table::page(&columns, build, &scenarios))
+        .with_context(|| format!("cannot write {}", page.display()))?;
     say("Wrote", paths::shown(&page));
     Ok(())
 }
 
 /// The scenarios that are left out, with commas between them.
-fn known(options: &Vm, folder: &Path) -> String {
-    let before = results::read(&folder.join(RESULTS)).unwrap_or_default();
+fn known(options: &Vm, folder: &Path, build: &str) -> String {
+    let before = results::of_build(&folder.join(RESULTS), build).unwrap_or_default();
     let passed = before.into_values().filter(|outcome| options.resume && outcome.passed);
     passed.map(|outcome| outcome.scenario).collect::<Vec<_>>().join(",")
 }
@@ -215,4 +267,39 @@ fn script(options: &Vm, known: &str) -> String {
         "LAB_ONLY='{only}' LAB_SKIP='{known}' LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} >/dev/ttyS1 2>&1\n",
         options.jobs
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::{BOOTS, Ended, until_not_starved};
+
+    #[test]
+    fn only_a_starved_guest_is_booted_again_and_once() {
+        let starved = || Ok(Ended::Starved("BUG: soft lockup".to_owned()));
+        let mut boots = 0;
+        let error = until_not_starved(|| {
+            boots += 1;
+            starved()
+        });
+        assert!(error.is_err_and(|error| error.to_string().contains("soft lockup")));
+        assert_eq!(boots, BOOTS);
+
+        boots = 0;
+        let second = until_not_starved(|| {
+            boots += 1;
+            if boots == 1 { starved() } else { Ok(Ended::Done) }
+        });
+        assert!(second.is_ok());
+        assert_eq!(boots, 2);
+
+        boots = 0;
+        let fault = until_not_starved(|| {
+            boots += 1;
+            bail!("its kernel complained")
+        });
+        assert!(fault.is_err());
+        assert_eq!(boots, 1);
+    }
 }

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
+
+use crate::sha256;
 
 /// What became of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -20,6 +23,9 @@ pub(super) struct Outcome {
     pub(super) because: Option<String>,
     /// Whether it could run there at all.
     pub(super) ran: bool,
+    /// Which program it was; none is one from before programs were noted.
+    #[serde(default)]
+    build: String,
 }
 
 impl Outcome {
@@ -55,23 +61,83 @@ impl Outcome {
 
 /// Reads the lines that the lab wrote; of a scenario that was tried twice the second counts.
 pub(super) fn read(file: &Path) -> Result<BTreeMap<String, Outcome>> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let outcomes = text.lines().filter_map(|line| serde_json::from_str::<Outcome>(line.trim()).ok());
-    Ok(outcomes.map(|outcome| (outcome.scenario.clone(), outcome)).collect())
+    outcomes(file, |_| true)
 }
 
-/// Adds the lines of a run to those of earlier runs, which had other scenarios perhaps.
-pub(super) fn merge(run: &Path, all: &Path) -> Result<()> {
+/// The same of one build of the program alone.
+pub(super) fn of_build(file: &Path, build: &str) -> Result<BTreeMap<String, Outcome>> {
+    outcomes(file, |outcome| outcome.build == build)
+}
+
+fn outcomes(file: &Path, counts: impl Fn(&Outcome) -> bool) -> Result<BTreeMap<String, Outcome>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let whole = text.lines().filter_map(|line| serde_json::from_str::<Outcome>(line.trim()).ok());
+    Ok(whole.filter(counts).map(|outcome| (outcome.scenario.clone(), outcome)).collect())
+}
+
+/// Names a program by its bytes: the first digits of their SHA-256.
+pub(super) fn build(program: &Path) -> Result<String> {
+    const DIGITS: usize = 12;
+    let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
+    Ok(sha256::hex(&bytes).chars().take(DIGITS).collect())
+}
+
+/// Adds the lines of a run with this build to those of earlier runs, which had other scenarios perhaps.
+pub(super) fn merge(run: &Path, all: &Path, build: &str) -> Result<()> {
     let text = fs::read_to_string(run).with_context(|| format!("cannot read {}", run.display()))?;
-    let whole = text.lines().map(str::trim).filter(|line| serde_json::from_str::<Outcome>(line).is_ok());
     let before = fs::read_to_string(all).unwrap_or_default();
-    let lines: Vec<_> = before.lines().chain(whole).collect();
+    let named = text.lines().filter_map(|line| named(line.trim(), build));
+    let lines: Vec<_> = before.lines().map(str::to_owned).chain(named).collect();
     fs::write(all, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", all.display()))
+}
+
+/// The line with the build in it; none if it is not whole.
+fn named(line: &str, build: &str) -> Option<String> {
+    serde_json::from_str::<Outcome>(line).ok()?;
+    let mut object: Map<String, Value> = serde_json::from_str(line).ok()?;
+    object.insert("build".to_owned(), build.into());
+    serde_json::to_string(&object).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome;
+    use std::fs;
+
+    use super::{Outcome, build, merge, of_build};
+
+    #[test]
+    fn outcomes_of_another_build_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, all) = (folder.path().join("run"), folder.path().join("all"));
+        let line = |scenario: &str| {
+            format!(
+                r#"{{"scenario":"{scenario}","passed":true,"verdicts":[],"complaints":[],"because":null,"ran":true}}"#
+            )
+        };
+        // From before builds were noted.
+        fs::write(&all, line("old/x") + "\n").unwrap();
+        for (name, scenarios) in [("one", ["a/x", "b/x"]), ("two", ["b/x", "c/x"])] {
+            let [first, second] = scenarios.map(line);
+            fs::write(&run, format!("{first}\r\n{second}\n{{\"scenario\":\"cut")).unwrap();
+            merge(&run, &all, name).unwrap();
+        }
+        let of = |build| of_build(&all, build).unwrap().into_keys().collect::<Vec<_>>();
+        assert_eq!(of("two"), ["b/x", "c/x"]);
+        assert_eq!(of("one"), ["a/x", "b/x"]);
+        assert_eq!(of("three"), [""; 0]);
+    }
+
+    #[test]
+    fn programs_are_told_apart_by_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = |content: &str| {
+            let file = folder.path().join("program");
+            fs::write(&file, content).unwrap();
+            build(&file).unwrap()
+        };
+        assert_eq!(name("abc"), "ba7816bf8f01");
+        assert_ne!(name("abd"), name("abc"));
+    }
 
     #[test]
     fn a_cell_says_how_sure_it_is() {
@@ -82,6 +148,7 @@ mod tests {
             complaints: Vec::new(),
             because: None,
             ran: true,
+            build: String::new(),
         };
         let refused = ("port-refused", "proven");
         assert_eq!(outcome("port-refused/tcp4", true, &[refused, refused]).cell(), "proven");

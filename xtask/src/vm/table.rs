@@ -12,15 +12,13 @@ const HEAD: &str = "\
 # Kernels
 
 Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, and on the kernel
-of the machine that made it. Do not edit.
-
-";
+of the machine that made it. Do not edit. All of it comes from one program";
 
 const CAUSES: &str = "
 ## Causes
 
-How sure the tool was of each cause, over all scenarios in which it found it. What no scenario that was run on that kernel
-shows is empty.
+How sure the tool was of each cause, over all scenarios in which it found it. *not seen* were run there, or some of them
+were, and showed another verdict.
 
 ";
 
@@ -28,18 +26,23 @@ const SCENARIOS: &str = "
 ## Scenarios
 
 Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
-its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. An empty cell was not run, for
-want of time; *not here* could not be run on that machine. A number points to the reason why less was seen there.
+its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. *not run: time* was not run: an
+emulated kernel takes hours for all of them; *not here* could not be run on that machine. A number points to the reason why
+less was seen there.
 
 ";
+
+/// A scenario that nobody has run there with this program.
+const NOT_RUN: &str = "*not run: time*";
 
 /// From the surest on.
 const CONFIDENCES: [&str; 3] = ["proven", "likely", "possible"];
 
-/// The whole page.
-pub(super) fn page(columns: &[Column]) -> String {
-    let mut page = HEAD.to_owned();
-    let scenarios: BTreeSet<_> = columns.iter().flat_map(|(_, outcomes)| outcomes.keys()).collect();
+/// The whole page: a row for each of the lab's scenarios; all columns are of this build.
+pub(super) fn page(columns: &[Column], build: &str, scenarios: &BTreeSet<String>) -> String {
+    let mut page = format!("{HEAD}; its SHA-256 begins with `{build}`.\n\n");
+    let seen = columns.iter().flat_map(|(_, outcomes)| outcomes.keys());
+    let scenarios: BTreeSet<_> = scenarios.iter().chain(seen).collect();
     head(&mut page, "", columns);
     counts(&mut page, columns, scenarios.len());
     page.push_str(CAUSES);
@@ -50,7 +53,8 @@ pub(super) fn page(columns: &[Column]) -> String {
     let mut reasons: Vec<String> = Vec::new();
     for scenario in scenarios {
         let cell = |(_, outcomes): &Column| {
-            outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons)).unwrap_or_default()
+            let shown = outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons));
+            shown.unwrap_or_else(|| NOT_RUN.to_owned())
         };
         row(&mut page, scenario, columns.iter().map(cell));
     }
@@ -84,16 +88,29 @@ fn counts(page: &mut String, columns: &[Column], all: usize) {
 }
 
 fn causes(page: &mut String, columns: &[Column]) {
-    let verdicts = |column: &Column| column.1.values().flat_map(Outcome::right).collect::<BTreeSet<_>>();
-    let seen: Vec<_> = columns.iter().map(verdicts).collect();
-    let causes: BTreeSet<_> =
-        seen.iter().flatten().map(|(cause, _)| cause).filter(|cause| *cause != "unknown").collect();
-    for cause in causes {
-        let sure = |verdicts: &BTreeSet<(String, String)>| {
-            let found = |confidence: &&str| verdicts.contains(&(cause.clone(), (*confidence).to_owned()));
-            CONFIDENCES.into_iter().filter(found).collect::<Vec<_>>().join(", ")
-        };
-        row(page, cause, seen.iter().map(sure));
+    // Cause, then the scenarios that showed it somewhere.
+    let mut shown: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for outcome in columns.iter().flat_map(|(_, outcomes)| outcomes.values()) {
+        for (cause, _) in outcome.right().filter(|(cause, _)| cause != "unknown") {
+            shown.entry(cause).or_default().insert(&outcome.scenario);
+        }
+    }
+    for (cause, scenarios) in shown {
+        row(page, &cause, columns.iter().map(|(_, outcomes)| how_sure(&cause, &scenarios, outcomes)));
+    }
+}
+
+/// A cell: how sure the tool was of this cause there, or why that is not known.
+fn how_sure(cause: &str, scenarios: &BTreeSet<&str>, outcomes: &BTreeMap<String, Outcome>) -> String {
+    let verdicts: BTreeSet<_> = outcomes.values().flat_map(Outcome::right).collect();
+    let found = |confidence: &&str| verdicts.contains(&(cause.to_owned(), (*confidence).to_owned()));
+    let sure: Vec<_> = CONFIDENCES.into_iter().filter(found).collect();
+    let ran = |name: &&str| outcomes.get(*name).is_some_and(|outcome| outcome.ran);
+    match sure.is_empty() {
+        false => sure.join(", "),
+        true if scenarios.iter().any(ran) => "*not seen*".to_owned(),
+        true if scenarios.iter().all(|name| outcomes.contains_key(*name)) => "*not here*".to_owned(),
+        true => NOT_RUN.to_owned(),
     }
 }
 
@@ -109,12 +126,36 @@ fn with_reason(outcome: &Outcome, reasons: &mut Vec<String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{Column, page};
 
     fn column(release: &str, lines: &[&str]) -> Column {
         let outcomes = lines.iter().map(|line| serde_json::from_str(line).unwrap());
         let named = outcomes.map(|outcome: super::Outcome| (outcome.scenario.clone(), outcome));
         (release.to_owned(), named.collect())
+    }
+
+    #[test]
+    fn a_cause_that_was_not_found_says_why() {
+        let line = |scenario: &str, cause: &str, ran: bool| {
+            format!(
+                r#"{{"scenario":"{scenario}","passed":true,"verdicts":[["{cause}","proven"]],"complaints":[],"because":null,"ran":{ran}}}"#
+            )
+        };
+        let new =
+            [line("a/x", "no-route", true), line("b/x", "dns-failure", true), line("c/x", "path-lost", true)];
+        let old = [line("a/x", "unknown", true), line("b/x", "unknown", false)];
+        let [old, new] = [("5.10", &old[..]), ("6.18", &new[..])]
+            .map(|(release, lines)| column(release, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
+        let page = page(&[old, new], "x", &BTreeSet::new());
+        for line in [
+            "| no-route | *not seen* | proven |",
+            "| dns-failure | *not here* | proven |",
+            "| path-lost | *not run: time* | proven |",
+        ] {
+            assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
+        }
     }
 
     #[test]
@@ -133,21 +174,26 @@ mod tests {
                 r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
             ],
         );
-        let page = page(&[old, new]);
+        let page = page(&[old, new], "ba7816bf8f01", &BTreeSet::from(["rungs/x".to_owned()]));
         for line in [
             "| as expected | 0 | 1 |",
             "| less was seen, see the numbers | 1 | 0 |",
             "| failed | 0 | 1 |",
             "| not here | 1 | 0 |",
-            "| not run | 1 | 1 |",
+            "| not run | 2 | 2 |",
             "| no-route | likely | proven |",
             "| no-route/none4 | likely (1) | proven |",
-            "| software/x | *not here* (2) |  |",
+            "| rungs/x | *not run: time* | *not run: time* |",
+            "| mixed/x | *not run: time* | **failed** |",
+            "| software/x | *not here* (2) | *not run: time* |",
             "1. No.",
             "2. Needs x.",
         ] {
             assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
         }
+        assert!(page.contains("`ba7816bf8f01`"), "{page}");
+        // The first cell of the head of the first table has no name.
+        assert!(page.lines().all(|line| line.starts_with("|  |") || !line.contains("|  |")), "{page}");
         // A verdict of a scenario that failed says nothing of its cause.
         assert!(!page.contains("| path-lost |"), "{page}");
     }

@@ -94,6 +94,25 @@ pub(crate) const ALL: &[Scenario] = &[
         }
         Ok(())
     }),
+    ("doctor/no-program-is-refused", |lab| {
+        let world = lab.world().upstream(V4).start()?;
+        let Some(ended) = doctor(&world, &["--json"])? else { return Ok(()) };
+        // Also of what takes the place of another only where that is missing, and of what is loaded later.
+        for hook in objects(&ended).iter().filter(|object| object["type"] == "hook") {
+            for rung in hook["rungs"].as_array().into_iter().flatten() {
+                // A trace uses it before 6.3 alone, and 7.0 changed the function.
+                let is_old = hook["name"] == "sock_recv_length" && rung["kind"] == "fentry";
+                lab.check(is_old || !refused(&rung["why"].to_string()), || {
+                    format!("{}: {rung}", hook["name"])
+                });
+            }
+        }
+        // What a kernel may lack has no rung of its own.
+        for line in ended.stderr.lines().filter(|line| refused(line)) {
+            lab.check(false, || line.to_owned());
+        }
+        Ok(())
+    }),
     ("doctor/for-people", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let Some(ended) = doctor(&world, &[])? else { return Ok(()) };
@@ -132,6 +151,11 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
 ];
+
+/// The tool's words for a program that the kernel's verifier does not take.
+fn refused(words: &str) -> bool {
+    words.contains("the kernel refuses the program")
+}
 
 fn doctor(world: &World<'_>, args: &[&str]) -> Result<Option<Ended>> {
     let Some(tool) = world.lab().tool() else { return Ok(None) };
