@@ -27,9 +27,10 @@ const MOST_A_SECOND: u64 = 256;
 /// The same of packets from and to addresses that nginx connects from: they are its own, unless somebody made them up.
 const MOST_OF_OWN: u64 = 2048;
 
-/// Bits of no family. Drops, resets, and closes of other ends, which have none of these, are counted apart: an origin that
-/// ends thousands of connections at once must not hide what a firewall drops.
+/// A bit of no family: drops, resets, and closes of other ends, which have neither bit, are counted apart. An origin that ends
+/// thousands of connections at once must not hide what a firewall drops.
 const OF_DROPS: u16 = 1 << 14;
+/// The same of resets.
 const OF_RESETS: u16 = 1 << 13;
 
 /// Drops reported per record; the rest is counted.
