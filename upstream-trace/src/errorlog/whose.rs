@@ -55,10 +55,9 @@ fn decide(fd: i32, outputs: Option<&Outputs>, link: &dyn Fn(i32) -> Option<PathB
         _ if !is_pipe => Whose::Nobody,
         Some(outputs) if !outputs.error.iter().any(same) => Whose::Nobody,
         Some(outputs) if outputs.access.iter().any(same) => Whose::Doubtful,
-        Some(_) => Whose::Nginx,
         None if !same(&STDERR) => Whose::Nobody,
         None if same(&STDOUT) => Whose::Doubtful,
-        None => Whose::Nginx,
+        _ => Whose::Nginx,
     }
 }
 
