@@ -97,7 +97,7 @@ fn script(folder: &Path, world: &Path, group: &Path) -> String {
         "mkdir -p /var/log/pods {logs}/shop_web-0_0b7e/app\n\
          mount --bind {logs} /var/log/pods\n\
          log=/var/log/pods/shop_web-0_0b7e/app/0.log\n: > $log\n\
-         sh -c 'echo $$ > {group}/cgroup.procs; exec nginx -c {world}/pod.conf -e stderr -g \"daemon off;\"' 2>&1 |\n\
+         sh -c 'echo $$ > {group}/cgroup.procs; exec unshare --mount nginx -c {world}/pod.conf -e stderr -g \"daemon off;\"' 2>&1 |\n\
          while IFS= read -r line; do printf '%s stderr F %s\\n' \"$(date -u +%Y-%m-%dT%H:%M:%S.%NZ)\" \"$line\" >> $log; done\n",
         logs = folder.join("logs").display(),
         world = world.display(),

@@ -32,7 +32,7 @@ mod tests;
 mod watchdog;
 mod whose;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::mem;
@@ -64,8 +64,10 @@ pub use whose::{Whose, whose};
 /// Most that is read at the end, bytes.
 const MAX_LAST: usize = 16 << 20;
 
-/// Lines whose process is not known yet; beyond that they are dropped, as those of other programs are.
-const MAX_STRANGERS: usize = 1_024;
+/// Lines whose process is not known yet; beyond that they are left out, which counts as a gap.
+const MAX_STRANGERS: usize = 4_096;
+/// Those of one file: whoever fills one takes no room from others.
+const MAX_STRANGERS_OF_FILE: usize = 256;
 /// A line of a known process waits so long at most until the process is found to have the file open.
 const PATIENCE: Nanos = 1_000_000_000;
 
@@ -399,11 +401,24 @@ impl Logs {
                 unknown.push(stranger);
             }
         }
+        let mut by_file = HashMap::<FileId, usize>::new();
+        for stranger in &unknown {
+            *by_file.entry(stranger.line().file).or_default() += 1;
+        }
+        let mut left_out = false;
         let read = files.read(now, &mut |line: Line<'_>| {
-            if !give(line) && unknown.len() < MAX_STRANGERS {
+            if give(line) {
+                return;
+            }
+            let count = by_file.entry(line.file).or_default();
+            if *count < MAX_STRANGERS_OF_FILE && unknown.len() < MAX_STRANGERS {
+                *count += 1;
                 unknown.push(Stranger::of(line, now));
+            } else {
+                left_out = true;
             }
         });
+        files.gaps += u64::from(left_out);
         // Of a process that is known it may turn out that it has the file open; another one is waited for once.
         for stranger in unknown {
             let known: Vec<u32> = pids.with(stranger.header.pid).collect();

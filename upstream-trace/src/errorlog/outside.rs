@@ -229,8 +229,9 @@ impl Outside {
         // The log driver is the runtime's, and runs as the same user.
         let uid = fs::metadata(format!("/proc/{}", container.monitor)).map_or(0, |metadata| metadata.uid());
         let of = Of::Container { id: container.id.clone(), uid };
+        let key = key(&container);
         let outside = Self::new(container.named().to_string(), container.log, of);
-        Some((container.id.into(), Self { files: Files::of(container.monitor), ..outside }))
+        Some((key, Self { files: Files::of(container.monitor), ..outside }))
     }
 
     /// What a unit writes to its stderr is in the journal.
@@ -299,8 +300,15 @@ impl Outside {
     }
 }
 
+/// By what a container is known here: two that claim the same id are still two.
+fn key(container: &Container) -> Arc<str> {
+    format!("{} {}", container.id, container.monitor).into()
+}
+
 #[cfg(test)]
 mod tests {
+    use upstream_trace_core::event::Runtime;
+
     use super::super::tests::Dir;
     use super::*;
 
@@ -344,6 +352,21 @@ mod tests {
         assert!(outsides.holds(7, last), "its last lines are read after its end");
         outsides.forget(REMEMBERED + 1);
         assert!(outsides.by_id.is_empty() && !outsides.holds(7, last));
+    }
+
+    #[test]
+    fn a_container_that_claims_the_id_of_another_is_not_that_one() {
+        let container = |monitor| Container {
+            runtime: Runtime::Podman,
+            id: "0123".to_owned(),
+            name: None,
+            image: None,
+            pod: None,
+            log: ContainerLog::Unknown,
+            monitor,
+        };
+        assert_ne!(key(&container(7)), key(&container(8)));
+        assert_eq!(key(&container(7)), key(&container(7)));
     }
 
     #[test]

@@ -169,6 +169,7 @@ fn more_logs_than_are_read_are_told() {
 }
 
 #[test]
+<<<<<<< HEAD
 fn lines_that_the_journal_left_out_are_lost_and_their_absence_tells_nothing() {
     let worker = Worker::new("suppressed", ": > kept");
     let kept = worker.dir.path("kept");
@@ -191,4 +192,23 @@ fn lines_that_the_journal_left_out_are_lost_and_their_absence_tells_nothing() {
     assert!(notes(&said)[0].contains("RateLimitBurst"), "{said:?}");
     assert!(states(&both(&mut logs, 60 * SECOND)).is_empty());
     assert_eq!(states(&both(&mut logs, 63 * SECOND)), [true]);
+=======
+fn lines_of_strangers_in_one_file_take_no_room_from_another() {
+    let hostile = Worker::new("hostile", "exec 5>>error.log");
+    let old = Worker::new("old", "exec 5>>error.log");
+    let new = Worker::new("new", &format!("exec 5>>{}", old.dir.path("error.log").display()));
+    let pids = |workers: &[&Worker]| {
+        let workers = workers.iter().map(|worker| worker.shell.id()).collect();
+        WatchedPids { workers, ..WatchedPids::default() }
+    };
+    let mut logs = Logs::open(&ErrorLog::Auto, &pids(&[&hostile, &old]), 1).unwrap();
+    let many: String = (0..10_000).map(|number| line(4_000_000, &format!("x{number} failed"))).collect();
+    hostile.dir.append("error.log", &many);
+    old.dir.append("error.log", &new.line("its first line"));
+    let before = logs.gaps();
+    assert!(lines(&tick(&mut logs, &pids(&[&hostile, &old]), 2)).is_empty());
+    assert!(logs.gaps() > before, "what does not fit is counted");
+    let said = tick(&mut logs, &pids(&[&hostile, &old, &new]), 2);
+    assert_eq!(lines(&said).iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["its first line"]);
+>>>>>>> secure
 }

@@ -133,7 +133,7 @@ impl Pod {
 }
 
 /// The ids in a path of a control group: 64 hexadecimal digits, innermost last.
-fn ids(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+fn ids(path: &str) -> impl Iterator<Item = &str> {
     let parts = path.split('/').map(|part| part.strip_suffix(".scope").unwrap_or(part));
     parts.filter_map(|part| part.rsplit(['-', ':']).next().filter(|id| is_id(id)))
 }
