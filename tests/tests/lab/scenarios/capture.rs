@@ -157,11 +157,7 @@ fn redacted(lab: &Lab) -> Result<()> {
     let (printed, text) = (text(&live), text(&report));
     let hostname = fs::read_to_string("/proc/sys/kernel/hostname")?;
     for private in ["secret", "/silent", "\"127.0.0.1\"", &format!("\"{}\"", hostname.trim())] {
-<<<<<<< HEAD
         let found = raw.lines().find(|found| found.contains(private)).unwrap_or_default();
-=======
-        let found = raw.lines().find(|line| line.contains(private)).unwrap_or_default();
->>>>>>> secure
         lab.check(found.is_empty(), || format!("{private} is in the redacted recording: {found}"));
         lab.check(!text.contains(private), || format!("{private} is in the report"));
         lab.check(!printed.contains(private), || format!("{private} is in the redacted output"));
