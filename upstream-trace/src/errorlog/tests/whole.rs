@@ -169,7 +169,6 @@ fn more_logs_than_are_read_are_told() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn lines_that_the_journal_left_out_are_lost_and_their_absence_tells_nothing() {
     let worker = Worker::new("suppressed", ": > kept");
     let kept = worker.dir.path("kept");
@@ -192,7 +191,9 @@ fn lines_that_the_journal_left_out_are_lost_and_their_absence_tells_nothing() {
     assert!(notes(&said)[0].contains("RateLimitBurst"), "{said:?}");
     assert!(states(&both(&mut logs, 60 * SECOND)).is_empty());
     assert_eq!(states(&both(&mut logs, 63 * SECOND)), [true]);
-=======
+}
+
+#[test]
 fn lines_of_strangers_in_one_file_take_no_room_from_another() {
     let hostile = Worker::new("hostile", "exec 5>>error.log");
     let old = Worker::new("old", "exec 5>>error.log");
@@ -210,5 +211,4 @@ fn lines_of_strangers_in_one_file_take_no_room_from_another() {
     assert!(logs.gaps() > before, "what does not fit is counted");
     let said = tick(&mut logs, &pids(&[&hostile, &old, &new]), 2);
     assert_eq!(lines(&said).iter().map(|line| line.message.as_str()).collect::<Vec<_>>(), ["its first line"]);
->>>>>>> secure
 }
