@@ -38,7 +38,7 @@ pub use histogram::{LATENCY_BUCKETS, bucket};
 pub use offsets::{ABSENT, FieldSpec, Offsets};
 pub use query::{is_cut_response, is_query};
 pub use record::{HEAD, Icmp, Record, TcpNumbers};
-pub use status::{is_server_error, status};
+pub use status::{is_server_error, is_upgrade, status};
 pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{
     AdoptKey, AdoptState, DROP_BITS, DropPlace, FdKey, InflightConnect, InflightIo, NameServer,

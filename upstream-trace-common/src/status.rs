@@ -31,6 +31,14 @@ pub const fn is_server_error(head: &[u8; HEAD]) -> bool {
     matches!(status(head), Some(500..=599))
 }
 
+/// Whether a response that begins with these bytes makes the connection a tunnel: a status of 101, as for WebSocket. What goes
+/// through it afterwards is no request and no response.
+#[must_use]
+#[inline(always)]
+pub const fn is_upgrade(head: &[u8; HEAD]) -> bool {
+    matches!(status(head), Some(101))
+}
+
 /// Eight bytes as one number; `at` is 0 or 8.
 #[inline(always)]
 const fn word(head: &[u8; HEAD], at: usize) -> u64 {
@@ -91,6 +99,12 @@ mod tests {
         ] {
             assert_eq!(status(&head(bytes)), expected, "{}", bytes.escape_ascii());
         }
+    }
+
+    #[test]
+    fn only_one_status_makes_a_tunnel() {
+        assert!(is_upgrade(&head(b"HTTP/1.1 101 Switching Protocols\r\n")));
+        assert!(!is_upgrade(&head(b"HTTP/1.1 100 Continue\r\n")) && !is_upgrade(&head(b"")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What nginx sends to an upstream: where a request begins.
 
-use upstream_trace_common::{Record, StepKind, flags};
+use upstream_trace_common::{Record, StepKind, flags, is_upgrade};
 
 use crate::kernel::{EAGAIN, Head, TCP_CLOSE_WAIT};
 use crate::trail::note;
@@ -24,7 +24,8 @@ pub fn sent(head: &Head, record: *mut Record, tgid: u32, ret: i32) {
             }
             let handshake = (*record).requests == 0 && tls::sent(record, now, ret);
             if !handshake && (*record).flags & flags::OUTSTANDING == 0 {
-                if http2::is_control(record, ret) {
+                let in_tunnel = (*record).requests > 0 && is_upgrade(&(*record).head);
+                if in_tunnel || http2::is_control(record, ret) {
                     return;
                 }
                 request_begins(record, tgid, now, ret);

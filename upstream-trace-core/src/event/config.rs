@@ -135,6 +135,9 @@ pub struct Pass {
     /// of an `auth_request`, without `proxy_set_header Content-Length`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub promises_body: bool,
+    /// A connection may become a tunnel, as for WebSocket: `proxy_set_header Upgrade`, or `tunnel_pass`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tunnels: bool,
     /// File and line.
     pub place: String,
     /// Longest wait for a connection.

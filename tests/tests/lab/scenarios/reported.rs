@@ -7,7 +7,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::nginx::FOLDER;
-use upstream_trace_tests::origin::{Dns, Says, Script, Shows};
+use upstream_trace_tests::origin::{Dns, Says, Script, Shows, Step};
 use upstream_trace_tests::policy::{Policy, Rule};
 use upstream_trace_tests::util::{ms, signal};
 use upstream_trace_tests::wire::{Lose, Wire};
@@ -184,6 +184,28 @@ pub(crate) const ALL: &[Scenario] = &[
         world.nginx().reload()?;
         world.pause(ms(2_000));
         trace.finish()?.nothing_else();
+        Ok(())
+    }),
+    // What a client sends through a tunnel is no request, and the end of the tunnel no answer that is missing.
+    ("healthy/tunnel-that-its-origin-closes", |lab| {
+        let upgrade = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+        let world = lab.world().upstream(V4).location(upgrade).start()?;
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        let script = Script::new(vec![Step::Request, Step::Send(switch.to_vec()), Step::Bytes, Step::Close]);
+        let _origin = world.origin(V4, script)?;
+        let trace = world.trace(&[])?;
+        let mut client = world.connect()?;
+        client.send_bytes(
+            b"GET / HTTP/1.1\r\nHost: lab\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        )?;
+        let reply = client.receive();
+        lab.check(reply.status == 101, || format!("no tunnel: {reply:?}"));
+        world.pause(ms(300));
+        // "Goodbye" of WebSocket, without its mask.
+        client.send_bytes(b"\x88\x02\x03\xe8")?;
+        world.wait_access("101");
+        world.nginx_is_silent();
+        trace.finish()?.nothing_at_all();
         Ok(())
     }),
     // nginx asks about its own certificate; no upstream failed.

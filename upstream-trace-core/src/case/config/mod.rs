@@ -135,6 +135,12 @@ impl<'a> Case<'a> {
         passes.iter().all(|pass| pass.stream == first).then_some(first)
     }
 
+    /// The connection may have become a tunnel.
+    #[must_use]
+    pub fn may_tunnel(&self) -> bool {
+        self.passes().iter().any(|pass| pass.tunnels)
+    }
+
     /// Whether nginx speaks TLS to this upstream; `None` if the configuration leaves it open, or is not known.
     #[must_use]
     pub fn speaks_tls(&self) -> Option<bool> {

@@ -13,11 +13,12 @@ use crate::verdict::Verdict;
 pub(in crate::engine) struct EndContext {
     stream: Option<bool>,
     timer: Option<TimerFit>,
+    tunnel: bool,
 }
 
 impl EndContext {
     pub(in crate::engine) fn of(case: &Case<'_>) -> Self {
-        Self { stream: case.of_stream(), timer: case.timer_fit() }
+        Self { stream: case.of_stream(), timer: case.timer_fit(), tunnel: case.may_tunnel() }
     }
 }
 
@@ -97,6 +98,10 @@ fn session_over(attempt: &Attempt, context: EndContext, said_nothing: bool) -> b
     if attempt.handshaking() {
         return !reset;
     }
+    // Of a tunnel nginx says nothing when it is closed, and much when it breaks.
+    if context.tunnel && said_nothing && attempt.socket.received > 1 && attempt.ended_by_origin().is_some() {
+        return true;
+    }
     match context.stream {
         Some(true) if said_nothing => true,
         Some(true) => !reset,
@@ -112,9 +117,9 @@ mod tests {
     use crate::event::MS;
     use crate::testkit::{moment, unanswered_request, unanswered_syn, with_fin, with_reset};
 
-    const HTTP: EndContext = EndContext { stream: Some(false), timer: None };
-    const STREAM: EndContext = EndContext { stream: Some(true), timer: None };
-    const OPEN: EndContext = EndContext { stream: None, timer: None };
+    const HTTP: EndContext = EndContext { stream: Some(false), timer: None, tunnel: false };
+    const STREAM: EndContext = EndContext { stream: Some(true), timer: None, tunnel: false };
+    const OPEN: EndContext = EndContext { stream: None, timer: None, tunnel: false };
 
     #[test]
     fn a_session_of_stream_is_over_when_either_side_closes() {
@@ -124,6 +129,16 @@ mod tests {
         let reset = with_reset(unanswered_request(), 500);
         assert!(!session_over(&reset, STREAM, false) && session_over(&reset, STREAM, true));
         assert!(!session_over(&unanswered_syn(), STREAM, true), "it never began");
+    }
+
+    #[test]
+    fn a_tunnel_ends_without_a_word() {
+        let tunnel = EndContext { tunnel: true, ..HTTP };
+        let mut closed = with_fin(unanswered_request(), 500);
+        assert!(!session_over(&closed, tunnel, true), "nothing had come: it is none yet");
+        closed.socket.received = 130;
+        assert!(session_over(&closed, tunnel, true));
+        assert!(!session_over(&closed, tunnel, false) && !session_over(&closed, HTTP, true));
     }
 
     #[test]

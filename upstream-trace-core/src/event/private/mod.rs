@@ -317,6 +317,7 @@ fn of_pass(pass: &mut Pass, show: &mut dyn FnMut(Private, &mut String)) {
         stream: _,
         tls: _,
         promises_body: _,
+        tunnels: _,
     } = pass;
     let optional = [(Private::Host, group), (Private::Host, server), (Private::Path, location)];
     for (kind, text) in optional {

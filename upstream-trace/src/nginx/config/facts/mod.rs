@@ -1,6 +1,6 @@
 //! What of a configuration concerns upstreams.
 
-mod body;
+mod sent;
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use upstream_trace_core::event::{Config, Group, Pass, Server, Setting};
 
 use super::address::{Names, target};
 use super::files::Placed;
-use body::Body;
+use sent::Sent;
 
 /// Groups, servers of each, and passes that are kept.
 const MAX_KEPT: usize = 4_096;
@@ -35,7 +35,7 @@ struct Around {
     ssl: bool,
     server: Option<String>,
     location: Option<String>,
-    body: Body,
+    sent: Sent,
     set: BTreeMap<String, Setting>,
 }
 
@@ -49,7 +49,7 @@ struct Facts<'a> {
 /// The facts of all files; `names` are those of `/etc/hosts`.
 pub(super) fn of(directives: &[Placed], names: &Names) -> Config {
     let config = Config { transparent: Some(false), ..Config::default() };
-    let mut facts = Facts { config, names, asked: body::asked(directives) };
+    let mut facts = Facts { config, names, asked: sent::asked(directives) };
     for (name, stream) in [("http", false), ("stream", true)] {
         for block in of_name(directives, name) {
             facts.groups(&block.block, stream);
@@ -93,7 +93,7 @@ pub(super) fn concerns(name: &str) -> bool {
         || name.ends_with("_bind")
         || is_timeout(name)
         || is_program(name)
-        || body::concerns(name)
+        || sent::concerns(name)
 }
 
 pub(super) fn of_name<'a>(directives: &'a [Placed], name: &'a str) -> impl Iterator<Item = &'a Placed> {
@@ -151,7 +151,7 @@ impl Facts<'_> {
         if let Some(ssl) = of_name(directives, "proxy_ssl").find_map(|placed| placed.directive.argument()) {
             here.ssl = ssl == "on";
         }
-        here.body = around.body.within(directives);
+        here.sent = around.sent.within(directives);
         for placed in directives {
             self.config.dynamic |= by_program(placed);
             if is_transparent(placed) {
@@ -221,6 +221,7 @@ impl Facts<'_> {
             server: around.server.clone(),
             location: around.location.clone(),
             promises_body: module == "proxy" && self.promises_body(around),
+            tunnels: module == "tunnel" || module == "proxy" && around.sent.upgrade,
             place: placed.place(),
             connect: time("connect_timeout", "60s"),
             send: both.clone().unwrap_or_else(|| time("send_timeout", "60s")),
@@ -234,7 +235,7 @@ impl Facts<'_> {
     fn promises_body(&self, around: &Around) -> bool {
         // `location = /auth`: the path is the last word.
         let path = around.location.as_deref().and_then(|location| location.split(' ').next_back());
-        around.body.is_promised(path.is_some_and(|path| self.asked.contains(&path)))
+        around.sent.is_promised(path.is_some_and(|path| self.asked.contains(&path)))
     }
 }
 

@@ -58,6 +58,18 @@ fn bodies_that_are_announced_and_not_sent() {
 }
 
 #[test]
+fn where_a_connection_may_become_a_tunnel() {
+    let read = read(
+        "http { server { proxy_set_header Upgrade $http_upgrade; proxy_set_header Host x;
+          location /a { proxy_pass http://10.0.0.1; }
+          location /b { proxy_set_header Host y; proxy_pass http://10.0.0.2; }
+          location /c { grpc_pass 10.0.0.3:80; } location /d { tunnel_pass 10.0.0.4:80; } } }",
+    );
+    let tunnels: Vec<_> = read.passes.iter().map(|pass| pass.tunnels).collect();
+    assert_eq!(tunnels, [true, false, false, true]);
+}
+
+#[test]
 fn passes_inherit_their_timeouts_wherever_these_stand() {
     let read = read("http { upstream a { server 10.0.0.1; }
         server { server_name Example.org www.example.org;

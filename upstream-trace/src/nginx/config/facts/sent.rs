@@ -1,18 +1,20 @@
-//! Whether a request goes on with the body of its client, and with the length of one.
+//! What goes on of a client's request: its body, the length of one, and what asks for a tunnel.
 
 use super::super::files::Placed;
 use super::of_name;
 
 /// What holds for a block.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Body {
+pub(super) struct Sent {
     /// `proxy_pass_request_body off`
     withheld: bool,
     /// `proxy_set_header Content-Length ...`
     length_is_set: bool,
+    /// `proxy_set_header Upgrade ...`: nginx sends its client's own only there.
+    pub(super) upgrade: bool,
 }
 
-impl Body {
+impl Sent {
     /// The same inside of a block with these directives.
     pub(super) fn within(self, directives: &[Placed]) -> Self {
         let mut here = self;
@@ -21,9 +23,11 @@ impl Body {
             here.withheld = switch == "off";
         }
         // Those of a block replace all that it would inherit.
-        let mut headers = of_name(directives, "proxy_set_header").peekable();
-        if headers.peek().is_some() {
-            let mut names = headers.filter_map(|placed| placed.directive.arguments().first());
+        let headers = || of_name(directives, "proxy_set_header");
+        if headers().next().is_some() {
+            let mut names = headers().filter_map(|placed| placed.directive.argument());
+            here.upgrade = names.any(|name| name.eq_ignore_ascii_case("upgrade"));
+            let mut names = headers().filter_map(|placed| placed.directive.argument());
             here.length_is_set = names.any(|name| name.eq_ignore_ascii_case("content-length"));
         }
         here
