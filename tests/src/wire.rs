@@ -31,10 +31,6 @@ def lost(packet, out):
         return packet[header:header + 4] == flow
     return (lose == 'everything' or lose == 'requests' and out and push
         or lose == 'large' and out and len(packet) > 1000 or lose == 'answers' and not out and len(packet) > 200)
-gathered = []
-def is_syn_ack(packet):
-    header = (packet[0] & 15) * 4 if packet[0] >> 4 == 4 else 40
-    return packet[header + 13] & 0x12 == 0x12
 def checksum(data):
     data += bytes(len(data) % 2)
     total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
@@ -66,11 +62,6 @@ while True:
             print('done', flush=True)
             continue
         packet = os.read(source, 65536)
-        if lose == 'gather' and source == far and is_syn_ack(packet):
-            gathered.append(packet)
-            if len(gathered) == 3:
-                for held in gathered: os.write(near, held)
-            continue
         if lost(packet, source == near): continue
         if lose.startswith('reject'):
             if source == near: os.write(near, rejection(packet))
@@ -92,8 +83,6 @@ pub enum Lose {
     Answers,
     /// Those of nginx that belong to the same connection as the next one, over IPv4.
     Flow,
-    /// None; the first SYN-ACKs come when there are three.
-    Gather,
     /// All; the origin's host says that the port is unreachable.
     RejectPort,
     /// All; the origin's host says that it is prohibited by its administrator.

@@ -262,6 +262,12 @@ const MADE: &[Made] = &[
             Some(99),
         );
     }),
+    // Where it was recorded a rule of the same kernel rejected it.
+    ("firewall-reject-remote", "firewall-reject-remote-admin4", |event| {
+        if event["event"] == "drop" {
+            event["reason"] = "TCP_OLD_ACK".into();
+        }
+    }),
     ("connect-slow", "firewall-drop-remote-tcp4", |event| {
         if event["event"] == "end" {
             event["established"] = (event["seen"].as_u64().unwrap_or_default() - 1_000_000).into();

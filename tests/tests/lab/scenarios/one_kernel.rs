@@ -242,7 +242,8 @@ fn rejected(lab: &Lab, upstream: &str, how: &str, (says, errno): (&str, i32)) ->
     failure
         .evidence_says(&format!("inet lab {hook}"))
         .told("summary", "network namespace")
-        .told("summary", "by the rule [tcp dport 8081")
+        .told("summary", "by the rule [")
+        .told("summary", "tcp dport 8081 counter reject")
         .told("fix", "nft -a list chain inet lab");
     seen.nothing_else();
     Ok(())

@@ -43,28 +43,7 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
-    // Three SYNs get a cookie while there is room for one: what comes back finds the queue full, and no half-open
-    // connection is left that would answer again.
-    ("accept-queue-full/cookies", |lab| {
-        let world = lab.world().upstream(FAR).start()?;
-        let wire = Wire::lay(world.ng(), world.up())?;
-        world.up().sysctl("ipv4/tcp_syncookies", "2")?;
-        let _origin = world.origin(FAR, Script::never_accept(0))?;
-        let trace = world.trace(&[])?;
-        wire.lose(Lose::Gather)?;
-        let mut clients = (0..3).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
-        for client in &mut clients {
-            world.answer(client.receive()).status(504).log(READING);
-        }
-        let seen = trace.finish()?;
-        seen.failure("not-accepted").confidence(Proven | Likely).upstream(FAR).phase("wait");
-        seen.failures(2, "accept-queue-full", |failure| {
-            failure.confidence(Proven | Likely).upstream(FAR).phase("wait").status(504);
-        });
-        seen.nothing_else();
-        Ok(())
-    }),
-    // The trap beside: cookies, a queue with room, and a request that is lost.
+    // Cookies, a queue with room, and a request that is lost: no overflow.
     ("path-lost/cookies", |lab| {
         let world = lab.world().upstream(FAR).start()?;
         let wire = Wire::lay(world.ng(), world.up())?;

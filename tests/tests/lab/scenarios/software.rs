@@ -84,7 +84,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let world = php(lab)?;
         let _php = start_php(&world, "pm.max_children = 1")?;
         let trace = warm(&world, "/fine.php")?;
-        let mut waits = world.begin("GET", "/pid.php?short", &[])?;
+        let mut waits = world.begin("GET", "/pid-at-once.php", &[])?;
         let child = eventually_read(&world.folder().join("pid"))?;
         world.answer(waits.receive()).status(200);
         signal(child, Signal::SIGKILL)?;
@@ -203,7 +203,6 @@ pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     let on_a_wire = [
         "firewall-drop-remote/",
         "firewall-reject-remote/",
-        "accept-queue-full/cookies",
         "path-lost/cookies",
         "path-lost/request",
         "path-lost/big",
@@ -252,8 +251,9 @@ fn php(lab: &Lab) -> Result<World<'_>> {
     let world = lab.world().config(location).start()?;
     world.file("fine.php", "<?php echo 'fine';")?;
     world.file("slow.php", "<?php sleep(5); echo 'slow';")?;
-    let pid = "file_put_contents(dirname(__FILE__) . '/pid', posix_getpid()); sleep(isset($_GET['short']) ? 0 : 5);";
-    world.file("pid.php", &format!("<?php {pid} echo 'fine';"))?;
+    let pid = "<?php file_put_contents(dirname(__FILE__) . '/pid', posix_getpid());";
+    world.file("pid.php", &format!("{pid} sleep(5);"))?;
+    world.file("pid-at-once.php", &format!("{pid} echo 'fine';"))?;
     world.file("crash.php", "<?php posix_kill(posix_getpid(), 11); sleep(5);")?;
     world.file("big.php", "<?php header('X-Big: ' . str_repeat('x', 9000)); echo 'big';")?;
     world.file("warns.php", "<?php error_log('look here'); echo 'fine';")?;
