@@ -183,10 +183,10 @@ impl Files {
         Ok(())
     }
 
-    /// Follows an error.log, whose lines may be in envelopes. Where it is mounted is not known.
-    pub(super) fn add_kept(&mut self, path: &Path, name: &str, now: Nanos) -> io::Result<()> {
+    /// Follows an error.log, whose lines may be in envelopes. Where it is mounted may not be known.
+    pub(super) fn add_kept(&mut self, path: &Path, name: &str, mount: Mount, now: Nanos) -> io::Result<()> {
         let before = self.tails.len();
-        self.add(path, &Found { name: &name.into(), certain: true, mount: 0 }, now)?;
+        self.add(path, &Found { name: &name.into(), certain: true, mount }, now)?;
         for tail in &mut self.tails[before..] {
             tail.expect_envelopes();
         }

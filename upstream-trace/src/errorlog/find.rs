@@ -103,7 +103,8 @@ fn log(pid: u32, fd: RawFd) -> Option<Mount> {
     (writes && (flags & libc::O_APPEND != 0 || fd == STDERR)).then(|| mount(&info).unwrap_or_default())
 }
 
-fn mount(info: &str) -> Option<Mount> {
+/// Where a file is mounted, in `/proc/PID/fdinfo`.
+pub(super) fn mount(info: &str) -> Option<Mount> {
     info.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 

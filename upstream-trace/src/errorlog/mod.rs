@@ -230,7 +230,7 @@ impl Logs {
 
     /// Where the lines go of those that write to a pipe or a socket.
     fn look_outside(&mut self, syslog: &BTreeMap<u32, Vec<String>>, checked: bool, now: Nanos) {
-        let Self { processes, outsides, syslogs, files, .. } = self;
+        let Self { processes, outsides, syslogs, files, watchdog, .. } = self;
         let mut new = false;
         for (pid, servers) in syslog.iter().filter(|(pid, _)| processes.get(**pid).is_some()) {
             new |= syslogs.add_syslog(*pid, servers);
@@ -244,7 +244,8 @@ impl Logs {
         if new || checked {
             for outsides in [outsides, syslogs] {
                 outsides.forget_read(&|id| files.get(id).map(Tail::position));
-                self.changed |= outsides.look(&mut |path, name, _| files.add_kept(path, name, now));
+                let mut found = |path: &Path, name: &str, mount| files.add_kept(path, name, mount, now);
+                self.changed |= outsides.look(watchdog, &mut found);
             }
         }
     }
@@ -295,7 +296,7 @@ impl Logs {
 
     /// Where the user's file is mounted is not known.
     fn add_named(&mut self, path: &Path, now: Nanos) -> io::Result<()> {
-        self.files.add_kept(path, &path.to_string_lossy(), now)
+        self.files.add_kept(path, &path.to_string_lossy(), 0, now)
     }
 
     /// The file that has the name given by the user.

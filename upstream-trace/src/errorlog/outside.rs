@@ -15,14 +15,19 @@ use upstream_trace_core::errorlog::Stream;
 use upstream_trace_core::event::{Nanos, Workload};
 
 use super::file::FileId;
+use super::find::mount;
 use super::journal::{Journal, Of};
 use super::pids::REMEMBERED;
 use super::syslog;
+use super::watchdog::{Mount, Watchdog};
 use crate::host::container::{Container, ContainerLog, Files};
 use crate::host::{started_at, stat, workload};
 
 /// The name of the journal among the files that are read.
 const JOURNAL: &str = "journal";
+
+/// Beyond the numbers of mounts.
+const NOWHERE: Mount = Mount::MAX;
 
 /// What is known of the container or unit of a process.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub(super) struct Outside {
     /// Where its output goes.
     pub(super) log: ContainerLog,
     files: Option<Files>,
+    /// Stands for the mount of its log while that is not known: a number that no mount has, of its own.
+    place: Mount,
     /// The journal, once it is followed.
     journal: Option<Journal>,
     /// Whose entries of it.
@@ -183,13 +190,17 @@ impl Outsides {
         }
     }
 
-    /// Looks at the files that are written to now. `found` gets the path of each that is new, and its name.
+    /// Looks at the files that are written to now. `found` gets the path of each that is new, its name, and its mount.
     /// True if anything changed.
-    pub(super) fn look(&mut self, found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>) -> bool {
+    pub(super) fn look(
+        &mut self,
+        watchdog: &Watchdog,
+        found: &mut dyn FnMut(&Path, &str, Mount) -> io::Result<()>,
+    ) -> bool {
         let mut changed = false;
         for outside in self.by_id.values_mut() {
             let looked = match outside.log.clone() {
-                ContainerLog::File(path) => outside.look_at(&path, found),
+                ContainerLog::File(path) => outside.look_at(&path, watchdog, found),
                 ContainerLog::Journal => outside.look_at_journal(found),
                 ContainerLog::Driver(_) | ContainerLog::Unknown => continue,
             };
@@ -217,6 +228,7 @@ impl Outside {
             of,
             since,
             files: None,
+            place: NOWHERE,
             journal: None,
             file: None,
             doubt: [false; 2],
@@ -231,7 +243,8 @@ impl Outside {
         let of = Of::Container { id: container.id.clone(), uid };
         let key = key(&container);
         let outside = Self::new(container.named().to_string(), container.log, of);
-        Some((key, Self { files: Files::of(container.monitor), ..outside }))
+        let place = NOWHERE - u64::from(container.monitor);
+        Some((key, Self { files: Files::of(container.monitor), place, ..outside }))
     }
 
     /// What a unit writes to its stderr is in the journal.
@@ -244,13 +257,20 @@ impl Outside {
     fn look_at(
         &mut self,
         path: &Path,
-        found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>,
+        watchdog: &Watchdog,
+        found: &mut dyn FnMut(&Path, &str, Mount) -> io::Result<()>,
     ) -> io::Result<FileId> {
+        // It may be where nothing answers; as long as it was not opened, its mount is not known.
+        let name: Arc<str> = path.to_string_lossy().into();
+        if watchdog.hangs(self.place) {
+            return Err(io::Error::other("its file system hangs"));
+        }
         // Between a rename and the new file there is none for a moment.
-        let (file, id) = self.open(path)?;
+        let (file, id) = watchdog.step(&name, self.place, || self.open(path))?;
         if self.file != Some(id) {
             let through = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-            found(&through, &path.to_string_lossy(), id)?;
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
+            found(&through, &name, mount(&info.unwrap_or_default()).unwrap_or_default())?;
         }
         Ok(id)
     }
@@ -258,7 +278,7 @@ impl Outside {
     /// Follows the journal, once: if that fails it is not tried again.
     fn look_at_journal(
         &mut self,
-        found: &mut dyn FnMut(&Path, &str, FileId) -> io::Result<()>,
+        found: &mut dyn FnMut(&Path, &str, Mount) -> io::Result<()>,
     ) -> io::Result<FileId> {
         if let Some(journal) = &mut self.journal {
             return journal.check().map(|()| journal.id);
@@ -267,7 +287,7 @@ impl Outside {
             return Err(io::Error::other(error));
         }
         let mut journal = Journal::follow(&self.of, self.since)?;
-        found(&journal.path(), JOURNAL, journal.id)?;
+        found(&journal.path(), JOURNAL, 0)?;
         journal.begin()?;
         let id = journal.id;
         self.journal = Some(journal);
@@ -307,6 +327,10 @@ fn key(container: &Container) -> Arc<str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
     use upstream_trace_core::event::Runtime;
 
     use super::super::tests::Dir;
@@ -331,7 +355,7 @@ mod tests {
         let mut outsides = outsides(ContainerLog::File("/x.log".into()), &dir.path(""));
         let mut count = 0;
         let mut look = |outsides: &mut Outsides| {
-            outsides.look(&mut |path, name, _| {
+            outsides.look(&Watchdog::default(), &mut |path, name, _| {
                 assert!(path.exists() && name == "/x.log");
                 count += 1;
                 Ok(())
@@ -352,6 +376,31 @@ mod tests {
         assert!(outsides.holds(7, last), "its last lines are read after its end");
         outsides.forget(REMEMBERED + 1);
         assert!(outsides.by_id.is_empty() && !outsides.holds(7, last));
+    }
+
+    #[test]
+    fn a_log_that_hangs_is_left_alone_and_no_other() {
+        let dir = Dir::new("outside-hangs");
+        dir.write("x.log", "one");
+        let mut outsides = outsides(ContainerLog::File("/x.log".into()), &dir.path(""));
+        let watchdog = Watchdog::default();
+        let (release, wait) = channel::<()>();
+        let of_thread = watchdog.clone();
+        let thread = thread::spawn(move || of_thread.step(&"/x.log".into(), NOWHERE, || wait.recv().is_ok()));
+        while watchdog.give_up(Duration::ZERO).is_none() {
+            thread::yield_now();
+        }
+        let next = watchdog.successor();
+        outsides.look(&next, &mut |_, _, _| Ok(()));
+        assert!(outsides.get(7).unwrap().trouble().unwrap().contains("its file system hangs"));
+        outsides.by_id.values_mut().for_each(|outside| outside.place -= 1);
+        outsides.look(&next, &mut |_, _, mount| {
+            assert_ne!(mount, 0, "once it is open its mount is known");
+            Ok(())
+        });
+        assert!(outsides.get(7).unwrap().trouble().is_none());
+        release.send(()).unwrap();
+        assert!(thread.join().unwrap());
     }
 
     #[test]

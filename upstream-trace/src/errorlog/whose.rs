@@ -18,8 +18,10 @@ pub enum Whose {
     Nginx,
     /// nginx's, or those of a client in an access log.
     Doubtful,
-    /// No `error_log` goes there.
+    /// No `error_log` goes to this pipe.
     Nobody,
+    /// It is no pipe; files are read.
+    Other,
 }
 
 /// Whose words a worker writes to this descriptor; `outputs` are those of its configuration, if that is known.
@@ -52,7 +54,7 @@ fn decide(fd: i32, outputs: Option<&Outputs>, link: &dyn Fn(i32) -> Option<PathB
     let is_pipe = own.as_ref().and_then(|own| own.to_str()).is_some_and(|own| own.starts_with("pipe:"));
     let same = |fd: &u32| is_same(*fd, link, own.as_deref());
     match outputs {
-        _ if !is_pipe => Whose::Nobody,
+        _ if !is_pipe => Whose::Other,
         Some(outputs) if !outputs.error.iter().any(same) => Whose::Nobody,
         Some(outputs) if outputs.access.iter().any(same) => Whose::Doubtful,
         None if !same(&STDERR) => Whose::Nobody,
@@ -73,7 +75,7 @@ fn number(fd: u32) -> i32 {
 mod tests {
     use super::*;
 
-    use Whose::{Doubtful, Nginx, Nobody};
+    use Whose::{Doubtful, Nginx, Nobody, Other};
 
     /// Standard output and error, and what the fourth descriptor is.
     fn links(one: &'static str, two: &'static str, four: &'static str) -> impl Fn(i32) -> Option<PathBuf> {
@@ -117,9 +119,9 @@ mod tests {
     #[test]
     fn what_is_no_pipe_is_read_elsewhere() {
         for other in ["/var/log/access.log", "socket:[2]", "/dev/null"] {
-            assert_eq!(decide(4, None, &links(OUT, other, other)), Nobody, "{other}");
+            assert_eq!(decide(4, None, &links(OUT, other, other)), Other, "{other}");
         }
-        assert_eq!(decide(9, None, &links(OUT, ERR, ERR)), Nobody, "closed since");
+        assert_eq!(decide(9, None, &links(OUT, ERR, ERR)), Other, "closed since");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod descriptors;
 pub(crate) mod memory;
 pub mod netns;
 mod open;
+mod patience;
 pub mod privileges;
 mod process;
 mod watched;

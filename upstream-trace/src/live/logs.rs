@@ -170,7 +170,7 @@ impl ErrorLogs {
         let count = self.passed_over;
         count.checked_ilog10().is_some_and(|digits| 10_u64.pow(digits) == count).then(|| {
             format!(
-                "Worker {worker} writes what looks like a line of error.log to where no `error_log` goes, perhaps an \
+                "Worker {worker} writes what looks like a line of error.log to a pipe where no `error_log` goes, perhaps an \
                  access log that begins with a client's words: passed over, {count} so far."
             )
         })

@@ -49,6 +49,7 @@ pub(super) fn line(write: &LogWrite, logs: &mut ErrorLogs) -> Option<LogOutput> 
         }
         Whose::Nginx => false,
         Whose::Doubtful => true,
+        Whose::Other => return None,
         Whose::Nobody => return logs.pass_over(worker).map(LogOutput::Note),
     };
     Some(LogOutput::Event(Box::new(Event::Log(LogLine { doubtful, ..line }))))

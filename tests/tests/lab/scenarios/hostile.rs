@@ -23,7 +23,7 @@ const STORM: usize = 300;
 
 pub(crate) const ALL: &[Scenario] = &[
     ("hostile/reader-paused-until-the-time-is-over", |lab| {
-        paused(lab, &["--duration", "4s"], |tool| tool.wait(LIMIT))
+        paused(lab, &["--duration", "7s"], |tool| tool.wait(LIMIT))
     }),
     ("hostile/reader-paused-until-sigterm", |lab| {
         paused(lab, &[], |tool| {
@@ -106,7 +106,9 @@ fn paused(lab: &Lab, args: &[&str], end: impl FnOnce(&mut Quiet) -> Result<()>) 
     let report = Tool::start(tool, &report)?.wait(LIMIT)?;
     let objects = report.lines.iter().filter_map(|(_, line)| serde_json::from_str::<Value>(line).ok());
     let failures = objects.filter(|object| object["type"] == "failure").count();
-    lab.check(failures == STORM, || format!("{failures} of {STORM} failures are in the recording"));
+    let all = 2 * STORM;
+    lab.check(failures == all, || format!("{failures} of {all} failures are in the recording"));
+    lab.check(!report.stderr.contains("cut off"), || format!("it was cut off: {}", report.stderr));
     lab.check(report.status.success(), || format!("the recording is not whole: {}", report.said()));
     Ok(())
 }
@@ -122,6 +124,10 @@ fn paused_recording(
     all.extend(args);
     let Some(mut tool) = Quiet::start(&world, &all)? else { return Ok(None) };
     requests(&world, STORM, false, |_| ("/", 502))?;
+    // Until the first ones are written, or are in the way.
+    world.pause(ms(1_500));
+    requests(&world, STORM, false, |_| ("/", 502))?;
+    world.pause(ms(100));
     end(&mut tool)?;
     let kept = std::env::temp_dir().join(format!("paused-{}-{}.zst", std::process::id(), tool.0.id()));
     fs::copy(&recording, &kept)?;

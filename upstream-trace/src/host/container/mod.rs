@@ -13,11 +13,14 @@ mod monitor;
 mod pods;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use upstream_trace_core::event::{NamedContainer, Runtime};
 
 pub use files::Files;
 use monitor::Monitor;
+
+use super::patience::within;
 
 /// A container of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +66,9 @@ pub struct Container {
     pub monitor: u32,
 }
 
+/// Files of a runtime are waited for so long: whoever calls itself one may have them where nothing answers.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Longest name, in characters; Kubernetes allows 253.
 const MAX_NAME: usize = 256;
 
@@ -70,10 +76,15 @@ const MAX_NAME: usize = 256;
 const SHORT_ID: usize = 12;
 
 impl Container {
-    /// That of a process; `None` if it is gone, in none, or in one of a runtime that is not known.
+    /// That of a process; `None` if it is gone, in none, in one of a runtime that is not known, or in one whose files do not
+    /// answer.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let monitor = Monitor::of(pid)?;
+        within(PATIENCE, move || Self::watched_by(&monitor, pid)).flatten()
+    }
+
+    fn watched_by(monitor: &Monitor, pid: u32) -> Option<Self> {
         let id = monitor.container_id(pid)?;
         let files = Files::of(monitor.pid)?;
         Some(match &monitor.kind {
