@@ -155,6 +155,10 @@ fn show(outcome: &Outcome) {
     let summary = &outcome.said.summary;
     say("Accounts", summary["accounts"].to_string());
     say("Depth", format!("{} of {} ms", summary["deep_ms"], summary["duration_ms"]));
+    for told in summary["by_cause"].as_array().into_iter().flatten() {
+        note("Told", format!("{} times {} of {}", told["count"], told["cause"], told["upstream"]));
+    }
+    say("Lines", summary["log_lines"].to_string());
     for line in outcome.complaints.iter().take(20) {
         note("nginx", line);
     }
