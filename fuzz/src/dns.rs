@@ -32,7 +32,7 @@ fn run(bytes: &[u8]) {
             result: if failed { -111 } else { i32::from(*length) },
             payload,
         };
-        events.extend(tracker.on(&exchange).map(Event::Lookup));
+        events.extend(tracker.on(&exchange).into_iter().map(Event::Lookup));
         events.extend(tracker.tick(at, SECOND).into_iter().map(Event::Lookup));
     }
     events.extend(tracker.of(0, at).into_iter().map(Event::Lookup));

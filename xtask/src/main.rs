@@ -20,6 +20,7 @@ mod soak;
 mod test;
 mod vm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -73,6 +74,18 @@ enum Command {
     Backend {
         /// Whose
         side: site::backend::Side,
+    },
+    /// Origins of other protocols than HTTP, and a name server, for the soak test
+    #[command(hide = true)]
+    Responder,
+    /// Clients that leave, upgrade and come in bursts, for the soak test
+    #[command(hide = true)]
+    Odd {
+        /// Whether the nginx is a newer one
+        #[arg(long)]
+        newer: bool,
+        /// Where certificates are
+        certificates: PathBuf,
     },
     /// Empty programs on kernel tracepoints, for the benchmark
     #[command(hide = true)]
@@ -130,6 +143,11 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Lint(options) => lint::lint(&options),
         Command::Backend { side } => site::backend::serve(side),
+        Command::Responder => soak::healthy::responder::serve(),
+        Command::Odd { newer, certificates } => {
+            soak::healthy::odd::act(newer, &certificates);
+            Ok(())
+        }
         Command::Floor { hooks } => bench::floor::hold(&hooks),
         Command::Hold { host } => bench::hold::accept(host),
         Command::Wait { clients } => bench::hold::ask(clients),

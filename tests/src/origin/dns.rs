@@ -84,7 +84,9 @@ fn serve_tcp(
                 thread::sleep(TICK);
                 continue;
             };
-            let _broken = stream.set_nonblocking(false).and_then(|()| answer_one(&mut stream, says));
+            let waits = stream.set_nonblocking(false).and_then(|()| stream.set_read_timeout(Some(10 * TICK)));
+            // nginx asks for both families on one connection, and keeps it.
+            while waits.is_ok() && answer_one(&mut stream, says).is_ok() {}
         }
     }))
 }

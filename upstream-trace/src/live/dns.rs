@@ -45,7 +45,7 @@ impl Dns {
             result: message.result,
             payload: message.payload.get(..usize::from(message.len)).unwrap_or_default(),
         };
-        to.events.extend(self.tracker.on(&exchange).map(Event::Lookup));
+        to.events.extend(self.tracker.on(&exchange).into_iter().map(Event::Lookup));
     }
 
     /// Tells how the lookups of a worker stand, before its line about one of them.

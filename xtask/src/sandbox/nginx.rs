@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{self as this, Stdio};
+use std::process::{self as this, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{Namespace, Running};
-use crate::paths;
+use crate::{paths, process};
 
 /// It runs until dropped; then its files are gone as well.
 #[derive(Debug)]
@@ -41,14 +41,28 @@ impl Drop for Files {
 }
 
 impl Nginx {
-    /// Starts it, and waits until it serves. `configuration` is given the directory that is its own: there are its
-    /// `nginx.pid` and `error.log`.
+    /// Starts that of this machine, and waits until it serves. `configuration` is given the directory that is its own:
+    /// there are its `nginx.pid` and `error.log`.
     pub(crate) fn start(
         namespace: &Namespace,
         name: &str,
         configuration: impl FnOnce(&Path) -> String,
     ) -> Result<Self> {
-        let program = paths::program("nginx").context("there is no nginx; get it with: cargo xtask setup")?;
+        Self::start_program(&Self::installed()?, namespace, name, configuration)
+    }
+
+    /// The program of this machine.
+    pub(crate) fn installed() -> Result<PathBuf> {
+        paths::program("nginx").context("there is no nginx; get it with: cargo xtask setup")
+    }
+
+    /// As above, another program.
+    pub(crate) fn start_program(
+        program: &Path,
+        namespace: &Namespace,
+        name: &str,
+        configuration: impl FnOnce(&Path) -> String,
+    ) -> Result<Self> {
         let files = Files::new(name)?;
         let dir = files.0.as_path();
         let (config, log) = (dir.join("nginx.conf"), dir.join("error.log"));
@@ -62,6 +76,8 @@ impl Nginx {
         let pid_file = dir.join("nginx.pid");
         master.wait(Duration::from_secs(5), || pid_file.is_file());
         if !pid_file.is_file() {
+            // What it says before it has read where to write is not there.
+            process::capture(Command::new(program).arg("-t").arg("-p").arg(dir).arg("-c").arg(&config))?;
             let log = fs::read_to_string(&log).unwrap_or_default();
             bail!("nginx did not start: {}", log.lines().last().unwrap_or("it says nothing"));
         }

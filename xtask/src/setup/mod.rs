@@ -5,6 +5,7 @@ mod lints;
 mod newer_nginx;
 mod programs;
 mod stamp;
+mod stream_module;
 mod toolchain;
 
 use std::process::Command;
@@ -15,7 +16,8 @@ use crate::process;
 use crate::say::{note, say};
 pub(crate) use lints::{cargo_deny, clippy, installed};
 pub(crate) use newer_nginx::root as newer_nginx;
-pub(crate) use programs::browser;
+pub(crate) use programs::{browser, versioned};
+pub(crate) use stream_module::folder as stream_module;
 pub(crate) use toolchain::{Toolchain, own_tools};
 
 /// The release of `bpf-linker` that is installed where none fits.
@@ -48,6 +50,14 @@ pub(crate) fn for_tests() -> Result<()> {
 /// What the benchmark needs beyond that.
 pub(crate) fn for_bench() -> Result<()> {
     programs::ensure_for_bench()
+}
+
+/// What the soak test with healthy origins needs beyond that.
+pub(crate) fn for_healthy() -> Result<()> {
+    for_bench()?;
+    for_tests()?;
+    stream_module::ensure();
+    Ok(())
 }
 
 /// What boots other kernels.

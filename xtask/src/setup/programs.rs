@@ -1,6 +1,7 @@
 //! Programs that the demo and the fault lab start.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -52,13 +53,14 @@ pub(crate) fn missing() -> Vec<&'static str> {
 
 fn missing_of(programs: &[(&'static str, &str)]) -> Vec<&'static str> {
     let all = programs.iter().map(|(program, _)| *program);
-    all.filter(|program| paths::program(program).is_none() && !versioned(program)).collect()
+    all.filter(|program| paths::program(program).is_none() && versioned(program).is_none()).collect()
 }
 
-/// `php-fpm8.2`, as Debian calls it.
-fn versioned(program: &str) -> bool {
-    let names = fs::read_dir("/usr/sbin").into_iter().flatten().flatten();
-    names.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| {
+/// A program that has its version in its name, as Debian calls `php-fpm8.2`.
+pub(crate) fn versioned(program: &str) -> Option<PathBuf> {
+    let files = fs::read_dir("/usr/sbin").into_iter().flatten().flatten().map(|entry| entry.path());
+    files.into_iter().find(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
         let version = name.strip_prefix(program).unwrap_or_default();
         !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
     })

@@ -149,6 +149,8 @@ pub(crate) const ALL: &[Scenario] = &[
     ("healthy/resolver-traffic", |lab| resolves(lab, Says::Address(ORIGIN), "ipv6=off")),
     ("healthy/resolver-both-families", |lab| resolves(lab, Says::Address(ORIGIN), "")),
     ("healthy/resolver-over-tcp", |lab| resolves(lab, Says::OverTcp(ORIGIN), "ipv6=off")),
+    // Both questions go out in one send.
+    ("healthy/resolver-over-tcp-both-families", |lab| resolves(lab, Says::OverTcp(ORIGIN), "")),
 ];
 
 fn world(lab: &Lab) -> Result<World<'_>> {

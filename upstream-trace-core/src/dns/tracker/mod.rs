@@ -71,20 +71,31 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Takes in a message; the lookup that it decides, or that is to be told anew.
-    pub fn on(&mut self, exchange: &Exchange<'_>) -> Option<Lookup> {
-        let payload =
-            if exchange.tcp { exchange.payload.get(2..).unwrap_or_default() } else { exchange.payload };
-        if exchange.sent {
-            return self.on_query(exchange, &parse(payload)?);
-        }
-        if exchange.result < 0 {
+    /// Takes in what was sent or received at once: one message, or over TCP several with their lengths in front. The
+    /// lookups that they decide, or that are to be told anew.
+    pub fn on(&mut self, exchange: &Exchange<'_>) -> Vec<Lookup> {
+        if !exchange.sent && exchange.result < 0 {
             self.on_error(exchange);
-            return None;
+            return Vec::new();
         }
+        if !exchange.tcp {
+            return self.on_message(exchange, exchange.payload).into_iter().collect();
+        }
+        let mut told = Vec::new();
+        let mut rest = exchange.payload;
         // nginx reads the end of a TCP connection as 0 bytes.
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            // The last one may not have been copied to its end.
+            let (message, next) = behind.split_at(behind.len().min(usize::from(u16::from_be_bytes(*length))));
+            told.extend(self.on_message(exchange, message));
+            rest = next;
+        }
+        told
+    }
+
+    fn on_message(&mut self, exchange: &Exchange<'_>, payload: &[u8]) -> Option<Lookup> {
         let message = parse(payload)?;
-        self.on_response(exchange, &message)
+        if exchange.sent { self.on_query(exchange, &message) } else { self.on_response(exchange, &message) }
     }
 
     /// Lookups that have been in trouble for as long as `slow`, and those that nginx has given up.

@@ -13,8 +13,12 @@ fn exchange(at: Nanos, sent: bool, payload: &[u8]) -> Exchange<'_> {
     Exchange { at, worker: 7, netns: 1, server, tcp: false, sent, for_client: true, result, payload }
 }
 
+fn told(tracker: &mut Tracker, exchange: &Exchange<'_>) -> Option<Lookup> {
+    tracker.on(exchange).pop()
+}
+
 fn asked(tracker: &mut Tracker, at: Nanos, question: &[u8]) {
-    assert_eq!(tracker.on(&exchange(at, true, question)), None);
+    assert_eq!(told(tracker, &exchange(at, true, question)), None);
 }
 
 fn outcomes(lookup: &Lookup) -> Vec<Option<Outcome>> {
@@ -27,8 +31,8 @@ fn an_answered_name_is_no_news() {
     let (v4, v6) = (question(1, NAME, 1), question(2, NAME, 28));
     asked(&mut tracker, 0, &v4);
     asked(&mut tracker, 0, &v6);
-    assert_eq!(tracker.on(&exchange(MS, false, &answer(&v6, 0, &[]))), None);
-    assert_eq!(tracker.on(&exchange(MS, false, &answer(&v4, 0, &[1]))), None);
+    assert_eq!(told(&mut tracker, &exchange(MS, false, &answer(&v6, 0, &[]))), None);
+    assert_eq!(told(&mut tracker, &exchange(MS, false, &answer(&v4, 0, &[1]))), None);
     assert!(tracker.running.is_empty() && tracker.tick(60 * SECOND, SECOND).is_empty());
 }
 
@@ -38,8 +42,8 @@ fn an_error_in_one_answer_fails_the_name_when_both_are_there() {
     let (v4, v6) = (question(1, NAME, 1), question(2, NAME, 28));
     asked(&mut tracker, 0, &v4);
     asked(&mut tracker, 0, &v6);
-    assert_eq!(tracker.on(&exchange(MS, false, &answer(&v6, 2, &[]))), None);
-    let failed = tracker.on(&exchange(2 * MS, false, &answer(&v4, 0, &[1]))).expect("decided");
+    assert_eq!(told(&mut tracker, &exchange(MS, false, &answer(&v6, 2, &[]))), None);
+    let failed = told(&mut tracker, &exchange(2 * MS, false, &answer(&v4, 0, &[1]))).expect("decided");
     assert_eq!((failed.state, failed.name.as_str(), failed.at), (LookupState::Failed(2), NAME, 2 * MS));
     let expected =
         [Some(Outcome::Answer { code: 0, records: 1 }), Some(Outcome::Answer { code: 2, records: 0 })];
@@ -51,7 +55,7 @@ fn no_address_is_no_such_name() {
     let mut tracker = Tracker::default();
     let v4 = question(1, NAME, 1);
     asked(&mut tracker, 0, &v4);
-    let failed = tracker.on(&exchange(MS, false, &answer(&v4, 0, &[]))).expect("decided");
+    let failed = told(&mut tracker, &exchange(MS, false, &answer(&v4, 0, &[]))).expect("decided");
     assert_eq!(failed.state, LookupState::Failed(3));
 }
 
@@ -76,7 +80,7 @@ fn a_late_answer_is_told_if_the_trouble_was() {
     let v4 = question(1, NAME, 1);
     asked(&mut tracker, 0, &v4);
     tracker.tick(SECOND, SECOND);
-    let answered = tracker.on(&exchange(2 * SECOND, false, &answer(&v4, 0, &[1]))).expect("told");
+    let answered = told(&mut tracker, &exchange(2 * SECOND, false, &answer(&v4, 0, &[1]))).expect("told");
     assert_eq!(answered.state, LookupState::Answered);
 }
 
@@ -98,13 +102,13 @@ fn what_nginx_drops_is_noted_and_decides_nothing() {
     ] {
         let mut tracker = Tracker::default();
         asked(&mut tracker, 0, &v4);
-        assert_eq!(tracker.on(&exchange(MS, false, &bytes)), None, "{why}");
+        assert_eq!(told(&mut tracker, &exchange(MS, false, &bytes)), None, "{why}");
         let [running] = &tracker.of(7, MS)[..] else { panic!("{why}: over") };
         assert_eq!(outcomes(running), [Some(Outcome::Ignored(why.to_owned()))]);
     }
     let mut tracker = Tracker::default();
     asked(&mut tracker, 0, &v4);
-    assert_eq!(tracker.on(&exchange(MS, false, &answer(&stranger, 3, &[]))), None);
+    assert_eq!(told(&mut tracker, &exchange(MS, false, &answer(&stranger, 3, &[]))), None);
     assert_eq!(outcomes(&tracker.of(7, MS)[0]), [None], "an answer to another question changes nothing");
 }
 
@@ -113,8 +117,8 @@ fn errors_of_the_socket_and_of_sending() {
     let mut tracker = Tracker::default();
     let v4 = question(1, NAME, 1);
     asked(&mut tracker, 0, &v4);
-    assert_eq!(tracker.on(&Exchange { result: -111, ..exchange(MS, false, &[]) }), None);
-    assert_eq!(tracker.on(&Exchange { result: -1, ..exchange(2 * MS, true, &v4) }), None);
+    assert_eq!(told(&mut tracker, &Exchange { result: -111, ..exchange(MS, false, &[]) }), None);
+    assert_eq!(told(&mut tracker, &Exchange { result: -1, ..exchange(2 * MS, true, &v4) }), None);
     let expected = [Some(Outcome::Error { errno: 111 }), Some(Outcome::NotSent { errno: 1 })];
     assert_eq!(outcomes(&tracker.of(7, MS)[0]), expected);
 }
@@ -124,11 +128,11 @@ fn another_number_is_another_lookup_and_workers_are_apart() {
     let mut tracker = Tracker::default();
     asked(&mut tracker, 0, &question(1, NAME, 1));
     let again = question(2, NAME, 1);
-    let over = tracker.on(&exchange(3 * SECOND, true, &again)).expect("the first is over");
+    let over = told(&mut tracker, &exchange(3 * SECOND, true, &again)).expect("the first is over");
     assert_eq!((over.state, over.asked.len()), (LookupState::GivenUp, 1));
     let elsewhere = Exchange { worker: 8, ..exchange(3 * SECOND, false, &again) };
     let reply = answer(&again, 3, &[]);
-    assert_eq!(tracker.on(&Exchange { payload: &reply, ..elsewhere }), None);
+    assert_eq!(told(&mut tracker, &Exchange { payload: &reply, ..elsewhere }), None);
     assert_eq!(tracker.of(7, 4 * SECOND).len(), 1);
     tracker.forget(7);
     assert!(tracker.of(7, 4 * SECOND).is_empty());
@@ -140,8 +144,8 @@ fn over_tcp_the_length_comes_first() {
     let v4 = question(1, NAME, 1);
     let framed = |bytes: &[u8]| [&[0, u8::try_from(bytes.len()).expect("short")][..], bytes].concat();
     let (asks, says) = (framed(&v4), framed(&answer(&v4, 5, &[])));
-    assert_eq!(tracker.on(&Exchange { tcp: true, ..exchange(0, true, &asks) }), None);
-    let failed = tracker.on(&Exchange { tcp: true, ..exchange(MS, false, &says) }).expect("decided");
+    assert_eq!(told(&mut tracker, &Exchange { tcp: true, ..exchange(0, true, &asks) }), None);
+    let failed = told(&mut tracker, &Exchange { tcp: true, ..exchange(MS, false, &says) }).expect("decided");
     assert!(failed.state == LookupState::Failed(5) && failed.asked[0].tcp);
 }
 
@@ -149,7 +153,33 @@ fn over_tcp_the_length_comes_first() {
 fn running_lookups_are_bounded() {
     let mut tracker = Tracker::default();
     for number in 0..MAX_LOOKUPS + 10 {
-        tracker.on(&exchange(0, true, &question(1, &format!("n{number}.test"), 1)));
+        told(&mut tracker, &exchange(0, true, &question(1, &format!("n{number}.test"), 1)));
     }
     assert_eq!(tracker.running.len(), MAX_LOOKUPS);
+}
+
+/// With their lengths in front.
+fn framed(messages: &[&[u8]]) -> Vec<u8> {
+    let frame = |bytes: &&[u8]| {
+        let length = u16::try_from(bytes.len()).expect("short").to_be_bytes();
+        [&length[..], bytes].concat()
+    };
+    messages.iter().flat_map(frame).collect()
+}
+
+#[test]
+fn over_tcp_several_messages_are_sent_and_received_at_once() {
+    let mut tracker = Tracker::default();
+    let (v4, v6) = (question(1, NAME, 1), question(2, NAME, 28));
+    let over_tcp = |at, sent, payload: &[u8], tracker: &mut Tracker| {
+        told(tracker, &Exchange { tcp: true, ..exchange(at, sent, payload) })
+    };
+    assert_eq!(over_tcp(0, true, &framed(&[&v4, &v6]), &mut tracker), None);
+    let answers = framed(&[&answer(&v4, 0, &[1]), &answer(&v6, 0, &[])]);
+    assert_eq!(over_tcp(MS, false, &answers, &mut tracker), None);
+    assert!(tracker.running.is_empty(), "an answered name is no news");
+    // The second one is only there in part: what is missing decides nothing.
+    assert_eq!(over_tcp(0, true, &framed(&[&v4, &v6]), &mut tracker), None);
+    assert_eq!(over_tcp(MS, false, &answers[..answers.len() - v6.len() - 1], &mut tracker), None);
+    assert_eq!(tracker.running.len(), 1);
 }

@@ -30,13 +30,15 @@ impl Engine {
         verdict: &Verdict,
         context: EndContext,
     ) -> Option<BenignEnd> {
-        if verdict.log.is_some() || self.retries.retried(attempt.id) {
+        // Retries are known by their time: on a busy worker another request's attempt looks like one. nginx has a line for
+        // whatever it tries again but error statuses, which are not judged here.
+        let said_nothing = self.said_nothing(attempt);
+        if verdict.log.is_some() || (self.retries.retried(attempt.id) && !said_nothing) {
             return None;
         }
         if self.logs.was_own(attempt) {
             return Some(BenignEnd::Answered);
         }
-        let said_nothing = self.said_nothing(attempt);
         if left_by_client(attempt, verdict.cause, context, said_nothing) {
             return Some(BenignEnd::ClientGone);
         }

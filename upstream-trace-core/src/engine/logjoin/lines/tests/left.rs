@@ -17,24 +17,41 @@ fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
     engine.on(said(HEADER, 5, AT + LINE_COMES + 10 * MS));
     let out = engine.on(tick(AT + 2 * SECOND));
     assert_eq!(told(&out), [(1, "slow-response", Some(5))]);
-    // What nginx went on from was no client that left; nor is silence while connecting.
-    engine.on(end(left(), 2, AT + 10 * SECOND));
-    engine.on(Event::RetryStarted {
-        at: AT + 10 * SECOND,
-        failed: AttemptId::from_kernel(2),
-        retry: AttemptId::from_kernel(3),
-        upstream: None,
-    });
+    // Silence while connecting is no client that left.
     engine.on(end(unanswered_syn(), 4, AT + 10 * SECOND));
-    let mut out = told(&engine.on(tick(AT + 12 * SECOND)));
-    out.sort_unstable();
-    assert_eq!(out, [(2, "slow-response", None), (4, "firewall-drop-remote", None)]);
+    assert_eq!(told(&engine.on(tick(AT + 12 * SECOND))), [(4, "firewall-drop-remote", None)]);
     // Nor what looks like a timer: its server may log at a level at which that is left out.
     engine.on(end(unanswered_request(), 5, AT + 20 * SECOND));
     assert_eq!(told(&engine.on(tick(AT + 22 * SECOND))), [(5, "slow-response", None)]);
     // Nor is silence without a log to say otherwise.
     let mut engine = Engine::new();
     engine.on(end(left(), 1, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "slow-response", None)]);
+}
+
+/// A worker that is busy begins another request's attempt in the very moment in which a client leaves.
+#[test]
+fn what_looks_like_a_retry_is_none_if_nginx_says_nothing() {
+    let left = || Attempt { seen: BEGUN + 1_700 * MS, ..unanswered_request() };
+    let another_began = Event::RetryStarted {
+        at: AT,
+        failed: AttemptId::from_kernel(1),
+        retry: AttemptId::from_kernel(2),
+        upstream: None,
+    };
+    let mut engine = followed();
+    engine.on(end(left(), 1, AT));
+    engine.on(another_began.clone());
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), []);
+    // With its line it is one, and without a log nobody says otherwise.
+    let mut engine = followed();
+    engine.on(end(left(), 1, AT));
+    engine.on(another_began.clone());
+    engine.on(said(HEADER, 5, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "slow-response", Some(5))]);
+    let mut engine = Engine::new();
+    engine.on(end(left(), 1, AT));
+    engine.on(another_began);
     assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "slow-response", None)]);
 }
 

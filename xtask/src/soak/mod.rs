@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: mixed traffic with reloads for as long as you like, and whether anything grows or leaks.
 
+pub(crate) mod healthy;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -35,6 +37,8 @@ pub(crate) struct Soak {
     /// The program, already built; built if not given
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    #[command(flatten)]
+    healthy: healthy::Options,
 }
 
 /// What one look at the tracer saw.
@@ -56,6 +60,9 @@ pub(crate) fn soak(options: &Soak) -> Result<()> {
         setup::all()?;
         build::build(Options::default())?
     };
+    if options.healthy.healthy {
+        return healthy::run(&options.healthy, &program);
+    }
     interrupt::catch()?;
     let (inside, outside) = site::network()?;
     site::add_firewall(&inside)?;
