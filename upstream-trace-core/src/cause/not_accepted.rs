@@ -1,6 +1,6 @@
 //! The kernel took the connection, the application never did.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, NginxTimer, Signal};
 use crate::case::Case;
 use crate::event::MS;
 use crate::text::sentence;
@@ -19,6 +19,7 @@ pub(super) const CAUSE: Cause = Cause {
           gunicorn --workers), or find what blocks them.",
     rivals: &["slow-response", "accept-queue-full"],
     needs: &[Signal::Requests, Signal::Answers, Signal::UnixConnections, Signal::UnixEnds],
+    by_nginx_timer: NginxTimer::WholeSeconds,
     judge,
     ..Cause::BLANK
 };

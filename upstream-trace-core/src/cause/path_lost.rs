@@ -1,6 +1,6 @@
 //! What nginx sent on an established connection was never acknowledged.
 
-use super::{Cause, Finding, Signal, rule};
+use super::{Cause, Finding, NginxTimer, Signal, rule};
 use crate::case::{Case, Direction};
 use crate::errno::{self, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT};
 use crate::event::{MS, PacketDrop};
@@ -21,6 +21,7 @@ pub(super) const CAUSE: Cause = Cause {
           unacked). For connections that die while idle: TCP keepalive (`proxy_socket_keepalive on;`).",
     rivals: &["slow-response", "accept-queue-full", "not-reading", "firewall-drop-remote"],
     needs: &[Signal::Requests, Signal::Retransmits, Signal::Drops],
+    by_nginx_timer: NginxTimer::WholeSeconds,
     judge,
     ..Cause::BLANK
 };

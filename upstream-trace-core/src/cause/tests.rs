@@ -97,7 +97,15 @@ fn facts_that_the_engine_asks_for() {
     );
     assert_eq!(
         ids(|cause| cause.by_nginx_timer != NginxTimer::No),
-        ["slow-tls-handshake", "worker-stalled", "slow-response", "slow-body", "unknown"]
+        [
+            "slow-tls-handshake",
+            "path-lost",
+            "worker-stalled",
+            "not-accepted",
+            "slow-response",
+            "slow-body",
+            "unknown"
+        ]
     );
 }
 

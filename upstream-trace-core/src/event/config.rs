@@ -138,6 +138,9 @@ pub struct Pass {
     /// A connection may become a tunnel, as for WebSocket: `proxy_set_header Upgrade`, or `tunnel_pass`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tunnels: bool,
+    /// It speaks HTTP/2: `grpc_pass`, or `proxy_http_version 2`. Both sides then send frames that are no request and no response.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
     /// File and line.
     pub place: String,
     /// Longest wait for a connection.

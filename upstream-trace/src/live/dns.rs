@@ -25,8 +25,9 @@ impl Dns {
     }
 
     /// The hooks that show them are gone.
-    pub(super) fn is_blind(&self) {
+    pub(super) fn is_blind(&mut self) {
         self.seen.store(false, Ordering::Relaxed);
+        self.tracker.forget_unreported();
     }
 
     /// Something crossed a socket to a name server.

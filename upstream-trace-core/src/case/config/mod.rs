@@ -141,6 +141,12 @@ impl<'a> Case<'a> {
         self.passes().iter().any(|pass| pass.tunnels)
     }
 
+    /// It may be a connection of HTTP/2.
+    #[must_use]
+    pub fn may_speak_http2(&self) -> bool {
+        self.passes().iter().any(|pass| pass.http2)
+    }
+
     /// Whether nginx speaks TLS to this upstream; `None` if the configuration leaves it open, or is not known.
     #[must_use]
     pub fn speaks_tls(&self) -> Option<bool> {

@@ -131,6 +131,12 @@ impl Tracker {
         self.running.retain(|(of, _), _| *of != worker);
     }
 
+    /// What crosses the sockets is not seen any more: how the lookups that run go on is not known. Those that were reported
+    /// end as all that nobody answers.
+    pub fn forget_unreported(&mut self) {
+        self.running.retain(|_, running| running.reported);
+    }
+
     fn on_query(&mut self, exchange: &Exchange<'_>, message: &Message) -> Option<Lookup> {
         if message.answer || message.name.is_empty() {
             return None;

@@ -51,6 +51,17 @@ fn an_error_in_one_answer_fails_the_name_when_both_are_there() {
 }
 
 #[test]
+fn what_is_not_watched_any_more_is_not_late() {
+    let mut tracker = Tracker::default();
+    asked(&mut tracker, 0, &question(1, NAME, 1));
+    assert_eq!(tracker.tick(SECOND, SECOND).len(), 1);
+    asked(&mut tracker, SECOND, &question(2, "other.lab.test", 1));
+    tracker.forget_unreported();
+    assert!(tracker.tick(3 * SECOND, SECOND).is_empty());
+    assert_eq!(tracker.tick(8 * SECOND, SECOND).len(), 1, "the one that was reported ends");
+}
+
+#[test]
 fn no_address_is_no_such_name() {
     let mut tracker = Tracker::default();
     let v4 = question(1, NAME, 1);

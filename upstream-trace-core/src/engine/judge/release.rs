@@ -18,8 +18,10 @@ impl Engine {
             self.fill(&mut case);
             let mut verdict = verdict(&case, false);
             verdict.details.tries.clone_from(&tries);
-            // That nothing is known is worth a word only once it lasts.
-            let worth = verdict.reason.is_some() || case.overdue();
+            // That nothing is known is worth a word only once it lasts. Of a connection in a pool whose bytes nobody saw, what
+            // was sent last may be a frame of HTTP/2 that wants no answer.
+            let idle = case.attempt.by_socket && case.attempt.reused && case.may_speak_http2();
+            let worth = (verdict.reason.is_some() || case.overdue()) && !idle;
             if worth && self.troubles.report(id, verdict.cause, verdict.confidence) {
                 out.push(Output::Pending(verdict));
             }

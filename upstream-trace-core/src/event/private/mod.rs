@@ -318,6 +318,7 @@ fn of_pass(pass: &mut Pass, show: &mut dyn FnMut(Private, &mut String)) {
         tls: _,
         promises_body: _,
         tunnels: _,
+        http2: _,
     } = pass;
     let optional = [(Private::Host, group), (Private::Host, server), (Private::Path, location)];
     for (kind, text) in optional {

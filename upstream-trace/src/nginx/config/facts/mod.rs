@@ -221,6 +221,7 @@ impl Facts<'_> {
             server: around.server.clone(),
             location: around.location.clone(),
             promises_body: module == "proxy" && self.promises_body(around),
+            http2: module == "grpc" || module == "proxy" && around.sent.http2,
             tunnels: module == "tunnel" || module == "proxy" && around.sent.upgrade,
             place: placed.place(),
             connect: time("connect_timeout", "60s"),

@@ -12,6 +12,8 @@ pub(super) struct Sent {
     length_is_set: bool,
     /// `proxy_set_header Upgrade ...`: nginx sends its client's own only there.
     pub(super) upgrade: bool,
+    /// `proxy_http_version 2`
+    pub(super) http2: bool,
 }
 
 impl Sent {
@@ -21,6 +23,10 @@ impl Sent {
         let switch = of_name(directives, "proxy_pass_request_body");
         if let Some(switch) = switch.filter_map(|placed| placed.directive.argument()).last() {
             here.withheld = switch == "off";
+        }
+        let version = of_name(directives, "proxy_http_version");
+        if let Some(version) = version.filter_map(|placed| placed.directive.argument()).last() {
+            here.http2 = version == "2";
         }
         // Those of a block replace all that it would inherit.
         let headers = || of_name(directives, "proxy_set_header");
@@ -42,7 +48,7 @@ impl Sent {
 
 /// Whether a directive of this name matters here.
 pub(super) fn concerns(name: &str) -> bool {
-    matches!(name, "proxy_pass_request_body" | "proxy_set_header" | "auth_request")
+    matches!(name, "proxy_pass_request_body" | "proxy_http_version" | "proxy_set_header" | "auth_request")
 }
 
 /// Paths that `auth_request` names, anywhere.

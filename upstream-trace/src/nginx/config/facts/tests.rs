@@ -58,15 +58,15 @@ fn bodies_that_are_announced_and_not_sent() {
 }
 
 #[test]
-fn where_a_connection_may_become_a_tunnel() {
+fn what_a_connection_speaks() {
     let read = read(
-        "http { server { proxy_set_header Upgrade $http_upgrade; proxy_set_header Host x;
+        "http { server { proxy_set_header Upgrade $http_upgrade; proxy_set_header Host x; proxy_http_version 2;
           location /a { proxy_pass http://10.0.0.1; }
-          location /b { proxy_set_header Host y; proxy_pass http://10.0.0.2; }
+          location /b { proxy_http_version 1.1; proxy_set_header Host y; proxy_pass http://10.0.0.2; }
           location /c { grpc_pass 10.0.0.3:80; } location /d { tunnel_pass 10.0.0.4:80; } } }",
     );
-    let tunnels: Vec<_> = read.passes.iter().map(|pass| pass.tunnels).collect();
-    assert_eq!(tunnels, [true, false, false, true]);
+    let tunnels: Vec<_> = read.passes.iter().map(|pass| (pass.tunnels, pass.http2)).collect();
+    assert_eq!(tunnels, [(true, true), (false, false), (false, true), (true, false)]);
 }
 
 #[test]
