@@ -18,6 +18,8 @@ const NO_SUCH_NAME: u8 = 3;
 /// FORMERR: nginx drops such an answer.
 const FORMAT_ERROR: u8 = 1;
 const LARGEST_CODE: u8 = 5;
+/// Why an answer is ignored that does not fit into a datagram.
+const CUT: &str = "cut: to be asked over TCP";
 
 /// Something that crossed a socket to a name server.
 #[derive(Clone, Copy, Debug)]
@@ -105,13 +107,16 @@ impl Tracker {
         for (key, running) in &mut self.running {
             if now.saturating_sub(running.last) >= GIVEN_UP {
                 over.push(key.clone());
-            } else if !running.reported && now.saturating_sub(running.lookup.begun) >= slow {
+            } else if !running.reported
+                && !running.goes_on_unseen()
+                && now.saturating_sub(running.lookup.begun) >= slow
+            {
                 running.reported = true;
                 out.push(running.seen(now));
             }
         }
         for key in over {
-            let running = self.running.remove(&key);
+            let running = self.running.remove(&key).filter(|running| !running.goes_on_unseen());
             out.extend(running.map(|running| running.ends(LookupState::GivenUp, now)));
         }
         out
@@ -203,7 +208,7 @@ impl Tracker {
             Some(asked) if asked.ident != message.ident => {
                 Some("another number than the question".to_owned())
             }
-            _ if message.cut => Some("cut: to be asked over TCP".to_owned()),
+            _ if message.cut => Some(CUT.to_owned()),
             _ if message.code == 0 && message.records > 0 && message.useful == Some(false) => {
                 Some("no address in it".to_owned())
             }
@@ -291,6 +296,14 @@ impl Running {
         if let Some((_, asked)) = waits {
             asked.got = Some(QueryResult { at: exchange.at, what });
         }
+    }
+
+    /// Some of its questions are to be asked over TCP, and were not seen there: nginx sends many at once, of which only the
+    /// first ones are copied. What becomes of those only its line tells.
+    fn goes_on_unseen(&self) -> bool {
+        let cut = |asked: &Query| matches!(&asked.got, Some(QueryResult { what: Outcome::Ignored(why), .. }) if why == CUT);
+        let again = |kind: &str| self.lookup.asked.iter().any(|asked| asked.tcp && asked.kind == kind);
+        self.lookup.asked.iter().any(|asked| cut(asked) && !again(&asked.kind))
     }
 
     /// Once all questions are answered: any error is the error of the whole, and no address at all is one as well.

@@ -62,6 +62,26 @@ fn what_is_not_watched_any_more_is_not_late() {
 }
 
 #[test]
+fn what_is_asked_over_tcp_unseen_is_not_late() {
+    let (v4, query) = (question(1, NAME, 1), |tcp| Exchange { tcp, ..exchange(2 * MS, true, &[]) });
+    let mut cut = answer(&v4, 0, &[]);
+    cut[2] |= 2;
+    for seen in [false, true] {
+        let mut tracker = Tracker::default();
+        asked(&mut tracker, 0, &v4);
+        assert_eq!(told(&mut tracker, &exchange(MS, false, &cut)), None);
+        let over_tcp = [&40u16.to_be_bytes()[..], &v4].concat();
+        if seen {
+            tracker.on(&Exchange { payload: &over_tcp, ..query(true) });
+        }
+        assert_eq!(tracker.tick(SECOND + 2 * MS, SECOND).len(), usize::from(seen), "pending");
+        assert_eq!(tracker.of(7, 2 * SECOND).len(), 1, "for a line about it");
+        assert_eq!(tracker.tick(8 * SECOND, SECOND).len(), usize::from(seen), "given up");
+        assert!(tracker.running.is_empty());
+    }
+}
+
+#[test]
 fn no_address_is_no_such_name() {
     let mut tracker = Tracker::default();
     let v4 = question(1, NAME, 1);
