@@ -26,10 +26,12 @@ constants! {
     TCP_ESTABLISHED: u8 = 1;
     TCP_SYN_SENT: u8 = 2;
     TCP_FIN_WAIT1: u8 = 4;
+    TCP_TIME_WAIT: u8 = 6;
     TCP_CLOSE: u8 = 7;
     TCP_CLOSE_WAIT: u8 = 8;
     TCP_LAST_ACK: u8 = 9;
     TCP_LISTEN: u8 = 10;
+    TCP_NEW_SYN_RECV: u8 = 12;
 }
 
 /// `-EAGAIN`, as calls return it.

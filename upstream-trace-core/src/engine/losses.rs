@@ -47,6 +47,8 @@ pub(super) struct Losses {
     of_upstream: HashMap<Upstream, Stretches>,
     /// When whole attempts were.
     attempts: Stretches,
+    /// When lines of error.log may have been.
+    lines: Stretches,
     /// Lost attempts that no line has reported.
     unreported: u64,
     /// Counters of upstreams are not complete.
@@ -70,6 +72,9 @@ impl Losses {
         let place = if known { lost.place.as_str() } else { ELSEWHERE };
         let sum = self.by_place.entry(place.to_owned()).or_default();
         *sum = sum.saturating_add(lost.count);
+        if lost.known_place().is_none_or(LossPlace::may_hold_lines) {
+            self.lines.add(lost.since, lost.at);
+        }
         match lost.takes() {
             Takes::Nothing => {}
             // Its attempts are seen as all others are; see `Siblings::uncounted`.
@@ -99,6 +104,9 @@ impl Losses {
         if place.takes_proof() {
             self.evidence.add(since, at);
         }
+        if place.may_hold_lines() {
+            self.lines.add(since, at);
+        }
         let owed = self.owed.entry(place).or_insert_with(|| Lost::new(place, 0, since, at));
         (owed.count, owed.at) = (owed.count.saturating_add(count), owed.at.max(at));
         owed.since = owed.since.min(since);
@@ -124,6 +132,11 @@ impl Losses {
         let touched = |stretches: &Stretches| stretches.touch(attempt.since(), attempt.seen);
         let of_upstream = attempt.upstream.as_ref().and_then(|upstream| self.of_upstream.get(upstream));
         touched(&self.evidence) || of_upstream.is_some_and(touched)
+    }
+
+    /// A line about this attempt may have been lost.
+    pub(super) fn touch_lines_of(&self, attempt: &Attempt) -> bool {
+        self.lines.touch(attempt.since(), attempt.seen.saturating_add(AROUND))
     }
 
     /// A line may be about an attempt that was lost.
@@ -162,6 +175,18 @@ mod tests {
         assert!(!losses.touch(&unanswered_syn()));
         losses.add(&lost(BEGUN - SECOND, BEGUN + SECOND));
         assert!(losses.touch(&unanswered_syn()));
+    }
+
+    #[test]
+    fn not_every_loss_can_hold_a_line() {
+        let attempt = unanswered_syn();
+        for (place, may) in
+            [("packet-reports", false), ("error-log", true), ("events", true), ("the-future", true)]
+        {
+            let mut losses = Losses::default();
+            losses.add(&Lost { place: place.to_owned(), ..lost(BEGUN, BEGUN + SECOND) });
+            assert_eq!((losses.touch(&attempt), losses.touch_lines_of(&attempt)), (true, may), "{place}");
+        }
     }
 
     #[test]

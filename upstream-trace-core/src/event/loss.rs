@@ -64,6 +64,9 @@ loss_places! {
     /// Kernel side: no room in the ring buffer for another message.
     Events = "events", Proof,
         "the ring buffer was full; enlarge it with --ring-buffer-size";
+    /// Kernel side: more packets that were dropped, resets or closes at an upstream than it looks at.
+    PacketReports = "packet-reports", Proof,
+        "more dropped packets, resets or closes at one upstream than are looked at, 256 a second each";
     /// Kernel side: no room for the flight record of a connection.
     ConnectionMap = "connection-map", Attempts,
         "the connection table was full; enlarge it with --max-connections";
@@ -133,6 +136,12 @@ impl LossPlace {
         Self::ALL.iter().copied().find(|place| place.id() == id)
     }
 
+    /// A line of error.log may be among what was lost: that there is none tells nothing.
+    #[must_use]
+    pub const fn may_hold_lines(self) -> bool {
+        matches!(self, Self::RingBuffer | Self::Events | Self::Undecoded | Self::ErrorLog | Self::LogLines)
+    }
+
     /// Verdicts on that time are not called proven.
     #[must_use]
     pub const fn takes_proof(self) -> bool {
@@ -147,7 +156,7 @@ pub struct Lost {
     pub at: Nanos,
     /// How many events, between `since` and `at`.
     pub count: u64,
-    /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `connection-map`, `upstream-table`, `origin-table`,
+    /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `packet-reports`, `connection-map`, `upstream-table`, `origin-table`,
     /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `output`, `otlp`, `journal` in
     /// recordings; in output also `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`,
     /// `log-lines`, `workers`. A

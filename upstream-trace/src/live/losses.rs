@@ -12,7 +12,7 @@ const OF_KERNEL: [(LossPlace, u32); 7] = [
     (LossPlace::RingBuffer, stats::LOST_RING),
     (LossPlace::ConnectionMap, stats::LOST_MAP),
     (LossPlace::Events, stats::LOST_EVENTS),
-    (LossPlace::Events, stats::LOST_PACKETS),
+    (LossPlace::PacketReports, stats::LOST_PACKETS),
     (LossPlace::UpstreamTable, stats::LOST_SLOTS),
     (LossPlace::OriginTable, stats::LOST_ORIGINS),
     (LossPlace::ProcessTable, stats::LOST_WORKERS),

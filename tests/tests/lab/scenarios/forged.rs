@@ -130,7 +130,7 @@ pub(crate) const ALL: &[Scenario] = &[
         let seen = trace.finish()?;
         let left_out: u64 = seen
             .of_type("lost")
-            .filter(|lost| lost["where"] == "events")
+            .filter(|lost| lost["where"] == "packet-reports")
             .filter_map(|lost| lost["count"].as_u64())
             .sum();
         lab.check(!seen.ran() || left_out >= 500, || format!("{left_out} packets were left out"));

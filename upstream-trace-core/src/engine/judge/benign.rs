@@ -53,7 +53,7 @@ impl Engine {
         self.logs.tells(attempt.worker, attempt.seen)
             && self.now >= attempt.seen.saturating_add(LINE_COMES)
             // Its line may be among what was lost.
-            && !self.losses.touch(attempt)
+            && !self.losses.touch_lines_of(attempt)
     }
 }
 
