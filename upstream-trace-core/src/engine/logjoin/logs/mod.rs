@@ -53,6 +53,8 @@ pub(in crate::engine) struct Waiting {
 #[derive(Debug)]
 pub(in crate::engine) struct Logs {
     followed: Bounded<u32, bool>,
+    /// What was said last of any worker: of one that has just begun it is not known yet.
+    follows: bool,
     /// Workers that ended a short while ago, in order of time; as many as there are in `followed`.
     exited: VecDeque<(Nanos, u32)>,
     pub(in crate::engine) open: OpenFailures,
@@ -93,6 +95,7 @@ impl Default for Logs {
     fn default() -> Self {
         Self {
             followed: Bounded::new(MAX_KEYS),
+            follows: false,
             exited: VecDeque::new(),
             open: OpenFailures::default(),
             healthy: Healthy::default(),
@@ -121,6 +124,7 @@ impl Default for Logs {
 impl Logs {
     pub(in crate::engine) fn follow(&mut self, followed: &LogFollowed) {
         let LogFollowed { at, worker, followed, .. } = *followed;
+        self.follows = followed;
         self.workers_lost.note_evicted(self.followed.insert(worker, followed, at), Nanos::MAX, at);
         self.exited.retain(|(_, pid)| *pid != worker);
     }
@@ -140,7 +144,7 @@ impl Logs {
 
     /// For each failure of this worker a line is to be expected.
     pub(in crate::engine) fn followed(&self, worker: u32) -> bool {
-        self.followed.get(&worker).is_some_and(|followed| *followed)
+        self.followed.get(&worker).copied().unwrap_or(self.follows)
     }
 
     /// The same of a failure at that time: the worker did not leave lines out then.

@@ -29,6 +29,17 @@ fn a_client_that_left_is_no_failure_if_nginx_says_nothing() {
     assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "slow-response", None)]);
 }
 
+#[test]
+fn a_worker_that_has_just_begun_writes_where_the_others_do() {
+    let left = || Attempt { seen: BEGUN + 1_700 * MS, ..unanswered_request() };
+    for (others, lines) in [(true, 0), (false, 1)] {
+        let mut engine = Engine::new();
+        engine.on(Event::LogFollowed(LogFollowed { at: 0, worker: 1714, followed: others, level: None }));
+        engine.on(by_worker(end(left(), 1, AT), 99));
+        assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))).len(), lines);
+    }
+}
+
 /// A worker that is busy begins another request's attempt in the very moment in which a client leaves.
 #[test]
 fn what_looks_like_a_retry_is_none_if_nginx_says_nothing() {
