@@ -112,12 +112,12 @@ mod tests {
         fs::write(&path, "/kept 200 200\n/kept 499 -\n/unix 200 200\n").unwrap();
         let mut count = Count::of(&path).unwrap();
         count.read().unwrap();
-        assert!(world(&count, &["kept", "unix"], 1000, 1, &[]).is_empty());
-        assert_eq!(world(&count, &["kept", "unix"], 2000, 1, &[]).len(), 2);
-        assert_eq!(world(&count, &["kept", "unix"], 1000, 0, &["line".to_owned()]).len(), 2);
+        assert!(world(&count, &["kept", "unix"], RARE, 1, &[]).is_empty());
+        assert_eq!(world(&count, &["kept", "unix"], 2 * RARE, 1, &[]).len(), 2);
+        assert_eq!(world(&count, &["kept", "unix"], RARE, 0, &["line".to_owned()]).len(), 2);
         fs::write(&path, "/kept 502 502\n/kept 200 200\n").unwrap();
         let mut count = Count::of(&path).unwrap();
         count.read().unwrap();
-        assert_eq!(world(&count, &["kept"], 1000, 1, &[]), ["1 requests of kept failed"]);
+        assert_eq!(world(&count, &["kept"], RARE, 1, &[]), ["1 requests of kept failed"]);
     }
 }
