@@ -109,6 +109,7 @@ pub struct Server {
 }
 
 /// A place that sends requests to an upstream.
+#[allow(clippy::struct_excessive_bools, reason = "each is a directive of its own")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pass {

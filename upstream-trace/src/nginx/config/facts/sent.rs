@@ -4,6 +4,7 @@ use super::super::files::Placed;
 use super::of_name;
 
 /// What holds for a block.
+#[allow(clippy::struct_excessive_bools, reason = "each is a directive of its own")]
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sent {
     /// `proxy_pass_request_body off`
