@@ -42,6 +42,10 @@ impl Engine {
         if left_by_client(attempt, verdict.cause, context, said_nothing) {
             return Some(BenignEnd::ClientGone);
         }
+        // A response came, nothing that is known went wrong with it, and nginx has nothing to say.
+        if verdict.reason.is_none() && said_nothing && attempt.bytes_received > 0 {
+            return Some(BenignEnd::Answered);
+        }
         if attempt.in_doubt && (self.logs.tells(attempt.worker, attempt.seen) || !fits_a_timer(attempt)) {
             return Some(BenignEnd::Answered);
         }

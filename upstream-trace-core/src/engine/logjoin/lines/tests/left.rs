@@ -40,6 +40,18 @@ fn a_worker_that_has_just_begun_writes_where_the_others_do() {
     }
 }
 
+#[test]
+fn an_answer_that_fits_no_failure_is_none_if_nginx_says_nothing() {
+    let mut answered = with_fin(unanswered_request(), 500);
+    (answered.bytes_received, answered.answer) = (50, Some(BEGUN + 400 * MS));
+    let mut engine = Engine::new();
+    engine.on(end(answered.clone(), 1, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), [(1, "unknown", None)]);
+    let mut engine = followed();
+    engine.on(end(answered, 1, AT));
+    assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), []);
+}
+
 /// A worker that is busy begins another request's attempt in the very moment in which a client leaves.
 #[test]
 fn what_looks_like_a_retry_is_none_if_nginx_says_nothing() {
