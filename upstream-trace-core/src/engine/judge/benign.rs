@@ -46,6 +46,10 @@ impl Engine {
         if verdict.reason.is_none() && said_nothing && attempt.bytes_received > 0 {
             return Some(BenignEnd::Answered);
         }
+        // It never read to the end that the origin made, and has nothing to say: it closed because its client had left.
+        if said_nothing && attempt.socket.unread > 0 && attempt.fin_at().is_some() {
+            return Some(BenignEnd::ClientGone);
+        }
         if attempt.in_doubt && (self.logs.tells(attempt.worker, attempt.seen) || !fits_a_timer(attempt)) {
             return Some(BenignEnd::Answered);
         }

@@ -52,6 +52,19 @@ fn an_answer_that_fits_no_failure_is_none_if_nginx_says_nothing() {
     assert_eq!(told(&engine.on(tick(AT + 2 * SECOND))), []);
 }
 
+#[test]
+fn an_answer_that_lies_unread_when_its_client_leaves() {
+    let mut unread = with_fin(unanswered_request(), 500);
+    let told = |attempt: &Attempt| {
+        let mut engine = followed();
+        engine.on(end(attempt.clone(), 1, AT));
+        told(&engine.on(tick(AT + 2 * SECOND)))
+    };
+    assert_eq!(told(&unread), [(1, "premature-close", None)]);
+    unread.socket.unread = 464;
+    assert_eq!(told(&unread), []);
+}
+
 /// A worker that is busy begins another request's attempt in the very moment in which a client leaves.
 #[test]
 fn what_looks_like_a_retry_is_none_if_nginx_says_nothing() {
