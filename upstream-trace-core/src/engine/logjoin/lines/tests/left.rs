@@ -57,6 +57,8 @@ fn an_answer_that_lies_unread_when_its_client_leaves() {
     let mut unread = with_fin(unanswered_request(), 500);
     let told = |attempt: &Attempt| {
         let mut engine = followed();
+        // Where the configuration is not known, it may be a session of `stream`.
+        engine.on(Event::Config(Box::new(Config { workers: vec![attempt.worker], ..config() })));
         engine.on(end(attempt.clone(), 1, AT));
         told(&engine.on(tick(AT + 2 * SECOND)))
     };
