@@ -198,11 +198,11 @@ pub(crate) const ALL: &[Scenario] = &[
         client.send_bytes(
             b"GET / HTTP/1.1\r\nHost: lab\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         )?;
-        let reply = client.receive();
-        lab.check(reply.status == 101, || format!("no tunnel: {reply:?}"));
         world.pause(ms(300));
         // "Goodbye" of WebSocket, without its mask.
         client.send_bytes(b"\x88\x02\x03\xe8")?;
+        let reply = client.receive();
+        lab.check(reply.status == 101, || format!("no tunnel: {reply:?}"));
         world.wait_access("101");
         world.nginx_is_silent();
         trace.finish()?.nothing_at_all();
@@ -233,8 +233,10 @@ pub(crate) const ALL: &[Scenario] = &[
         let world = lab.world().newer().config(|config| config.http.push(group.into()));
         let world = world.server("location /app { proxy_pass http://app; }").start()?;
         let _server = Dns::start(world.ng(), "127.0.0.1:5353", Says::Error(3))?;
+        // It asked before there was a name server, and does so again after its timeout.
+        world.pause(ms(2_500));
         let trace = world.trace(&[])?;
-        world.pause(ms(1_500));
+        world.pause(ms(2_500));
         world.nginx_says("could not be resolved (3: Host not found)");
         let seen = trace.finish()?;
         seen.failure("dns-failure").confidence(Proven | Likely).joined("could not be resolved (3");

@@ -108,8 +108,8 @@ fn session_over(attempt: &Attempt, context: EndContext, said_nothing: bool) -> b
     if attempt.handshaking() {
         return !reset;
     }
-    // Of a tunnel nginx says nothing when it is closed, and much when it breaks.
-    if context.tunnel && said_nothing && attempt.socket.received > 1 && attempt.ended_by_origin().is_some() {
+    // Of a tunnel nginx says nothing when it is closed, next to nothing when it was idle for too long, and much when it breaks.
+    if context.tunnel && said_nothing && attempt.socket.received > 1 {
         return true;
     }
     match context.stream {
