@@ -33,7 +33,7 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("hostile/second-signal", |lab| {
         // The first one waits for a reader that may still read.
-        paused_recording(lab, &[], |tool| {
+        paused_recording(lab, &[], Pause::Short, |tool| {
             signal(tool.0.id(), Signal::SIGTERM)?;
             std::thread::sleep(ms(50));
             signal(tool.0.id(), Signal::SIGTERM)?;
@@ -100,7 +100,7 @@ impl Drop for Quiet {
 
 /// Nobody reads while failures come; the tool ends all the same, and the recording has all of them.
 fn paused(lab: &Lab, args: &[&str], end: impl FnOnce(&mut Quiet) -> Result<()>) -> Result<()> {
-    let Some(recording) = paused_recording(lab, args, end)? else { return Ok(()) };
+    let Some(recording) = paused_recording(lab, args, Pause::Long, end)? else { return Ok(()) };
     let tool = lab.tool().context("it ran")?;
     let report = ["report", "--json", &recording.display().to_string()].map(str::to_owned);
     let report = Tool::start(tool, &report)?.wait(LIMIT)?;
@@ -113,9 +113,19 @@ fn paused(lab: &Lab, args: &[&str], end: impl FnOnce(&mut Quiet) -> Result<()>) 
     Ok(())
 }
 
+/// For how long nobody has read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pause {
+    /// So short that the end waits for whoever may still read.
+    Short,
+    /// So long that it does not.
+    Long,
+}
+
 fn paused_recording(
     lab: &Lab,
     args: &[&str],
+    pause: Pause,
     end: impl FnOnce(&mut Quiet) -> Result<()>,
 ) -> Result<Option<PathBuf>> {
     let world = lab.world().upstream(V4).start()?;
@@ -124,9 +134,11 @@ fn paused_recording(
     all.extend(args);
     let Some(mut tool) = Quiet::start(&world, &all)? else { return Ok(None) };
     requests(&world, STORM, false, |_| ("/", 502))?;
-    // Until the first ones are written, or are in the way.
-    world.pause(ms(1_500));
-    requests(&world, STORM, false, |_| ("/", 502))?;
+    if pause == Pause::Long {
+        // Until the first ones are written, or are in the way.
+        world.pause(ms(1_500));
+        requests(&world, STORM, false, |_| ("/", 502))?;
+    }
     world.pause(ms(100));
     end(&mut tool)?;
     let kept = std::env::temp_dir().join(format!("paused-{}-{}.zst", std::process::id(), tool.0.id()));
