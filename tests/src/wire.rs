@@ -27,7 +27,7 @@ def lost(packet, out):
     header = (packet[0] & 15) * 4 if packet[0] >> 4 == 4 else 40
     push = len(packet) > header + 13 and packet[header + 13] & 8
     if lose == 'flow' and out and packet[9] == 6:
-        flow = flow or packet[header:header + 4]
+        if packet[header + 13] & 2: flow = flow or packet[header:header + 4]
         return packet[header:header + 4] == flow
     return (lose == 'everything' or lose == 'requests' and out and push
         or lose == 'large' and out and len(packet) > 1000 or lose == 'answers' and not out and len(packet) > 200)
@@ -81,7 +81,7 @@ pub enum Lose {
     Large,
     /// Those of the origin that are larger than 200 bytes.
     Answers,
-    /// Those of nginx that belong to the same connection as the next one, over IPv4.
+    /// Those of nginx that belong to the next connection that begins, over IPv4.
     Flow,
     /// All; the origin's host says that the port is unreachable.
     RejectPort,
