@@ -35,6 +35,7 @@ mod request;
 mod response;
 mod retry;
 mod sendrecv;
+mod sighting;
 mod state;
 mod syscalls;
 mod tls;

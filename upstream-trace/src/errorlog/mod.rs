@@ -55,7 +55,7 @@ pub use follower::{Follower, Ready};
 use notes::Notes;
 use outside::Outsides;
 use pids::Pids;
-use processes::{Held, Processes};
+use processes::Processes;
 use stranger::Stranger;
 use tail::Tail;
 use watchdog::Watchdog;
@@ -308,56 +308,6 @@ impl Logs {
         let name = path.to_string_lossy().into();
         let metadata = self.watchdog.step(&name, 0, || fs::metadata(path)).ok()?;
         Some(FileId::of(&metadata))
-    }
-
-    /// Whether a log of each of these workers is read, as far as is known.
-    #[must_use]
-    pub fn tells_of(&self, workers: &[u32]) -> bool {
-        self.source != ErrorLog::None
-            && workers.iter().all(|worker| self.state(*worker).is_none_or(|(followed, _)| followed))
-    }
-
-    /// No log of this worker is read, and the kernel might show what it writes.
-    fn is_unread(&self, worker: u32) -> bool {
-        let Some(held) = self.processes.get(worker) else { return false };
-        let known = held.known && held.refused.is_none() && held.hanging.is_none() && !held.too_many;
-        let elsewhere = matches!(held.elsewhere, Elsewhere::Pipe | Elsewhere::Socket | Elsewhere::Terminal);
-        let has_file = |outsides: &Outsides| outsides.get(worker).and_then(|outside| outside.file).is_some();
-        let alone = elsewhere && !self.files.any_error_log(&held.files) && !has_file(&self.outsides);
-        let by_syslog = self.syslogs.get(worker).is_some() && !has_file(&self.syslogs);
-        self.source == ErrorLog::Auto && known && (alone || by_syslog)
-    }
-
-    /// The logs that a worker writes to.
-    fn tails(&self, worker: u32, held: &Held) -> Vec<&Tail> {
-        if matches!(self.source, ErrorLog::File(_)) {
-            return self.files.iter().collect();
-        }
-        let kept = [self.outsides.get(worker), self.syslogs.get(worker)];
-        let outside = kept.into_iter().flatten().filter_map(|outside| outside.file);
-        held.files.iter().map(|open| open.id).chain(outside).filter_map(|id| self.files.get(id)).collect()
-    }
-
-    /// Whether a log of this worker is read, and its level if known to let errors pass; `None` if not known yet.
-    fn state(&self, worker: u32) -> Option<(bool, Option<Level>)> {
-        if self.writes == Some(true) && self.is_unread(worker) {
-            return Some((true, None));
-        }
-        let held = self.processes.get(worker)?;
-        if !held.known && !matches!(self.source, ErrorLog::File(_)) {
-            return None;
-        }
-        let tails = self.tails(worker, held);
-        // A line that is missing says nothing if it may be in a file that cannot be read now.
-        let hangs = held.hanging.is_some() || tails.iter().any(|tail| self.watchdog.hangs(tail.mount));
-        let level = tails.iter().filter_map(|tail| tail.level).filter(|level| level.lets_errors_pass()).min();
-        let syslog = self.syslogs.get(worker).is_none_or(|syslog| syslog.file.is_some());
-        let complete = syslog
-            && !hangs
-            && tails.iter().all(|tail| tail.suppressed == 0)
-            && !held.too_many
-            && held.files.iter().all(|open| !self.files.is_beyond(open.id));
-        Some((!tails.is_empty() && complete, level))
     }
 
     fn read(&mut self, now: Nanos, say: &mut dyn FnMut(LogOutput)) -> Amount {

@@ -1,10 +1,12 @@
 //! A process that does not outlive its owner.
 
-use std::process::{Child, Command};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -24,6 +26,19 @@ impl Running {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot start {}", process::text(command)))?;
         Ok(Self { child })
+    }
+
+    /// Starts a helper of a sandbox, in a process group of its own; it has said this word when this returns, and runs until
+    /// its standard input is closed.
+    pub(crate) fn start_ready(command: &mut Command, ready: &str) -> Result<Self> {
+        let command = command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = Self::start(command)?;
+        let mut line = String::new();
+        if let Some(stdout) = &mut running.child.stdout {
+            BufReader::new(stdout).read_line(&mut line).context("cannot hear a helper of the sandbox")?;
+        }
+        ensure!(line.trim() == ready, "{} did not start", process::text(command));
+        Ok(running)
     }
 
     /// Its process id.

@@ -1,11 +1,8 @@
 //! The world that is healthy: the nginx that is traced, and origins on both sides of a cable.
 
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::load::Load;
 use super::{origin, proxy, responder};
@@ -80,16 +77,7 @@ fn ports(namespace: &Namespace) -> Result<()> {
 
 fn start_responder(namespace: &Namespace) -> Result<Running> {
     let mut command = namespace.command(this()?);
-    command.arg("responder").process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut responder = Running::start(&mut command)?;
-    let mut line = String::new();
-    if let Some(stdout) = &mut responder.child.stdout {
-        BufReader::new(stdout).read_line(&mut line).context("cannot hear the responder")?;
-    }
-    if line.trim() != responder::READY {
-        bail!("the responder did not start");
-    }
-    Ok(responder)
+    Running::start_ready(command.arg("responder"), responder::READY)
 }
 
 /// This program, which is the odd client and the responder as well.
