@@ -4,7 +4,7 @@
 //! A log is opened through the descriptor of the process that writes it, so that neither its name nor the mount
 //! namespace of a container matters. Files are looked at every few milliseconds instead of being waited for: a look
 //! costs less than a microsecond, works on every file system, and comes soon enough for a verdict. Only regular files
-//! are read: of what goes to the pipe of a container, the file that its runtime keeps (`outside.rs`), or the journal
+//! are read: of what goes to the pipe of a container, the file that its runtime keeps (`outside`), or the journal
 //! (`journal.rs`). What cannot be had is said once.
 
 mod access;
