@@ -1,13 +1,34 @@
 //! What a guest's kernel complains of, by the lines of its console.
 
+/// What the guest's init says once the kernel is up, before the first of our programs runs.
+pub(super) const READY: &str = "upstream-trace-vm: ready";
+
 /// Of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Complaint<'a> {
     /// That time passed in which nothing was done. An emulated processor stands still while the host is busy: this says
     /// nothing of the programs that run there.
     Time(&'a str),
+    /// Of a breakpoint that is no longer there. The kernel changes its own code behind a breakpoint; with several
+    /// emulated processors one may still run the old translation (seen with QEMU 7.2 and Linux 7.2, at boot).
+    Breakpoint(&'a str),
+    /// Of anything, before one of our programs ran.
+    Boot(&'a str),
     /// Of anything else.
     Fault(&'a str),
+}
+
+impl Complaint<'_> {
+    /// What went wrong. All but a fault is the emulator's doing: another boot may go well.
+    pub(super) fn why(self) -> String {
+        let (what, line) = match self {
+            Self::Time(line) => ("an emulated processor stood still", line),
+            Self::Breakpoint(line) => ("an emulated processor ran old code", line),
+            Self::Boot(line) => ("the kernel did not come up", line),
+            Self::Fault(line) => ("its kernel complained", line),
+        };
+        format!("{what}: {line}")
+    }
 }
 
 /// Words of a kernel after which nothing good comes.
@@ -24,6 +45,8 @@ const WATCHDOGS: &[&str] = &[
     "kthread starved for",
     "blocked for more than",
 ];
+/// A breakpoint that nobody knows.
+const BREAKPOINT: &str = "Oops: int3:";
 /// Follows a complaint. Alone it is one whose first line is none of the above.
 const TRACE: &str = "Call Trace:";
 
@@ -31,14 +54,19 @@ const TRACE: &str = "Call Trace:";
 pub(super) fn of(console: &str) -> Option<Complaint<'_>> {
     let says = |line: &str, words: &[&str]| words.iter().any(|word| line.contains(word));
     let mut time = None;
+    let mut ready = false;
     let mut lines = console.lines().map(str::trim);
     while let Some(line) = lines.next() {
+        ready |= line.contains(READY);
+        let fault = if ready { Complaint::Fault } else { Complaint::Boot };
         if line.contains(CUT) {
-            return Some(Complaint::Fault(lines.next().unwrap_or(line)));
+            return Some(fault(lines.next().unwrap_or(line)));
         } else if says(line, WATCHDOGS) {
             time.get_or_insert(Complaint::Time(line));
+        } else if line.contains(BREAKPOINT) {
+            return Some(Complaint::Breakpoint(line));
         } else if says(line, FAULTS) || (time.is_none() && line.contains(TRACE)) {
-            return Some(Complaint::Fault(line));
+            return Some(fault(line));
         }
     }
     time
@@ -46,7 +74,7 @@ pub(super) fn of(console: &str) -> Option<Complaint<'_>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Complaint, of};
+    use super::{Complaint, READY, of};
 
     const LOCKUP: &str = "[   61.3] watchdog: BUG: soft lockup - CPU#0 stuck for 134s! [lab:214]";
     const STALL: &str = "[   75.0] rcu: INFO: rcu_sched self-detected stall on CPU";
@@ -71,17 +99,26 @@ mod tests {
             TRACE,
         ];
         for line in lines {
-            assert_eq!(of(line), Some(Complaint::Fault(line)));
+            assert_eq!(of(&format!("{READY}\n{line}")), Some(Complaint::Fault(line)));
         }
         let (cut, warning) =
             ("------------[ cut here ]------------", "WARNING: CPU: 0 PID: 7 at net/ipv4/tcp.c:1");
-        assert_eq!(of(&[LOCKUP, TRACE, cut, warning].join("\n")), Some(Complaint::Fault(warning)));
-        assert_eq!(of(cut), Some(Complaint::Fault(cut)));
+        assert_eq!(of(&[READY, LOCKUP, TRACE, cut, warning].join("\n")), Some(Complaint::Fault(warning)));
+        assert_eq!(of(&[READY, cut].join("\n")), Some(Complaint::Fault(cut)));
+    }
+
+    #[test]
+    fn what_comes_before_our_programs_is_not_theirs() {
+        assert_eq!(of(OOPS), Some(Complaint::Boot(OOPS)));
+        let int3 = "[    1.232027] Oops: int3: 0000 [#1] SMP NOPTI";
+        for console in [int3.to_owned(), format!("{READY}\n{int3}\n{TRACE}")] {
+            assert_eq!(of(&console), Some(Complaint::Breakpoint(int3)));
+        }
     }
 
     #[test]
     fn a_fault_counts_before_a_watchdog() {
-        for console in [[LOCKUP, TRACE, OOPS].join("\n"), [OOPS, TRACE, LOCKUP].join("\n")] {
+        for console in [[READY, LOCKUP, TRACE, OOPS].join("\n"), [READY, OOPS, TRACE, LOCKUP].join("\n")] {
             assert_eq!(of(&console), Some(Complaint::Fault(OOPS)), "{console}");
         }
     }

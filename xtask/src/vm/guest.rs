@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::archive::Unpacked;
-use super::complaint::{self, Complaint};
+use super::complaint::{self, Complaint, READY};
 use crate::process;
 
 const MEMORY_MB: u32 = 2048;
@@ -28,8 +28,8 @@ const BOOT: Duration = Duration::from_mins(5);
 pub(super) enum Ended {
     /// The lab ran to its end.
     Done,
-    /// Its kernel complained that a processor stood still, and of nothing else: this is the line.
-    Starved(String),
+    /// The emulator let it down, in these words; see [`Complaint::why`].
+    Emulator(String),
 }
 
 /// Serial lines of a guest, each a file.
@@ -60,8 +60,8 @@ impl Drop for Guest {
     }
 }
 
-/// Boots and waits until the guest switches itself off or its kernel complains; an error if it complains of more than a
-/// processor that stood still, or if it takes too long.
+/// Boots and waits until the guest switches itself off or its kernel complains; an error if it complains of what the
+/// emulator did not do, or if it takes too long.
 pub(super) fn run(
     kernel: &Unpacked,
     cpus: u32,
@@ -76,16 +76,19 @@ pub(super) fn run(
         let console = fs::read(&lines.console).unwrap_or_default();
         let console = String::from_utf8_lossy(&console);
         match complaint::of(&console) {
-            Some(Complaint::Fault(line)) => {
-                bail!("its kernel complained: {line}; all of it is in {}", lines.console.display());
+            Some(fault @ Complaint::Fault(_)) => {
+                bail!("{}; all of it is in {}", fault.why(), lines.console.display());
             }
-            Some(Complaint::Time(line)) => return Ok(Ended::Starved(line.to_owned())),
+            Some(of_emulator) => return Ok(Ended::Emulator(of_emulator.why())),
+            None if ended && !console.contains(READY) => {
+                return Ok(Ended::Emulator("the kernel did not come up, and said nothing".to_owned()));
+            }
             None => {}
         }
         if ended {
             break;
         }
-        let over = if console.contains("upstream-trace-vm: ready") { limit } else { BOOT };
+        let over = if console.contains(READY) { limit } else { BOOT };
         if begin.elapsed() > over {
             bail!("it was not done after {} s; see {}", over.as_secs(), lines.console.display());
         }

@@ -27,8 +27,8 @@ use initramfs::Lab;
 const RESULTS: &str = "results.jsonl";
 /// The kernel's `uname -r`.
 const RELEASE: &str = "release";
-/// How often a guest is booted whose processors stood still.
-const BOOTS: u32 = 2;
+/// How often a guest is booted that the emulator lets down.
+const BOOTS: u32 = 3;
 
 /// Which kernels, and what to run on them.
 #[derive(Clone, Debug, clap::Args)]
@@ -167,7 +167,7 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
         keep(options, &lines.results, &folder, &tool.build)?;
         ended
     };
-    until_not_starved(boot)?;
+    until_done(boot)?;
     if options.sh.is_some() {
         say("Ran", format!("it; its words are in {}", paths::shown(&lines.lab)));
         return Ok(());
@@ -184,17 +184,14 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Boots again if all that went wrong is that the guest's processors stood still, and says so.
-fn until_not_starved(mut boot: impl FnMut() -> Result<Ended>) -> Result<()> {
+/// Boots again if all that went wrong is the emulator's doing, and says so.
+fn until_done(mut boot: impl FnMut() -> Result<Ended>) -> Result<()> {
     for left in (0..BOOTS).rev() {
-        let Ended::Starved(line) = boot()? else { return Ok(()) };
+        let Ended::Emulator(why) = boot()? else { return Ok(()) };
         if left == 0 {
-            bail!("an emulated processor stood still, {BOOTS} times; its kernel said: {line}");
+            bail!("{why}; {BOOTS} boots");
         }
-        note(
-            "Repeating",
-            format!("an emulated processor stood still, the host was busy; its kernel said: {line}"),
-        );
+        note("Repeating", format!("the boot: {why}"));
     }
     Ok(())
 }
@@ -273,29 +270,29 @@ fn script(options: &Vm, known: &str) -> String {
 mod tests {
     use anyhow::bail;
 
-    use super::{BOOTS, Ended, until_not_starved};
+    use super::{BOOTS, Ended, until_done};
 
     #[test]
-    fn only_a_starved_guest_is_booted_again_and_once() {
-        let starved = || Ok(Ended::Starved("BUG: soft lockup".to_owned()));
+    fn only_a_guest_that_the_emulator_let_down_is_booted_again() {
+        let let_down = || Ok(Ended::Emulator("BUG: soft lockup".to_owned()));
         let mut boots = 0;
-        let error = until_not_starved(|| {
+        let error = until_done(|| {
             boots += 1;
-            starved()
+            let_down()
         });
         assert!(error.is_err_and(|error| error.to_string().contains("soft lockup")));
         assert_eq!(boots, BOOTS);
 
         boots = 0;
-        let second = until_not_starved(|| {
+        let second = until_done(|| {
             boots += 1;
-            if boots == 1 { starved() } else { Ok(Ended::Done) }
+            if boots == 1 { let_down() } else { Ok(Ended::Done) }
         });
         assert!(second.is_ok());
         assert_eq!(boots, 2);
 
         boots = 0;
-        let fault = until_not_starved(|| {
+        let fault = until_done(|| {
             boots += 1;
             bail!("its kernel complained")
         });
