@@ -1,6 +1,7 @@
 //! What nginx's configuration says of an attempt: the name of its upstream, and the timeout that ran out.
 
 use super::Case;
+use crate::hooks::Signal;
 use crate::errorlog::{self, Doing};
 use crate::event::MS;
 use crate::event::{Config, Group, LogLine, Nanos, Pass, Server, Setting, Target, Upstream};
@@ -111,20 +112,30 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn timer_fit(&self) -> Option<TimerFit> {
         self.config.filter(|read| !read.edited && read.unread.is_none() && !read.dynamic)?;
-        // When something was last sent must have been seen: what the socket keeps of it counts retransmissions as well.
-        if self.attempt.by_socket || self.attempt.adopted {
+        if self.attempt.adopted {
             return None;
         }
         let (timer, silence) = self.ran_out()?;
         let passes = self.passes();
         let shortest = passes.iter().map(|pass| timer.of(pass).ms.saturating_mul(MS)).min()?;
-        Some(if silence.saturating_add(BEFORE) < shortest {
+        let early = silence.saturating_add(BEFORE) < shortest;
+        if self.attempt.by_socket {
+            return (early && self.request_sent_once()).then_some(TimerFit::Early);
+        }
+        Some(if early {
             TimerFit::Early
         } else if self.limits().is_empty() {
             TimerFit::Other
         } else {
             TimerFit::Fits
         })
+    }
+
+    /// The request waits for its answer, and the time at which the socket last sent something is the time at which nginx
+    /// sent the request: nothing was retransmitted, and no protocol sends by itself.
+    fn request_sent_once(&self) -> bool {
+        let watched = !self.lacks(Signal::Retransmits) && self.attempt.retransmits == 0;
+        watched && self.awaiting() && self.speaks_tls() == Some(false) && !self.may_speak_http2()
     }
 
     /// The upstream belongs to `stream` alone (true), to `http` alone (false); `None` if that is not known.

@@ -107,7 +107,10 @@ fn what_ended_by_itself_ran_into_no_timeout() {
 
 #[test]
 fn how_a_silence_compares_with_the_timeouts() {
-    let (mut attempt, read) = (unanswered_request(), config());
+    let (mut attempt, mut read) = (unanswered_request(), config());
+    for pass in &mut read.passes {
+        pass.tls = Some(false);
+    }
     let fit = |attempt: &crate::event::Attempt| {
         let mut case = Case::of_attempt(attempt);
         case.config = Some(&read);
@@ -119,6 +122,11 @@ fn how_a_silence_compares_with_the_timeouts() {
     attempt.seen -= 2_000 * MS;
     assert_eq!(fit(&attempt), Some(TimerFit::Early));
     attempt.by_socket = true;
-    assert_eq!(fit(&attempt), None, "nobody saw when it was sent");
+    assert_eq!(fit(&attempt), Some(TimerFit::Early), "the socket knows when it last sent");
+    attempt.retransmits = 1;
+    assert_eq!(fit(&attempt), None, "that was a retransmission");
+    attempt.retransmits = 0;
+    attempt.seen += 1_000 * MS;
+    assert_eq!(fit(&attempt), None, "as long as a timeout, or longer: a client may have left then, too");
     assert_eq!(Case::of_attempt(&unanswered_request()).timer_fit(), None, "the timeouts are not known");
 }
