@@ -113,7 +113,8 @@ pub struct PacketEvent {
     pub src: Addr,
     /// Receiver of the packet.
     pub dst: Addr,
-    /// Sender and receiver as the connection was begun, if the packet is translated on its way; else port 0.
+    /// Sender and receiver as the connection was begun, if the packet is translated on its way; else port 0. Of a reset only
+    /// the receiver, if the packet that it answers came for an address that nginx connects from, and from no upstream.
     pub asked: [Addr; 2],
     /// TCP flags of the packet, the low byte of the header's flags.
     pub tcp_flags: u8,

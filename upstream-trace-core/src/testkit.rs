@@ -159,6 +159,7 @@ pub(crate) fn reset_sent(reason: &str, function: Option<&str>) -> ResetSent {
         reason: reason.to_owned(),
         function: function.map(str::to_owned),
         netns: 7,
+        stranger: false,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::kernel::{
 use crate::maps::{OWN_ADDRESSES, PACKET_RATE, PACKETS_SEEN, RETRANSMITTING, UPSTREAMS};
 use crate::sighting::{Sighting, netns_of, of_socket, parse, send};
 use crate::trail::note;
-use crate::{emit, record, records};
+use crate::{emit, record, records, worker};
 
 /// The same pair of addresses is reported at most this often when the packet has no socket.
 const REPEAT_NS: u64 = 500_000_000;
@@ -234,12 +234,19 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
         [seen.pair[1], seen.pair[0]]
     } else if answers_late(&seen) {
         [seen.pair[0], seen.pair[1]]
+    } else if is_stranger(sk, &seen) {
+        seen.asked[1] = seen.pair[1];
+        // As many as come for the address: who makes up packets can make up senders.
+        [Addr { port: 0, ..seen.pair[1] }, seen.pair[0]]
     } else {
         return 0;
     };
     ends[0].family |= OF_RESETS;
     if is_flood(&mut ends, seen.now) {
-        emit::count(stats::LOST_PACKETS, 1);
+        // What strangers send is mostly none of nginx's: without a proof lost there is nothing to tell.
+        if seen.asked[1].port == 0 {
+            emit::count(stats::LOST_PACKETS, 1);
+        }
         return 0;
     }
     // A listener that is closed resets those that wait in its queue.
@@ -247,6 +254,20 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     seen.netns = if sk == 0 { netns_of(skb) } else { kernel::netns(sk) };
     send(&ctx, &seen);
     0
+}
+
+/// Not the first packet of its connection, without a socket, for an address that nginx connects from, and from no upstream:
+/// the translation of that connection may be lost.
+#[inline(always)]
+fn is_stranger(sk: u64, seen: &Sighting) -> bool {
+    const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
+    const ACK: u8 = 0x10;
+    if sk != 0 || seen.tcp_flags & (SYN | RST | ACK) != ACK || worker::is_listening(seen.pair[1].port) {
+        return false;
+    }
+    let own = Addr { port: 0, ..seen.pair[1] };
+    OWN_ADDRESSES.get_ptr(&own).is_some() && UPSTREAMS.get_ptr(&seen.pair[0]).is_none()
 }
 
 /// An upstream's SYN-ACK, for a connection that nginx has given up.

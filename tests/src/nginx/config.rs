@@ -13,6 +13,10 @@ pub struct Config {
     pub program: String,
     /// Whether it is the newer nginx, see [`super::newer`]; with its modules for `stream` and Lua.
     pub newer: bool,
+    /// Address families that the kernel refuses to it, as `RestrictAddressFamilies=` of systemd does.
+    pub refused_families: Vec<i32>,
+    /// Capabilities that it does not have, in the words of `setpriv`: `-net_raw,-net_admin`.
+    pub capabilities: String,
     /// Whether it leaves its parent, as services do; a binary upgrade needs that.
     pub daemon: bool,
     /// `user`.
@@ -50,6 +54,8 @@ impl Default for Config {
         Self {
             program: String::new(),
             newer: false,
+            refused_families: Vec::new(),
+            capabilities: String::new(),
             daemon: false,
             user: "root".into(),
             workers: 1,

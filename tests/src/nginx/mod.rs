@@ -1,12 +1,13 @@
 //! A real nginx, in a namespace, with a folder of its own.
 
 mod config;
+mod confined;
 
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -36,7 +37,8 @@ impl Nginx {
         let noise = File::create(folder.join("output"))?;
         let mode = if config.daemon { "daemon on;" } else { "daemon off;" };
         let mut child = namespace.run(|| {
-            Command::new(program)
+            confined::refuse(&config.refused_families)?;
+            confined::command(&program, &config.capabilities)
                 .arg("-p")
                 .arg(folder)
                 .args(["-c", "nginx.conf", "-e", "error.log", "-g", mode])

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Case;
-use crate::event::{
-    Conntrack, Enrichment, Fact, Listener, Nanos, NatFault, Neighbour, Route, UnixTarget, Workload,
-};
+use crate::event::{Conntrack, Enrichment, Fact, Listener, Nanos, Neighbour, Route, UnixTarget, Workload};
 use crate::tables::{NeighbourState, neighbour_state};
 use crate::text::sentence;
 
@@ -204,15 +202,6 @@ impl Case<'_> {
     pub fn conntrack(&self) -> Option<Conntrack> {
         self.fact(|fact| match fact {
             Fact::Conntrack(conntrack) => Some(conntrack.clone()),
-            _ => None,
-        })
-    }
-
-    /// What is wrong with the address translation of the connection.
-    #[must_use]
-    pub fn nat_fault(&self) -> Option<NatFault> {
-        self.fact(|fact| match fact {
-            Fact::Nat { fault } => Some(*fault),
             _ => None,
         })
     }

@@ -141,7 +141,7 @@ impl<'a> Case<'a> {
         Some(match kind {
             Kind::TimedOut(_) => 504,
             Kind::Files | Kind::Connections | Kind::Bind => 500,
-            Kind::Misconfigured if !line.message.starts_with("no resolver defined") => 500,
+            Kind::Misconfigured if !bad_gateway(line) => 500,
             _ => 502,
         })
     }
@@ -184,4 +184,8 @@ impl<'a> Case<'a> {
         }
         self.handshake_cut().then(|| self.fin_at().is_none())
     }
+}
+/// What nginx was told cannot work, and yet it answers 502 and not 500.
+fn bad_gateway(line: &LogLine) -> bool {
+    ["no resolver defined", errorlog::OTHER_PROTOCOL].iter().any(|words| line.message.starts_with(words))
 }

@@ -17,7 +17,7 @@
 //! | whether it failed, and with what status | `outcome` | `benign_end`, `status` |
 //! | single packets | `packets` | `icmp`, `dropped_for`, `drop_where`, `direction`, `rules_of`, `retransmits_left`, `reset_sent_for` |
 //! | the TLS handshake | `tls` | `in_tls_handshake`, `alert`, `nginx_alert`, `non_tls_prefix`, `handshake_cut` |
-//! | what was looked up around it | `context` | `route`, `neighbour`, `listener`, `conntrack`, `nat_fault`, `unix_target` |
+//! | what was looked up around it | `context` | `route`, `neighbour`, `listener`, `conntrack`, `unix_target` |
 //! | how others fared | `context` | `siblings_wait`, `sibling_connected_meanwhile`, `host_alive` |
 //! | nginx's line | `log` | `log_kind`, `log_doing`, `log_words`, `resolve_error` |
 //! | the name that was looked up | `lookup` | `unresolved_name` |
@@ -70,6 +70,8 @@ pub struct Case<'a> {
     pub rules: Vec<&'a Rules>,
     /// Resets that this machine's kernel sent in answer to its packets.
     pub resets: Vec<&'a ResetSent>,
+    /// Resets that it sent in answer to packets for nginx's end, which came from an address that nginx did not ask.
+    pub resets_of_strangers: Vec<&'a ResetSent>,
     /// How long after `connect()` its SYN-ACK came, if nginx had given it up by then.
     pub late: Option<Nanos>,
     /// Processes of the upstream on this host that ended about when the connection did, in order of time.
@@ -146,6 +148,7 @@ impl<'a> Case<'a> {
             drops_elsewhere: Vec::new(),
             rules: Vec::new(),
             resets: Vec::new(),
+            resets_of_strangers: Vec::new(),
             late: None,
             exits: Vec::new(),
             closed_by: None,

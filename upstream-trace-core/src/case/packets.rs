@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Case;
 use crate::event::{MS, Nanos};
-use crate::event::{PacketDrop, Rules, Step, Upstream};
+use crate::event::{PacketDrop, ResetSent, Rules, Step, Upstream};
 use crate::hooks::Signal;
 use crate::tables::{self, DropReason};
 
@@ -174,6 +174,18 @@ impl Case<'_> {
     pub fn retransmit_refused(&self, errno: i32) -> bool {
         self.step(|step| matches!(step, Step::Retransmit { errno: seen } if seen.saturating_abs() == errno))
             .is_some()
+    }
+
+    /// What came for nginx's end of the established connection was reset by this machine's kernel, since it came from another
+    /// address than the one that nginx asked. Nothing came after that.
+    #[must_use]
+    pub fn lost_translation(&self) -> Option<&ResetSent> {
+        let attempt = &self.attempt;
+        let since = attempt.last_recv.max(attempt.established)?;
+        if self.ended_by_origin().is_some() {
+            return None;
+        }
+        self.resets_of_strangers.iter().copied().find(|reset| reset.at >= since)
     }
 
     /// This machine's kernel sent the reset, and gave this reason (or could give none).

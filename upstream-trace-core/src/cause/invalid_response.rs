@@ -1,6 +1,6 @@
 //! What came is no valid answer.
 
-use super::{Cause, Finding, Signal};
+use super::{Cause, Finding, Signal, misconfigured};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::text::sentence;
@@ -32,6 +32,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     let foreign = case.non_tls_prefix();
     if case.log_kind().is_none() && foreign.is_none()
         || case.log_kind().is_some_and(|said| said != Kind::Invalid)
+        || misconfigured::crossed_pool(case)
     {
         return None;
     }

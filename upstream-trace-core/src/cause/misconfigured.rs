@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{Cause, Finding, Signal};
 use crate::case::Case;
 use crate::errno::{self, ECONNREFUSED, EINVAL, ENETUNREACH, EPROTOTYPE};
-use crate::errorlog::{self, Kind};
+use crate::errorlog::{self, Doing, Kind};
 use crate::event::UnixTarget;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -15,15 +15,23 @@ pub(super) const CAUSE: Cause = Cause {
     means: "The configured upstream can never answer: the path is a datagram socket or no socket at all, a \
             variable in `proxy_pass` holds no address, names have to be resolved and there is no `resolver`, or the \
             address is one that TCP cannot connect to (multicast, broadcast, link-local). Or a subrequest goes out \
-            with the Content-Length of its client and without the body, for which the origin waits. Or the worker \
-            may not use the memory that the configuration asks for.",
+            with the Content-Length of its client and without the body, for which the origin waits. Or locations \
+            that speak different protocols share one pool of idle connections. Or the worker may not use the memory, \
+            the address family or the privilege that the configuration asks for.",
     told_apart: "connect() returns EPROTOTYPE for a socket of the wrong type. ECONNREFUSED counts only if the \
                  path is no socket; otherwise it is `socket-refused`. nginx logs the other errors. A name \
                  server that fails is `dns-failure`.",
     fix: "Compare `proxy_pass`, `fastcgi_pass` or `uwsgi_pass` with the path and type that the service listens \
           on: `ss -xlp`. If `proxy_pass` has variables, log their values. If they hold names, set `resolver` (for \
           example `resolver 127.0.0.53;`): nginx does not read /etc/resolv.conf.",
-    rivals: &["socket-refused", "socket-missing", "dns-failure", "slow-response"],
+    rivals: &[
+        "socket-refused",
+        "socket-missing",
+        "dns-failure",
+        "slow-response",
+        "invalid-response",
+        "slow-body",
+    ],
     needs: &[Signal::ConnectErrors],
     judge,
     ..Cause::BLANK
@@ -32,9 +40,22 @@ pub(super) const CAUSE: Cause = Cause {
 fn judge(case: &Case<'_>) -> Option<Finding> {
     if case.log_kind() == Some(Kind::Misconfigured) {
         let words = case.log_words();
+        if words.starts_with(errorlog::OTHER_PROTOCOL) {
+            return Some(Finding::proven(crossed(case)).fix(OWN_POOL));
+        }
         let finding = Finding::proven(format!("nginx cannot do what its configuration asks for: {words}."));
         let no_memory = errorlog::MEMORY_CALLS.iter().any(|call| words.starts_with(call));
         return Some(if no_memory { finding.fix(MEMORY) } else { finding });
+    }
+    if crossed_pool(case) {
+        let summary = crossed(case);
+        // Where nginx refused nothing, it took frames of HTTP/2 for an answer without a header, or the origin paused.
+        let finding = match case.log_kind() {
+            Some(Kind::Invalid) if case.reused() => Finding::likely(summary).or(&["invalid-response"]),
+            Some(Kind::Invalid) => Finding::possible(summary).or(&["invalid-response"]),
+            _ => Finding::possible(summary).or(&["slow-body"]),
+        };
+        return Some(finding.fix(OWN_POOL));
     }
     if let Some(path) = promised_body(case).filter(|_| case.awaiting() && case.gave_up()) {
         let summary = format!(
@@ -57,6 +78,24 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         _ => return None,
     };
     Some(Finding::proven(format!("{path} is {wrong}: nginx has the wrong path.")))
+}
+
+fn crossed(case: &Case<'_>) -> String {
+    format!(
+        "{} got a request on a connection that was opened for another protocol: locations that speak HTTP/2 and HTTP/1 to it \
+         share one pool.",
+        case.target()
+    )
+}
+
+const OWN_POOL: &str =
+    "Give each protocol an `upstream` of its own, with the same `server` and its own `keepalive`.";
+
+/// nginx refused what came on a connection from a pool in which those of several protocols lie, or waited for more of it.
+pub(super) fn crossed_pool(case: &Case<'_>) -> bool {
+    let said = matches!(case.log_kind(), Some(Kind::Invalid | Kind::TimedOut(Doing::Body)));
+    // Of a connection that nobody watched it is not known whether it was reused.
+    said && (case.reused() || case.attempt.by_socket) && case.pool_of_several_protocols()
 }
 
 const NO_BODY: &str =
@@ -140,6 +179,26 @@ mod tests {
         );
         let found = judge(&Case::of_line(&line, crate::testkit::id(1))).expect("found");
         assert!(found.fix.is_some_and(|fix| fix.contains("MemoryMax")));
+    }
+
+    #[test]
+    fn a_pool_of_two_protocols() {
+        let (attempt, mut read) = (crate::testkit::reused_request(), crate::testkit::config());
+        read.groups[0].keepalive = Some(8);
+        for pass in &mut read.passes {
+            pass.group = Some(read.groups[0].name.clone());
+        }
+        let line = line("upstream sent invalid header while reading response header from upstream");
+        let id = |read: &Config| {
+            let mut case = Case::of_attempt(&attempt);
+            (case.config, case.log) = (Some(read), Some(&line));
+            verdict(&case).0
+        };
+        assert_eq!(id(&read), "invalid-response", "both speak HTTP/1");
+        read.passes[1].http2 = true;
+        assert_eq!(id(&read), "misconfigured");
+        read.groups[0].pool_per_location = true;
+        assert_eq!(id(&read), "invalid-response");
     }
 
     #[test]

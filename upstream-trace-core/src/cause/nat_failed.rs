@@ -2,7 +2,7 @@
 
 use super::{Cause, Finding, Signal, conntrack_full};
 use crate::case::Case;
-use crate::event::{NatFault, PacketDrop};
+use crate::event::PacketDrop;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "nat-failed",
@@ -12,9 +12,10 @@ pub(super) const CAUSE: Cause = Cause {
             and could not be: no port is left in the range for that destination, the connection-tracking entry \
             was made before the rule and stays untranslated, or the translation of a live connection was lost.",
     told_apart: "Netfilter itself dropped the packet after all rules, and the connection-tracking table has \
-                 room; or the entry of the connection shows that it is not translated. A full table is \
-                 `conntrack-full`, a rule that drops is `firewall-drop-local`. Without a look at the entry, a \
-                 translation that leads nowhere is `firewall-drop-remote`.",
+                 room; or this kernel reset what the origin sent to nginx's end, because it came from another \
+                 address than the one that nginx asked (seen from Linux 6.10 on). A full table is \
+                 `conntrack-full`, a rule that drops is `firewall-drop-local`. A connection that an old entry leaves \
+                 untranslated is judged by what happens where it still goes.",
     fix: "`conntrack -S` (insert_failed, drop) and `conntrack -L -d ADDRESS` show which. If no port is free: add \
           source addresses for SNAT, or use `--random-fully`. If the entry is stale or not translated: delete it \
           with `conntrack -D -d ADDRESS`, then find what changed the rules.",
@@ -25,6 +26,15 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
+    if let Some(reset) = case.lost_translation() {
+        let (stranger, own) = (reset.tuple.src, reset.tuple.dst);
+        let summary = format!(
+            "The translation of the live connection to {} was lost: this kernel reset what {stranger} sent to {own}, which \
+             is nginx's end of it.",
+            case.target()
+        );
+        return Some(Finding::likely(summary).fix(LOST));
+    }
     if case.answered_or_refused() || !(case.connecting() || case.awaiting()) {
         return None;
     }
@@ -44,17 +54,12 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
             .fix(fix)
         });
     }
-    let what = match case.nat_fault()? {
-        NatFault::NoPort => "found no free port",
-        NatFault::Untranslated => "left the connection untranslated: its entry is older than the rule",
-        NatFault::Lost => "lost the translation of the live connection",
-    };
-    let fix = format!("{fix} Delete the stale entry with `conntrack -D -d {host}`.");
-    Some(
-        Finding::likely(format!("Address translation on this host {what}: {target} did not answer."))
-            .fix(fix),
-    )
+    None
 }
+
+const LOST: &str = "Find what deletes entries of live connections: `conntrack -E -e DESTROY` while it happens. Usual suspects: \
+                    `conntrack -F` or `-D` in a script, a restart of the firewall or of kube-proxy, and \
+                    `sysctl net.netfilter.nf_conntrack_tcp_timeout_established` below the idle time of connections.";
 
 /// Address translation dropped the packet. [`super::firewall_drop_local`] then knows less.
 pub(super) fn dropped(case: &Case<'_>, packet: &PacketDrop) -> bool {
@@ -76,8 +81,10 @@ fn by_nat(packet: &PacketDrop) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Conntrack, Fact, Rules};
-    use crate::testkit::{enrichment, expect, netfilter_drop, rules, unanswered_syn};
+    use crate::event::{Conntrack, Fact, PacketTuple, Rules};
+    use crate::testkit::{
+        enrichment, expect, netfilter_drop, reset_sent, rules, unanswered_request, unanswered_syn,
+    };
     use crate::verdict::Confidence::{Likely, Proven};
 
     fn table(count: u64) -> Fact {
@@ -111,11 +118,17 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_not_translated() {
-        let attempt = unanswered_syn();
-        let found = enrichment(vec![Fact::Nat { fault: NatFault::Untranslated }]);
-        let mut case = Case::of_attempt(&attempt);
-        case.enrichment = Some(&found);
-        expect(&case, "nat-failed", Likely);
+    fn this_kernel_resets_what_comes_for_nginx() {
+        let (mut attempt, mut sent) = (unanswered_request(), reset_sent("NO_SOCKET", None));
+        let from = "10.7.0.9:8080".parse().expect("an address");
+        (sent.stranger, sent.tuple) = (true, PacketTuple { src: from, dst: sent.tuple.src });
+        let id = |attempt: &crate::event::Attempt| {
+            let mut case = Case::of_attempt(attempt);
+            case.resets_of_strangers.push(&sent);
+            crate::testkit::verdict(&case).0
+        };
+        assert_eq!(id(&attempt), "nat-failed");
+        attempt.last_recv = Some(sent.at + 1);
+        assert_eq!(id(&attempt), "slow-response", "more came after it");
     }
 }

@@ -132,6 +132,7 @@ mod tests {
             reason: "NO_SOCKET".to_owned(),
             function: None,
             netns: 7,
+            stranger: false,
         };
         let mut case = Case::of_attempt(&attempt);
         case.resets.push(&sent);

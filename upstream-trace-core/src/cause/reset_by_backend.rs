@@ -177,6 +177,7 @@ mod tests {
             reason: "TCP_ABORT_ON_CLOSE".to_owned(),
             function: None,
             netns: 9,
+            stranger: false,
         };
         case.resets.push(&sent);
         expect(&case, "reset-by-backend", Confidence::Proven);

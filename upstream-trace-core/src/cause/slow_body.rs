@@ -1,6 +1,6 @@
 //! The answer began and stalled.
 
-use super::{Cause, Finding, NginxTimer, Signal, limit};
+use super::{Cause, Finding, NginxTimer, Signal, limit, misconfigured};
 use crate::case::Case;
 use crate::errorlog::{Doing, Kind};
 use crate::event::MS;
@@ -27,6 +27,9 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn judge(case: &Case<'_>) -> Option<Finding> {
     let attempt = &case.attempt;
+    if misconfigured::crossed_pool(case) {
+        return None;
+    }
     match case.log_kind_alone() {
         Some(Kind::TimedOut(Doing::Header)) if !case.answer_began() && !case.answer_by_socket() => {
             return None;

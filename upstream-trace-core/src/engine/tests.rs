@@ -69,7 +69,14 @@ fn a_syn_ack_that_came_too_late_explains_the_next_that_nginx_gives_up() {
     let mut out = engine.on(tick(BEGUN + 500 * MS));
     let tuple = PacketTuple { src: remote(), dst: unanswered_syn().local.expect("known") };
     let reason = "NO_SOCKET".to_owned();
-    engine.on(Event::ResetSent(ResetSent { at: BEGUN + 600 * MS, tuple, reason, function: None, netns: 0 }));
+    engine.on(Event::ResetSent(ResetSent {
+        at: BEGUN + 600 * MS,
+        tuple,
+        reason,
+        function: None,
+        netns: 0,
+        stranger: false,
+    }));
     engine.on(Event::End(given_up(2, BEGUN + SECOND)));
     out.extend(engine.on(tick(BEGUN + 2 * SECOND)));
     let told: Vec<_> = failures(&out).into_iter().map(|(id, cause, _)| (id, cause)).collect();

@@ -18,6 +18,9 @@ pub enum Meaning {
 pub(super) type Message = (&'static str, Meaning);
 
 const INVALID: Meaning = Meaning::Failed(Kind::Invalid);
+/// A request of HTTP/2 found an idle connection that was opened for another protocol.
+pub const OTHER_PROTOCOL: &str = "no connection data found for keepalive http2 connection";
+
 const TOLD: Meaning = Meaning::Failed(Kind::Misconfigured);
 
 const ORIGIN_ANSWERED: Meaning = Meaning::PassedOver("the origin answered; nginx could not use that answer");
@@ -79,7 +82,7 @@ pub(super) const OF_NGINX: &[Message] = &[
     ("no upstream configuration", TOLD),
     ("too long http2 ", TOLD),
     ("no buffer space in ", TOLD),
-    ("no connection data found for keepalive http2 connection", TOLD),
+    (OTHER_PROTOCOL, TOLD),
     ("https protocol requires SSL support", TOLD),
     ("grpcs protocol requires SSL support", TOLD),
     ("suwsgi protocol requires SSL support", TOLD),

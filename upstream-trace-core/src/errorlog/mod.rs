@@ -19,6 +19,6 @@ pub use kind::{
     Doing, Kind, MEMORY_CALLS, doing, file_named, is_limiting, is_resolver_error, is_used, kind, meaning,
     own_target,
 };
-pub use messages::Meaning;
+pub use messages::{Meaning, OTHER_PROTOCOL};
 pub use parse::parse;
 pub use wrapping::{LONGEST_ENVELOPE, Piece, Pieces, Stream, Wrapping};

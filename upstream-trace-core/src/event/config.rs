@@ -74,6 +74,9 @@ pub struct Group {
     /// Idle connections that each worker keeps, if it keeps any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<u32>,
+    /// Each location has a pool of its own: `keepalive N local`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pool_per_location: bool,
     /// How long it keeps them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive_timeout: Option<Setting>,

@@ -111,18 +111,6 @@ pub enum UnixTarget {
     Unreadable,
 }
 
-/// What is wrong with the address translation of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NatFault {
-    /// No free port for the destination.
-    NoPort,
-    /// Its entry is not translated although a rule says so: the entry is older than the rule.
-    Untranslated,
-    /// It was translated and no longer is, while the connection lives.
-    Lost,
-}
-
 /// Something that was looked up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case")]
@@ -153,11 +141,6 @@ pub enum Fact {
     },
     /// Usage of the connection-tracking table.
     Conntrack(Conntrack),
-    /// Address translation of this connection, if something is wrong with it.
-    Nat {
-        /// What.
-        fault: NatFault,
-    },
     /// What is at the socket path.
     UnixPath {
         /// Nothing, a socket, something else, or not readable.

@@ -27,7 +27,7 @@ pub use bounds::MAX_TEXT;
 pub(crate) use bounds::{Weigh, weigh_rare};
 pub use config::{Config, Group, Outputs, Pass, Server, Setting, Target};
 pub use counters::UpstreamSample;
-pub use fact::{Conntrack, Enrichment, Fact, Listener, NatFault, Neighbour, Route, UNACCEPTED, UnixTarget};
+pub use fact::{Conntrack, Enrichment, Fact, Listener, Neighbour, Route, UNACCEPTED, UnixTarget};
 pub use host::{Hook, Host};
 pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};

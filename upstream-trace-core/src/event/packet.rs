@@ -65,7 +65,8 @@ pub struct PacketDrop {
 pub struct ResetSent {
     /// When it was sent, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: Nanos,
-    /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is.
+    /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is, and for a
+    /// `stranger` `dst` is an address that nginx connects from.
     pub tuple: PacketTuple,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
     #[serde(deserialize_with = "text")]
@@ -75,4 +76,8 @@ pub struct ResetSent {
     pub function: Option<String>,
     /// Network namespace: inode of its `/proc/PID/ns/net`; 0 if not known.
     pub netns: u32,
+    /// The packet belongs to no connection that the kernel knows, and came from no upstream. If a connection of nginx has the
+    /// other end, its translation was lost. Told from Linux 6.10 on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stranger: bool,
 }

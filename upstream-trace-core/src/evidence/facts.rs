@@ -15,8 +15,7 @@ fn matters(case: &Case<'_>, fact: &Fact) -> bool {
                 || (case.connecting() && !case.answered_or_refused() && !case.dropped_for("NETFILTER_DROP"))
         }
         Fact::Conntrack(table) => table.count.saturating_mul(10) >= table.max.saturating_mul(9),
-        Fact::Nat { .. }
-        | Fact::Listener(_)
+        Fact::Listener(_)
         | Fact::NoListener
         | Fact::ListensElsewhere { .. }
         | Fact::ContainerAddress { .. }
@@ -73,7 +72,6 @@ fn of_fact(at: Nanos, fact: &Fact) -> Entry {
         Fact::Conntrack(table) => {
             entry(at, Kind::Conntrack, json!({"entries": table.count, "max": table.max}))
         }
-        Fact::Nat { fault } => entry(at, Kind::Nat, json!({"fault": fault})),
         Fact::UnixPath { target } => entry(at, Kind::UnixPath, json!({"target": target})),
     }
 }

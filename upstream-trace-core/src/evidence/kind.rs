@@ -95,7 +95,6 @@ kinds! {
     ContainerAddress "container-address" Plain "looked up: the container whose address it is, and where that listens";
     NoListener "no-listener" Bad "looked up: nothing listens there";
     Conntrack "conntrack" Plain "looked up: the connection-tracking table";
-    Nat "nat" Bad "looked up: the connection's address translation";
     UnixPath "unix-path" Plain "looked up: what is at the socket's path";
     // Other attempts.
     SiblingEstablished "sibling-established" Plain "another connection to this upstream was established";

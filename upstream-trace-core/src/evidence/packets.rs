@@ -26,13 +26,12 @@ pub(super) fn from_packets(case: &Case<'_>, all: &mut Vec<Entry>) {
     }
     let begun = case.attempt.begun;
     all.extend(case.late.map(|took| entry(begun + took, Kind::SynAckLate, json!({"took_ms": took / MS}))));
-    for reset in &case.resets {
+    for reset in case.resets.iter().chain(&case.resets_of_strangers) {
         let reason = Some(&reset.reason).filter(|reason| !reason.is_empty());
-        all.push(entry(
-            reset.at,
-            Kind::ResetSent,
-            json!({"reason": reason, "function": reset.function, "netns": reset.netns}),
-        ));
+        let from = reset.stranger.then_some(reset.tuple.src);
+        let details =
+            json!({"reason": reason, "function": reset.function, "netns": reset.netns, "from": from});
+        all.push(entry(reset.at, Kind::ResetSent, details));
     }
 }
 

@@ -223,7 +223,7 @@ fn http2(lab: &Lab, how: Http2) -> Result<()> {
     Ok(())
 }
 
-fn http2_world<'lab>(lab: &'lab Lab, pass: &str) -> Result<World<'lab>> {
+pub(super) fn http2_world<'lab>(lab: &'lab Lab, pass: &str) -> Result<World<'lab>> {
     lab.world()
         .newer()
         .certificate(Shows::Valid)
@@ -234,7 +234,7 @@ fn http2_world<'lab>(lab: &'lab Lab, pass: &str) -> Result<World<'lab>> {
         .start()
 }
 
-fn start_http2(world: &World<'_>, tls: bool) -> Result<Software> {
+pub(super) fn start_http2(world: &World<'_>, tls: bool) -> Result<Software> {
     let make = if tls {
         "createSecureServer({key: fs.readFileSync('key.pem'), cert: fs.readFileSync('certificate.pem')})"
     } else {

@@ -37,11 +37,13 @@ mod reported;
 mod rights;
 mod rungs;
 mod service;
+mod settings;
 mod sinks;
 mod software;
 mod status;
 mod timeouts;
 mod tls;
+mod translation;
 
 use upstream_trace_tests::Scenario;
 
@@ -66,6 +68,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         timeouts::ALL,
         application::ALL,
         tls::ALL,
+        translation::ALL,
         dns::ALL,
         proxy::ALL,
         pending::ALL,
@@ -88,6 +91,7 @@ pub(crate) fn all() -> impl Iterator<Item = Scenario> {
         container::runtimes::ALL,
         rights::ALL,
         service::ALL,
+        settings::ALL,
         sinks::ALL,
         software::ALL,
         status::ALL,

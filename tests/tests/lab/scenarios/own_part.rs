@@ -118,36 +118,6 @@ pub(crate) const ALL: &[Scenario] = &[
         trace.finish()?.nothing_at_all();
         Ok(())
     }),
-    ("nat-failed/no-port-left", |lab| {
-        let world = lab.world().upstream(V4).start()?;
-        let _origin = world.origin(V4, Script::silent())?;
-        translate(&world, "2000-2001")?;
-        let trace = world.trace(&[])?;
-        let mut clients = (0..3).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
-        for client in &mut clients {
-            world.answer(client.receive()).status(504);
-        }
-        let seen = trace.finish()?;
-        seen.failures(2, "slow-response", |failure| {
-            failure.upstream(V4).phase("wait");
-        });
-        let failure = seen.failure("nat-failed").confidence(Proven | Likely).upstream(V4);
-        failure.phase("connect").status(504).evidence("dropped");
-        seen.nothing_else();
-        Ok(())
-    }),
-    // The trap beside: a range that is large enough.
-    ("nat-failed/ports-left", |lab| {
-        let world = lab.world().upstream(V4).start()?;
-        let _origin = world.origin(V4, Script::answer(10))?;
-        translate(&world, "2000-2999")?;
-        let trace = world.trace(&[])?;
-        for _ in 0..5 {
-            world.get("/").status(200);
-        }
-        trace.finish()?.nothing_at_all();
-        Ok(())
-    }),
     ("listener-closed/with-connections-in-its-queue", |lab| {
         let world = lab.world().upstream(LOOPBACK).read_timeout("20s").start()?;
         world.file("closes.py", CLOSES)?;
@@ -194,12 +164,4 @@ fn stopped(world: &World<'_>) -> Result<()> {
     signal(worker, Signal::SIGCONT)?;
     world.answer(client.receive()).status(504).log("upstream timed out");
     Ok(())
-}
-
-fn translate(world: &World<'_>, ports: &str) -> Result<()> {
-    let chain = format!(
-        "chain ports {{\ntype nat hook postrouting priority 100\n\
-         ip daddr 10.99.0.2 tcp dport 8081 snat to 10.99.0.1:{ports}\n}}"
-    );
-    world.ng().script(&format!("nft -f - <<'END'\ntable ip ports {{\n{chain}\n}}\nEND")).map(drop)
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::nginx::FOLDER;
 use upstream_trace_tests::origin::{Dns, Says, Script, Shows, Step};
 use upstream_trace_tests::policy::{Policy, Rule};
 use upstream_trace_tests::util::{ms, signal};
 use upstream_trace_tests::wire::{Lose, Wire};
-use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario};
+
+use super::translation::send_to_port;
 
 const V4: &str = "10.99.0.2:8081";
 const OTHER: &str = "10.99.0.2:8082";
@@ -95,26 +96,6 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
-    // Its SYNs made an entry before the rule came, and stay as they are; those that came later pass.
-    ("nat-failed/entry-older-than-the-rule", |lab| {
-        let world = lab.world().upstream(V4).connect_timeout("4s").start()?;
-        let _origin = world.origin(OTHER, Script::answer(10))?;
-        let _silent = Firewall::nft(&world, world.up(), "input", "tcp dport 8081 counter drop")?;
-        let track = "chain out {\ntype filter hook output priority 0\nct state new accept\n}";
-        world.ng().script(&format!("nft -f - <<'END'\ntable inet track {{\n{track}\n}}\nEND"))?;
-        let trace = world.trace(&[])?;
-        let mut stuck = world.begin("GET", "/", &[])?;
-        world.pause(ms(400));
-        send_to_port(&world, 8082)?;
-        world.get("/").status(200);
-        world.answer(stuck.receive()).status(504);
-        let seen = trace.finish()?;
-        // The firewall of the address that it still goes to is this kernel's, too: that is the truth as well.
-        let failure = seen.failure_of(&["nat-failed", "firewall-drop-local"]).upstream(V4);
-        failure.phase("connect").status(504);
-        seen.nothing_else();
-        Ok(())
-    }),
     // Siblings pass, so it is no firewall for the port, and nobody saw a full queue.
     ("firewall-drop-remote/one-connection-of-many", |lab| {
         let world = lab.world().upstream(FAR).start()?;
@@ -150,12 +131,6 @@ pub(crate) const ALL: &[Scenario] = &[
         failure.phase("wait").status(504);
         seen.nothing_else();
         Ok(())
-    }),
-    // A subrequest with the length of a body that it does not have: the origin waits for that body.
-    ("misconfigured/subrequest-without-its-body", |lab| subrequest(lab, "", true)),
-    // The trap beside: it promises none, and the origin is slow.
-    ("misconfigured/not-a-subrequest-that-promises-nothing", |lab| {
-        subrequest(lab, "proxy_set_header Content-Length '';", false)
     }),
     // 408: nginx ends the upstream's connection as its client stalls.
     ("healthy/client-stalls-its-upload", |lab| {
@@ -256,31 +231,6 @@ fn unbuffered(lab: &Lab, script: Script, cause: &str, says: &str) -> Result<()> 
     let seen = trace.finish()?;
     let failure = seen.failure(cause).confidence(Proven | Likely).upstream(V4).phase("receive");
     failure.joined(says);
-    seen.nothing_else();
-    Ok(())
-}
-
-/// What nginx sends to port 8081 goes to another.
-fn send_to_port(world: &World<'_>, port: u16) -> Result<()> {
-    let chain =
-        format!("chain out {{ type nat hook output priority -100; tcp dport 8081 dnat to :{port}; }}");
-    world.ng().script(&format!("nft -f - <<'END'\ntable ip elsewhere {{\n{chain}\n}}\nEND")).map(drop)
-}
-
-fn subrequest(lab: &Lab, directive: &str, promises: bool) -> Result<()> {
-    let location = format!(
-        "location = /auth {{ internal; proxy_pass http://{OTHER}; proxy_pass_request_body off; {directive} }}"
-    );
-    let world = lab.world().upstream(V4).location("auth_request /auth;").server(&location).start()?;
-    let _origin = world.origin(V4, Script::answer(10))?;
-    let script = if promises { Script::answer(10) } else { Script::silent() };
-    let _auth = world.origin(OTHER, script)?;
-    let trace = world.trace(&[])?;
-    world.post("/", 30).status(500).log("upstream timed out");
-    let seen = trace.finish()?;
-    let cause = if promises { "misconfigured" } else { "slow-response" };
-    let failure = seen.failure(cause).confidence(Proven | Likely | Possible).upstream(OTHER);
-    failure.logged("subrequest", "/auth");
     seen.nothing_else();
     Ok(())
 }

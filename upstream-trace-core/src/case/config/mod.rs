@@ -1,10 +1,10 @@
 //! What nginx's configuration says of an attempt: the name of its upstream, and the timeout that ran out.
 
 use super::Case;
-use crate::hooks::Signal;
 use crate::errorlog::{self, Doing};
 use crate::event::MS;
 use crate::event::{Config, Group, LogLine, Nanos, Pass, Server, Setting, Target, Upstream};
+use crate::hooks::Signal;
 use crate::verdict::Phase;
 
 /// nginx's timers may go off that much before their time, by the kernel's clock.
@@ -156,6 +156,19 @@ impl<'a> Case<'a> {
     #[must_use]
     pub fn may_speak_http2(&self) -> bool {
         self.passes().iter().any(|pass| pass.http2)
+    }
+
+    /// Its group keeps the idle connections of several protocols in one pool: a request of one takes the connection of
+    /// another.
+    #[must_use]
+    pub fn pool_of_several_protocols(&self) -> bool {
+        let pooled =
+            |group: &&Group| group.keepalive.is_some_and(|kept| kept > 0) && !group.pool_per_location;
+        let Some((group, config)) = self.group().filter(pooled).zip(self.config) else { return false };
+        let to_it = |pass: &&Pass| pass.stream == group.stream && pass.group.as_ref() == Some(&group.name);
+        let protocol = |pass: &'a Pass| if pass.http2 { "HTTP/2" } else { pass.directive.as_str() };
+        let mut protocols = config.passes.iter().filter(to_it).map(protocol);
+        protocols.next().is_some_and(|first| protocols.any(|other| other != first))
     }
 
     /// Whether nginx speaks TLS to this upstream; `None` if the configuration leaves it open, or is not known.

@@ -48,7 +48,10 @@ impl Engine {
         self.retries.went(id, attempt.upstream.as_ref());
         let warned = earlier.is_some_and(|trouble| trouble.reported.is_some());
         if let Some(benign_end) = attempt.benign_end(self.slow.unwrap_or(SECOND)) {
-            self.packets.done(&attempt);
+            // A line may yet say that it was a failure, of one that nobody watched.
+            if !attempt.by_socket {
+                self.packets.done(&attempt);
+            }
             if warned {
                 out.push(Output::Resolved(resolved(&attempt, benign_end)));
             }

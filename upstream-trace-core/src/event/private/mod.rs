@@ -248,7 +248,6 @@ pub(super) fn of_facts(enrichment: &mut Enrichment, show: &mut dyn FnMut(Private
             | Fact::NoListener
             | Fact::ListensElsewhere { .. }
             | Fact::Conntrack(_)
-            | Fact::Nat { .. }
             | Fact::UnixPath { .. } => {}
         }
     }
@@ -285,7 +284,7 @@ pub(super) fn of_config(config: &mut Config, show: &mut dyn FnMut(Private, &mut 
     if let Some(unread) = unread {
         show(Private::Text, unread);
     }
-    for Group { name, servers, keepalive_timeout, stream: _, keepalive: _ } in groups {
+    for Group { name, servers, keepalive_timeout, stream: _, keepalive: _, pool_per_location: _ } in groups {
         show(Private::Host, name);
         for Server { target, parameters, max_fails: _, fail_timeout_ms: _, down: _ } in servers {
             of_target(target, show);

@@ -132,6 +132,7 @@ impl Decoder<'_> {
             reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
             function,
             netns: packet.netns,
+            stranger: packet.asked[1].port != 0,
         })
     }
 }

@@ -65,7 +65,9 @@ fn read_with_few_rights(master: u32, workers: &[u32], at: Nanos) -> Result<Confi
 fn pooled(config: &mut Config) {
     const KEPT: u32 = 32;
     for group in config.groups.iter_mut().filter(|group| !group.stream) {
-        group.keepalive.get_or_insert(KEPT);
+        if group.keepalive.is_none() {
+            (group.keepalive, group.pool_per_location) = (Some(KEPT), true);
+        }
     }
 }
 
@@ -110,6 +112,7 @@ mod tests {
         pooled(&mut config);
         let kept: Vec<_> = config.groups.iter().map(|group| group.keepalive).collect();
         assert_eq!(kept, [Some(32), Some(0), None]);
+        assert!(config.groups[0].pool_per_location && !config.groups[1].pool_per_location);
     }
     use std::fs;
     use std::os::unix::fs::symlink;

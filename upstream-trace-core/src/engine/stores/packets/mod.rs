@@ -32,6 +32,8 @@ enum PacketKey {
     Attempt(AttemptId),
     /// Both ends, the smaller first: a packet belongs to its connection in either direction.
     Ends(SocketAddr, SocketAddr),
+    /// nginx's end alone: the other is not the one that nginx knows.
+    Own(SocketAddr),
 }
 
 impl PacketKey {
@@ -107,7 +109,9 @@ impl Packets {
     }
 
     pub(in crate::engine) fn reset_sent(&mut self, reset: ResetSent) {
-        self.keep(PacketKey::ends(reset.tuple), Packet::Reset(reset));
+        let PacketTuple { dst, .. } = reset.tuple;
+        let key = if reset.stranger { PacketKey::Own(dst) } else { PacketKey::ends(reset.tuple) };
+        self.keep(key, Packet::Reset(reset));
     }
 
     /// Keeps what a ruleset says, for either end being the upstream.
@@ -179,6 +183,7 @@ impl Packets {
                     case.late = case.late.or(Some(reset.at.saturating_sub(begun)));
                 }
                 packet if packet.at() > to => {}
+                Packet::Reset(reset) if reset.stranger => case.resets_of_strangers.push(reset),
                 Packet::Reset(reset) => case.resets.push(reset),
                 Packet::Dropped(packet) if packet.attempt == Some(id) => case.drops.push(packet),
                 Packet::Dropped(packet) if here(case, packet, netns) => {
@@ -202,7 +207,8 @@ fn keys(attempt: &Attempt) -> impl Iterator<Item = PacketKey> + use<> {
         (Some(Upstream::Tcp(dst)), Some(src)) => Some(PacketKey::ends(PacketTuple { src, dst: *dst })),
         _ => None,
     };
-    [Some(PacketKey::Attempt(attempt.id)), ends].into_iter().flatten()
+    let own = attempt.local.map(PacketKey::Own);
+    [Some(PacketKey::Attempt(attempt.id)), ends, own].into_iter().flatten()
 }
 
 /// Dropped in nginx's network namespace. Where the namespace is not known, the hook must be on nginx's side.

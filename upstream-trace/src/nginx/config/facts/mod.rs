@@ -109,13 +109,16 @@ impl Facts<'_> {
             };
             let servers = of_name(&block.block, "server").take(MAX_KEPT);
             let servers = servers.filter_map(|server| self.server(server, stream)).collect();
-            let first = |name| of_name(&block.block, name).find_map(|placed| placed.directive.argument());
+            let keepalive =
+                of_name(&block.block, "keepalive").map(|placed| placed.directive.arguments()).next();
             self.config.dynamic |= block.block.iter().any(by_program);
             self.config.groups.push(Group {
                 name: name.to_owned(),
                 stream,
                 servers,
-                keepalive: first("keepalive").and_then(|count| count.parse().ok()),
+                keepalive: keepalive.and_then(|arguments| arguments.first()?.parse().ok()),
+                pool_per_location: keepalive
+                    .is_some_and(|arguments| arguments.iter().any(|word| word == "local")),
                 keepalive_timeout: Some(
                     of_name(&block.block, "keepalive_timeout")
                         .find_map(setting)
