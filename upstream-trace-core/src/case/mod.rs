@@ -48,8 +48,8 @@ use crate::text::sentence;
 use crate::verdict::Tries;
 pub use config::{Limit, TimerFit};
 
-pub use config::only_group;
 pub(crate) use config::servers;
+pub use config::{http2_upstreams, only_group};
 pub use context::{OtherPort, Siblings};
 pub use packets::{Direction, IcmpSeen};
 pub use tls::alert_name;

@@ -4,11 +4,13 @@
 //! them. So they are attached from the first sign of trouble until it has been quiet for a while, and for short samples in
 //! between, from which latencies and error statuses come.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use upstream_trace_common::flags;
+use upstream_trace_core::case::http2_upstreams;
 use upstream_trace_core::errorlog;
-use upstream_trace_core::event::{Event, Nanos, SECOND};
+use upstream_trace_core::event::{Event, Nanos, SECOND, Upstream};
 
 use super::context::Context;
 use crate::cli::Depth as Mode;
@@ -40,6 +42,8 @@ pub(super) struct Depth {
     away: Option<Instant>,
     /// They cannot be attached.
     refused: bool,
+    /// Upstreams to which some nginx speaks HTTP/2.
+    http2: HashSet<Upstream>,
     /// How long they were attached altogether, and since when they are.
     deep: Duration,
     since: Option<Instant>,
@@ -54,6 +58,7 @@ impl Depth {
             until: now + FIRST,
             away: None,
             refused: false,
+            http2: HashSet::new(),
             deep: Duration::ZERO,
             since: (mode != Mode::Watch).then_some(now),
         }
@@ -66,7 +71,14 @@ impl Depth {
 
     /// Whether an event is a sign of trouble.
     pub(super) fn notice(&mut self, event: &Event) {
+        if let Event::Config(config) = event {
+            self.http2.extend(http2_upstreams(config).cloned());
+        }
         let sign = match event {
+            // An idle connection of HTTP/2 on which nginx spoke last, as it answers a PING, looks like one that waits.
+            Event::Trouble(attempt) if attempt.by_socket => {
+                attempt.upstream.as_ref().is_none_or(|upstream| !self.http2.contains(upstream))
+            }
             Event::Trouble(_) | Event::ConnectError(_) => true,
             Event::End(attempt) => !attempt.in_doubt && attempt.benign_end(SECOND).is_none(),
             Event::Log(line) => line.upstream.is_some() && errorlog::kind(line).is_some(),
@@ -162,6 +174,8 @@ fn waits_on_unix(context: &Context) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use upstream_trace_core::event::{Attempt, AttemptId, Config, Pass, Target};
+
     use super::*;
 
     const S: Duration = Duration::from_secs(1);
@@ -210,5 +224,22 @@ mod tests {
         depth.changed(false, begin + S);
         depth.changed(true, begin + 30 * S);
         assert_eq!(depth.lasted(begin + 32 * S), 3 * S);
+    }
+
+    #[test]
+    fn an_idle_connection_of_http2_is_no_trouble() {
+        let address = Upstream::Tcp(([10, 0, 0, 2], 8080).into());
+        let target = Target { addresses: vec![address.clone()], ..Target::default() };
+        let pass = Pass { http2: true, target: Some(target), ..Pass::default() };
+        let config = Config { passes: vec![pass], ..Config::default() };
+        let attempt = Attempt::blank(AttemptId::from_kernel(1), 0, 7, Some(address));
+        let attempt = Attempt { by_socket: true, ..attempt };
+        let begin = Instant::now();
+        let mut depth = Depth::new(Mode::Auto, begin);
+        depth.notice(&Event::Config(Box::new(config)));
+        depth.notice(&Event::Trouble(attempt.clone()));
+        assert!(!depth.wants(begin + FIRST));
+        depth.notice(&Event::Trouble(Attempt { by_socket: false, ..attempt }));
+        assert!(depth.wants(begin + FIRST), "that one was watched");
     }
 }

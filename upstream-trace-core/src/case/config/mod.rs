@@ -239,6 +239,15 @@ pub fn only_group<'a>(config: &'a Config, upstream: &Upstream) -> Option<&'a str
     groups.all(|other| other == first).then_some(first)
 }
 
+/// Addresses to which some location speaks HTTP/2, as far as the configuration names addresses.
+pub fn http2_upstreams(config: &Config) -> impl Iterator<Item = &Upstream> {
+    config.passes.iter().filter(|pass| pass.http2).flat_map(|pass| {
+        let group = pass.group.as_ref().and_then(|name| config.group(name, pass.stream));
+        let servers = group.into_iter().flat_map(|group| &group.servers).map(|server| &server.target);
+        servers.chain(&pass.target).flat_map(|target| &target.addresses)
+    })
+}
+
 /// What passes name directly.
 fn targets(config: &Config) -> impl Iterator<Item = &Target> {
     config.passes.iter().filter_map(|pass| pass.target.as_ref())

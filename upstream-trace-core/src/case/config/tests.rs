@@ -106,6 +106,15 @@ fn what_ended_by_itself_ran_into_no_timeout() {
 }
 
 #[test]
+fn where_http2_is_spoken() {
+    let mut read = config();
+    assert_eq!(http2_upstreams(&read).count(), 0);
+    read.passes[0].http2 = true;
+    let found: Vec<_> = http2_upstreams(&read).collect();
+    assert_eq!((found.len(), found[0]), (2, &Upstream::Tcp(remote())));
+}
+
+#[test]
 fn how_a_silence_compares_with_the_timeouts() {
     let (mut attempt, mut read) = (unanswered_request(), config());
     for pass in &mut read.passes {
