@@ -69,6 +69,22 @@ fn a_translated_packet_belongs_to_the_connection_as_nginx_began_it() {
 }
 
 #[test]
+fn a_reset_of_a_stranger_belongs_to_the_connection_with_that_end() {
+    let attempt = unanswered_syn();
+    let stranger = "10.244.0.7:9000".parse().expect("an address");
+    let sent = crate::testkit::reset_sent("NO_SOCKET", None);
+    let own = sent.tuple.src;
+    let other = PacketTuple { src: stranger, dst: "10.0.0.1:50000".parse().expect("an address") };
+    let mut packets = Packets::default();
+    for tuple in [PacketTuple { src: stranger, dst: own }, other] {
+        packets.reset_sent(ResetSent { stranger: true, tuple, ..sent.clone() });
+    }
+    let mut case = Case::of_attempt(&attempt);
+    packets.fill(&mut case);
+    assert_eq!((case.resets.len(), case.resets_of_strangers.len()), (0, 1));
+}
+
+#[test]
 fn the_store_is_bounded_and_forgets() {
     let mut packets = Packets::default();
     for number in 0..2 * MAX_KEYS as u64 {
