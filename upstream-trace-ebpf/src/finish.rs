@@ -58,6 +58,23 @@ pub fn finish(sk: u64, record: *mut Record, end: u32, now: u64) -> u32 {
     0
 }
 
+/// Ends the record of `sk`, which nginx closes, if it is the commonest that there is: answered, then closed by the origin.
+/// False if it is another, which [`finish`] has to end.
+#[inline(always)]
+pub fn finish_answered(sk: u64, record: *mut Record) -> bool {
+    // SAFETY: callers pass a map value.
+    let is_answered = unsafe { (*record).was_answered_and_ended() };
+    if !is_answered
+        || under_way::is_watched(record)
+        || pending::is_announced(record)
+        || under_way::has_sent_since_fin(sk, record)
+    {
+        return false;
+    }
+    remove_and_count(sk, stats::HEALTHY);
+    true
+}
+
 /// Keeps the disposition in the record itself. Of what a program reads from a map the verifier knows nothing: it walks
 /// what follows once, instead of once for every way on which it has come here, of which there are hundreds.
 ///

@@ -1,5 +1,7 @@
 //! Packets that this host dropped, and resets that it sent, as far as they concern an upstream.
 
+use core::arch::asm;
+
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{ABSENT, Addr, EventKind, Record, StepKind, flags, stats};
@@ -45,6 +47,7 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
     if !config::drop_of_interest(reason) {
         return 0;
     }
+    let reason = forgotten(reason);
     let mut sk: u64 = read(skb, offset!(skb_sk)).unwrap_or(0);
     let mut inside_tcp = false;
     if sk == 0 && config::kfree_rx_sk() != 0 {
@@ -59,6 +62,21 @@ pub fn kfree_skb(ctx: RawTracePointContext) -> i32 {
         None => drop(without_record(&ctx, sk, skb, &mut seen)),
     }
     0
+}
+
+/// The same number, of which the verifier knows nothing any more: it walks what follows once, and not once for each place
+/// where packets are dropped.
+#[inline(always)]
+fn forgotten(number: u32) -> u32 {
+    let mut number = u64::from(number);
+    // SAFETY: converts a register to the order of bytes that it has.
+    unsafe {
+        #[cfg(target_endian = "little")]
+        asm!("{0} = le64 {0}", inout(reg) number);
+        #[cfg(target_endian = "big")]
+        asm!("{0} = be64 {0}", inout(reg) number);
+    }
+    number as u32
 }
 
 /// The application has closed this socket: what still comes for it is of no use to anybody. A busy proxy whose clients leave

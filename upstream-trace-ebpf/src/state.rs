@@ -100,11 +100,23 @@ fn changes(sk: u64, old: u8, new: u8) {
         }
         return;
     };
+    let is_close = matches!(new, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSE);
+    if is_close && kernel::shutdown(sk) == SHUTDOWN_BOTH {
+        if !finish::finish_answered(sk, record) {
+            finish::finish(sk, record, End::Closed as u32, emit::now());
+        }
+        return;
+    }
     let now = emit::now();
     match (old, new) {
         (TCP_SYN_SENT, TCP_ESTABLISHED) => established(sk, record, now),
-        (TCP_ESTABLISHED, TCP_CLOSE_WAIT) => fin(sk, record, now),
-        (_, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSE) => closes(sk, record, old, new, now),
+        (TCP_ESTABLISHED, TCP_CLOSE_WAIT) => {
+            if fin(sk, record, now) == 0 {
+                under_way::decide(sk, record, Moment::Fin, now);
+            }
+        }
+        // A half-closed connection (stream{} with proxy_half_close) goes on.
+        (_, TCP_CLOSE) => fails(sk, record, old, now),
         _ => {}
     }
 }
@@ -127,34 +139,27 @@ fn established(sk: u64, record: *mut Record, now: u64) {
     }
 }
 
-/// The origin's FIN arrived.
-#[inline(always)]
-fn fin(sk: u64, record: *mut Record, now: u64) {
-    let unacked = kernel::unacked(sk);
+/// The origin's FIN arrived; 0 if it is left to decide whether a request was under way. (Apart, and without a call, since
+/// what it reads takes half of the stack that programs have together.)
+#[inline(never)]
+fn fin(sk: u64, record: *mut Record, now: u64) -> u32 {
+    let exchange = kernel::exchange(sk);
     // SAFETY: a map value.
     unsafe {
         (*record).flags |= flags::FIN_RECEIVED;
-        if unacked > 0 {
+        if exchange.unacked > 0 {
             (*record).flags |= flags::UNACKED_AT_END;
         }
         (*record).fin_ns = now;
-        note(record, StepKind::Fin, now, unacked as i32);
+        note(record, StepKind::Fin, now, exchange.unacked as i32);
     }
-    under_way::decide(sk, record, Moment::Fin, now);
+    u32::from(under_way::decide_exchange(record, &exchange, now))
 }
 
-/// A socket leaves the states in which it carries data, or the handshake failed.
+/// A socket was closed by an error, or the handshake failed; nginx learns of it now and closes the socket next:
+/// `tcp_destroy_sock`.
 #[inline(always)]
-fn closes(sk: u64, record: *mut Record, old: u8, new: u8, now: u64) {
-    if kernel::shutdown(sk) == SHUTDOWN_BOTH {
-        finish::finish(sk, record, End::Closed as u32, now);
-        return;
-    }
-    // A half-closed connection (stream{} with proxy_half_close) goes on.
-    if new != TCP_CLOSE {
-        return;
-    }
-    // Closed by an error; nginx learns of it now and closes the socket next: tcp_destroy_sock.
+fn fails(sk: u64, record: *mut Record, old: u8, now: u64) {
     let error = kernel::error(sk);
     // SAFETY: a map value.
     unsafe {

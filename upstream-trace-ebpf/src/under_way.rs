@@ -6,7 +6,7 @@
 
 use upstream_trace_common::{GOODBYE, Moment, Record, UnderWay, flags};
 
-use crate::kernel;
+use crate::kernel::{self, Exchange};
 use crate::maps::io_since;
 use crate::retry;
 
@@ -53,13 +53,40 @@ pub fn decide(sk: u64, record: *mut Record, moment: Moment, now: u64) {
     }
 }
 
-/// nginx sent a request on a connection that the origin had closed.
+/// Decides the commonest case at a FIN, one exchange that is over, from what `exchange` holds; false if [`decide`] has to.
+#[inline(always)]
+pub fn decide_exchange(record: *mut Record, exchange: &Exchange, now: u64) -> bool {
+    // SAFETY: callers pass a map value.
+    unsafe {
+        let is_plain =
+            (*record).flags & (flags::ESTABLISHED | flags::DECIDED | flags::UNIX) == flags::ESTABLISHED;
+        if is_watched(record) || !is_plain || !exchange.is_one() {
+            return false;
+        }
+        forget_noted(record);
+        (*record).flags |= flags::DECIDED;
+        (*record).written_at_fin = exchange.write_seq;
+        if (*record).requests == 0 {
+            (*record).requests = 1;
+        }
+        retry::answered(record, now);
+    }
+    true
+}
+
+/// Whether nginx sent a request on a connection that the origin had closed, whose record is decided.
+#[inline(always)]
+pub fn has_sent_since_fin(sk: u64, record: *const Record) -> bool {
+    // SAFETY: callers pass a map value.
+    kernel::write_seq(sk).wrapping_sub(unsafe { (*record).written_at_fin }) > GOODBYE
+}
+
+/// Notes it if nginx sent a request on a connection that the origin had closed.
 #[inline(always)]
 unsafe fn sent_since_fin(sk: u64, record: *mut Record) {
     // SAFETY: by contract.
     unsafe {
-        let since = kernel::write_seq(sk).wrapping_sub((*record).written_at_fin);
-        if (*record).flags & flags::FIN_RECEIVED != 0 && since > GOODBYE {
+        if (*record).flags & flags::FIN_RECEIVED != 0 && has_sent_since_fin(sk, record) {
             if (*record).flags & flags::OUTSTANDING == 0 {
                 (*record).requests += 1;
             }
@@ -102,15 +129,6 @@ fn read(sk: u64, record: *mut Record, moment: u32, now: u64) -> u32 {
             return 0;
         }
         let (fin, reset) = (moment == Moment::Fin as u32, moment == Moment::Reset as u32);
-        if fin && kernel::one_exchange(sk) {
-            (*record).flags |= flags::DECIDED;
-            (*record).written_at_fin = kernel::write_seq(sk);
-            if (*record).requests == 0 {
-                (*record).requests = 1;
-            }
-            retry::answered(record, now);
-            return 0;
-        }
         let facts = kernel::socket_facts(sk, now);
         if fin || reset {
             (*record).flags |= flags::DECIDED;

@@ -180,6 +180,16 @@ pub const fn client_spoke(spoke_ns: u64, begun_ns: u64, now_ns: u64) -> bool {
 }
 
 impl Record {
+    /// Whether this record, in which nothing but one answered exchange and then the origin's FIN was noted, is healthy if
+    /// nginx closes the connection now without having sent anything since. The commonest end of a connection that is not
+    /// kept; the whole rule says the same.
+    #[must_use]
+    #[inline(always)]
+    pub const fn was_answered_and_ended(&self) -> bool {
+        const NOTED: u32 = flags::ESTABLISHED | flags::FIN_RECEIVED | flags::BY_SOCKET | flags::DECIDED;
+        self.flags & !flags::BORN_BY_STATE == NOTED && self.requests > 0 && self.tcp.err == 0
+    }
+
     /// Whether nginx learnt that this unix connection is over, so that it has closed it, or will at once. Only for
     /// those that are told from the next socket in the same memory.
     #[must_use]

@@ -1,9 +1,9 @@
 use super::Disposition::{Aborted, Defer, Healthy, Report, ReportEnd};
 use super::*;
 use crate::flags::{
-    BY_SOCKET, CLIENT_GONE, CLIENT_KNOWN, ERROR_FETCHED, ESTABLISHED, FIN_RECEIVED, ICMP, IDLE_PROBE,
-    IN_DOUBT, OUTSTANDING, READ_EOF, RECV_ERROR, RESET_RECEIVED, SEND_BLOCKED, SEND_ERROR, SENT_AFTER_FIN,
-    SILENT, TLS, TLS_HANDSHAKE, UNIX,
+    BORN_BY_STATE, BY_SOCKET, CLIENT_GONE, CLIENT_KNOWN, DECIDED, ERROR_FETCHED, ESTABLISHED, FIN_RECEIVED,
+    ICMP, IDLE_PROBE, IN_DOUBT, OUTSTANDING, READ_EOF, RECV_ERROR, RESET_RECEIVED, SEND_BLOCKED, SEND_ERROR,
+    SENT_AFTER_FIN, SILENT, TLS, TLS_HANDSHAKE, UNIX,
 };
 
 const MS: u64 = 1_000_000;
@@ -186,4 +186,27 @@ fn the_facts_of_a_record() {
     assert_eq!((facts.error, facts.soft_error), (104, 113));
     record.tcp.copied_seq = 4;
     assert_eq!(EndFacts::of(&record, 25).unread, 0);
+}
+
+#[test]
+fn the_commonest_end_is_what_the_rule_says() {
+    let mut answered = Record::ZERO;
+    answered.flags = ESTABLISHED | FIN_RECEIVED | BY_SOCKET | DECIDED;
+    (answered.requests, answered.end) = (1, End::Closed as u8);
+    let born = Record { flags: answered.flags | BORN_BY_STATE, ..answered };
+    for record in [answered, born] {
+        assert!(record.was_answered_and_ended());
+        assert_eq!(EndFacts::of(&record, 0).disposition(), Healthy);
+    }
+    let mut failed = answered;
+    failed.tcp.err = 104;
+    for record in [failed, Record { requests: 0, ..answered }] {
+        assert!(!record.was_answered_and_ended());
+        assert_ne!(EndFacts::of(&record, 0).disposition(), Healthy);
+    }
+    // Whatever else was noted is for the whole rule.
+    for bit in (0..32).map(|bit| 1 << bit).filter(|bit| *bit != BORN_BY_STATE) {
+        let record = Record { flags: born.flags ^ bit, ..born };
+        assert!(!record.was_answered_and_ended(), "{:#x}", record.flags);
+    }
 }
