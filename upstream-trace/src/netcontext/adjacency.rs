@@ -84,3 +84,31 @@ fn leads_to(out: Link, port: Link) -> bool {
 fn joined(one: Link, other: Link) -> bool {
     one.index == other.index || one.controller.is_some() && one.controller == other.controller
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reached_by_itself_and_by_its_bridge_and_by_what_is_on_that() {
+        let port = Link { index: 5, controller: Some(2), ..Link::default() };
+        let bridge = Link { index: 2, ..Link::default() };
+        let vlan = Link { index: 9, beyond: Some(2), ..Link::default() };
+        let other = Link { index: 3, ..Link::default() };
+        for (out, reached) in [(port, true), (bridge, true), (vlan, true), (other, false)] {
+            assert_eq!(leads_to(out, port), reached, "{out:?}");
+        }
+        let away = Link { beyond_in: Some(0), ..vlan };
+        assert!(!leads_to(away, port), "the index below is that of another namespace");
+        assert!(!leads_to(other, Link { controller: None, ..port }));
+    }
+
+    #[test]
+    fn ports_of_one_bridge_are_joined() {
+        let port = |index, controller| Link { index, controller, ..Link::default() };
+        assert!(joined(port(5, Some(2)), port(6, Some(2))));
+        assert!(joined(port(5, None), port(5, None)));
+        assert!(!joined(port(5, Some(2)), port(6, Some(3))));
+        assert!(!joined(port(5, None), port(6, None)));
+    }
+}

@@ -32,7 +32,9 @@ impl Link {
                 LinkAttribute::Address(bytes) => link.address = bytes.as_slice().try_into().ok(),
                 LinkAttribute::Link(index) => link.beyond = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::LinkNetNsId(id) => link.beyond_in = Some(*id).filter(|id| *id >= 0),
-                LinkAttribute::Controller(index) => link.controller = Some(*index).filter(|index| *index != 0),
+                LinkAttribute::Controller(index) => {
+                    link.controller = Some(*index).filter(|index| *index != 0)
+                }
                 _ => {}
             }
         }

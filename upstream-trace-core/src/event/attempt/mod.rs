@@ -80,6 +80,20 @@ pub struct Socket {
     pub sequence: Option<Sequence>,
 }
 
+impl Socket {
+    /// Its sequence numbers when it is as `later` says, which has none.
+    #[must_use]
+    pub fn sequence_at(&self, later: &Self) -> Option<Sequence> {
+        let written = |socket: &Self| socket.acked.saturating_add(u64::from(socket.unacked));
+        let more = |now: u64, then: u64| now.saturating_sub(then) as u32;
+        self.sequence.map(|Sequence { first, next, received }| Sequence {
+            first,
+            next: next.wrapping_add(more(written(later), written(self))),
+            received: received.wrapping_add(more(later.received, self.received)),
+        })
+    }
+}
+
 /// Which sequence numbers the packets of a connection have. They wrap around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {

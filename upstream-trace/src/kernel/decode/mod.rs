@@ -10,8 +10,8 @@ use upstream_trace_common::{
     OriginExit, PacketEvent, ProcessEvent, Record, RetryEvent, UnixPath, UpstreamCounters,
 };
 use upstream_trace_core::event::{
-    Attempt, AttemptId, ConnectError, Event, Nanos, PacketDrop, PacketNumbers, PacketTuple, ResetSent, Upstream,
-    UpstreamSample,
+    Attempt, AttemptId, ConnectError, Event, Nanos, PacketDrop, PacketNumbers, PacketTuple, ResetSent,
+    Upstream, UpstreamSample,
 };
 use upstream_trace_core::http;
 

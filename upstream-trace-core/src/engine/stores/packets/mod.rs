@@ -7,8 +7,8 @@ use crate::bounded::Bounded;
 use crate::case::{Case, Direction};
 use crate::engine::stores::overflow::Overflow;
 use crate::event::{
-    Attempt, AttemptId, MS, Nanos, PacketDrop, PacketNumbers, PacketTuple, ResetSent, Rules, SECOND, Upstream, Weigh,
-    weigh_rare,
+    Attempt, AttemptId, Ended, MS, Nanos, PacketDrop, PacketNumbers, PacketTuple, ResetSent, Rules, SECOND,
+    Upstream, Weigh, weigh_rare,
 };
 
 /// Attempts and tuples of which packets are kept; the oldest make room.
@@ -218,7 +218,6 @@ fn keys(attempt: &Attempt) -> impl Iterator<Item = PacketKey> + use<> {
 /// upstream, from wherever such a packet can be sent, or in a network of the same addresses.
 fn is_made_up(case: &Case<'_>, packet: &Packet) -> bool {
     const ACK: u8 = 0x10;
-    let Some(sequence) = case.attempt.socket.sequence else { return false };
     let (numbers, incoming, has_ack) = match packet {
         Packet::Dropped(packet) => {
             let incoming = case.direction(packet) == Direction::In;
@@ -229,11 +228,14 @@ fn is_made_up(case: &Case<'_>, packet: &Packet) -> bool {
             (reset.numbers, to_nginx || reset.stranger, true)
         }
     };
-    numbers.is_some_and(|PacketNumbers { seq, ack }| match (incoming, has_ack) {
-        (false, _) => !sequence.has_sent(seq),
-        (true, true) => !sequence.has_sent(ack),
-        (true, false) => !sequence.may_have_come(seq),
-    })
+    let Some(PacketNumbers { seq, ack }) = numbers else { return false };
+    // Those of one that is under way are not known before its first retransmission. Its end tells them.
+    let Some(sequence) = case.attempt.socket.sequence else { return case.attempt.ended == Ended::Open };
+    !match (incoming, has_ack) {
+        (false, _) => sequence.has_sent(seq),
+        (true, true) => sequence.has_sent(ack),
+        (true, false) => sequence.may_have_come(seq),
+    }
 }
 
 /// Dropped in nginx's network namespace. Where the namespace is not known, the hook must be on nginx's side.

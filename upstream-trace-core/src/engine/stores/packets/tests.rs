@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::Sequence;
+use crate::event::{Sequence, Socket};
 use crate::testkit::{BEGUN, id, matched, netfilter_drop, reset_sent, rules, unanswered_syn};
 
 #[test]
@@ -115,17 +115,17 @@ fn packets_with_other_sequence_numbers_are_nobodys() {
     let mut attempt = unanswered_syn();
     attempt.socket.sequence = Some(Sequence { first: u32::MAX, next: 0, received: 7 });
     let own = |seq, ack| Some(PacketNumbers { seq, ack });
-    let counted = |flags: u8, numbers, hook: &str| {
+    let counted = |attempt: &Attempt, flags: u8, numbers, hook: &str| {
         let mut packets = Packets::default();
         let packet = netfilter_drop(hook, "nft");
         packets.dropped(PacketDrop { attempt: None, netns: 99, tcp_flags: flags, numbers, ..packet });
-        let mut case = Case::of_attempt(&attempt);
+        let mut case = Case::of_attempt(attempt);
         packets.fill(&mut case);
         case.drops_elsewhere.len()
     };
     const FAR: u32 = 1 << 24;
     for (numbers, known) in [(None, 1), (own(u32::MAX, 0), 1), (own(FAR, 0), 0), (own(FAR, u32::MAX), 0)] {
-        assert_eq!(counted(2, numbers, "output"), known, "{numbers:?}");
+        assert_eq!(counted(&attempt, 2, numbers, "output"), known, "{numbers:?}");
     }
     for (flags, numbers, known) in [
         (0x12, own(FAR, 0), 1),
@@ -134,8 +134,13 @@ fn packets_with_other_sequence_numbers_are_nobodys() {
         (0x04, own(FAR, 0), 0),
         (0x14, own(7, FAR), 0),
     ] {
-        assert_eq!(counted(flags, numbers, "input"), known, "{flags} {numbers:?}");
+        assert_eq!(counted(&attempt, flags, numbers, "input"), known, "{flags} {numbers:?}");
     }
+    attempt.socket.sequence = None;
+    assert_eq!(counted(&attempt, 2, own(FAR, 0), "output"), 1, "nobody knows its numbers");
+    attempt.ended = Ended::Open;
+    assert_eq!(counted(&attempt, 2, own(FAR, 0), "output"), 0, "they are told at its end");
+    assert_eq!(counted(&attempt, 2, None, "output"), 1);
 }
 
 #[test]
@@ -152,4 +157,13 @@ fn a_reset_of_what_somebody_made_up_is_nobodys() {
         packets.fill(&mut case);
         assert_eq!((case.resets.len(), case.resets_of_strangers.len()), (known, known), "{number}");
     }
+}
+
+#[test]
+fn sequence_numbers_go_on_with_what_is_written_and_received() {
+    let sequence = Some(Sequence { first: u32::MAX, next: 9, received: 7 });
+    let then = Socket { acked: 4, unacked: 5, received: 1, sequence, ..Socket::default() };
+    let later = Socket { acked: 10, unacked: 19, received: 3, ..Socket::default() };
+    assert_eq!(then.sequence_at(&later), Some(Sequence { first: u32::MAX, next: 29, received: 9 }));
+    assert_eq!(later.sequence_at(&then), None);
 }
