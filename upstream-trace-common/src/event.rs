@@ -210,8 +210,14 @@ pub struct OriginClosed {
     pub exiting: u8,
     /// 1 if `exit_code` could be read.
     pub has_code: u8,
+    /// 1 if `received` could be read.
+    pub has_received: u8,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: u8,
+    /// Sequence number of the next byte that the origin expected of nginx.
+    pub received: u32,
+    /// Zero.
+    pub pad2: u32,
 }
 
 /// A message between a watched process and a name server.
@@ -295,7 +301,7 @@ const _: () = {
     assert!(size_of::<ConnectFailed>() == 184);
     assert!(size_of::<ProcessEvent>() == 24);
     assert!(size_of::<OriginExit>() == 48);
-    assert!(size_of::<OriginClosed>() == 88);
+    assert!(size_of::<OriginClosed>() == 96);
     assert!(size_of::<RetryEvent>() == 56);
     assert!(size_of::<AttemptEvent>() == 24);
     assert!(size_of::<DnsMessage>() == 568);

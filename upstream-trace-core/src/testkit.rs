@@ -224,6 +224,7 @@ pub(crate) fn origin_closed(at_ms: u64) -> OriginClosed {
         netns: 9,
         origin: remote(),
         peer: local(),
+        received: None,
         exiting: true,
         signal: Some(9),
         status: None,
