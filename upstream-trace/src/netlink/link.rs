@@ -33,7 +33,7 @@ impl Link {
                 LinkAttribute::Link(index) => link.beyond = Some(*index).filter(|index| *index != 0),
                 LinkAttribute::LinkNetNsId(id) => link.beyond_in = Some(*id).filter(|id| *id >= 0),
                 LinkAttribute::Controller(index) => {
-                    link.controller = Some(*index).filter(|index| *index != 0)
+                    link.controller = Some(*index).filter(|index| *index != 0);
                 }
                 _ => {}
             }

@@ -112,6 +112,7 @@ fn packets_of_attempts_that_are_judged_are_not_lost() {
 
 #[test]
 fn packets_with_other_sequence_numbers_are_nobodys() {
+    const FAR: u32 = 1 << 24;
     let mut attempt = unanswered_syn();
     attempt.socket.sequence = Some(Sequence { first: u32::MAX, next: 0, received: 7 });
     let own = |seq, ack| Some(PacketNumbers { seq, ack });
@@ -123,7 +124,6 @@ fn packets_with_other_sequence_numbers_are_nobodys() {
         packets.fill(&mut case);
         case.drops_elsewhere.len()
     };
-    const FAR: u32 = 1 << 24;
     for (numbers, known) in [(None, 1), (own(u32::MAX, 0), 1), (own(FAR, 0), 0), (own(FAR, u32::MAX), 0)] {
         assert_eq!(counted(&attempt, 2, numbers, "output"), known, "{numbers:?}");
     }
