@@ -126,6 +126,9 @@ pub struct PacketEvent {
     pub pad: u8,
     /// Zero.
     pub pad2: u32,
+    /// Its sequence number and its acknowledgement number, as they stand in the packet; of a reset by an origin's socket those
+    /// of the last packet that came for it. 0 if the packet could not be read.
+    pub numbers: [[u8; 4]; 2],
     /// Return addresses, innermost first, 0 after the last.
     pub stack: [u64; PACKET_STACK],
 }
@@ -207,8 +210,14 @@ pub struct OriginClosed {
     pub exiting: u8,
     /// 1 if `exit_code` could be read.
     pub has_code: u8,
+    /// 1 if `received` could be read.
+    pub has_received: u8,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: u8,
+    /// Sequence number of the next byte that the origin expected of nginx.
+    pub received: u32,
+    /// Zero.
+    pub pad2: u32,
 }
 
 /// A message between a watched process and a name server.
@@ -288,11 +297,11 @@ const _: () = {
     assert!(size_of::<EventHeader>() == 16);
     assert!(size_of::<Addr>() == 20);
     assert!(size_of::<UnixPath>() == 112);
-    assert!(size_of::<PacketEvent>() == 256);
+    assert!(size_of::<PacketEvent>() == 264);
     assert!(size_of::<ConnectFailed>() == 184);
     assert!(size_of::<ProcessEvent>() == 24);
     assert!(size_of::<OriginExit>() == 48);
-    assert!(size_of::<OriginClosed>() == 88);
+    assert!(size_of::<OriginClosed>() == 96);
     assert!(size_of::<RetryEvent>() == 56);
     assert!(size_of::<AttemptEvent>() == 24);
     assert!(size_of::<DnsMessage>() == 568);

@@ -135,6 +135,7 @@ pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
     let incoming = matches!(hook, "input" | "prerouting");
     let (src, dst) = if incoming { (remote(), local()) } else { (local(), remote()) };
     PacketDrop {
+        numbers: None,
         at: BEGUN + 10_000,
         attempt: Some(id(1)),
         tuple: Some(PacketTuple { src, dst }),
@@ -154,6 +155,7 @@ pub(crate) fn netfilter_drop(hook: &str, by: &str) -> PacketDrop {
 /// This machine's kernel sent a RST on the upstream's side.
 pub(crate) fn reset_sent(reason: &str, function: Option<&str>) -> ResetSent {
     ResetSent {
+        numbers: None,
         at: BEGUN + SECOND,
         tuple: PacketTuple { src: local(), dst: remote() },
         reason: reason.to_owned(),
@@ -222,6 +224,7 @@ pub(crate) fn origin_closed(at_ms: u64) -> OriginClosed {
         netns: 9,
         origin: remote(),
         peer: local(),
+        received: None,
         exiting: true,
         signal: Some(9),
         status: None,

@@ -74,6 +74,10 @@ fn ended_by(sk: u64, task: u64, exiting: bool) -> u32 {
     let oom = if exiting { process::out_of_memory(task) } else { 0 };
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
     let netns = kernel::netns(sk);
+    let (mut received, mut has_received) = (0, 0);
+    if let Some(known) = read::<u32>(sk, offset!(rcv_nxt)) {
+        (received, has_received) = (known, 1);
+    }
     emit::event::<OriginClosed>(EventKind::OriginClosed, kernel::current_tgid(), now, |event| {
         // SAFETY: reserved memory of that type.
         unsafe {
@@ -85,7 +89,10 @@ fn ended_by(sk: u64, task: u64, exiting: bool) -> u32 {
             (*event).netns = netns;
             (*event).exiting = u8::from(exiting);
             (*event).has_code = has_code;
-            (*event).pad = [0; 2];
+            (*event).has_received = has_received;
+            (*event).pad = 0;
+            (*event).received = received;
+            (*event).pad2 = 0;
         }
     });
     0

@@ -19,6 +19,8 @@ pub struct Sighting {
     pub pair: [Addr; 2],
     /// The same as the connection was begun, if the packet is translated; port 0 otherwise.
     pub asked: [Addr; 2],
+    /// Sequence and acknowledgement number.
+    pub numbers: [[u8; 4]; 2],
     /// The kernel's stack is of interest.
     pub stack: bool,
     /// When it was seen, nanoseconds of `CLOCK_MONOTONIC`.
@@ -49,6 +51,7 @@ impl Sighting {
         Self {
             pair: [none, none],
             asked: [none, none],
+            numbers: [[0; 4]; 2],
             stack,
             now,
             id: 0,
@@ -80,6 +83,8 @@ pub fn of_socket(sk: u64, seen: &mut Sighting) -> bool {
     }
     kernel::remote(sk, &head, &mut seen.pair[0]);
     kernel::local(sk, &head, &mut seen.pair[1]);
+    let number = |value: Option<u32>| value.unwrap_or(0).to_be_bytes();
+    seen.numbers = [number(read(sk, offset!(rcv_nxt))), number(read(sk, offset!(snd_nxt)))];
     true
 }
 
@@ -114,6 +119,7 @@ fn try_parse(skb: u64, seen: &mut Sighting) -> Option<()> {
     };
     seen.pair[0].port = u16::from_be(read(tcp, 0)?);
     seen.pair[1].port = u16::from_be(read(tcp, 2)?);
+    seen.numbers = read(tcp, 4)?;
     seen.tcp_flags = read(tcp, 13)?;
     Some(())
 }
@@ -150,6 +156,7 @@ pub fn send(ctx: &RawTracePointContext, seen: &Sighting) {
         (*event).state = seen.state;
         (*event).pad = 0;
         (*event).pad2 = 0;
+        (*event).numbers = seen.numbers;
         (*event).stack = [0; PACKET_STACK];
         (*event).has_stack = 0;
         if seen.stack {

@@ -32,6 +32,7 @@ fn long_texts_do_not_add_up() {
         recorder.record(&Event::Trouble(attempt), true);
         let (attempt, tcp_flags, reason, netns) = (Some(id), 2, text.clone(), 1);
         let packet = PacketDrop {
+            numbers: None,
             at,
             attempt,
             tuple: None,

@@ -50,6 +50,7 @@ fn failure(n: u64, all: u64, to: &mut Recorder) {
                 Netfilter { hook: Some("output".into()), by: "nft".into(), family: Some("inet".into()) };
             to.record(
                 &Event::Drop(PacketDrop {
+                    numbers: None,
                     at,
                     attempt: Some(attempt.id),
                     tuple: Some(PacketTuple { src: local, dst: remote }),

@@ -92,6 +92,7 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
     });
     let (reason, moment) = noted?;
     let packet = PacketDrop {
+        numbers: None,
         at: moment.at,
         attempt: None,
         tuple: None,

@@ -127,6 +127,7 @@ mod tests {
     fn the_origins_own_kernel_proves_it() {
         let attempt = refused();
         let mut sent = ResetSent {
+            numbers: None,
             at: BEGUN,
             tuple: PacketTuple { src: local(), dst: remote() },
             reason: "NO_SOCKET".to_owned(),

@@ -172,6 +172,7 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         expect(&case, "reset-by-backend", Confidence::Likely);
         let sent = ResetSent {
+            numbers: None,
             at: BEGUN + 500 * MS,
             tuple: PacketTuple { src: local(), dst: remote() },
             reason: "TCP_ABORT_ON_CLOSE".to_owned(),

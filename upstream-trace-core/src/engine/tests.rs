@@ -70,6 +70,7 @@ fn a_syn_ack_that_came_too_late_explains_the_next_that_nginx_gives_up() {
     let tuple = PacketTuple { src: remote(), dst: unanswered_syn().local.expect("known") };
     let reason = "NO_SOCKET".to_owned();
     engine.on(Event::ResetSent(ResetSent {
+        numbers: None,
         at: BEGUN + 600 * MS,
         tuple,
         reason,

@@ -20,7 +20,7 @@ mod upstream;
 
 use serde::{Deserialize, Serialize};
 
-pub use attempt::{Attempt, BenignEnd, Ended, IcmpError, Socket};
+pub use attempt::{Attempt, BenignEnd, Ended, IcmpError, Sequence, Socket};
 pub use attempt_error::ConnectError;
 pub use attempt_id::AttemptId;
 pub use bounds::MAX_TEXT;
@@ -32,7 +32,7 @@ pub use host::{Hook, Host};
 pub use log::{LogFollowed, LogLine, LogSource};
 pub use lookup::{Lookup, LookupState, Outcome, Query, QueryResult};
 pub use loss::{LossPlace, Lost, Takes};
-pub use packet::{Netfilter, PacketDrop, PacketTuple, ResetSent};
+pub use packet::{Netfilter, PacketDrop, PacketNumbers, PacketTuple, ResetSent};
 pub use private::Private;
 pub use process::{
     NamedContainer, OriginClosed, OriginExit, Process, ProcessChange, RunsIn, Runtime, Workload,

@@ -16,6 +16,15 @@ pub struct PacketTuple {
     pub dst: SocketAddr,
 }
 
+/// Sequence numbers of a packet. Whoever makes packets up does not know those of a connection of nginx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketNumbers {
+    /// Number of its first byte.
+    pub seq: u32,
+    /// Number of the byte that its sender waits for; of no meaning without ACK.
+    pub ack: u32,
+}
+
 /// Which netfilter hook a packet was dropped in, read from the kernel stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Netfilter {
@@ -46,6 +55,9 @@ pub struct PacketDrop {
     pub asked: Option<PacketTuple>,
     /// TCP flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
     pub tcp_flags: u8,
+    /// Its sequence numbers, if it had no socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<PacketNumbers>,
     /// The kernel's name of the reason, such as `NETFILTER_DROP`.
     #[serde(deserialize_with = "text")]
     pub reason: String,
@@ -68,6 +80,9 @@ pub struct ResetSent {
     /// Addresses of the packet that it answers: `dst` is the upstream, of a SYN-ACK that came late `src` is, and for a
     /// `stranger` `dst` is an address that nginx connects from.
     pub tuple: PacketTuple,
+    /// Sequence numbers of that packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<PacketNumbers>,
     /// The kernel's name of the reason, such as `NO_SOCKET`; empty if this kernel gives none.
     #[serde(deserialize_with = "text")]
     pub reason: String,

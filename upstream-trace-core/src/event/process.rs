@@ -238,6 +238,9 @@ pub struct OriginClosed {
     pub origin: SocketAddr,
     /// nginx's end, as the origin's socket has it.
     pub peer: SocketAddr,
+    /// Sequence number of the next byte that the origin expected of nginx, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<u32>,
     /// The process was exiting: the kernel closed the connection for it.
     #[serde(default)]
     pub exiting: bool,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 
@@ -118,7 +119,11 @@ impl Namespace {
         Way::into(inode).find_map(|way| Self::through(&way).ok().filter(is_it))
     }
 
-    fn through(way: &Way) -> io::Result<Self> {
+    /// Wherever this way leads now.
+    ///
+    /// # Errors
+    /// If it leads nowhere, or may not be looked at.
+    pub fn through(way: &Way) -> io::Result<Self> {
         File::open(way.path()).map(Self)
     }
 
@@ -145,6 +150,12 @@ impl Namespace {
                 .join()
                 .map_err(|_| io::Error::other("the thread in that network namespace panicked"))?
         })
+    }
+}
+
+impl AsFd for Namespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -42,6 +42,7 @@ impl Closers {
             netns: closed.netns,
             origin,
             peer,
+            received: (closed.has_received != 0).then_some(closed.received),
             exiting: closed.exiting != 0,
             signal,
             status,

@@ -125,7 +125,10 @@ impl Scan {
                 (diag, attempt.local, &attempt.upstream)
             {
                 match fresh(diag, local, *remote, now) {
-                    Some(socket) => attempt.socket = socket,
+                    Some(socket) => {
+                        let sequence = attempt.socket.sequence_at(&socket);
+                        attempt.socket = Socket { sequence, ..socket };
+                    }
                     // It has just ended; its record is on the way.
                     None => continue,
                 }

@@ -53,6 +53,11 @@ impl HostMap {
         self.only(self.by_link.get(&link)?, but)
     }
 
+    /// All namespaces.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.places.values()
+    }
+
     fn only(&self, all: &HashSet<u32>, but: u32) -> Option<Place> {
         let mut others = all.iter().filter(|inode| **inode != but);
         let found = others.next()?;

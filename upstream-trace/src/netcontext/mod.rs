@@ -1,6 +1,7 @@
 //! Looks up what surrounds an upstream connection in trouble, seen from nginx's network namespace: the route, the
 //! neighbour, the listener and its queue, connection tracking, the socket file.
 
+mod adjacency;
 mod dwelling;
 mod elsewhere;
 mod holders;
@@ -21,6 +22,7 @@ use crate::host::netns::{self, Way};
 pub use crate::host::{command, workload as home};
 use crate::netlink::Error;
 use crate::netlink::diag::{Family, UnixSocket};
+use adjacency::Exit;
 use elsewhere::Elsewhere;
 pub use holders::{SocketOwnerScan, Sockets};
 use host_map::HostMap;
@@ -211,8 +213,9 @@ impl Enricher {
         Some((inode, Listener { netns: Some(place), may_be_translated, ..listener }))
     }
 
-    /// Follows packets to this address from namespace to namespace, by routes and the link-layer addresses of next hops: an
-    /// address alone may be that of several, and of another host. The namespace that takes them in, whose view is open.
+    /// Follows packets to this address from namespace to namespace, by routes, the link-layer addresses of next hops, and how
+    /// interfaces are joined: addresses alone may be those of several, and of another host. The namespace that takes them in,
+    /// whose view is open.
     fn follow(&mut self, from: u32, ip: IpAddr, now: Nanos) -> Option<u32> {
         let mut place = from;
         for _ in 0..HOPS {
@@ -225,6 +228,10 @@ impl Enricher {
             let link = routes.link_address(gateway.unwrap_or(ip), found.ifindex).ok()??;
             let next = self.map.of_link(link, place, now)?;
             self.view_by(&next.way, next.netns, now)?;
+            let exit = Exit { netns: place, ifindex: found.ifindex, link };
+            if !self.reaches(exit, &next, now) {
+                return None;
+            }
             place = next.netns;
         }
         None

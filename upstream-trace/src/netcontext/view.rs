@@ -18,6 +18,7 @@ const LOOK_AGAIN: Nanos = 5_000_000_000;
 pub(super) struct View {
     /// The namespace that was really entered.
     pub(super) netns: Option<u32>,
+    pub(super) namespace: Namespace,
     pub(super) diag: Diag,
     pub(super) routes: Routes,
     /// When something was last looked up here.
@@ -31,17 +32,13 @@ impl View {
     /// Of this namespace, into which `way` leads if its process still lives.
     pub(super) fn open(inode: u32, way: &Way) -> io::Result<Self> {
         let namespace = Namespace::open(inode, Some(way)).ok_or(io::ErrorKind::NotFound)?;
-        namespace.run(|| {
-            Ok(Self {
-                netns: netns::own_inode(),
-                diag: Diag::open()?,
-                routes: Routes::open()?,
-                used: 0,
-                netstat: File::open("/proc/thread-self/net/netstat").ok(),
-                conntrack: open_conntrack(),
-                conntrack_looked: 0,
-            })
-        })?
+        let (netns, opened, netstat, conntrack) = namespace.run(|| {
+            let opened = Diag::open().and_then(|diag| Ok((diag, Routes::open()?)));
+            let netstat = File::open("/proc/thread-self/net/netstat").ok();
+            (netns::own_inode(), opened, netstat, open_conntrack())
+        })?;
+        let (diag, routes) = opened?;
+        Ok(Self { netns, namespace, diag, routes, used: 0, netstat, conntrack, conntrack_looked: 0 })
     }
 
     /// Looks for connection tracking again, through a process of this namespace.

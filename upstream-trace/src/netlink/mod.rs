@@ -3,6 +3,7 @@
 pub mod diag;
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
+pub mod link;
 pub mod route;
 mod tcp_info;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags};
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteVia};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -26,7 +26,7 @@ pub struct FoundRoute {
 
 /// Asks one network namespace for its routes.
 #[derive(Debug)]
-pub struct Routes(Channel);
+pub struct Routes(pub(super) Channel);
 
 impl Routes {
     /// For the network namespace of the calling thread; may be used from any thread afterwards.
@@ -71,12 +71,7 @@ impl Routes {
 
     /// Name of an interface and whether it is a loopback.
     fn link(&mut self, ifindex: u32) -> Result<(Option<String>, bool), Error> {
-        let mut request = LinkMessage::default();
-        request.header.index = ifindex;
-        request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-        let RouteNetlinkMessage::NewLink(reply) = self.0.one(RouteNetlinkMessage::GetLink(request))? else {
-            return Err(Error::Malformed);
-        };
+        let reply = self.link_message(ifindex)?;
         let name = reply.attributes.into_iter().find_map(|attribute| match attribute {
             LinkAttribute::IfName(name) => Some(name),
             _ => None,

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, bail};
 use socket2::{Domain, SockAddr, Socket, Type};
 use upstream_trace_tests::firewall::Firewall;
+use upstream_trace_tests::netns::Namespace;
 use upstream_trace_tests::origin::{Dns, Says, Script, Step};
 use upstream_trace_tests::util::{ms, sh};
 use upstream_trace_tests::{Likely, Possible, Proven, Scenario, World, seen::Seen};
@@ -117,6 +118,25 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.failure("port-refused").upstream(V4).status(502);
         Ok(())
     }),
+    // A namespace of somebody else has the addresses of nginx and of the upstream, and drops what it sends itself.
+    ("hostile/dropped-packets-in-the-name-of-nginx", |lab| {
+        let world = lab.world().upstream(V4).location("proxy_bind 10.99.0.1:40002;").start()?;
+        let _origin = world.origin(V4, Script::silent())?;
+        let apart = Namespace::create(9_997, "af")?;
+        apart
+            .script("ip link set lo up\nip addr add 10.99.0.1/32 dev lo\nip addr add 10.99.0.2/32 dev lo")?;
+        let firewall = Firewall::nft(&world, &apart, "output", "tcp dport 8081 counter drop")?;
+        let trace = world.trace(&[])?;
+        let mut client = world.begin("GET", "/", &[])?;
+        world.pause(ms(300));
+        let _forged = flood_from(&apart, "10.99.0.1:40002", V4, 1)?;
+        world.answer(client.receive()).status(504);
+        firewall.was_hit();
+        let seen = trace.finish()?;
+        seen.failure("slow-response").upstream(V4).status(504);
+        seen.nothing_else();
+        Ok(())
+    }),
     ("hostile/flood-of-dropped-packets", |lab| {
         let world = lab.world().upstream(FLOODED).connect_timeout("2s").start()?;
         let trace = world.trace(&[])?;
@@ -193,9 +213,13 @@ fn record(kind: u8, content: &[u8]) -> Vec<u8> {
 
 /// SYNs from as many ports, by a process that has nothing to do with nginx.
 fn flood(world: &World<'_>, from: &str, count: usize) -> Result<Vec<Socket>> {
+    flood_from(world.ng(), from, FLOODED, count)
+}
+
+fn flood_from(namespace: &Namespace, from: &str, to: &str, count: usize) -> Result<Vec<Socket>> {
     let address = |text: &str| anyhow::Ok(SockAddr::from(text.parse::<SocketAddr>()?));
-    let (from, to) = (address(from)?, address(FLOODED)?);
-    world.ng().run(|| {
+    let (from, to) = (address(from)?, address(to)?);
+    namespace.run(|| {
         let mut sockets = Vec::new();
         for _ in 0..count {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;

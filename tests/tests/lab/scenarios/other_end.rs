@@ -1,12 +1,15 @@
 //! The other end of a connection is on this kernel, in another network namespace than nginx's: who ended it.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use socket2::{Domain, SockAddr, Socket, Type};
 use upstream_trace_tests::expect::Expected;
 use upstream_trace_tests::netns::Namespace;
 use upstream_trace_tests::origin::Script;
 use upstream_trace_tests::util::{ms, signal};
-use upstream_trace_tests::{Lab, Proven, Scenario, World};
+use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
 const V6: &str = "[fd99::2]:8081";
@@ -16,6 +19,18 @@ const CONNECTING: &str = "upstream timed out (110: Connection timed out) while c
 const READING: &str =
     "upstream timed out (110: Connection timed out) while reading response header from upstream";
 const CLOSED: &str = "upstream prematurely closed connection while reading response header";
+
+/// Another host that never answers: an interface of nginx's namespace whose packets this program takes.
+const FAR: &str = "
+import fcntl, os, socket, struct
+tap = os.open('/dev/net/tun', os.O_RDWR)
+fcntl.ioctl(tap, 0x400454ca, struct.pack('16sH22x', b'far0', 0x1002))
+for what in ('addr add 10.96.0.1/24 dev far0', 'link set far0 up',
+             'neigh replace 10.96.0.2 lladdr 02:00:00:00:96:02 dev far0 nud permanent'):
+    assert os.system('ip ' + what) == 0
+ready = socket.create_server(('127.0.0.1', 8077))
+while True: os.read(tap, 65536)
+";
 
 /// Answers, and keeps the connection.
 const KEEPS: &str = "
@@ -165,6 +180,28 @@ pub(crate) const ALL: &[Scenario] = &[
         seen.nothing_else();
         Ok(())
     }),
+    // The same, and the link-layer address of nginx's next hop is on that namespace's interface only.
+    ("other-end/the-same-link-address-in-a-namespace-apart", |lab| {
+        let location = "location /far { proxy_connect_timeout 2s; proxy_pass http://10.96.0.2:8081; }";
+        let world = lab.world().upstream(V4).server(location).start()?;
+        let apart = Namespace::create(9_998, "al")?;
+        let _far = world.software("python3", &["-c", FAR], "127.0.0.1:8077")?;
+        apart.script(
+            "ip link set lo up
+             ip link add own0 type veth peer name own1
+             ip link set own0 address 02:00:00:00:96:02
+             ip addr add 10.96.0.2/32 dev own0
+             ip link set own0 up
+             ip link set own1 up",
+        )?;
+        let _full = apart.run(|| full_queue("10.96.0.2:8081"))?;
+        let trace = world.trace(&[])?;
+        world.get("/far").status(504).log(CONNECTING);
+        let seen = trace.finish()?;
+        seen.failure("firewall-drop-remote").confidence(Possible | Likely).upstream("10.96.0.2:8081");
+        seen.nothing_else();
+        Ok(())
+    }),
     // Somebody ends the connection from outside of both processes: at the origin's side, and at nginx's.
     ("other-end/ended-from-outside", |lab| {
         let world = lab.world().upstream(V4).start()?;
@@ -179,6 +216,22 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
 ];
+
+/// A listener whose queue is full, and what fills it.
+fn full_queue(address: &str) -> Result<Vec<Socket>> {
+    let address = SockAddr::from(address.parse::<SocketAddr>()?);
+    let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    listener.bind(&address)?;
+    listener.listen(0)?;
+    let mut sockets = vec![listener];
+    for _ in 0..4 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        let _in_progress = socket.connect(&address);
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
 
 fn full(lab: &Lab, upstream: &str) -> Result<()> {
     let world = lab.world().upstream(upstream).start()?;

@@ -48,7 +48,12 @@ impl Closers {
         let Some(Upstream::Tcp(upstream)) = &attempt.upstream else { return };
         let (begun, netns) = (attempt.begun, attempt.netns);
         // Every namespace has the same loopback addresses, and what goes there stays.
-        let may_be = |closed: &OriginClosed| !local.ip().is_loopback() || closed.netns == netns;
+        // Nor is it the end of a connection that somebody else has with the same addresses.
+        let sequence = attempt.socket.sequence;
+        let may_be = |closed: &OriginClosed| {
+            let sent = sequence.zip(closed.received).is_none_or(|(own, number)| own.has_sent(number));
+            sent && (!local.ip().is_loopback() || closed.netns == netns)
+        };
         let then = |closed: &&OriginClosed, within: Nanos| {
             may_be(closed) && closed.at >= begun && closed.at <= ended && ended - closed.at <= within
         };
@@ -76,6 +81,19 @@ mod tests {
         let mut case = Case::of_attempt(&attempt);
         closers.fill(&mut case);
         case.closed_by.map(|closed| closed.pid)
+    }
+
+    #[test]
+    fn the_end_of_a_connection_with_other_sequence_numbers_does_not_count() {
+        let mut attempt = with_fin(unanswered_request(), 1_500);
+        attempt.socket.sequence = Some(crate::event::Sequence { first: 100, next: 300, received: 7 });
+        for (received, counts) in [(None, true), (Some(300), true), (Some(1 << 24), false)] {
+            let mut closers = Closers::default();
+            closers.closed(OriginClosed { received, ..origin_closed(1_499) });
+            let mut case = Case::of_attempt(&attempt);
+            closers.fill(&mut case);
+            assert_eq!(case.closed_by.is_some(), counts, "{received:?}");
+        }
     }
 
     #[test]

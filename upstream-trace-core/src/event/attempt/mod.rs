@@ -75,6 +75,52 @@ pub struct Socket {
     pub error: i32,
     /// Soft error, errno, 0 if none.
     pub soft_error: i32,
+    /// Which sequence numbers its packets have; `None` if not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<Sequence>,
+}
+
+impl Socket {
+    /// Its sequence numbers when it is as `later` says, which has none.
+    #[must_use]
+    pub fn sequence_at(&self, later: &Self) -> Option<Sequence> {
+        let written = |socket: &Self| socket.acked.saturating_add(u64::from(socket.unacked));
+        let more = |now: u64, then: u64| now.saturating_sub(then) as u32;
+        self.sequence.map(|Sequence { first, next, received }| Sequence {
+            first,
+            next: next.wrapping_add(more(written(later), written(self))),
+            received: received.wrapping_add(more(later.received, self.received)),
+        })
+    }
+}
+
+/// Which sequence numbers the packets of a connection have. They wrap around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// A byte that nginx sent, so long ago that no packet with an earlier one is of interest.
+    pub first: u32,
+    /// The next byte that nginx sends.
+    pub next: u32,
+    /// The next byte that is expected from the upstream.
+    pub received: u32,
+}
+
+impl Sequence {
+    /// How far what the upstream sends may lie from what is expected, bytes.
+    const WINDOW: u32 = 1 << 20;
+
+    /// Whether nginx may have sent this number. A probe has the one before the first, a FIN is counted as a byte.
+    #[must_use]
+    pub const fn has_sent(&self, number: u32) -> bool {
+        let before = self.first.wrapping_sub(1);
+        number.wrapping_sub(before) <= self.next.wrapping_sub(before).wrapping_add(1)
+    }
+
+    /// Whether the upstream may have sent this number.
+    #[must_use]
+    pub const fn may_have_come(&self, number: u32) -> bool {
+        number.wrapping_sub(self.received).wrapping_add(Self::WINDOW) <= 2 * Self::WINDOW
+    }
 }
 
 /// One attempt, as far as it is known.

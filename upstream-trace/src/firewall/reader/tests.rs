@@ -8,6 +8,7 @@ const SECOND: Nanos = 1_000_000_000;
 fn drop_of(src: &str, dst: &str, flags: u8, by: &str) -> PacketDrop {
     let tuple = PacketTuple { src: src.parse().expect("an address"), dst: dst.parse().expect("an address") };
     PacketDrop {
+        numbers: None,
         at: 5,
         attempt: Some(upstream_trace_core::event::AttemptId::from_kernel(1)),
         tuple: Some(tuple),

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use nix::time::{ClockId, clock_getres};
 use upstream_trace_common::{End, Record, StepKind, TRAIL, UnixPath, flags, tls};
 use upstream_trace_core::event::{
-    Attempt, AttemptId, Ended, IcmpError, MS, Moment, Nanos, Socket, Step, Upstream,
+    Attempt, AttemptId, Ended, IcmpError, MS, Moment, Nanos, Sequence, Socket, Step, Upstream,
 };
 
 use super::{Decoder, path_text, socket_addr, some};
@@ -162,7 +162,21 @@ fn socket(record: &Record) -> Socket {
         probes: tcp.probes,
         error: i32::try_from(tcp.err).unwrap_or(0),
         soft_error: i32::try_from(tcp.err_soft).unwrap_or(0),
+        sequence: sequence(record),
     }
+}
+
+/// Which sequence numbers packets of the current request have, and some of those before it.
+fn sequence(record: &Record) -> Option<Sequence> {
+    const BEFORE: u64 = 1 << 20;
+    let tcp = &record.tcp;
+    if tcp.snd_una == 0 && tcp.snd_nxt == 0 && tcp.write_seq == 0 {
+        return None;
+    }
+    let acked = tcp.bytes_acked.min(record.app_sent.saturating_add(BEFORE));
+    let first = tcp.snd_una.wrapping_sub(u32::try_from(acked).unwrap_or(u32::MAX));
+    let sent = tcp.snd_nxt.wrapping_sub(first).max(tcp.write_seq.wrapping_sub(first));
+    Some(Sequence { first, next: first.wrapping_add(sent), received: tcp.rcv_nxt })
 }
 
 /// When data last arrived: what is unread was there by then.

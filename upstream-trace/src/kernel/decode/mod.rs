@@ -10,8 +10,8 @@ use upstream_trace_common::{
     OriginExit, PacketEvent, ProcessEvent, Record, RetryEvent, UnixPath, UpstreamCounters,
 };
 use upstream_trace_core::event::{
-    Attempt, AttemptId, ConnectError, Event, Nanos, PacketDrop, PacketTuple, ResetSent, Upstream,
-    UpstreamSample,
+    Attempt, AttemptId, ConnectError, Event, Nanos, PacketDrop, PacketNumbers, PacketTuple, ResetSent,
+    Upstream, UpstreamSample,
 };
 use upstream_trace_core::http;
 
@@ -117,6 +117,7 @@ impl Decoder<'_> {
             tuple: tuple(packet),
             asked: asked(packet),
             tcp_flags: packet.tcp_flags,
+            numbers: numbers(packet).filter(|_| packet.id == 0),
             reason,
             netns: packet.netns,
             function: self.symbols.get().name(packet.location).map(str::to_owned),
@@ -129,6 +130,7 @@ impl Decoder<'_> {
         Some(ResetSent {
             at: packet.header.now_ns,
             tuple: tuple(packet)?,
+            numbers: numbers(packet),
             reason: self.layout.reset_reasons.get(&packet.reason).cloned().unwrap_or_default(),
             function,
             netns: packet.netns,
@@ -205,6 +207,12 @@ fn connect_error(failed: &ConnectFailed) -> Option<ConnectError> {
 fn tuple(packet: &PacketEvent) -> Option<PacketTuple> {
     let (src, dst) = (socket_addr(&packet.src)?, socket_addr(&packet.dst)?);
     Some(PacketTuple { src, dst })
+}
+
+/// `None` if they were not read: no two numbers of a connection are both 0, but by chance.
+fn numbers(packet: &PacketEvent) -> Option<PacketNumbers> {
+    let [seq, ack] = packet.numbers.map(u32::from_be_bytes);
+    (seq != 0 || ack != 0).then_some(PacketNumbers { seq, ack })
 }
 
 fn asked(packet: &PacketEvent) -> Option<PacketTuple> {

@@ -7,8 +7,8 @@ use crate::bounded::Bounded;
 use crate::case::{Case, Direction};
 use crate::engine::stores::overflow::Overflow;
 use crate::event::{
-    Attempt, AttemptId, MS, Nanos, PacketDrop, PacketTuple, ResetSent, Rules, SECOND, Upstream, Weigh,
-    weigh_rare,
+    Attempt, AttemptId, Ended, MS, Nanos, PacketDrop, PacketNumbers, PacketTuple, ResetSent, Rules, SECOND,
+    Upstream, Weigh, weigh_rare,
 };
 
 /// Attempts and tuples of which packets are kept; the oldest make room.
@@ -177,6 +177,9 @@ impl Packets {
         };
         let found = keys(attempt).filter_map(|key| self.by_key.get(&key)).flatten();
         for packet in found.filter(|packet| from <= packet.at()) {
+            if is_made_up(case, packet) {
+                continue;
+            }
             match packet {
                 // An answer to a connection that nginx had given up.
                 Packet::Reset(reset) if upstream == Some(reset.tuple.src) => {
@@ -209,6 +212,30 @@ fn keys(attempt: &Attempt) -> impl Iterator<Item = PacketKey> + use<> {
     };
     let own = attempt.local.map(PacketKey::Own);
     [Some(PacketKey::Attempt(attempt.id)), ends, own].into_iter().flatten()
+}
+
+/// It has the addresses of the connection, but not its sequence numbers: somebody sent it in the name of nginx or of the
+/// upstream, from wherever such a packet can be sent, or in a network of the same addresses.
+fn is_made_up(case: &Case<'_>, packet: &Packet) -> bool {
+    const ACK: u8 = 0x10;
+    let (numbers, incoming, has_ack) = match packet {
+        Packet::Dropped(packet) => {
+            let incoming = case.direction(packet) == Direction::In;
+            (packet.numbers, incoming, packet.tcp_flags & ACK != 0)
+        }
+        Packet::Reset(reset) => {
+            let to_nginx = case.attempt.upstream == Some(Upstream::Tcp(reset.tuple.src));
+            (reset.numbers, to_nginx || reset.stranger, true)
+        }
+    };
+    let Some(PacketNumbers { seq, ack }) = numbers else { return false };
+    // Those of one that is under way are not known before its first retransmission. Its end tells them.
+    let Some(sequence) = case.attempt.socket.sequence else { return case.attempt.ended == Ended::Open };
+    !match (incoming, has_ack) {
+        (false, _) => sequence.has_sent(seq),
+        (true, true) => sequence.has_sent(ack),
+        (true, false) => sequence.may_have_come(seq),
+    }
 }
 
 /// Dropped in nginx's network namespace. Where the namespace is not known, the hook must be on nginx's side.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::testkit::{BEGUN, id, matched, netfilter_drop, rules, unanswered_syn};
+use crate::event::{Sequence, Socket};
+use crate::testkit::{BEGUN, id, matched, netfilter_drop, reset_sent, rules, unanswered_syn};
 
 #[test]
 fn packets_without_a_socket_are_found_by_their_ends_in_both_directions() {
@@ -123,4 +124,62 @@ fn packets_of_attempts_that_are_judged_are_not_lost() {
         packets.dropped(PacketDrop { attempt: Some(id(number)), ..netfilter_drop("output", "nft") });
     }
     assert_eq!(packets.lost.take().map(|(count, ..)| count), Some(1));
+}
+
+#[test]
+fn packets_with_other_sequence_numbers_are_nobodys() {
+    const FAR: u32 = 1 << 24;
+    let mut attempt = unanswered_syn();
+    attempt.socket.sequence = Some(Sequence { first: u32::MAX, next: 0, received: 7 });
+    let own = |seq, ack| Some(PacketNumbers { seq, ack });
+    let counted = |attempt: &Attempt, flags: u8, numbers, hook: &str| {
+        let mut packets = Packets::default();
+        let packet = netfilter_drop(hook, "nft");
+        packets.dropped(PacketDrop { attempt: None, netns: 99, tcp_flags: flags, numbers, ..packet });
+        let mut case = Case::of_attempt(attempt);
+        packets.fill(&mut case);
+        case.drops_elsewhere.len()
+    };
+    for (numbers, known) in [(None, 1), (own(u32::MAX, 0), 1), (own(FAR, 0), 0), (own(FAR, u32::MAX), 0)] {
+        assert_eq!(counted(&attempt, 2, numbers, "output"), known, "{numbers:?}");
+    }
+    for (flags, numbers, known) in [
+        (0x12, own(FAR, 0), 1),
+        (0x12, own(7, FAR), 0),
+        (0x04, own(7, 0), 1),
+        (0x04, own(FAR, 0), 0),
+        (0x14, own(7, FAR), 0),
+    ] {
+        assert_eq!(counted(&attempt, flags, numbers, "input"), known, "{flags} {numbers:?}");
+    }
+    attempt.socket.sequence = None;
+    assert_eq!(counted(&attempt, 2, own(FAR, 0), "output"), 1, "nobody knows its numbers");
+    attempt.ended = Ended::Open;
+    assert_eq!(counted(&attempt, 2, own(FAR, 0), "output"), 0, "they are told at its end");
+    assert_eq!(counted(&attempt, 2, None, "output"), 1);
+}
+
+#[test]
+fn a_reset_of_what_somebody_made_up_is_nobodys() {
+    let mut attempt = unanswered_syn();
+    attempt.socket.sequence = Some(Sequence { first: 100, next: 300, received: 7 });
+    for (number, known) in [(200, 1), (1 << 24, 0)] {
+        let numbers = Some(PacketNumbers { seq: number, ack: number });
+        let (mut packets, sent) = (Packets::default(), reset_sent("NO_SOCKET", None));
+        let stranger = PacketTuple { src: "10.7.0.9:8080".parse().expect("an address"), dst: sent.tuple.src };
+        packets.reset_sent(ResetSent { numbers, ..sent.clone() });
+        packets.reset_sent(ResetSent { numbers, stranger: true, tuple: stranger, ..sent });
+        let mut case = Case::of_attempt(&attempt);
+        packets.fill(&mut case);
+        assert_eq!((case.resets.len(), case.resets_of_strangers.len()), (known, known), "{number}");
+    }
+}
+
+#[test]
+fn sequence_numbers_go_on_with_what_is_written_and_received() {
+    let sequence = Some(Sequence { first: u32::MAX, next: 9, received: 7 });
+    let then = Socket { acked: 4, unacked: 5, received: 1, sequence, ..Socket::default() };
+    let later = Socket { acked: 10, unacked: 19, received: 3, ..Socket::default() };
+    assert_eq!(then.sequence_at(&later), Some(Sequence { first: u32::MAX, next: 29, received: 9 }));
+    assert_eq!(later.sequence_at(&then), None);
 }
