@@ -15,7 +15,9 @@ use super::sources::Live;
 use super::vitals::resident;
 use crate::kernel::accounts;
 
-/// For lines, as long as no file system hangs.
+/// For lines, as long as no file system hangs: after a signal, where all has to be told within two seconds, and at the end of
+/// `--duration`.
+const LINES_AFTER_SIGNAL: Duration = Duration::from_millis(500);
 const LINES: Duration = Duration::from_millis(1_500);
 
 /// For what was asked because of the last failures.
@@ -72,7 +74,8 @@ impl EventLoop {
     fn read_the_rest(&mut self, live: &mut Live) -> Unread {
         self.stop.step("reading error.log");
         live.sources.logs.ask_last(now());
-        for said in live.sources.logs.take_all(LINES) {
+        let patience = if self.stop.was_asked() { LINES_AFTER_SIGNAL } else { LINES };
+        for said in live.sources.logs.take_all(patience) {
             live.log_output(said, now());
         }
         self.stop.step("reading the ring buffer");

@@ -19,7 +19,7 @@ use upstream_trace_read::output::stream;
 
 use crate::host::privileges;
 
-/// A step of the end that takes longer is not waited for.
+/// From the signal on; whatever is not done by then is not waited for.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether the end was asked for, and how it goes.
@@ -30,9 +30,9 @@ pub(super) struct Stop {
 }
 
 struct State {
-    asked: bool,
+    /// Since when.
+    asked: Option<Instant>,
     step: &'static str,
-    since: Instant,
     /// With which the process ends; known once all is told.
     status: Option<u8>,
 }
@@ -40,7 +40,7 @@ struct State {
 impl State {
     /// With which status to end now, and the step that took too long.
     fn overdue(&self, now: Instant) -> Option<(u8, Option<&'static str>)> {
-        let over = now.saturating_duration_since(self.since) >= LIMIT;
+        let over = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) >= LIMIT);
         over.then(|| self.status.map_or((1, Some(self.step)), |status| (status, None)))
     }
 }
@@ -56,7 +56,7 @@ impl Stop {
         signals.thread_block().context("cannot block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&signals, flags).context("cannot wait for signals")?;
-        let state = State { asked: false, step: "the start", since: Instant::now(), status: None };
+        let state = State { asked: None, step: "the start", status: None };
         let stop = Self { asked: Arc::new(Notify::new()), state: Arc::new(Mutex::new(state)) };
         let of_thread = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || of_thread.wait(&signals))?;
@@ -68,31 +68,26 @@ impl Stop {
         self.asked.notified().await;
     }
 
-    /// What is done next. After a signal, each step has two seconds.
+    /// What is done next: that is named if there is no time left for it.
     pub(super) fn step(&self, step: &'static str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.step, state.since) = (step, Instant::now());
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).step = step;
     }
 
-    /// All is told. What is left is to detach, of which each hook may take a busy machine a while: it is not waited for
-    /// longer than for other steps, and the process, whose end detaches as well, ends with this status all the same.
+    /// All is told. What is left is to detach, of which each hook may take a busy machine a while: if there is no time left
+    /// for that, the process, whose end detaches as well, ends with this status all the same.
     pub(super) fn told(&self, status: u8) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.status, state.since) = (Some(status), Instant::now());
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).status = Some(status);
     }
 
     /// Whether one of them came already.
     pub(super) fn was_asked(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).asked
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).asked.is_some()
     }
 
     fn wait(&self, signals: &SignalFd) {
         privileges::drop_all_capabilities();
         while next(signals, PollTimeout::NONE).is_none() {}
-        {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            (state.asked, state.since) = (true, Instant::now());
-        }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).asked = Some(Instant::now());
         self.asked.notify_one();
         loop {
             if let Some(second) = next(signals, PollTimeout::from(50u8)) {
@@ -131,11 +126,11 @@ mod tests {
 
     #[test]
     fn a_slow_detachment_does_not_change_the_status() {
-        let since = Instant::now();
-        let at = |status| State { asked: true, step: "the output", since, status };
-        assert_eq!(at(None).overdue(since), None);
-        assert_eq!(at(None).overdue(since + LIMIT), Some((1, Some("the output"))));
-        assert_eq!(at(Some(3)).overdue(since), None);
-        assert_eq!(at(Some(3)).overdue(since + LIMIT), Some((3, None)));
+        let asked = Instant::now();
+        let at = |status| State { asked: Some(asked), step: "the output", status };
+        assert_eq!(at(None).overdue(asked), None);
+        assert_eq!(at(None).overdue(asked + LIMIT), Some((1, Some("the output"))));
+        assert_eq!(at(Some(3)).overdue(asked), None);
+        assert_eq!(at(Some(3)).overdue(asked + LIMIT), Some((3, None)));
     }
 }
