@@ -73,7 +73,7 @@ fn a_translated_packet_belongs_to_the_connection_as_nginx_began_it() {
 fn a_reset_of_a_stranger_belongs_to_the_connection_with_that_end() {
     let attempt = unanswered_syn();
     let stranger = "10.244.0.7:9000".parse().expect("an address");
-    let sent = crate::testkit::reset_sent("NO_SOCKET", None);
+    let sent = reset_sent("NO_SOCKET", None);
     let own = sent.tuple.src;
     let other = PacketTuple { src: stranger, dst: "10.0.0.1:50000".parse().expect("an address") };
     let mut packets = Packets::default();
