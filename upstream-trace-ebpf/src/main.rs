@@ -18,6 +18,7 @@ mod counters;
 mod dns;
 mod emit;
 mod errors;
+mod exchange;
 mod fentry;
 mod finish;
 mod http2;

@@ -10,7 +10,7 @@ use crate::kernel::{
 };
 use crate::maps::{LISTENING, io_since};
 use crate::trail::note;
-use crate::{adopt, birth, client, closers, counters, emit, finish, records, under_way, worker};
+use crate::{adopt, birth, client, closers, counters, emit, exchange, finish, records, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -143,7 +143,7 @@ fn established(sk: u64, record: *mut Record, now: u64) {
 /// what it reads takes half of the stack that programs have together.)
 #[inline(never)]
 fn fin(sk: u64, record: *mut Record, now: u64) -> u32 {
-    let exchange = kernel::exchange(sk);
+    let exchange = exchange::of(sk);
     // SAFETY: a map value.
     unsafe {
         (*record).flags |= flags::FIN_RECEIVED;

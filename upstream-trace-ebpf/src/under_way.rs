@@ -6,7 +6,8 @@
 
 use upstream_trace_common::{GOODBYE, Moment, Record, UnderWay, flags};
 
-use crate::kernel::{self, Exchange};
+use crate::exchange::Exchange;
+use crate::kernel;
 use crate::maps::io_since;
 use crate::retry;
 
