@@ -95,6 +95,15 @@ const LIMITS: &[Limit] = &[
         unseen: false,
         fields: &[],
     },
+    Limit {
+        why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as those of an \
+              origin whose translation was deleted.",
+        holds: resets_without_socket_are_silent,
+        scenarios: &["nat-failed/entry-deleted"],
+        instead: &["slow-response", "slow-body"],
+        unseen: false,
+        fields: &[],
+    },
 ];
 
 /// The limit of this kernel, or of the depth of this run, that touches a scenario.

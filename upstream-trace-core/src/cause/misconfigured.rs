@@ -82,8 +82,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
 
 fn crossed(case: &Case<'_>) -> String {
     format!(
-        "{} got a request on a connection that was opened for another protocol: locations that speak HTTP/2 and HTTP/1 to it \
-         share one pool.",
+        "{} got a request on a connection that was opened for another protocol: locations that speak different protocols to \
+         it share one pool.",
         case.target()
     )
 }

@@ -1,13 +1,10 @@
 //! The other end of a connection is on this kernel, in another network namespace than nginx's: who ended it.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use nix::sys::signal::Signal;
-use socket2::{Domain, SockAddr, Socket, Type};
 use upstream_trace_tests::expect::Expected;
 use upstream_trace_tests::netns::Namespace;
-use upstream_trace_tests::origin::Script;
+use upstream_trace_tests::origin::{Origin, Script, fill};
 use upstream_trace_tests::util::{ms, signal};
 use upstream_trace_tests::{Lab, Likely, Possible, Proven, Scenario, World};
 
@@ -194,7 +191,8 @@ pub(crate) const ALL: &[Scenario] = &[
              ip link set own0 up
              ip link set own1 up",
         )?;
-        let _full = apart.run(|| full_queue("10.96.0.2:8081"))?;
+        let _listener = Origin::start(&apart, "10.96.0.2:8081", Script::never_accept(0))?;
+        let _waiting = fill(&apart, "10.96.0.2:8081")?;
         let trace = world.trace(&[])?;
         world.get("/far").status(504).log(CONNECTING);
         let seen = trace.finish()?;
@@ -216,22 +214,6 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
 ];
-
-/// A listener whose queue is full, and what fills it.
-fn full_queue(address: &str) -> Result<Vec<Socket>> {
-    let address = SockAddr::from(address.parse::<SocketAddr>()?);
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    listener.bind(&address)?;
-    listener.listen(0)?;
-    let mut sockets = vec![listener];
-    for _ in 0..4 {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        let _in_progress = socket.connect(&address);
-        sockets.push(socket);
-    }
-    Ok(sockets)
-}
 
 fn full(lab: &Lab, upstream: &str) -> Result<()> {
     let world = lab.world().upstream(upstream).start()?;

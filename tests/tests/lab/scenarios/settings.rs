@@ -66,9 +66,10 @@ pub(crate) const ALL: &[Scenario] = &[
 
 /// Locations of gRPC and of HTTP/1 that send to one group.
 fn one_pool(lab: &Lab) -> Result<World<'_>> {
-    let http1 =
-        "location /plain { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ''; }";
-    http2_world(lab, &format!("grpc_pass grpc://app; }} {}", http1.trim_end_matches('}')))
+    // The last one ends where the builder ends the first.
+    let locations = "grpc_pass grpc://app; }
+        location /plain { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection '';";
+    http2_world(lab, locations)
 }
 
 /// The kernel refuses what the configuration asks for before there is a connection.
