@@ -1,11 +1,9 @@
 //! Attaches the hooks: of each the first rung that this kernel, and the user, allow.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::OnceLock;
 
 use anyhow::{Result, anyhow, bail};
 use aya::Btf;
@@ -25,9 +23,6 @@ pub(super) type Link = Box<dyn Any>;
 
 /// Says of a program that the verifier does not take it; the lab looks for these words.
 const REFUSED: &str = "the kernel refuses the program";
-
-/// Programs that are loaded at the same time, at most: nginx needs its processors.
-const LOADERS: usize = 4;
 
 /// What there is to know before a function can be watched; looked up once.
 #[derive(Default)]
@@ -70,36 +65,6 @@ impl Kernel {
         }
         self.no_requests_without_answers();
         Ok(())
-    }
-
-    /// Loads what will most likely be attached, on all processors: the verifier takes most of the time until the tool
-    /// is attached. What is refused here is refused again, with its reason, when its turn comes.
-    fn load_ahead(&mut self, layout: &Layout, choice: &HookFilter, io: bool) {
-        let wanted = HOOKS.iter().filter(|hook| io || !IO.contains(&hook.name));
-        let usable = wanted.filter(|hook| unusable(hook, layout).is_none());
-        let first =
-            usable.filter_map(|hook| hook.methods.iter().find(|rung| choice.allows(hook, rung).is_ok()));
-        let places: HashMap<_, _> = first
-            .flat_map(|rung| rung.probes)
-            .filter(|probe| probe.when == When::Always)
-            .map(|probe| (probe.program, probe.attach))
-            .collect();
-        let programs =
-            self.ebpf.programs_mut().filter_map(|(name, program)| Some((program, *places.get(name)?)));
-        let waiting = Mutex::new(programs.collect::<Vec<_>>());
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let functions = &self.functions;
-        thread::scope(|scope| {
-            for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(LOADERS) {
-                scope.spawn(|| {
-                    while let Some((program, attach)) = next() {
-                        if let Err(error) = load(program, attach, functions) {
-                            log::debug!("{}: {error:#}", attach.place());
-                        }
-                    }
-                });
-            }
-        });
     }
 
     /// Attaches the hooks on send and receive, both or none. Whether they are attached then.
@@ -336,7 +301,7 @@ fn absent(hook: &Hook) -> event::Hook {
 }
 
 /// Loads a program for this place, unless it is loaded already.
-fn load(program: &mut Program, attach: Attach, functions: &Functions) -> Result<()> {
+pub(super) fn load(program: &mut Program, attach: Attach, functions: &Functions) -> Result<()> {
     match (attach, program) {
         (Attach::Raw(_), Program::RawTracePoint(program)) => once(program.load())?,
         (Attach::Tracepoint(..), Program::TracePoint(program)) => once(program.load())?,

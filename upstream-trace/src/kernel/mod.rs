@@ -8,6 +8,7 @@ pub mod btf;
 pub mod decode;
 pub mod hook_filter;
 pub mod load;
+mod load_ahead;
 pub mod probe;
 pub mod symbols;
 pub mod tables;
