@@ -19,7 +19,7 @@ use crate::say::say;
 const PAUSE_MS: u32 = 10;
 
 /// Who is compared with bare runs. The first is a bare run itself: what it differs from 1 is noise.
-const WATCHERS: [Tracer; 8] = [
+const WATCHERS: [Tracer; 9] = [
     Tracer::Nothing,
     Tracer::Tool,
     Tracer::Settled,
@@ -27,8 +27,12 @@ const WATCHERS: [Tracer; 8] = [
     Tracer::Deep,
     Tracer::Recording,
     Tracer::Collected,
+    Tracer::SettledCollected,
     Tracer::Floor,
 ];
+
+/// Of these, those that watch as a tool does that is left on, and what they are held against.
+const LEFT_ON: [Tracer; 4] = [Tracer::Nothing, Tracer::Settled, Tracer::SettledCollected, Tracer::Floor];
 
 /// One tracer under one load.
 #[derive(Debug, Default)]
@@ -66,7 +70,7 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
     for round in 0..plan.short_rounds {
         say("Round", format!("{} of {}", round + 1, plan.short_rounds));
         for course in &mut courses {
-            run_round(tracers, &world, round, course)?;
+            run_round(plan, tracers, &world, round, course)?;
         }
     }
     for course in &courses {
@@ -88,10 +92,17 @@ fn paced_clients(rate: f64) -> u32 {
     (1..MOST).find(|clients| makes(*clients) >= rate / 2.0).unwrap_or(MOST)
 }
 
-fn run_round(tracers: &Tracers<'_>, world: &World, round: usize, course: &mut Course) -> Result<()> {
-    let mut watchers = WATCHERS;
+fn run_round(
+    plan: &Plan,
+    tracers: &Tracers<'_>,
+    world: &World,
+    round: usize,
+    course: &mut Course,
+) -> Result<()> {
+    let mut watchers = if plan.left_on { LEFT_ON.to_vec() } else { WATCHERS.to_vec() };
     // Whoever comes first has the warmer caches, or the colder ones: not always the same.
-    watchers.rotate_left(round % WATCHERS.len());
+    let first = round % watchers.len();
+    watchers.rotate_left(first);
     let before = course.load.run(world)?;
     let mut samples = Vec::new();
     for tracer in watchers {
@@ -160,5 +171,6 @@ mod tests {
     #[test]
     fn bare_runs_are_compared_with_each_other() {
         assert!(WATCHERS.contains(&Tracer::Nothing));
+        assert!(LEFT_ON.contains(&Tracer::Nothing));
     }
 }

@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// A first impression, in about four minutes
     #[arg(long)]
     quick: bool,
+    /// Of the processor time, only that of a tool which has been on for a while
+    #[arg(long)]
+    left_on: bool,
     /// Where to write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -81,6 +84,7 @@ struct Plan {
     short_rounds: usize,
     seconds: u64,
     quick: bool,
+    left_on: bool,
 }
 
 impl Plan {
@@ -91,6 +95,7 @@ impl Plan {
             short_rounds: options.rounds.unwrap_or(short_rounds) as usize,
             seconds: options.seconds.unwrap_or(seconds),
             quick: options.quick,
+            left_on: options.left_on,
         }
     }
 
@@ -216,7 +221,7 @@ mod tests {
 
     #[test]
     fn peers_take_part_in_the_first_rounds() {
-        let plan = Plan { rounds: 7, short_rounds: 20, seconds: 3, quick: false };
+        let plan = Plan { rounds: 7, short_rounds: 20, seconds: 3, quick: false, left_on: false };
         assert_eq!(plan.tracers(0).len(), 6);
         assert_eq!(plan.tracers(6), [Tracer::Tool, Tracer::Recording, Tracer::Floor]);
     }

@@ -50,6 +50,7 @@ pub(super) enum Tracer {
     Deep,
     Recording,
     Collected,
+    SettledCollected,
     Floor,
     Bpftrace,
     Tcpdump,
@@ -67,6 +68,7 @@ impl Tracer {
             Self::Deep => "upstream-trace --depth deep",
             Self::Recording => "upstream-trace --record",
             Self::Collected => "upstream-trace --record --metrics --otlp",
+            Self::SettledCollected => "the same, after its first look",
             Self::Floor => "empty programs",
             Self::Bpftrace => "bpftrace",
             Self::Tcpdump => "tcpdump -w",
@@ -118,19 +120,10 @@ impl Tracers<'_> {
             Tracer::Tool => self.tool(world, world.proxy.master.pid(), &[]),
             Tracer::Watch => self.tool(world, world.proxy.master.pid(), &["--depth", "watch"]),
             Tracer::Deep => self.tool(world, world.proxy.master.pid(), &["--depth", "deep"]),
-            Tracer::Settled => {
-                let mut session = self.tool(world, world.proxy.master.pid(), &[])?;
-                session.settle(FIRST_LOOK)?;
-                Ok(session)
-            }
+            Tracer::Settled => self.tool(world, world.proxy.master.pid(), &[])?.settled(),
             Tracer::Recording => self.tool(world, world.proxy.master.pid(), &["--record", &recording(world)]),
-            Tracer::Collected => {
-                let collectors = Collectors::start()?;
-                let [metrics, otlp] = collectors.arguments();
-                let more = ["--record", &recording(world), "--metrics", &metrics, "--otlp", &otlp];
-                let session = self.tool(world, world.proxy.master.pid(), &more)?;
-                Ok(Session { collectors: Some(collectors), ..session })
-            }
+            Tracer::Collected => self.collected(world),
+            Tracer::SettledCollected => self.collected(world)?.settled(),
             Tracer::Floor => self.floor(world, &self.hooks),
             Tracer::Bpftrace => {
                 // It wants tracefs below debugfs, which need not be mounted; in a mount namespace nobody notices.
@@ -164,6 +157,15 @@ impl Tracers<'_> {
         Session::start(Tracer::Tool, command, world, |out, _| out.contains("\"type\":\"start\""))
     }
 
+    /// The tool with its sinks, each of them in use.
+    fn collected(&self, world: &World) -> Result<Session> {
+        let collectors = Collectors::start()?;
+        let [metrics, otlp] = collectors.arguments();
+        let more = ["--record", &recording(world), "--metrics", &metrics, "--otlp", &otlp];
+        let session = self.tool(world, world.proxy.master.pid(), &more)?;
+        Ok(Session { collectors: Some(collectors), ..session })
+    }
+
     /// Empty programs on these tracepoints.
     #[expect(clippy::unused_self, reason = "beside the others")]
     pub(super) fn floor(&self, world: &World, hooks: &[String]) -> Result<Session> {
@@ -185,15 +187,15 @@ impl Session {
         }
     }
 
-    /// Lets it be for a while; what it takes meanwhile does not count.
-    fn settle(&mut self, time: Duration) -> Result<()> {
+    /// Once its first look is over; what it took until then does not count.
+    fn settled(mut self) -> Result<Self> {
         let begun = Instant::now();
-        while begun.elapsed() < time {
+        while begun.elapsed() < FIRST_LOOK {
             interrupted()?;
             thread::sleep(Duration::from_millis(100));
         }
         self.cpu_before = self.running.as_ref().map_or(0, |running| usage::cpu_ns(running.pid()));
-        Ok(())
+        Ok(self)
     }
 
     fn start(
