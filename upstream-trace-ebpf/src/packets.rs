@@ -261,8 +261,9 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     };
     ends[0].family |= OF_RESETS;
     if is_flood(&mut ends, seen.now) {
-        // What strangers send is mostly none of nginx's: without a proof lost there is nothing to tell.
-        if seen.asked[1].port == 0 {
+        // What strangers send is mostly none of nginx's, and refusals are all of a kind: without a proof lost there is
+        // nothing to tell.
+        if seen.asked[1].port == 0 && !refuses(sk, &seen) {
             emit::count(stats::LOST_PACKETS, 1);
         }
         return 0;
@@ -272,6 +273,14 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
     seen.netns = if sk == 0 { netns_of(skb) } else { kernel::netns(sk) };
     send(&ctx, &seen);
     0
+}
+
+/// The answer to a SYN for which there is no socket. A proxy whose upstream is down sees thousands of these a second.
+#[inline(always)]
+fn refuses(sk: u64, seen: &Sighting) -> bool {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    sk == 0 && seen.tcp_flags & (SYN | ACK) == SYN
 }
 
 /// Not the first packet of its connection, without a socket, for an address that nginx connects from, and from no upstream:

@@ -72,6 +72,21 @@ pub(crate) const ALL: &[Scenario] = &[
         lost_in(lab, &seen, "ring-buffer", of("lost_buffer"));
         Ok(())
     }),
+    // The kernel tells of some of these resets only: they are all of a kind, and nothing is lost with the others.
+    ("loss/a-storm-of-refusals-is-proven", |lab| {
+        let world = lab.world().upstream(LOCAL).start()?;
+        let trace = world.trace(&["--buffer", "8M"])?;
+        requests(&world, LARGE_STORM, false, |_| ("/", 502))?;
+        world.pause(ms(500));
+        let seen = trace.finish()?;
+        lost_in(lab, &seen, "packet-reports", 0);
+        let failures: Vec<_> = seen.of_type("failure").collect();
+        let proven =
+            |failure: &&Value| failure["cause"] == "port-refused" && failure["confidence"] == "proven";
+        let proven = failures.iter().filter(|failure| proven(failure)).count();
+        lab.check(proven == LARGE_STORM, || format!("{proven} of {} are proven", failures.len()));
+        Ok(())
+    }),
     ("loss/buffer-full-without-log", |lab| {
         let world = lab.world().upstream(LOCAL).start()?;
         let trace = world.trace(&["--buffer", "64K", "--error-log", "none"])?;
