@@ -63,7 +63,8 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
         let full = Load::full(path, 1);
         let rate = full.run(&world)?.rate;
         let paced = Load { clients: paced_clients(rate), pause_ms: PAUSE_MS, ..full };
-        for (how, load) in [("saturated", full), ("half of that", paced)] {
+        let loads = [("saturated", full), ("half of that", paced)];
+        for (how, load) in loads.into_iter().take(if plan.left_on { 1 } else { 2 }) {
             courses.push(Course { name: format!("{name}, {how}"), load, cells: Cells::new() });
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// A first impression, in about four minutes
     #[arg(long)]
     quick: bool,
-    /// Of the processor time, only that of a tool which has been on for a while
+    /// Of the processor time, only that of a tool which has been on for a while, saturated
     #[arg(long)]
     left_on: bool,
     /// Where to write the numbers as JSON
