@@ -1,6 +1,5 @@
 //! `cargo xtask bench`: what tracing costs a busy nginx, side by side with peers in one run.
 
-mod collectors;
 mod cpu;
 pub(crate) mod floor;
 pub(crate) mod hold;

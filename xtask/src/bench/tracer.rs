@@ -11,10 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::collectors::Collectors;
 use super::world::{ORIGIN_PORT, World};
 use super::{floor, interrupted, usage};
-use crate::sandbox::Running;
+use crate::sandbox::{Collectors, Running};
 
 /// The events that the tool looks at, as far as its tracepoints go, counted and timed.
 const BPFTRACE: &str = "

@@ -1,10 +1,12 @@
-//! What demo, soak test and benchmark run in: processes and network namespaces that do not outlive them.
+//! What demo, soak test and benchmark run in: processes, network namespaces and collectors that do not outlive them.
 
 mod child;
+mod collectors;
 pub(crate) mod interrupt;
 mod namespace;
 mod nginx;
 
 pub(crate) use child::Running;
+pub(crate) use collectors::{Collectors, Receives};
 pub(crate) use namespace::{Namespace, ip};
 pub(crate) use nginx::{Files, Nginx};

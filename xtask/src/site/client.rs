@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::fault::{LISTEN, TIMEOUT, UPSTREAMS};
+use super::fault::{LISTEN, NAMED, TIMEOUT, UPSTREAMS};
 
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -45,6 +45,7 @@ pub(crate) fn mix(time: Duration) {
     let threads = [
         often(20, || drop(get("/healthy"))),
         often(100, || drop(get("/closed"))),
+        often(200, || drop(get(NAMED))),
         often(500, || drop(get("/firewall"))),
         often(500, || drop(get("/slow"))),
         often(500, || drop(get("/queue"))),

@@ -15,6 +15,9 @@ const CLOSED_PORT: u16 = 8083;
 pub(crate) const SLOW_PORT: u16 = 8084;
 pub(crate) const QUEUE_PORT: u16 = 8085;
 
+/// The path of an upstream that nginx looks up by name, where there is a name server.
+pub(crate) const NAMED: &str = "/named";
+
 /// One upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {

@@ -9,9 +9,9 @@ mod nginx;
 use anyhow::{Context as _, Result};
 
 use crate::sandbox::{Namespace, Running};
-pub(crate) use fault::{LISTEN, UPSTREAMS};
+pub(crate) use fault::{LISTEN, NAMED, UPSTREAMS};
 pub(crate) use network::{add_firewall, pair as network};
-pub(crate) use nginx::configuration;
+pub(crate) use nginx::{configuration, configuration_with};
 
 /// The program that is all upstreams of a side; it listens when this returns.
 pub(crate) fn start_upstreams(namespace: &Namespace, side: &str) -> Result<Running> {

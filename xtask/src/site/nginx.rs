@@ -7,8 +7,13 @@ use super::fault::{LISTEN, TIMEOUT, UPSTREAMS};
 
 /// With a location for every upstream.
 pub(crate) fn configuration(dir: &Path) -> String {
+    configuration_with(dir, "")
+}
+
+/// And with these locations, each on a line.
+pub(crate) fn configuration_with(dir: &Path, more: &str) -> String {
     let dir = dir.display();
-    let mut locations = String::new();
+    let mut locations = String::from(more);
     for upstream in &UPSTREAMS {
         let (path, address, port) = (upstream.path, upstream.address, upstream.port);
         // Writing to a string cannot fail.

@@ -1,23 +1,33 @@
-//! `cargo xtask soak`: mixed traffic with reloads for as long as you like, and whether anything grows or leaks.
+//! `cargo xtask soak`: mixed traffic with reloads and disturbances for as long as you like, and whether anything grows or
+//! leaks.
 
 pub(crate) mod healthy;
+mod history;
+mod judge;
+mod looks;
+mod plot;
+mod schedule;
+mod tracer;
+mod world;
 
+use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::signal::Signal;
-use serde_json::Value;
+use anyhow::{Result, bail, ensure};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::build::{self, Options};
-use crate::sandbox::{Namespace, Nginx, Running, interrupt};
-use crate::say::say;
-use crate::{process, setup, site};
+use crate::sandbox::interrupt;
+use crate::say::{note, say};
+use crate::{paths, process, setup};
+use history::History;
+use looks::Held;
+use tracer::Tracer;
+use world::World;
 
 /// Between two looks at the tracer.
 const LOOK: Duration = Duration::from_secs(10);
@@ -25,34 +35,52 @@ const LOOK: Duration = Duration::from_secs(10);
 const EVERY: usize = 3;
 /// After the last request, until every attempt is over.
 const CALM: Duration = Duration::from_secs(8);
-/// Memory may grow by so much from the second quarter to the last: a tenth, and what an allocator plays with.
-const PLAY: u64 = 2 << 20;
+/// Size that recordings may have.
+const RECORD_LIMIT: u64 = 64 << 20;
 
 /// How long to soak.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Soak {
     /// Minutes of traffic
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1440))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=10_080))]
     minutes: u64,
+    /// Hours of traffic
+    #[arg(long, conflicts_with = "minutes", value_parser = clap::value_parser!(u64).range(1..=168))]
+    hours: Option<u64>,
     /// The program, already built; built if not given
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Where to draw what was seen; default: target/soak.svg
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Where to write what was seen; default: target/soak.json
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only draw what an earlier run has written
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hours", "minutes", "program", "json", "healthy"])]
+    from: Option<PathBuf>,
     #[command(flatten)]
     healthy: healthy::Options,
 }
 
-/// What one look at the tracer saw.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    resident: u64,
-    descriptors: usize,
-    threads: usize,
-    /// Processor time until then, in ticks.
-    ticks: u64,
+impl Soak {
+    fn time(&self) -> Duration {
+        Duration::from_mins(self.hours.map_or(self.minutes, |hours| 60 * hours))
+    }
+
+    fn draw(&self, history: &History) -> Result<()> {
+        let plot = self.plot.clone().unwrap_or_else(|| paths::target().join("soak.svg"));
+        plot::draw(history, &plot)?;
+        say("Drawn", paths::shown(&plot));
+        Ok(())
+    }
 }
 
-/// Runs it as root; an error if memory grew, an attempt was lost, or a record was left behind.
+/// Runs it as root; an error if anything grew, was lost, or was left behind.
 pub(crate) fn soak(options: &Soak) -> Result<()> {
+    if let Some(file) = &options.from {
+        return options.draw(&History::read(file)?);
+    }
     ensure!(process::is_root(), "this takes root: run it with sudo");
     let program = if let Some(program) = &options.program {
         program.clone()
@@ -64,156 +92,149 @@ pub(crate) fn soak(options: &Soak) -> Result<()> {
         return healthy::run(&options.healthy, &program);
     }
     interrupt::catch()?;
-    let (inside, outside) = site::network()?;
-    site::add_firewall(&inside)?;
-    let _far = site::start_upstreams(&outside, "far")?;
-    let _near = site::start_upstreams(&inside, "near")?;
-    let nginx = Nginx::start(&inside, "ut-soak", site::configuration)?;
-    let mut tracer = start_tracer(&program, nginx.master.pid())?;
-    let said = listen(tracer.child.stdout.take().context("the tracer's output")?);
-    let client = start_client(&inside, options.minutes)?;
-    say("Soaking", format!("{} min, tracer {}", options.minutes, tracer.pid()));
-    let looks = watch(&mut tracer, nginx, client, Duration::from_secs(60 * options.minutes))?;
-    tracer.signal(Signal::SIGINT);
-    ensure!(tracer.wait(Duration::from_secs(10), || false), "the tracer does not end");
-    let summary = said.join().ok().flatten().context("the tracer gave no summary")?;
-    judge(&looks, &summary)
-}
-
-fn start_tracer(program: &Path, nginx: u32) -> Result<Running> {
-    let mut command = Command::new(program);
-    command.args(["--json", "--pid", &nginx.to_string()]).process_group(0);
-    let mut tracer = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-    ensure!(!tracer.wait(Duration::from_secs(2), || false), "the tracer did not start");
-    Ok(tracer)
-}
-
-/// Reads all it says and keeps the summary.
-fn listen(stdout: ChildStdout) -> JoinHandle<Option<Value>> {
-    thread::spawn(move || {
-        let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        let last = lines.filter(|line| line.contains(r#""type":"summary""#)).last()?;
-        serde_json::from_str(&last).ok()
-    })
-}
-
-fn start_client(namespace: &Namespace, minutes: u64) -> Result<Running> {
-    let mut command = namespace.command(std::env::current_exe().context("cannot find xtask itself")?);
-    command.args(["client", "--mixed", &(60 * minutes).to_string()]).process_group(0);
-    Running::start(command.stdin(Stdio::null()).stdout(Stdio::null()))
-}
-
-/// Looks at the tracer until the traffic is over, and reloads nginx now and then.
-fn watch(tracer: &mut Running, mut nginx: Nginx, mut client: Running, limit: Duration) -> Result<Vec<Look>> {
-    let begin = Instant::now();
-    let mut looks: Vec<Look> = Vec::new();
-    say("Table", "minutes  resident MiB  descriptors  threads  CPU %");
-    while begin.elapsed() < limit && !interrupt::happened() {
-        ensure!(!tracer.wait(LOOK, interrupt::happened), "the tracer ended by itself");
-        let look = look(tracer.pid())?;
-        if looks.len().is_multiple_of(EVERY) {
-            nginx.master.signal(Signal::SIGHUP);
-            let before = looks.last().map_or(look.ticks, |before| before.ticks);
-            say("", row(begin.elapsed(), look, before));
-        }
-        looks.push(look);
+    let json = options.json.clone().unwrap_or_else(|| paths::target().join("soak.json"));
+    let mut history = History::default();
+    let wrong = run(options.time(), &program, &json, &mut history);
+    // Also of a run that broke off.
+    history.write(&json)?;
+    if let Err(error) = options.draw(&history) {
+        note("Not drawn", format!("{error:#}"));
     }
-    client.signal(Signal::SIGTERM);
-    client.wait(Duration::from_secs(5), || false);
-    tracer.wait(CALM, || false);
-    Ok(looks)
-}
-
-fn row(after: Duration, look: Look, ticks_before: u64) -> String {
-    // A tick is a hundredth of a second on all of Linux's architectures.
-    let cpu = look.ticks.saturating_sub(ticks_before) as f64 / LOOK.as_secs_f64();
-    let (minutes, resident) = (after.as_secs_f64() / 60.0, look.resident as f64 / f64::from(1 << 20));
-    format!("{minutes:>7.1}  {resident:>12.1}  {:>11}  {:>7}  {cpu:>5.1}", look.descriptors, look.threads)
-}
-
-fn look(pid: u32) -> Result<Look> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).context("the tracer is gone");
-    let count = |name: &str| -> Result<usize> { Ok(fs::read_dir(format!("/proc/{pid}/{name}"))?.count()) };
-    let number = |text: &str, index: usize| text.split_whitespace().nth(index).and_then(|n| n.parse().ok());
-    let (statm, stat) = (read("statm")?, read("stat")?);
-    // Behind the name in brackets, which may hold anything: state, ..., utime, stime.
-    let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
-    let pages: u64 = number(&statm, 1).context("statm")?;
-    let ticks = |index| number(behind, index).unwrap_or(0u64);
-    Ok(Look {
-        resident: pages * 4096,
-        descriptors: count("fd")?,
-        threads: count("task")?,
-        ticks: ticks(11) + ticks(12),
-    })
-}
-
-fn judge(looks: &[Look], summary: &Value) -> Result<()> {
-    let accounts = &summary["accounts"];
-    say(
-        "Attempts",
-        format!("{}, failures {}, lost {}", summary["attempts"], summary["failures"], summary["lost"]),
-    );
-    say("Accounts", accounts.to_string());
-    let mut wrong = Vec::new();
-    if accounts["missing"] != 0 {
-        wrong.push("attempts are not accounted for".to_owned());
-    }
-    if accounts["live"] != 0 {
-        wrong.push(format!("{} records are left though every attempt is over", accounts["live"]));
-    }
-    if summary["lost"] != 0 {
-        wrong.push(format!("{} events were lost", summary["lost"]));
-    }
-    let quarter = looks.len() / 4;
-    if quarter > 0 {
-        let median = |from: usize| {
-            let mut resident: Vec<_> = looks[from..from + quarter].iter().map(|look| look.resident).collect();
-            resident.sort_unstable();
-            resident[resident.len() / 2]
-        };
-        let (early, late) = (median(quarter), median(looks.len() - quarter));
-        say("Memory", format!("{} KiB in the second quarter, {} KiB in the last", early >> 10, late >> 10));
-        if late > early + early / 10 + PLAY {
-            wrong.push("memory grows".to_owned());
-        }
-    }
+    let wrong = wrong?;
     if !wrong.is_empty() {
         bail!("{}", wrong.join("; "));
     }
-    say("Sound", "nothing grew, nothing leaked, nothing was lost");
+    say("Sound", "nothing grew, nothing leaked, nothing was left over");
     Ok(())
+}
+
+/// What is wrong with the tracer; an error if that cannot be said.
+fn run(time: Duration, program: &Path, json: &Path, history: &mut History) -> Result<Vec<String>> {
+    let mut world = World::start()?;
+    let more = arguments(&world, time);
+    let mut tracer = Tracer::start(program, world.nginx.master.pid(), "auto", &more)?;
+    let pid = tracer.running.pid();
+    say("Soaking", format!("{} min, tracer {pid}", time.as_secs() / 60));
+    let mut held = Held::default();
+    watch(&mut tracer, &mut world, time, (&mut *history, &mut held), json)?;
+    let said = tracer.end()?;
+    history.summary = said.summary;
+    let left = held.left();
+    // Its process group has its number.
+    let processes = killpg(Pid::from_raw(pid.cast_signed()), None).is_ok();
+    let mut wrong = judge::growth(&history.looks, RECORD_LIMIT);
+    wrong.extend(judge::summary(&history.summary));
+    wrong.extend(judge::left(left.0, left.1, processes));
+    if !interrupt::happened() {
+        let (taken, scraped) = world.collectors.since();
+        let came = [(taken, "the receiver"), (scraped, "the scraper")];
+        wrong.extend(
+            came.iter()
+                .filter(|came| came.0 == 0)
+                .map(|came| format!("{} got nothing since it is back", came.1)),
+        );
+    }
+    show(history);
+    if let Err(error) = read_recordings(program, world.recordings()) {
+        wrong.push(format!("recordings cannot be read: {error:#}"));
+    }
+    Ok(wrong)
+}
+
+/// A service with all its sinks.
+fn arguments(world: &World, time: Duration) -> Vec<OsString> {
+    let [metrics, otlp] = world.collectors.arguments();
+    let keep = (time / 6).clamp(Duration::from_mins(1), Duration::from_mins(30));
+    let (keep, limit) = (format!("{}s", keep.as_secs()), format!("{}M", RECORD_LIMIT >> 20));
+    let mut all: Vec<OsString> =
+        ["--metrics", &metrics, "--otlp", &otlp, "--keep", &keep, "--record-limit", &limit]
+            .map(OsString::from)
+            .into();
+    all.extend(["--record".into(), world.recordings().into()]);
+    all
+}
+
+/// Looks at the tracer until the traffic is over, reloads nginx now and then, and disturbs what is due.
+fn watch(
+    tracer: &mut Tracer,
+    world: &mut World,
+    time: Duration,
+    (history, held): (&mut History, &mut Held),
+    json: &Path,
+) -> Result<()> {
+    let mut client = world.start_client(time.as_secs())?;
+    let begin = Instant::now();
+    let mut plan = schedule::plan(time).into_iter().peekable();
+    let mut next = LOOK;
+    say("Table", looks::HEAD);
+    while begin.elapsed() < time && !interrupt::happened() {
+        let due = plan.peek().map_or(next, |due| due.at.min(next));
+        let pause = due.saturating_sub(begin.elapsed());
+        ensure!(!tracer.running.wait(pause, interrupt::happened), "the tracer ended by itself");
+        while let Some(due) = plan.next_if(|due| due.at <= begin.elapsed()) {
+            world.act(due.step)?;
+            history.note(due.step, begin.elapsed().as_secs_f64());
+        }
+        if begin.elapsed() < next {
+            continue;
+        }
+        next += LOOK;
+        let look =
+            looks::look(tracer.running.pid(), begin.elapsed().as_secs_f64(), world.recordings(), held)?;
+        if history.looks.len().is_multiple_of(EVERY) {
+            world.nginx.master.signal(Signal::SIGHUP);
+            say("", looks::row(&look, history.looks.last().unwrap_or(&look)));
+            history.write(json)?;
+        }
+        history.looks.push(look);
+    }
+    client.signal(Signal::SIGTERM);
+    client.wait(Duration::from_secs(5), || false);
+    tracer.running.wait(CALM, || false);
+    Ok(())
+}
+
+fn show(history: &History) {
+    let summary = &history.summary;
+    let number = |name: &str| summary[name].to_string();
+    say("Attempts", format!("{}, failures {}", number("attempts"), number("failures")));
+    say("Accounts", number("accounts"));
+    say("Lost", format!("{}: {}", number("lost"), number("lost_by_place")));
+    let quarter = history.looks.len() / 4;
+    let late = history.looks.len() - quarter;
+    let quarters = (&history.looks[quarter..2 * quarter], &history.looks[late..]);
+    let (early, late) = judge::memory(quarters.0, quarters.1);
+    say("Memory", format!("{} KiB in the second quarter, {} KiB in the last", early >> 10, late >> 10));
+    for told in summary["by_cause"].as_array().into_iter().flatten() {
+        say("", format!("{:>7} {}", told["count"].to_string(), told["cause"].as_str().unwrap_or("?")));
+    }
+}
+
+/// Whether the tool reads what it wrote.
+fn read_recordings(program: &Path, folder: &Path) -> Result<()> {
+    ensure!(fs::read_dir(folder)?.next().is_some(), "there is none");
+    process::capture(Command::new(program).arg("report").arg(folder)).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use clap::Parser as _;
 
     use super::*;
 
-    fn looks(resident: impl Fn(u64) -> u64) -> Vec<Look> {
-        let look = |index| Look { resident: resident(index), descriptors: 9, threads: 1, ticks: 0 };
-        (0..40).map(look).collect()
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        soak: Soak,
     }
 
     #[test]
-    fn growth_leaks_and_losses_are_found() {
-        let sound = json!({"attempts": 9, "failures": 1, "lost": 0, "accounts": {"missing": 0, "live": 0}});
-        assert!(judge(&looks(|_| 20 << 20), &sound).is_ok());
-        assert!(judge(&looks(|index| (20 + index) << 20), &sound).is_err());
-        for wrong in ["missing", "live"] {
-            let mut summary = sound.clone();
-            summary["accounts"][wrong] = 1.into();
-            assert!(judge(&looks(|_| 20 << 20), &summary).is_err(), "{wrong}");
-        }
-        let mut summary = sound;
-        summary["lost"] = 1.into();
-        assert!(judge(&looks(|_| 20 << 20), &summary).is_err());
-    }
-
-    #[test]
-    fn a_look_at_oneself() {
-        let look = look(std::process::id()).unwrap();
-        assert!(look.resident > 1 << 20 && look.descriptors > 2 && look.threads >= 1);
+    fn hours_or_minutes() {
+        let minutes = |words: &[&str]| {
+            let line = Line::try_parse_from([&["soak"], words].concat());
+            line.map(|line| line.soak.time().as_secs() / 60).ok()
+        };
+        assert_eq!([minutes(&[]), minutes(&["--hours", "3"])], [Some(15), Some(180)]);
+        assert_eq!(minutes(&["--hours", "3", "--minutes", "3"]), None);
     }
 }

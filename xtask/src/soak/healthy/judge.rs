@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use super::super::tracer::Said;
 use super::count::Count;
-use super::tracer::Said;
 
 /// Of so many requests each kind has one at least.
 const RARE: u64 = 2_500;

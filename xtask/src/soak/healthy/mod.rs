@@ -5,13 +5,12 @@ mod count;
 mod judge;
 mod kinds;
 mod load;
-mod names;
+pub(super) mod names;
 pub(crate) mod odd;
 mod origin;
 mod proxy;
 pub(crate) mod responder;
-mod tracer;
-mod world;
+pub(super) mod world;
 
 use std::ffi::OsString;
 use std::fs;
@@ -23,13 +22,13 @@ use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use nix::sys::signal::Signal;
 
+use super::tracer::{Said, Tracer};
 use crate::sandbox::interrupt;
 use crate::say::{note, say};
 use crate::{process, setup};
 use count::Count;
 use judge::{tool, world as judge_world};
 use kinds::STREAMS;
-use tracer::{Said, Tracer};
 use world::World;
 
 /// Between two reloads of nginx.

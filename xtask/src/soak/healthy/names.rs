@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::origin::FAR;
 
 /// Where it listens.
-pub(super) const PORT: u16 = 5300;
+pub(in crate::soak) const PORT: u16 = 5300;
 /// Names that begin so are answered over TCP only.
 const OVER_TCP: &[u8] = b"tcp";
 

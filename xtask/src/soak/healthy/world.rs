@@ -75,12 +75,13 @@ fn ports(namespace: &Namespace) -> Result<()> {
         .map(drop)
 }
 
-fn start_responder(namespace: &Namespace) -> Result<Running> {
+/// The name server among others; it listens when this returns.
+pub(in crate::soak) fn start_responder(namespace: &Namespace) -> Result<Running> {
     let mut command = namespace.command(this()?);
     Running::start_ready(command.arg("responder"), responder::READY)
 }
 
 /// This program, which is the odd client and the responder as well.
-pub(super) fn this() -> Result<PathBuf> {
+pub(in crate::soak) fn this() -> Result<PathBuf> {
     std::env::current_exe().context("cannot find xtask itself")
 }
