@@ -11,6 +11,9 @@ const MOMENTARY: usize = 3;
 /// Where events may be lost while the receiver is not well: more failures than wait for it.
 const RECEIVER: &str = "otlp";
 
+/// One of the numbers of a look.
+type Number = fn(&Look) -> usize;
+
 /// What is wrong with the tracer's numbers, from the second quarter of the run to the last.
 pub(super) fn growth(looks: &[Look], recorded_at_most: u64) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -26,7 +29,6 @@ pub(super) fn growth(looks: &[Look], recorded_at_most: u64) -> Vec<String> {
     if after > before + before / 10 + PLAY {
         wrong.push(format!("memory grows: {} KiB, then {} KiB", before >> 10, after >> 10));
     }
-    type Number = fn(&Look) -> usize;
     let numbers: [(&str, Number, usize); 4] = [
         ("descriptors", |look| look.descriptors, MOMENTARY),
         ("threads", |look| look.threads, 0),
@@ -53,7 +55,7 @@ pub(super) fn memory(early: &[Look], late: &[Look]) -> (u64, u64) {
     (median(early), median(late))
 }
 
-fn range(looks: &[Look], number: fn(&Look) -> usize) -> (usize, usize) {
+fn range(looks: &[Look], number: Number) -> (usize, usize) {
     let all = || looks.iter().map(number);
     (all().min().unwrap_or_default(), all().max().unwrap_or_default())
 }
@@ -98,6 +100,8 @@ mod tests {
 
     const FULL: u64 = 1_000;
 
+    type Change = fn(usize, &mut Look);
+
     fn looks(change: impl Fn(usize, &mut Look)) -> Vec<Look> {
         let sound = Look { resident: 20 << 20, descriptors: 90, threads: 9, ..Look::default() };
         let one = |index| {
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn what_grows_is_found() {
         assert!(growth(&looks(|_, _| {}), FULL).is_empty());
-        let grows: [(&str, fn(usize, &mut Look)); 6] = [
+        let grows: [(&str, Change); 6] = [
             ("memory", |index, look| look.resident += (index as u64) << 20),
             ("descriptors", |index, look| look.descriptors += index / 2),
             ("threads", |index, look| look.threads += index / 10),

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -52,8 +54,20 @@ impl Held {
         Ok(held)
     }
 
-    /// How many programs and maps of all that it ever held the kernel still has, whoever keeps them.
-    pub(super) fn left(&self) -> (usize, usize) {
+    /// How many programs and maps of all that it ever held the kernel still has, whoever keeps them. Its owner has ended;
+    /// the kernel gives them back after that, within this time.
+    pub(super) fn left(&self, limit: Duration) -> (usize, usize) {
+        let begin = Instant::now();
+        loop {
+            let left = self.loaded();
+            if left == (0, 0) || begin.elapsed() > limit {
+                return left;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn loaded(&self) -> (usize, usize) {
         // One that ends while it is looked at is gone.
         let programs = aya::programs::loaded_programs().flatten();
         let maps = aya::maps::loaded_maps().flatten();

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 use crate::build::{self, Options};
 use crate::sandbox::interrupt;
@@ -35,6 +36,8 @@ const LOOK: Duration = Duration::from_secs(10);
 const EVERY: usize = 3;
 /// After the last request, until every attempt is over.
 const CALM: Duration = Duration::from_secs(8);
+/// For the kernel to give back what the tracer held, after its end.
+const GIVEN_BACK: Duration = Duration::from_secs(10);
 /// Size that recordings may have.
 const RECORD_LIMIT: u64 = 64 << 20;
 
@@ -119,7 +122,7 @@ fn run(time: Duration, program: &Path, json: &Path, history: &mut History) -> Re
     watch(&mut tracer, &mut world, time, (&mut *history, &mut held), json)?;
     let said = tracer.end()?;
     history.summary = said.summary;
-    let left = held.left();
+    let left = held.left(GIVEN_BACK);
     // Its process group has its number.
     let processes = killpg(Pid::from_raw(pid.cast_signed()), None).is_ok();
     let mut wrong = judge::growth(&history.looks, RECORD_LIMIT);
@@ -206,7 +209,9 @@ fn show(history: &History) {
     let (early, late) = judge::memory(quarters.0, quarters.1);
     say("Memory", format!("{} KiB in the second quarter, {} KiB in the last", early >> 10, late >> 10));
     for told in summary["by_cause"].as_array().into_iter().flatten() {
-        say("", format!("{:>7} {}", told["count"].to_string(), told["cause"].as_str().unwrap_or("?")));
+        let (cause, upstream) = (&told["cause"], &told["upstream"]);
+        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+        say("", format!("{:>7} {:<20} {}", told["count"].to_string(), text(cause), text(upstream)));
     }
 }
 

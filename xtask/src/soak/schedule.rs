@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn all_that_goes_comes_back() {
         let mut away = Vec::new();
-        for due in plan(Duration::from_mins(180)) {
+        for due in plan(Duration::from_hours(3)) {
             match due.step {
                 Step::Away(part) => away.push(part),
                 Step::Back(part) => {
