@@ -19,7 +19,7 @@ const FONT: (&str, i32) = ("sans-serif", 13);
 const GREY: RGBColor = RGBColor(0x59, 0x63, 0x6e);
 const COLORS: [RGBColor; 3] =
     [RGBColor(0x0b, 0x62, 0xb8), RGBColor(0x1a, 0x7f, 0x37), RGBColor(0x9a, 0x4d, 0x00)];
-const DISTURBED: RGBColor = RGBColor(0xb0, 0x2a, 0x37);
+const DISTURBED: RGBColor = RGBColor(0xc4, 0x5a, 0x65);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 
@@ -60,12 +60,12 @@ fn curves(area: &Area<'_>, minutes: f64, title: &str, curves: &[Curve]) -> Resul
     let highest = curves.iter().flat_map(|(_, points)| points).map(|(_, y)| *y).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .margin_right(20)
-        .margin_top(4)
-        .caption(title, text(FONT.1 + 1).color(&BLACK))
+        .margin_top(24)
         .y_label_area_size(LEFT)
         .x_label_area_size(10)
         .build_cartesian_2d(0.0..minutes, 0.0..highest * 1.15)
         .map_err(wrong)?;
+    area.draw(&Text::new(title, (LEFT as i32, 5), text(FONT.1 + 1).color(&BLACK))).map_err(wrong)?;
     let mut mesh = chart.configure_mesh();
     mesh.label_style(text(FONT.1).color(&GREY)).axis_style(GREY).light_line_style(TRANSPARENT);
     mesh.bold_line_style(GREY.mix(0.25)).x_labels(13).y_labels(5).x_label_formatter(&|_| String::new());
