@@ -99,7 +99,10 @@ fn disturbances(area: &Area<'_>, minutes: f64, all: &[Disturbance]) -> Result<()
     let mut mesh = chart.configure_mesh();
     mesh.label_style(text(FONT.1).color(&GREY)).axis_style(GREY).light_line_style(TRANSPARENT);
     mesh.bold_line_style(GREY.mix(0.25)).x_labels(13).y_labels(0).disable_y_mesh();
-    mesh.x_desc("minutes").draw().map_err(wrong)?;
+    mesh.x_label_formatter(&|x| format!("{x:.1}").trim_end_matches(".0").to_owned())
+        .x_desc("minutes")
+        .draw()
+        .map_err(wrong)?;
     for (row, kind) in kinds.iter().enumerate() {
         let row = row as f64;
         let bars = all.iter().filter(|one| one.what == *kind).map(|one| {
