@@ -201,6 +201,8 @@ fn scrape(address: SocketAddr) -> Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn ask(collectors: &Collectors) -> Result<String> {
@@ -219,6 +221,14 @@ mod tests {
         assert_eq!(collectors.since().0, 1);
     }
 
+    fn wait_until(what: &str, so: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !so() {
+            assert!(begin.elapsed() < 4 * LIMIT, "not so: {what}");
+            thread::sleep(LOOK);
+        }
+    }
+
     #[test]
     fn a_receiver_is_ill_and_gets_well() {
         let collectors = Collectors::start().unwrap();
@@ -228,29 +238,44 @@ mod tests {
             assert!(answer.starts_with(begin), "{answer}");
         }
         collectors.receive(Receives::Away);
-        while TcpStream::connect(collectors.receiver).is_ok() {
-            thread::sleep(LOOK);
-        }
+        wait_until("it is away", || TcpStream::connect(collectors.receiver).is_err());
         collectors.receive(Receives::Well);
-        while ask(&collectors).is_err() {
-            thread::sleep(LOOK);
-        }
+        wait_until("it is back", || ask(&collectors).is_ok());
         assert_eq!(collectors.since().0, 1);
+    }
+
+    #[test]
+    fn a_slow_receiver_does_not_come_to_an_end() {
+        let collectors = Collectors::start().unwrap();
+        collectors.receive(Receives::Slowly);
+        let mut stream = TcpStream::connect(collectors.receiver).unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\n\r\n").unwrap();
+        let mut begin = [0; 32];
+        stream.read_exact(&mut begin).unwrap();
+        assert!(begin.starts_with(b"HTTP/1.1 200 OK\r\nX-More: xx"), "{begin:?}");
+        collectors.receive(Receives::Well);
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        assert!(rest.iter().all(|byte| *byte == b'x') && collectors.since().0 == 0);
     }
 
     #[test]
     fn a_scraper_comes_and_goes() {
         let collectors = Collectors::start().unwrap();
         let listener = TcpListener::bind(collectors.metrics).unwrap();
-        while collectors.since().1 == 0 {
-            let (mut stream, _) = listener.accept().unwrap();
-            // One that is closed before all was read is reset.
-            let _request = stream.read(&mut [0; 64]).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
-            drop(stream);
-            thread::sleep(LOOK);
-        }
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                // One that is closed before all was read is reset.
+                let _request = stream.read(&mut [0; 64]);
+                let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            }
+        });
+        wait_until("it scrapes", || collectors.since().1 > 0);
         collectors.scrape(false);
+        // One may be under way.
+        thread::sleep(SCRAPE);
+        collectors.scrape(false);
+        thread::sleep(2 * SCRAPE);
         assert_eq!(collectors.since().1, 0);
     }
 }

@@ -131,16 +131,16 @@ mod tests {
 
     #[test]
     fn what_comes_and_goes_does_not_grow() {
-        // Depth is on for a part of the time, and for more of it in the last quarter.
-        let deep = |index: usize| index == 13 || index >= 35;
-        let wrong = growth(
-            &looks(|index, look| {
+        // Depth is on for a part of the last quarter only, or for all of it and a part of the second.
+        let deep: [fn(usize) -> bool; 2] = [|index| index >= 35, |index| index == 13 || index >= 30];
+        for deep in deep {
+            let change = |index, look: &mut Look| {
                 look.programs += 12 * usize::from(deep(index));
                 look.descriptors += 24 * usize::from(deep(index));
-            }),
-            FULL,
-        );
-        assert!(wrong.is_empty(), "{wrong:?}");
+            };
+            let wrong = growth(&looks(change), FULL);
+            assert!(wrong.is_empty(), "{wrong:?}");
+        }
     }
 
     #[test]
