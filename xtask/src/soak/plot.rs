@@ -65,7 +65,7 @@ fn curves(area: &Area<'_>, minutes: f64, title: &str, curves: &[Curve]) -> Resul
         .x_label_area_size(10)
         .build_cartesian_2d(0.0..minutes, 0.0..highest * 1.15)
         .map_err(wrong)?;
-    area.draw(&Text::new(title, (LEFT as i32, 5), text(FONT.1 + 1).color(&BLACK))).map_err(wrong)?;
+    area.draw(&Text::new(title, (LEFT.cast_signed(), 5), text(FONT.1 + 1).color(&BLACK))).map_err(wrong)?;
     let mut mesh = chart.configure_mesh();
     mesh.label_style(text(FONT.1).color(&GREY)).axis_style(GREY).light_line_style(TRANSPARENT);
     mesh.bold_line_style(GREY.mix(0.25)).x_labels(13).y_labels(5).x_label_formatter(&|_| String::new());
