@@ -17,6 +17,9 @@ pub(super) struct History {
     pub(super) disturbances: Vec<Disturbance>,
     /// The tracer's last line; `null` until it ended.
     pub(super) summary: Value,
+    /// The first failure of each cause and upstream that it told, to see whether it was right.
+    #[serde(default)]
+    pub(super) firsts: Vec<Value>,
 }
 
 /// From one moment to another something was not as it is else.

@@ -122,6 +122,7 @@ fn run(time: Duration, program: &Path, json: &Path, history: &mut History) -> Re
     watch(&mut tracer, &mut world, time, (&mut *history, &mut held), json)?;
     let said = tracer.end()?;
     history.summary = said.summary;
+    history.firsts = said.firsts.into_values().collect();
     let left = held.left(GIVEN_BACK);
     // Its process group has its number.
     let processes = killpg(Pid::from_raw(pid.cast_signed()), None).is_ok();

@@ -1,5 +1,6 @@
 //! The tool, and all that it says.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -29,6 +30,8 @@ pub(super) struct Said {
     pub(super) pending: u64,
     /// The first of these.
     pub(super) shown: Vec<String>,
+    /// The first failure of each cause and upstream.
+    pub(super) firsts: BTreeMap<String, Value>,
     pub(super) summary: Value,
 }
 
@@ -44,7 +47,11 @@ impl Said {
                 self.summary = object;
                 return;
             }
-            Some("failure") => self.failures += 1,
+            Some("failure") => {
+                self.failures += 1;
+                let of = format!("{} of {}", object["cause"], object["upstream"]);
+                self.firsts.entry(of).or_insert(object);
+            }
             Some("pending") => self.pending += 1,
             Some("lost") => {}
             _ => return,
@@ -99,7 +106,8 @@ mod tests {
         let mut said = Said::default();
         for line in [
             r#"{"type":"start"}"#,
-            r#"{"type":"failure","cause":"x"}"#,
+            r#"{"type":"failure","cause":"x","attempt":1}"#,
+            r#"{"type":"failure","cause":"x","attempt":2}"#,
             r#"{"type":"pending"}"#,
             r#"{"type":"note"}"#,
             r#"{"type":"lost"}"#,
@@ -109,7 +117,8 @@ mod tests {
             said.hear(line.to_owned(), &begun);
         }
         assert!(begins.try_recv().is_ok());
-        assert_eq!((said.failures, said.pending, said.shown.len()), (1, 1, 3));
+        assert_eq!((said.failures, said.pending, said.shown.len()), (2, 1, 4));
+        assert!(said.firsts.len() == 1 && said.firsts.values().all(|first| first["attempt"] == 1));
         assert_eq!(said.summary["lost"], 1);
     }
 }
