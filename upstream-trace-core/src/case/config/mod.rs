@@ -1,5 +1,7 @@
 //! What nginx's configuration says of an attempt: the name of its upstream, and the timeout that ran out.
 
+mod location;
+
 use super::Case;
 use crate::errorlog::{self, Doing};
 use crate::event::MS;
@@ -48,7 +50,7 @@ impl<'a> Case<'a> {
             return Vec::new();
         };
         let found = servers(config, upstream);
-        let passes = narrowed(passes(config, upstream, &found), self.log);
+        let passes = narrowed(config, passes(config, upstream, &found), self.log);
         let named = |group: &Group| {
             passes.iter().any(|pass| pass.stream == group.stream && pass.group.as_ref() == Some(&group.name))
         };
@@ -65,7 +67,7 @@ impl<'a> Case<'a> {
         let Some((config, upstream)) = self.config.zip(self.attempt.upstream.as_ref()) else {
             return Vec::new();
         };
-        narrowed(passes(config, upstream, &servers(config, upstream)), self.log)
+        narrowed(config, passes(config, upstream, &servers(config, upstream)), self.log)
     }
 
     /// The only group that it can have been, if any.
@@ -272,11 +274,15 @@ fn passes<'a>(config: &'a Config, upstream: &Upstream, servers: &[(&Group, &Serv
     if by_port.len() == 1 && others == 0 { by_port } else { Vec::new() }
 }
 
-/// Those of the server block that nginx's line names, if there are any.
-fn narrowed<'a>(passes: Vec<&'a Pass>, line: Option<&LogLine>) -> Vec<&'a Pass> {
-    let Some(named) = line.and_then(|line| line.server.as_ref()) else { return passes };
-    let there: Vec<_> = passes.iter().copied().filter(|pass| pass.server.as_ref() == Some(named)).collect();
-    if there.is_empty() { passes } else { there }
+/// Those of the server block that nginx's line names, if there are any. Where variables lead to addresses that stand nowhere,
+/// only those that can have served its request: another location may use the same address.
+fn narrowed<'a>(config: &Config, passes: Vec<&'a Pass>, line: Option<&LogLine>) -> Vec<&'a Pass> {
+    let Some(line) = line else { return passes };
+    let by_path = |pass: &&Pass| !config.dynamic || location::may_serve(pass.location.as_deref(), line);
+    let in_block = |pass: &&&Pass| line.server.is_some() && pass.server == line.server;
+    let there: Vec<_> = passes.iter().filter(in_block).copied().collect();
+    let found = if there.is_empty() { passes } else { there };
+    found.into_iter().filter(by_path).collect()
 }
 
 #[cfg(test)]

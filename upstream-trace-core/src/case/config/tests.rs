@@ -35,6 +35,24 @@ fn in_two_groups_only_nginx_s_line_can_tell() {
 }
 
 #[test]
+fn where_variables_lead_anywhere_the_request_tells_which_location_it_was_not() {
+    let (attempt, mut read) = (refused(), config());
+    let line = line("connect() failed (111: Connection refused) while connecting to upstream");
+    read.passes.iter_mut().for_each(|pass| pass.location = Some("/elsewhere".to_owned()));
+    let found = |read: &Config| {
+        let mut case = Case::of_attempt(&attempt);
+        (case.config, case.log) = (Some(read), Some(&line));
+        case.passes().len()
+    };
+    // A rewrite may have led there.
+    assert_ne!(found(&read), 0);
+    read.dynamic = true;
+    assert_eq!(found(&read), 0);
+    read.passes[0].location = Some("/".to_owned());
+    assert_eq!(found(&read), 1);
+}
+
+#[test]
 fn a_name_counts_if_nothing_else_can_have_led_there() {
     let (attempt, mut read) = (refused(), config());
     let name = |text: &str| Target { text: text.to_owned(), addresses: Vec::new(), port: Some(8080) };
