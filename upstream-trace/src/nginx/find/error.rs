@@ -113,6 +113,11 @@ pub(in crate::nginx) fn list<T: fmt::Display>(all: &[T]) -> String {
     }
 }
 
+/// Masters, each with the option that chooses it.
+fn choices(masters: &[Master]) -> String {
+    list(&masters.iter().map(|one| format!("{} {one}", one.selector(masters))).collect::<Vec<_>>())
+}
+
 impl fmt::Display for FindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,20 +151,17 @@ impl fmt::Display for FindError {
                     Target::Unit(name) => write!(f, "no nginx runs in unit '{name}'")?,
                     _ => f.write_str("no nginx runs on this host")?,
                 }
-                if masters.is_empty() { Ok(()) } else { write!(f, "; these do run: {}", list(masters)) }
+                if masters.is_empty() { Ok(()) } else { write!(f, "; these do run: {}", choices(masters)) }
             }
             Self::NoSuchPid(pid) => {
                 write!(f, "no process {pid}: pass the pid of a running nginx, or --pid nginx")
             }
             Self::Several(masters) => {
-                let options: Vec<_> =
-                    masters.iter().take(MAX_LISTED).map(|one| one.selector(masters)).collect();
                 write!(
                     f,
-                    "{} nginx masters are running: {}; choose with {}, or watch all of them with --all",
+                    "{} nginx masters are running; watch all of them with --all, or choose one: {}",
                     masters.len(),
-                    list(masters),
-                    options.join(" or ")
+                    choices(masters)
                 )
             }
             Self::NotNginx { pid, what } => {
@@ -206,7 +208,7 @@ impl Master {
 impl fmt::Display for Master {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hours, minutes, seconds) = (self.age_s / 3600, self.age_s / 60 % 60, self.age_s % 60);
-        write!(f, "{} (up ", self.pid)?;
+        write!(f, "(master {}, up ", self.pid)?;
         match (hours, minutes) {
             (0, 0) => write!(f, "{seconds} s")?,
             (0, _) => write!(f, "{minutes} min")?,
@@ -231,10 +233,10 @@ mod tests {
     #[test]
     fn ages_are_readable() {
         let age = |age_s| Master { pid: 7, age_s, uid: None, workload: None, config: None }.to_string();
-        assert_eq!(age(59), "7 (up 59 s)");
-        assert_eq!(age(3599), "7 (up 59 min)");
-        assert_eq!(age(3600), "7 (up 1 h 0 min)");
-        assert_eq!(age(48 * 3600), "7 (up 2 days)");
+        assert_eq!(age(59), "(master 7, up 59 s)");
+        assert_eq!(age(3599), "(master 7, up 59 min)");
+        assert_eq!(age(3600), "(master 7, up 1 h 0 min)");
+        assert_eq!(age(48 * 3600), "(master 7, up 2 days)");
     }
 
     #[test]
