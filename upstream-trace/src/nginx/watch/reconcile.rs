@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
 
 use super::newcomers::Newcomers;
@@ -70,10 +71,10 @@ impl WatchedNginx {
         if at < self.next_look {
             return false;
         }
-        let begun = Instant::now();
+        let begun = processor_time();
         let newcomers = self.newcomers.get_or_insert_with(Newcomers::from_now);
         let come = newcomers.any_master(&self.masters);
-        self.next_look = at.saturating_add(nanos(begun.elapsed() * PART));
+        self.next_look = at.saturating_add(nanos(processor_time().saturating_sub(begun) * PART));
         come
     }
 
@@ -251,6 +252,11 @@ impl WatchedNginx {
 fn is_starting(seen: Option<&Seen>, master: &Seen) -> bool {
     let has_workers = |pid| host::children(pid).into_iter().any(|child| role_of(child).is_some());
     seen.is_some_and(|seen| seen.is_fork_of(master) && !has_workers(seen.pid))
+}
+
+/// What this thread has used so far. On a busy machine more time has passed, and that would put off the next look.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 fn nanos(time: Duration) -> Nanos {
