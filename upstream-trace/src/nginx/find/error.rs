@@ -185,10 +185,20 @@ impl std::error::Error for FindError {}
 impl Master {
     /// What chooses this one among several.
     fn selector(&self, among: &[Self]) -> String {
-        let alone = |target: &Target| {
-            among.iter().filter(|other| other.target().as_ref() == Some(target)).count() == 1
+        let alone = |target: fn(&Self) -> Option<Target>| {
+            let mine = target(self)?;
+            (among.iter().filter(|other| target(other).as_ref() == Some(&mine)).count() == 1).then_some(mine)
         };
-        self.target().filter(alone).map_or_else(|| format!("--pid {}", self.pid), |target| target.to_string())
+        let found = alone(Self::target).or_else(|| alone(Self::container));
+        found.map_or_else(|| format!("--pid {}", self.pid), |target| target.to_string())
+    }
+
+    /// Its container by id: two may have the same name, one of docker's and one of podman's.
+    fn container(&self) -> Option<Target> {
+        match self.workload.as_ref()? {
+            Workload::Container(container) => Some(Target::Container(container.id.clone())),
+            _ => None,
+        }
     }
 
     fn target(&self) -> Option<Target> {
@@ -228,6 +238,8 @@ impl fmt::Display for Master {
 
 #[cfg(test)]
 mod tests {
+    use upstream_trace_core::event::{NamedContainer, Runtime};
+
     use super::*;
 
     #[test]
@@ -237,6 +249,29 @@ mod tests {
         assert_eq!(age(3599), "(master 7, up 59 min)");
         assert_eq!(age(3600), "(master 7, up 1 h 0 min)");
         assert_eq!(age(48 * 3600), "(master 7, up 2 days)");
+    }
+
+    #[test]
+    fn containers_of_the_same_name_are_chosen_by_id() {
+        let of = |pid, runtime, id: &str| {
+            let container = NamedContainer {
+                runtime,
+                id: id.to_owned(),
+                name: Some("web".to_owned()),
+                image: None,
+                namespace: None,
+                pod: None,
+            };
+            let workload = Some(Workload::Container(Box::new(container)));
+            Master { pid, age_s: 1, uid: None, workload, config: None }
+        };
+        let mut all = vec![of(7, Runtime::Docker, "aaaa"), of(8, Runtime::Podman, "bbbb")];
+        let choices = |all: &[Master]| all.iter().map(|one| one.selector(all)).collect::<Vec<_>>();
+        assert_eq!(choices(&all), ["--container aaaa", "--container bbbb"]);
+        assert_eq!(choices(&all[..1]), ["--container web"]);
+        // Two in one container.
+        all[1] = Master { pid: 8, ..all[0].clone() };
+        assert_eq!(choices(&all), ["--pid 7", "--pid 8"]);
     }
 
     #[test]
