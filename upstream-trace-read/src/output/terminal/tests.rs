@@ -62,7 +62,7 @@ fn a_storm_is_that_of_one_nginx() {
         sink.tick(BEGIN + SECOND);
     });
     assert_eq!(blocks(&results), 2, "{results}");
-    let more = "… 1 more firewall-drop-local at 10.99.0.2:8082 from unit b.service in";
+    let more = "… 1 more firewall-drop-local at 10.99.0.2:8082 from b.service in";
     assert!(results.replace("\n  ", " ").contains(more), "{results}");
 }
 
