@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::build::{self, Options};
 use crate::say::say;
-use crate::{paths, process, setup};
+use crate::{image, paths, process, setup};
 
 const LAB: &str = "upstream-trace-tests";
 
@@ -78,6 +78,7 @@ fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
+    command.arg(format!("LAB_IMAGE={}", image::for_lab(binary)?.display()));
     if let Some(root) = setup::newer_nginx() {
         command.arg(format!("LAB_NEWER_NGINX={}", root.display()));
     }

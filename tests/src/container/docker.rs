@@ -1,5 +1,6 @@
 //! A docker of the world's own, in the network namespace of nginx: its bridge, its rules and its containers are there.
 
+use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,7 +19,9 @@ const PLUGINS: &str = "/run/docker";
 
 /// Daemons that were started, so that each has addresses of its own.
 static STARTED: AtomicU8 = AtomicU8::new(0);
-/// The name of the image with the tool.
+/// Names the archive of the image that `cargo xtask image` makes, here of the tool to test.
+const TOOL_ARCHIVE: &str = "LAB_IMAGE";
+/// The name of the image with the tool, where there is no such archive.
 const TOOL_IMAGE: &str = "lab-tool:1";
 /// The capabilities of docs/CONTAINERS.md but for `BPF` and `PERFMON`, which older docker does not know: `SYS_ADMIN`
 /// includes them.
@@ -81,14 +84,25 @@ impl Docker {
 
     /// Arguments of docker that run the tool in a container of this name, as docs/CONTAINERS.md has it.
     pub fn run_tool(&self, tool: &Path, name: &str) -> Result<Vec<String>> {
-        let archive = image::archive_of(tool, &self.folder)?.display().to_string();
-        self.run(&["import", "-c", r#"ENTRYPOINT ["/upstream-trace"]"#, &archive, TOOL_IMAGE])?;
+        let image = self.tool_image(tool)?;
         let (socket, capabilities) =
             (self.socket(), CAPABILITIES.iter().flat_map(|name| ["--cap-add", name]));
         let how = ["-H", &socket, "run", "--rm", "--name", name, "--pid=host", "--read-only"];
         let confined = ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"];
         let all = how.into_iter().chain(confined).chain(["--cap-drop", "ALL"]).chain(capabilities);
-        Ok(all.chain([TOOL_IMAGE]).map(str::to_owned).collect())
+        Ok(all.chain([image.as_str()]).map(str::to_owned).collect())
+    }
+
+    /// Brings an image with the tool here; returns its name.
+    fn tool_image(&self, tool: &Path) -> Result<String> {
+        if let Ok(archive) = env::var(TOOL_ARCHIVE) {
+            let said = self.run(&["load", "-i", &archive])?;
+            let name = said.trim().strip_prefix("Loaded image: ").with_context(|| said.clone())?;
+            return Ok(name.to_owned());
+        }
+        let archive = image::archive_of(tool, &self.folder)?.display().to_string();
+        self.run(&["import", "-c", r#"ENTRYPOINT ["/upstream-trace"]"#, &archive, TOOL_IMAGE])?;
+        Ok(TOOL_IMAGE.to_owned())
     }
 
     /// Runs nginx in a container of this name, with a file of the world as its configuration; gives the container's

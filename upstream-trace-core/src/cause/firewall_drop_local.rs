@@ -88,13 +88,7 @@ fn of_packet(case: &Case<'_>, packet: &PacketDrop) -> Finding {
         Direction::Out => format!("the packets to {target}"),
         Direction::In => format!("the response of {target}"),
     };
-    let fix = rule::fix(case, packet).unwrap_or_else(|| {
-        format!(
-            "`nft list ruleset` or `iptables -vnL`: find and change the rule for {} port {}.",
-            case.host(),
-            case.port()
-        )
-    });
+    let fix = rule::fix(case, packet).unwrap_or_else(|| rule::search(case, packet));
     match packet.reason.as_str() {
         "NETFILTER_DROP" if whose.is_empty() && leaving(packet) && case.retransmits_left() > 0 => {
             Finding::likely(format!(
@@ -249,7 +243,15 @@ mod tests {
         (found.netns, found.hook) = (99, "forward".to_owned());
         let home = Some(crate::event::Workload::Unit("app.service".to_owned()));
         found.dweller = Some(Dweller { pid: 42, name: None, host: false, home });
-        case.rules.push(&found);
+        let mut unnamed = found.clone();
+        unnamed.rules.clear();
+        case.rules = vec![&unnamed];
+        let search = judge(&case).expect("found").fix.expect("a fix");
+        assert!(
+            search.contains("`nsenter -t 42 -n nft list ruleset` or `nsenter -t 42 -n iptables"),
+            "{search}"
+        );
+        case.rules = vec![&found];
         let finding = judge(&case).expect("found");
         assert!(finding.summary.contains("network namespace of app.service (pid 42)"), "{}", finding.summary);
         assert!(finding.fix.expect("a fix").contains("`nsenter -t 42 -n nft -a list chain"));

@@ -41,7 +41,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         let whose = rule::whose(case, packet);
         let whose = if whose.is_empty() { " on this host" } else { &whose };
         let place = place(packet) + &rule::who(case, packet);
-        let fix = rule::fix(case, packet).unwrap_or(fix);
+        let search = || if case.elsewhere(packet) { rule::search(case, packet) } else { fix };
+        let fix = rule::fix(case, packet).unwrap_or_else(search);
         let error =
             case.errno().map(|errno| format!(": nginx got {}", errno::text(errno))).unwrap_or_default();
         return Some(

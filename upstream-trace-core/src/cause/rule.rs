@@ -70,8 +70,7 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
     let rules = case.rules_of(packet)?;
     let rule = rules.rules.first()?;
     let there = &there(case, packet);
-    let on_host = rules.dweller.as_ref().is_some_and(|dweller| dweller.host && case.elsewhere(packet));
-    let place = if on_host { " On the host itself." } else { "" };
+    let place = if is_hosts(case, packet) { " On the host itself." } else { "" };
     if rules.rules.len() > 1 || !rule.certain {
         let mut shown: Vec<_> = rules.rules.iter().map(|rule| show(rule, there)).collect();
         shown.dedup();
@@ -84,6 +83,23 @@ pub(super) fn fix(case: &Case<'_>, packet: &PacketDrop) -> Option<String> {
         ));
     }
     Some(format!("First look: {}. {}{place}", show(rule, there), change(case, rule, there)))
+}
+
+/// Where to look for the rule if none is known.
+pub(super) fn search(case: &Case<'_>, packet: &PacketDrop) -> String {
+    let there = there(case, packet);
+    let place = if is_hosts(case, packet) { " On the host itself." } else { "" };
+    format!(
+        "`{there}nft list ruleset` or `{there}iptables -vnL`: find and change the rule for {} port {}.{place}",
+        case.host(),
+        case.port()
+    )
+}
+
+/// It was dropped in the network namespace of the host, and nginx runs in another one.
+fn is_hosts(case: &Case<'_>, packet: &PacketDrop) -> bool {
+    let dweller = case.rules_of(packet).and_then(|rules| rules.dweller.as_ref());
+    dweller.is_some_and(|dweller| dweller.host && case.elsewhere(packet))
 }
 
 /// The command that shows the chain.

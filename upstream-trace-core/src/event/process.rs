@@ -46,7 +46,7 @@ pub struct Process {
 }
 
 /// Where a process runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "name", rename_all = "kebab-case")]
 pub enum Workload {
     /// A unit of systemd.
@@ -66,7 +66,7 @@ pub enum Workload {
 }
 
 /// Who runs a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Runtime {
     /// Docker.
@@ -80,7 +80,7 @@ pub enum Runtime {
 }
 
 /// A container by its names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NamedContainer {
     /// Who runs it.
     pub runtime: Runtime,

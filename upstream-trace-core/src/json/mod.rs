@@ -166,6 +166,7 @@ fn by_cause<'a>(count: &'a verdict::CauseCount, scope: Scope<'_>) -> CauseCount<
         last: scope.clock.iso(count.last),
         reason: count.reason,
         upstream: text(count.upstream.as_ref()),
+        workload: count.workload.as_ref().and_then(workload),
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use details::{Connection, Details, Directive, Ejection, Name, Tries, Try, TryEnd};
 
-use crate::event::{AttemptId, LogLine, Lost, Nanos, Transport, Upstream};
+use crate::event::{AttemptId, LogLine, Lost, Nanos, Transport, Upstream, Workload};
 
 /// How sure a verdict is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ pub struct Note {
     pub text: String,
 }
 
-/// Failures of one cause at one upstream.
+/// Failures of one cause at one upstream, of one nginx as far as containers and units tell them apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CauseCount {
     /// Id of the cause.
@@ -162,6 +162,8 @@ pub struct CauseCount {
     pub upstream: Option<Upstream>,
     /// Its group in nginx's configuration, if it is in one only.
     pub group: Option<String>,
+    /// The container or unit that nginx runs in.
+    pub workload: Option<Workload>,
     /// How many attempts.
     pub count: u64,
     /// First.

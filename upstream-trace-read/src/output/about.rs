@@ -44,11 +44,20 @@ pub(crate) fn lines(verdict: &Verdict) -> Vec<(&'static str, String)> {
 /// The containers and units of nginx and of the upstream; a mere control group says nothing to a person.
 pub(crate) fn runs_in(details: &Details) -> String {
     let shown = |who: &str, workload: &Option<Workload>| {
-        let known = workload.as_ref().filter(|workload| !matches!(workload, Workload::Cgroup(_)))?;
+        let known = workload.as_ref().filter(|workload| says_something(workload))?;
         Some(format!("{who} in {}", escape(&known.with_image())))
     };
     let both = [shown("nginx", &details.workload), shown("upstream", &details.origin)];
     both.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// The container or unit of an nginx, as one of several.
+pub(super) fn place(workload: &Workload) -> Option<String> {
+    says_something(workload).then(|| escape(&workload.to_string()).into_owned())
+}
+
+fn says_something(workload: &Workload) -> bool {
+    !matches!(workload, Workload::Cgroup(_))
 }
 
 /// Where it stands in nginx's configuration, and which timeout ran out.

@@ -3,7 +3,7 @@
 use upstream_trace_core::cause::category;
 use upstream_trace_core::verdict::{CauseCount, Percentiles, Summary, UpstreamSummary};
 
-use super::about::named;
+use super::about::{named, place};
 use super::block::upstream;
 use super::clock::Clock;
 use super::escape::escape;
@@ -59,14 +59,17 @@ impl TextLayout {
     }
 
     fn causes(self, text: &mut String, clock: Clock, summary: &Summary) {
+        let several = summary.by_cause.windows(2).any(|two| two[0].workload != two[1].workload);
         let row = |cause: &CauseCount| {
+            let upstream = named(cause.group.as_deref(), cause.upstream.as_ref()).replace(NBSP, " ");
+            let place = cause.workload.as_ref().filter(|_| several).and_then(place);
             [
                 count(cause.count),
                 cause.cause.to_owned(),
                 cause.reason.and_then(category).unwrap_or("-").to_owned(),
                 clock.short(cause.first, summary.duration),
                 clock.short(cause.last, summary.duration),
-                named(cause.group.as_deref(), cause.upstream.as_ref()).replace(NBSP, " "),
+                place.map_or_else(|| upstream.clone(), |place| format!("{upstream} from {place}")),
             ]
         };
         let columns = [
@@ -190,6 +193,7 @@ fn accounts_of(accounts: &Accounts, verbose: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::layout::tests::assert_fits;
+    use upstream_trace_core::event::Workload;
     use upstream_trace_core::verdict::LogLines;
 
     use super::super::tests::{extra, host, summary};
@@ -220,6 +224,23 @@ attempts  estab.  requests  failed    p50   p99       p50   p99  upstream
       37      37        78       1      -     -         -     -  (all others)
 "
         );
+    }
+
+    #[test]
+    fn several_nginx_are_told_apart() {
+        let in_unit = |name: &str| Some(Workload::Unit(name.to_owned()));
+        let mut several = summary();
+        let other = CauseCount { workload: in_unit("b.service"), count: 2, ..several.by_cause[0].clone() };
+        several.by_cause[0].workload = in_unit("a.service");
+        several.by_cause[1].workload = Some(Workload::Cgroup("/user.slice".to_owned()));
+        several.by_cause.push(other);
+        let told = text(&several, false);
+        for row in ["10.0.0.2:80 from a.service\n", "10.0.0.2:80 from b.service\n", "(unknown)\n"] {
+            assert!(told.contains(row), "{told}");
+        }
+        several.by_cause.truncate(1);
+        let told = text(&several, false);
+        assert!(!told.contains(" from "), "one needs no name: {told}");
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(crate) fn verdict() -> Verdict {
 
 pub(super) fn summary() -> Summary {
     let refused = CauseCount {
+        workload: None,
         cause: "port-refused",
         reason: Some(2),
         upstream: Some(Upstream::Tcp(([10, 0, 0, 2], 80).into())),
@@ -103,8 +104,16 @@ pub(super) fn summary() -> Summary {
         last: BEGIN + 59 * SECOND,
     };
     let (first, last) = (BEGIN + 2 * SECOND, BEGIN + 2 * SECOND);
-    let unknown =
-        CauseCount { cause: "unknown", reason: None, upstream: None, group: None, count: 1, first, last };
+    let unknown = CauseCount {
+        cause: "unknown",
+        reason: None,
+        upstream: None,
+        group: None,
+        workload: None,
+        count: 1,
+        first,
+        last,
+    };
     let known = UpstreamSummary {
         upstream: refused.upstream.clone(),
         group: refused.group.clone(),

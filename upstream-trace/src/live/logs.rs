@@ -17,6 +17,9 @@ use crate::host::{WatchedPids, children, privileges, stat};
 /// Logs that are slow without hanging, on a host without any processor to spare, are waited for so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// At the start they are waited for so long.
+const PROMPT: Duration = Duration::from_millis(250);
+
 /// The error logs of the watched processes.
 pub(super) struct ErrorLogs {
     follower: Follower,
@@ -31,6 +34,10 @@ pub(super) struct ErrorLogs {
     passed_over: u64,
     /// Questions whose answer was not waited for any longer.
     late: u64,
+    /// Lines from before this time are about attempts that nobody saw.
+    since: Nanos,
+    /// What was said beside them.
+    kept: Vec<LogOutput>,
 }
 
 impl ErrorLogs {
@@ -70,7 +77,18 @@ impl ErrorLogs {
             writes: None,
             passed_over: 0,
             late: 0,
+            since: 0,
+            kept: Vec::new(),
         })
+    }
+
+    /// From here on attempts are seen. Lines that were written before would be taken for those of the next ones.
+    pub(super) fn begin(&mut self, watched: WatchedPids) {
+        let since = now();
+        self.ask(since, watched);
+        self.kept = self.take_all(PROMPT);
+        self.kept.retain(|said| line_of(said).is_none());
+        self.since = since;
     }
 
     /// All that is written until `known` is to be handed on.
@@ -121,7 +139,12 @@ impl ErrorLogs {
 
     /// Some of what was read; to be called until there is nothing.
     pub(super) fn take(&mut self) -> Vec<LogOutput> {
-        self.follower.take()
+        let mut taken = std::mem::take(&mut self.kept);
+        taken.extend(self.follower.take());
+        let left = taken.len();
+        taken.retain(|said| line_of(said).is_none_or(|line| line.at >= self.since));
+        // Not the end of what there is.
+        if taken.is_empty() && left > 0 { self.take() } else { taken }
     }
 
     /// What comes until the last question is answered, as long as that does not hang.
@@ -180,6 +203,11 @@ impl ErrorLogs {
     pub(super) fn lost(&self) -> u64 {
         self.follower.gaps() + self.late
     }
+}
+
+fn line_of(said: &LogOutput) -> Option<&LogLine> {
+    let LogOutput::Event(event) = said else { return None };
+    if let Event::Log(line) = &**event { Some(line) } else { None }
 }
 
 /// Another child of the same parent, of those that are known.

@@ -71,6 +71,7 @@ pub(super) fn start(
         tables.watch_io(now());
     }
     kernel.attach(&layout, &cli.hooks, deep)?;
+    logs.begin(nginx.watched());
     let mut depth = Depth::new(cli.depth, Instant::now());
     if deep && !kernel.sees_io() {
         tables.watch_io(0);

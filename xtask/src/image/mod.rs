@@ -4,7 +4,8 @@
 mod tar;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -38,9 +39,33 @@ pub(crate) fn image(options: Options) -> Result<()> {
     Ok(())
 }
 
+/// The image with a binary that need not be static, for the fault lab; returns where it is. What differs are the
+/// libraries.
+pub(crate) fn for_lab(binary: &Path) -> Result<PathBuf> {
+    let output = Command::new("ldd").arg(binary).output().context("run ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let libraries = text.split_whitespace().filter_map(|word| word.strip_prefix('/'));
+    let read = |name: &str| {
+        let path = Path::new("/").join(name);
+        Ok((name.to_owned(), fs::read(&path).with_context(|| format!("read {}", path.display()))?))
+    };
+    let libraries = libraries.map(read).collect::<Result<Vec<_>>>()?;
+    let bytes = fs::read(binary).with_context(|| format!("read {}", binary.display()))?;
+    let path = paths::target().join("lab.image.tar");
+    fs::write(&path, archive_with(&bytes, &libraries))
+        .with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
 /// An archive in the layout of the Open Container Initiative, with the manifest that docker before 25 looks for.
 pub(crate) fn archive(binary: &[u8]) -> Vec<u8> {
-    let layer = tar::archive(&[(BINARY.to_owned(), 0o755, binary)]);
+    archive_with(binary, &[])
+}
+
+fn archive_with(binary: &[u8], libraries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let libraries = libraries.iter().map(|(name, bytes)| (name.clone(), 0o755, bytes.as_slice()));
+    let layer =
+        tar::archive(&[(BINARY.to_owned(), 0o755, binary)].into_iter().chain(libraries).collect::<Vec<_>>());
     let layer_digest = sha256::hex(&layer);
     let config = json!({
         "architecture": architecture(),

@@ -1,10 +1,15 @@
 //! A failure carries nginx's own line about it.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Result, anyhow, ensure};
 use nix::sys::signal::Signal;
+use upstream_trace_tests::client::Connection;
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::origin::Script;
-use upstream_trace_tests::util::wait_until;
+use upstream_trace_tests::util::{ms, wait_until};
 use upstream_trace_tests::{Lab, Scenario};
 
 const V4: &str = "10.99.0.2:8081";
@@ -44,6 +49,7 @@ pub(crate) const ALL: &[Scenario] = &[
         check_lines(lab, &seen.summary(), 3);
         Ok(())
     }),
+    ("log/started-amid-failures", started_amid_failures),
     ("log/rotated", |lab| {
         let world = lab.world().upstream(V4).start()?;
         let trace = world.trace(&[])?;
@@ -83,6 +89,41 @@ fn joins(lab: &Lab, upstream: &str, script: Option<Script>, (status, says): (u16
     failure.logged("client", "127.0.0.1");
     seen.nothing_else();
     check_lines(lab, &seen.summary(), 1);
+    Ok(())
+}
+
+/// Lines from before the start are about attempts that nobody saw: they are neither failures of their own, nor taken for
+/// the lines of the attempts that come next.
+fn started_amid_failures(lab: &Lab) -> Result<()> {
+    let world = lab.world().upstream(V4).start()?;
+    let (namespace, over, sent) = (world.ng(), &AtomicBool::new(false), &AtomicUsize::new(0));
+    let seen = thread::scope(|scope| {
+        let client = scope.spawn(move || -> Result<()> {
+            while !over.load(Ordering::SeqCst) {
+                let number = sent.fetch_add(1, Ordering::SeqCst) + 1;
+                let mut connection = Connection::open(namespace)?;
+                connection.send("GET", &format!("/{number}"), &[], false)?;
+                ensure!(connection.receive().status == 502, "request {number}");
+                thread::sleep(ms(15));
+            }
+            Ok(())
+        });
+        world.pause(ms(200));
+        let trace = world.trace(&[]);
+        world.pause(ms(500));
+        over.store(true, Ordering::SeqCst);
+        client.join().map_err(|_| anyhow!("the client panicked"))??;
+        trace?.finish()
+    })?;
+    let last = format!("GET /{} HTTP/1.1", sent.load(Ordering::SeqCst));
+    let requests: Vec<_> =
+        seen.of_type("failure").map(|failure| failure["log"]["request"].as_str()).collect();
+    let joined = !seen.ran() || requests.last() == Some(&Some(last.as_str()));
+    lab.check(joined, || format!("the last line is that of {last}, and not of one of {requests:?}"));
+    let causes: BTreeSet<_> = seen.of_type("failure").map(|failure| failure["cause"].as_str()).collect();
+    lab.check(!seen.ran() || causes == BTreeSet::from([Some("port-refused")]), || {
+        format!("the causes are {causes:?}")
+    });
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::Workload;
 #[cfg(test)]
 use crate::json::schema;
 
@@ -52,7 +53,7 @@ pub struct Summary<'a> {
     pub upstreams: Vec<UpstreamNumbers<'a>>,
 }
 
-/// Failures of one cause at one upstream.
+/// Failures of one cause at one upstream, of the nginx in one container or unit.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CauseCount<'a> {
@@ -73,6 +74,9 @@ pub struct CauseCount<'a> {
     pub reason: Option<u8>,
     /// Where; `null` if not known.
     pub upstream: Option<String>,
+    /// Where nginx runs, if that is a container or unit and known; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<Workload<'a>>,
 }
 
 /// Numbers of one upstream.

@@ -1,8 +1,9 @@
 //! Which results are alike, so that a storm of them is counted instead of printed.
 
-use upstream_trace_core::event::Upstream;
+use upstream_trace_core::event::{Upstream, Workload};
 use upstream_trace_core::verdict::{Confidence, Verdict};
 
+use crate::output::about::place;
 use crate::output::block::{confidence, upstream};
 use crate::output::number;
 use crate::output::rate_limiter::Suppressed;
@@ -12,6 +13,8 @@ use crate::output::rate_limiter::Suppressed;
 pub(super) struct DedupKey {
     pub(super) what: DedupKind,
     pub(super) upstream: Option<Upstream>,
+    /// Where nginx runs: those of another nginx have a storm of their own.
+    pub(super) workload: Option<Workload>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,7 +39,7 @@ impl Judged {
 }
 
 impl Suppressed<DedupKey> {
-    /// `… 37 more port-refused at 10.0.0.2:80 in the last 1.0 s`.
+    /// `… 37 more port-refused at 10.0.0.2:80 from docker container web in the last 1.0 s`.
     pub(super) fn line(&self) -> String {
         let (before, judged) = match self.key.what {
             DedupKind::Pending(judged) => ("pending ", Some(judged)),
@@ -56,7 +59,13 @@ impl Suppressed<DedupKey> {
             0 => String::new(),
             recovered => format!(", {} of them recovered", number::count(recovered)),
         };
-        format!("… {count} more {before}{cause}{sure} at {at} in the last {span}{recovered}")
+        let from = self
+            .key
+            .workload
+            .as_ref()
+            .and_then(place)
+            .map_or_else(String::new, |place| format!(" from {place}"));
+        format!("… {count} more {before}{cause}{sure} at {at}{from} in the last {span}{recovered}")
     }
 }
 

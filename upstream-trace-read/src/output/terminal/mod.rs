@@ -5,7 +5,7 @@ mod dedup;
 use std::collections::HashMap;
 use std::io::Write;
 
-use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos};
+use upstream_trace_core::event::{AttemptId, Host, Lost, Nanos, Workload};
 use upstream_trace_core::verdict::{Note, Output, Resolved, Summary, Verdict};
 
 use super::block::{Kind, upstream};
@@ -60,6 +60,7 @@ pub struct Terminal<W, E> {
 #[derive(Debug)]
 struct ReportedPending {
     judged: Judged,
+    workload: Option<Workload>,
     alternatives: Vec<&'static str>,
     /// When, and up to which evidence, if in full.
     full: Option<(Nanos, f64)>,
@@ -110,7 +111,9 @@ impl<W: Write, E: Write> Terminal<W, E> {
         if self.pending.get(&verdict.attempt).is_some_and(|told| told.same(verdict)) {
             return;
         }
-        let same = DedupKey { what: DedupKind::Pending(judged), upstream: verdict.upstream.clone() };
+        let workload = verdict.details.workload.clone();
+        let what = DedupKind::Pending(judged);
+        let same = DedupKey { what, upstream: verdict.upstream.clone(), workload: workload.clone() };
         let first = self.storms.first(same, verdict.at, 1, 0);
         if first {
             self.print(&self.page.block(self.clock, verdict, Kind::Pending), true);
@@ -119,15 +122,16 @@ impl<W: Write, E: Write> Terminal<W, E> {
             let full = first.then(|| (verdict.at, verdict.evidence.last().map_or(0.0, |e| e.at_ms)));
             self.pending.insert(
                 verdict.attempt,
-                ReportedPending { judged, alternatives: verdict.alternatives.clone(), full },
+                ReportedPending { judged, workload, alternatives: verdict.alternatives.clone(), full },
             );
         }
     }
 
     fn failure(&mut self, verdict: &Verdict) {
         let told = self.pending.remove(&verdict.attempt).filter(|told| told.same(verdict));
-        let same =
-            DedupKey { what: DedupKind::Failure(Judged::of(verdict)), upstream: verdict.upstream.clone() };
+        let what = DedupKind::Failure(Judged::of(verdict));
+        let workload = verdict.details.workload.clone();
+        let same = DedupKey { what, upstream: verdict.upstream.clone(), workload };
         if !self.storms.first(same, verdict.at, 1, u64::from(verdict.recovered)) {
             return;
         }
@@ -141,7 +145,8 @@ impl<W: Write, E: Write> Terminal<W, E> {
 
     fn resolved(&mut self, resolved: &Resolved) {
         let Some(told) = self.pending.remove(&resolved.attempt) else { return };
-        let same = DedupKey { what: DedupKind::Resolved(resolved.how), upstream: resolved.upstream.clone() };
+        let what = DedupKind::Resolved(resolved.how);
+        let same = DedupKey { what, upstream: resolved.upstream.clone(), workload: told.workload.clone() };
         if self.storms.first(same, resolved.at, 1, 0) {
             let page = self.page;
             let time = self.clock.time(resolved.at);

@@ -49,6 +49,24 @@ fn a_storm_is_one_block_and_a_count() {
 }
 
 #[test]
+fn a_storm_is_that_of_one_nginx() {
+    let of = |attempt, unit: &str| {
+        let mut failure = nth(attempt, BEGIN);
+        failure.details.workload = Some(Workload::Unit(unit.to_owned()));
+        Output::Failure(failure)
+    };
+    let (results, _) = run(|sink| {
+        for (attempt, unit) in ["a.service", "b.service", "b.service"].into_iter().enumerate() {
+            sink.output(&of(attempt as u64, unit));
+        }
+        sink.tick(BEGIN + SECOND);
+    });
+    assert_eq!(blocks(&results), 2, "{results}");
+    let more = "… 1 more firewall-drop-local at 10.99.0.2:8082 from b.service in";
+    assert!(results.replace("\n  ", " ").contains(more), "{results}");
+}
+
+#[test]
 fn many_storms_share_a_line() {
     let (results, _) = run(|sink| {
         for i in 0..200_u64 {

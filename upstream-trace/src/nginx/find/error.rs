@@ -113,6 +113,11 @@ pub(in crate::nginx) fn list<T: fmt::Display>(all: &[T]) -> String {
     }
 }
 
+/// Masters, each with the option that chooses it.
+fn choices(masters: &[Master]) -> String {
+    list(&masters.iter().map(|one| format!("{} {one}", one.selector(masters))).collect::<Vec<_>>())
+}
+
 impl fmt::Display for FindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -146,20 +151,17 @@ impl fmt::Display for FindError {
                     Target::Unit(name) => write!(f, "no nginx runs in unit '{name}'")?,
                     _ => f.write_str("no nginx runs on this host")?,
                 }
-                if masters.is_empty() { Ok(()) } else { write!(f, "; these do run: {}", list(masters)) }
+                if masters.is_empty() { Ok(()) } else { write!(f, "; these do run: {}", choices(masters)) }
             }
             Self::NoSuchPid(pid) => {
                 write!(f, "no process {pid}: pass the pid of a running nginx, or --pid nginx")
             }
             Self::Several(masters) => {
-                let options: Vec<_> =
-                    masters.iter().take(MAX_LISTED).map(|one| one.selector(masters)).collect();
                 write!(
                     f,
-                    "{} nginx masters are running: {}; choose with {}, or watch all of them with --all",
+                    "{} nginx masters are running; watch all of them with --all, or choose one: {}",
                     masters.len(),
-                    list(masters),
-                    options.join(" or ")
+                    choices(masters)
                 )
             }
             Self::NotNginx { pid, what } => {
@@ -183,10 +185,20 @@ impl std::error::Error for FindError {}
 impl Master {
     /// What chooses this one among several.
     fn selector(&self, among: &[Self]) -> String {
-        let alone = |target: &Target| {
-            among.iter().filter(|other| other.target().as_ref() == Some(target)).count() == 1
+        let alone = |target: fn(&Self) -> Option<Target>| {
+            let mine = target(self)?;
+            (among.iter().filter(|other| target(other).as_ref() == Some(&mine)).count() == 1).then_some(mine)
         };
-        self.target().filter(alone).map_or_else(|| format!("--pid {}", self.pid), |target| target.to_string())
+        let found = alone(Self::target).or_else(|| alone(Self::container));
+        found.map_or_else(|| format!("--pid {}", self.pid), |target| target.to_string())
+    }
+
+    /// Its container by id: two may have the same name, one of docker's and one of podman's.
+    fn container(&self) -> Option<Target> {
+        match self.workload.as_ref()? {
+            Workload::Container(container) => Some(Target::Container(container.id.clone())),
+            _ => None,
+        }
     }
 
     fn target(&self) -> Option<Target> {
@@ -206,7 +218,7 @@ impl Master {
 impl fmt::Display for Master {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (hours, minutes, seconds) = (self.age_s / 3600, self.age_s / 60 % 60, self.age_s % 60);
-        write!(f, "{} (up ", self.pid)?;
+        write!(f, "(master {}, up ", self.pid)?;
         match (hours, minutes) {
             (0, 0) => write!(f, "{seconds} s")?,
             (0, _) => write!(f, "{minutes} min")?,
@@ -226,15 +238,40 @@ impl fmt::Display for Master {
 
 #[cfg(test)]
 mod tests {
+    use upstream_trace_core::event::{NamedContainer, Runtime};
+
     use super::*;
 
     #[test]
     fn ages_are_readable() {
         let age = |age_s| Master { pid: 7, age_s, uid: None, workload: None, config: None }.to_string();
-        assert_eq!(age(59), "7 (up 59 s)");
-        assert_eq!(age(3599), "7 (up 59 min)");
-        assert_eq!(age(3600), "7 (up 1 h 0 min)");
-        assert_eq!(age(48 * 3600), "7 (up 2 days)");
+        assert_eq!(age(59), "(master 7, up 59 s)");
+        assert_eq!(age(3599), "(master 7, up 59 min)");
+        assert_eq!(age(3600), "(master 7, up 1 h 0 min)");
+        assert_eq!(age(48 * 3600), "(master 7, up 2 days)");
+    }
+
+    #[test]
+    fn containers_of_the_same_name_are_chosen_by_id() {
+        let of = |pid, runtime, id: &str| {
+            let container = NamedContainer {
+                runtime,
+                id: id.to_owned(),
+                name: Some("web".to_owned()),
+                image: None,
+                namespace: None,
+                pod: None,
+            };
+            let workload = Some(Workload::Container(Box::new(container)));
+            Master { pid, age_s: 1, uid: None, workload, config: None }
+        };
+        let mut all = vec![of(7, Runtime::Docker, "aaaa"), of(8, Runtime::Podman, "bbbb")];
+        let choices = |all: &[Master]| all.iter().map(|one| one.selector(all)).collect::<Vec<_>>();
+        assert_eq!(choices(&all), ["--container aaaa", "--container bbbb"]);
+        assert_eq!(choices(&all[..1]), ["--container web"]);
+        // Two in one container.
+        all[1] = Master { pid: 8, ..all[0].clone() };
+        assert_eq!(choices(&all), ["--pid 7", "--pid 8"]);
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
     fn nothing_there_and_two_of_a_name() {
         let none = by_workload(&Target::Container("wbe".into()), &host(), 0, &Made { twice: false });
         let text = none.unwrap_err().to_string();
-        assert!(text.starts_with("no nginx runs in container 'wbe'; these do run: 10 ("), "{text}");
+        assert!(text.starts_with("no nginx runs in container 'wbe'; these do run: --pid 10 ("), "{text}");
         let none = by_workload(&Target::All, &host()[..1], 0, &Made { twice: false }).unwrap_err();
         assert_eq!(none.to_string(), "no nginx runs on this host");
         let twice = by_workload(&Target::Container("web".into()), &host(), 0, &Made { twice: true });

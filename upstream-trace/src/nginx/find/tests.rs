@@ -76,9 +76,10 @@ fn errors_say_what_to_do() {
     host.push(seen(40, 1, "nginx", "nginx: master process nginx -c /etc/b.conf"));
     let several = message(by_name("nginx", &host).unwrap_err());
     assert!(
-        several.starts_with("2 nginx masters are running: 10 (")
-            && several.contains("root, -c /etc/b.conf")
-            && several.contains("--pid 10 or --pid 40"),
+        several.starts_with(
+            "2 nginx masters are running; watch all of them with --all, or choose one: --pid 10 ("
+        ) && several.contains("root, -c /etc/b.conf")
+            && several.contains("), --pid 40 (master 40, up"),
         "{several}"
     );
     for text in [missing, none, other, helper, several] {

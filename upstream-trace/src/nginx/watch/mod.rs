@@ -1,6 +1,7 @@
 //! Which processes are watched, and what becomes of them. Events of the kernel side say it at once; since events may be
 //! lost, what they say is compared with `/proc` each second.
 
+mod newcomers;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::host::WatchedPids;
 use crate::host::{self, Identity};
 use crate::nginx::wordsize::is_32_bit;
 use crate::nginx::{self, Role, Target};
+use newcomers::Newcomers;
 
 /// Where the kernel side is told which processes to watch.
 pub trait WatchTable {
@@ -66,6 +68,12 @@ pub struct WatchedNginx {
     last_titled: u32,
     /// When nginx may be looked for again.
     next_search: Nanos,
+    /// When a master ended last, if one did.
+    master_ended: Option<Nanos>,
+    /// What was started since a master ended, while another one is looked for.
+    newcomers: Option<Newcomers>,
+    /// When they may be looked at again.
+    next_look: Nanos,
     /// What was said of the last search that found nothing.
     search_failed: Option<String>,
 }
@@ -224,6 +232,9 @@ impl WatchedNginx {
         let (status, signal) = code.map_or((None, None), exit_status);
         let worker = self.workers.remove(&pid).is_some();
         let master = self.masters.remove(&pid);
+        if master {
+            self.master_ended = Some(at);
+        }
         let change = match (worker, master) {
             (true, _) => ProcessChange::WorkerExited { status, signal },
             (false, true) => ProcessChange::MasterExited,

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use upstream_trace_core::event::{Event, Nanos, Process, ProcessChange};
 
-use super::{Selector, WatchTable, WatchedNginx};
+use super::newcomers::Newcomers;
+use super::{WatchTable, WatchedNginx};
 use crate::host::{self, Identity};
 use crate::nginx::process::Seen;
 use crate::nginx::{Role, Target, role_of};
@@ -15,6 +17,8 @@ use crate::nginx::{Role, Target, role_of};
 const TITLES: usize = 256;
 /// Searching all processes for nginx may take this part of the time.
 const PART: u32 = 50;
+/// One of several that ended is expected again for so long: docker gives a container ten seconds to stop.
+const SOON: Nanos = 30_000_000_000;
 
 impl WatchedNginx {
     /// Compares what is known with `/proc`. To be called about once a second; nginx that was restarted under another
@@ -30,19 +34,48 @@ impl WatchedNginx {
         events
     }
 
-    /// Looks for nginx whose masters are all gone: more often than each second, since what fails before it is found is not
+    /// Looks for nginx that was started again: more often than each second, since what fails before it is found is not
     /// seen.
     pub fn find_again(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
-        let lost = |selector: &Selector| {
-            let lives = selector.masters.iter().any(|master| self.masters.contains(master));
-            !lives && !matches!(selector.target, Target::Pid(_))
-        };
         let mut events = Vec::new();
-        if self.selectors.iter().any(lost) {
-            self.find_restarted(at, tables, &mut events);
-            events.extend(self.workloads(at));
+        if !self.may_come_again(at) {
+            self.newcomers = None;
+            return events;
         }
+        if self.has_come(at) {
+            self.next_search = at;
+        }
+        let known = self.masters.len();
+        self.find_restarted(at, tables, &mut events);
+        if self.masters.len() > known {
+            // Forked after the search had passed them, and before the kernel side knew their master.
+            let children = self.children();
+            self.add_children(&children, tables);
+        }
+        events.extend(self.workloads(at));
         events
+    }
+
+    /// All masters of what was asked for are gone; or one of several has ended not long ago.
+    fn may_come_again(&self, at: Nanos) -> bool {
+        let soon = self.master_ended.is_some_and(|ended| at.saturating_sub(ended) < SOON);
+        self.selectors.iter().any(|selector| {
+            let lives = selector.masters.iter().any(|master| self.masters.contains(master));
+            let grows = soon && selector.target.may_grow();
+            (!lives || grows) && !matches!(selector.target, Target::Pid(_))
+        })
+    }
+
+    /// A master has been started that is not known.
+    fn has_come(&mut self, at: Nanos) -> bool {
+        if at < self.next_look {
+            return false;
+        }
+        let begun = processor_time();
+        let newcomers = self.newcomers.get_or_insert_with(Newcomers::from_now);
+        let come = newcomers.any_master(&self.masters);
+        self.next_look = at.saturating_add(nanos(processor_time().saturating_sub(begun) * PART));
+        come
     }
 
     /// The children of all masters, with the master of each.
@@ -219,6 +252,11 @@ impl WatchedNginx {
 fn is_starting(seen: Option<&Seen>, master: &Seen) -> bool {
     let has_workers = |pid| host::children(pid).into_iter().any(|child| role_of(child).is_some());
     seen.is_some_and(|seen| seen.is_fork_of(master) && !has_workers(seen.pid))
+}
+
+/// What this thread has used so far. On a busy machine more time has passed, and that would put off the next look.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 fn nanos(time: Duration) -> Nanos {

@@ -172,6 +172,27 @@ fn a_restarted_nginx_is_found_again() {
 }
 
 #[test]
+fn a_new_master_is_found_before_the_next_search_is_due() {
+    let program = Program::new(7);
+    let nginx = program.start("worker");
+    nginx.workers(1);
+    let (mut watched, mut noted) = find(&program);
+    watched.next_search = Nanos::MAX;
+    let old = nginx.pid();
+    drop(nginx);
+    watched.ended(old, SECOND, None, &mut noted);
+    assert_eq!(changes(&watched.find_again(2 * SECOND, &mut noted)), [], "there is none");
+    watched.next_look = 0;
+    let nginx = program.start("worker");
+    let new = [nginx.workers(1)[0], nginx.pid()];
+    let told = changes(&watched.find_again(3 * SECOND, &mut noted));
+    assert!(told.contains(&(new[1], ProcessChange::MasterStarted { upgrades: None })), "{told:?}");
+    assert!(new.iter().all(|pid| noted.0.contains(pid)), "{noted:?}");
+    assert_eq!(watched.find_again(4 * SECOND, &mut noted), [], "it is not looked for any more");
+    assert!(watched.newcomers.is_none());
+}
+
+#[test]
 fn a_pid_that_another_process_got_is_not_watched() {
     let program = Program::new(3);
     let nginx = program.start("worker");

@@ -47,10 +47,11 @@ pub(crate) const ALL: &[Scenario] = &[
         let trace = world.trace_of(&["--container", "again"], &[])?;
         world.get_from(&address, "/refused").status(502);
         docker.run(&["restart", "-t", "1", "again"])?;
+        // As soon as it answers: nothing waits until it is found.
         let address = docker.address(&world, "again")?;
+        world.get_from(&address, "/refused").status(502);
         let found = trace.wait_line(ms(10_000), |line| line.contains("nginx was started again"));
         lab.check(found, || "nginx is not found again".into());
-        world.get_from(&address, "/refused").status(502);
         let seen = trace.finish()?;
         for _ in 0..2 {
             seen.failure("port-refused").joined(REFUSED).workload("name", "again");
