@@ -140,11 +140,15 @@ impl ErrorLogs {
     /// Some of what was read; to be called until there is nothing.
     pub(super) fn take(&mut self) -> Vec<LogOutput> {
         let mut taken = std::mem::take(&mut self.kept);
-        taken.extend(self.follower.take());
-        let left = taken.len();
-        taken.retain(|said| line_of(said).is_none_or(|line| line.at >= self.since));
-        // Not the end of what there is.
-        if taken.is_empty() && left > 0 { self.take() } else { taken }
+        loop {
+            let read = self.follower.take();
+            let at_end = read.is_empty();
+            let seen = |said: &LogOutput| line_of(said).is_none_or(|line| line.at >= self.since);
+            taken.extend(read.into_iter().filter(seen));
+            if at_end || !taken.is_empty() {
+                return taken;
+            }
+        }
     }
 
     /// What comes until the last question is answered, as long as that does not hang.
