@@ -92,7 +92,9 @@ impl Sink for Otlp {
 
     fn output(&mut self, output: &Output) {
         if let Output::Failure(verdict) = output {
-            self.queue.push(Message::Failure(Box::new(verdict.clone())));
+            // Most of a verdict is its evidence, which is not sent.
+            let verdict = Verdict { evidence: Vec::new(), ..verdict.clone() };
+            self.queue.push(Message::Failure(Box::new(verdict)));
         }
     }
 
