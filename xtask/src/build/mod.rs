@@ -38,6 +38,11 @@ impl Options {
     pub(crate) fn statically() -> Self {
         Self { statically: true, ..Self::default() }
     }
+
+    /// For another architecture perhaps.
+    pub(crate) fn of(target: Option<Target>) -> Self {
+        Self { target, ..Self::default() }
+    }
 }
 
 /// Builds it, says where it is, and returns where.

@@ -67,6 +67,11 @@ pub(crate) fn for_vm() -> Result<()> {
     programs::ensure_for_vm()
 }
 
+/// What boots kernels of another architecture, beyond that.
+pub(crate) fn for_vm_of_another_architecture() -> Result<()> {
+    programs::ensure_for_vm_of_another_architecture()
+}
+
 /// Says what is there and what is not, and changes nothing.
 pub(crate) fn check() -> Result<()> {
     let mut missing: Vec<String> = programs::missing().into_iter().map(str::to_owned).collect();
