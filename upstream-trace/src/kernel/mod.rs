@@ -9,6 +9,7 @@ pub mod decode;
 pub mod hook_filter;
 pub mod load;
 pub mod probe;
+mod refusal;
 pub mod symbols;
 pub mod tables;
 pub mod tracefs;
