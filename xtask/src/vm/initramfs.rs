@@ -96,7 +96,7 @@ pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
     }
     let extensions = format!("/usr/lib/{}/{EXTENSIONS}", lab.source.libraries_folder());
     for folder in FOLDERS.iter().chain([&extensions.as_str()]) {
-        add_folder(&mut archive, lab.source, &lab.source.path(folder))?;
+        add_folder(&mut archive, lab.source, &lab.source.path(folder), folder)?;
     }
     add_executable(&mut archive, lab.source, lab.tool, "upstream-trace")?;
     add_executable(&mut archive, lab.source, lab.tests, "lab")?;
@@ -126,14 +126,21 @@ fn add_executable(
     Ok(())
 }
 
-fn add_folder(archive: &mut Archive<impl std::io::Write>, source: &Source, folder: &Path) -> Result<()> {
+fn add_folder(
+    archive: &mut Archive<impl std::io::Write>,
+    source: &Source,
+    folder: &Path,
+    name: &str,
+) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
-        let path = entry?.path();
+        let entry = entry?;
+        let (path, name) =
+            (source.inside(entry.path()), format!("{name}/{}", entry.file_name().to_string_lossy()));
         if path.is_dir() {
-            add_folder(archive, source, &path)?;
+            add_folder(archive, source, &path, &name)?;
         } else if path.is_file() {
-            add_executable(archive, source, &path, &source.name(&path))?;
+            add_executable(archive, source, &path, &name)?;
         }
     }
     Ok(())

@@ -56,7 +56,13 @@ impl Source {
         let name =
             INSTALLED.iter().find(|(installed, _)| *installed == name).map_or(name, |(_, meant)| meant);
         let folders = ["usr/sbin", "usr/bin", "sbin", "bin"].into_iter();
-        folders.map(|folder| self.root.join(folder).join(name)).find(|file| file.is_file())
+        folders.map(|folder| self.inside(self.root.join(folder).join(name))).find(|file| file.is_file())
+    }
+
+    /// Where a link leads that means the root of its own file system.
+    pub(super) fn inside(&self, file: PathBuf) -> PathBuf {
+        let to = fs::read_link(&file).ok().filter(|to| to.is_absolute());
+        to.map_or(file, |to| self.path(&to.to_string_lossy()))
     }
 
     /// Programs of root whose names begin like that.
@@ -97,7 +103,8 @@ impl Source {
     fn library(&self, name: &str) -> Option<PathBuf> {
         let own = self.machine.libraries;
         let folders = ["lib".to_owned(), format!("lib/{own}"), format!("usr/lib/{own}")];
-        folders.iter().map(|folder| self.root.join(folder).join(name)).find(|file| file.is_file())
+        let mut files = folders.iter().map(|folder| self.inside(self.root.join(folder).join(name)));
+        files.find(|file| file.is_file())
     }
 }
 
@@ -153,6 +160,9 @@ mod tests {
         }
         assert_eq!(source.program("sh"), Some(source.path("bin/sh")));
         assert_eq!(source.program("nginx"), None);
+        // Not the one of this machine.
+        std::os::unix::fs::symlink("/bin/sh", source.path("usr/sbin/ash")).unwrap();
+        assert_eq!(source.program("ash"), Some(source.path("bin/sh")));
         assert_eq!(source.program("iptables-save"), Some(source.path("usr/sbin/iptables-nft-save")));
         assert_eq!(source.library("ld.so"), Some(source.path("lib/ld.so")));
         assert_eq!(source.library("libz.so"), Some(source.path("usr/lib/aarch64-linux-gnu/libz.so")));
