@@ -10,6 +10,7 @@ pub const ABI: u64 = fingerprint(&[
     include_str!("lib.rs"),
     include_str!("offsets.rs"),
     include_str!("record.rs"),
+    include_str!("registers.rs"),
     include_str!("stats.rs"),
     include_str!("step.rs"),
     include_str!("tables.rs"),

@@ -18,6 +18,7 @@ mod numbered;
 mod offsets;
 mod query;
 mod record;
+mod registers;
 pub mod stats;
 mod status;
 mod step;
@@ -38,6 +39,7 @@ pub use histogram::{LATENCY_BUCKETS, bucket};
 pub use offsets::{ABSENT, FieldSpec, Offsets};
 pub use query::{is_cut_response, is_query};
 pub use record::{HEAD, Icmp, Record, TcpNumbers};
+pub use registers::Registers;
 pub use status::{is_server_error, is_upgrade, status};
 pub use step::{End, Step, StepKind, TRAIL};
 pub use tables::{

@@ -1,6 +1,8 @@
 //! Which fields of kernel structures the kernel side reads. User space looks each up in the running kernel's BTF,
 //! checks its width, and hands the offsets over before load: Rust emits no CO-RE relocations, and none is guessed.
 
+use crate::registers::Registers;
+
 /// Value of an offset whose field the running kernel does not have.
 pub const ABSENT: u16 = u16::MAX;
 
@@ -11,7 +13,7 @@ pub struct FieldSpec {
     pub name: &'static str,
     /// Kernel structure.
     pub structure: &'static str,
-    /// Member, dots for members of members.
+    /// Member, dots for members of members; numbers for elements of arrays.
     pub path: &'static str,
     /// Width in bytes.
     pub width: u16,
@@ -20,7 +22,7 @@ pub struct FieldSpec {
 }
 
 macro_rules! offsets {
-    ($($(#[$doc:meta])* $name:ident: $structure:literal . $path:literal, $width:literal, $required:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $structure:literal . $path:expr, $width:literal, $required:literal;)*) => {
         /// Byte offsets of the fields in [`Offsets::FIELDS`], [`ABSENT`] where the kernel has no such field.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,12 +193,12 @@ offsets! {
     socket_type: "socket"."type", 2, false;
     /// The same, of the protocol's part.
     sk_type: "sock"."sk_type", 2, false;
-    /// First argument of a system call on x86-64: the descriptor of `write`, `sendmsg` and their like.
-    regs_descriptor: "pt_regs"."di", 8, false;
+    /// First argument of a system call: the descriptor of `write`, `sendmsg` and their like.
+    regs_descriptor: "pt_regs".(Registers::HERE.first), 8, false;
     /// Second argument: the buffer of `read`, `write`, `recvfrom`, `sendto`.
-    regs_buffer: "pt_regs"."si", 8, false;
+    regs_buffer: "pt_regs".(Registers::HERE.second), 8, false;
     /// Third argument: the size of that buffer.
-    regs_length: "pt_regs"."dx", 8, false;
-    /// Segment of the code that was left; its two lowest bits are set if that was a process's. Read before 5.15 only.
-    regs_code: "pt_regs"."cs", 8, false;
+    regs_length: "pt_regs".(Registers::HERE.third), 8, false;
+    /// Whether these are the registers of a process. Read before 5.15 only.
+    regs_mode: "pt_regs".(Registers::HERE.mode), 8, false;
 }

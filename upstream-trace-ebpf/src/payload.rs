@@ -6,13 +6,10 @@
 use aya_ebpf::helpers::generated::{
     bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_user, bpf_task_pt_regs,
 };
-use upstream_trace_common::{HEAD, tls};
+use upstream_trace_common::{HEAD, Registers, tls};
 
 use crate::config::{offset, registers_at, task_registers};
 use crate::kernel::read;
-
-/// The privilege of a process, in the segment of its code.
-const USER: u64 = 3;
 
 /// Address of the registers with which the current process entered the kernel; 0 if it is not known.
 #[inline(always)]
@@ -24,8 +21,8 @@ fn registers() -> u64 {
     unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as u64 }
 }
 
-/// The same for kernels without that helper, as it does it: `task_pt_regs()` in arch/x86/include/asm/processor.h, where
-/// 64-bit kernels leave no padding (4.3 to 6.8).
+/// The same for kernels without that helper, as it does it: `task_pt_regs()` in arch/*/include/asm/processor.h, where
+/// neither x86-64 (4.3 to 6.8) nor arm64 leaves padding.
 #[inline(always)]
 fn registers_on_stack() -> Option<u64> {
     if registers_at() == 0 {
@@ -36,8 +33,8 @@ fn registers_on_stack() -> Option<u64> {
     let stack: u64 = read(task, offset!(task_stack))?;
     let registers = stack + registers_at();
     // They are what they were taken for.
-    let code: u64 = read(registers, offset!(regs_code))?;
-    (code & USER == USER).then_some(registers)
+    let mode: u64 = read(registers, offset!(regs_mode))?;
+    Registers::HERE.of_process(mode).then_some(registers)
 }
 
 /// The buffer of the system call under way.

@@ -10,14 +10,18 @@ use crate::{paths, process};
 
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// An apt beside the machine's own: same mirror, same proxies, another release, nothing installed.
+/// This machine's architecture, as Debian names it; what is fetched for it is x86-64 only so far.
+pub(crate) const AMD64: &str = "amd64";
+
+/// An apt beside the machine's own: same mirror, same proxies, another release or architecture, nothing installed.
 pub(crate) struct Apt {
     folder: PathBuf,
+    architecture: &'static str,
 }
 
 impl Apt {
-    /// One whose files are in this folder, with the lists of this release.
-    pub(crate) fn new(folder: &Path, suite: &str) -> Result<Self> {
+    /// One whose files are in this folder, with the lists of this release for this architecture.
+    pub(crate) fn new(folder: &Path, suite: &str, architecture: &'static str) -> Result<Self> {
         ensure!(
             paths::program("apt-get").is_some(),
             "packages of Debian {suite} come through apt-get, which this machine does not have"
@@ -27,10 +31,11 @@ impl Apt {
         }
         let signed =
             if Path::new(KEYRING).is_file() { format!(" signed-by={KEYRING}") } else { String::new() };
-        let source = format!("deb [arch=amd64 target=Packages{signed}] {} {suite} main\n", mirror()?);
+        let source =
+            format!("deb [arch={architecture} target=Packages{signed}] {} {suite} main\n", mirror()?);
         fs::write(folder.join("sources.list"), source)?;
         fs::write(folder.join("status"), "")?;
-        let apt = Self { folder: folder.to_owned() };
+        let apt = Self { folder: folder.to_owned(), architecture };
         process::capture(apt.command("apt-get").arg("update"))?;
         Ok(apt)
     }
@@ -45,6 +50,9 @@ impl Apt {
         ];
         for (option, file) in options {
             command.arg("-o").arg(format!("{option}={}", self.folder.join(file).display()));
+        }
+        for option in ["APT::Architecture", "APT::Architectures"] {
+            command.arg("-o").arg(format!("{option}={}", self.architecture));
         }
         command.args(["-o", "Dir::Etc::sourceparts=-", "-o", "Acquire::Languages=none", "-q"]);
         command
@@ -61,18 +69,31 @@ impl Apt {
     pub(crate) fn unpack<T: AsRef<std::ffi::OsStr>>(&self, packages: &[T], root: &Path) -> Result<()> {
         let debs = self.folder.join("debs");
         process::capture(self.command("apt-get").arg("download").args(packages).current_dir(&debs))?;
-        let _left_over = fs::remove_dir_all(root);
-        let files: Vec<PathBuf> = fs::read_dir(debs)?.filter_map(|file| Some(file.ok()?.path())).collect();
-        for package in files {
-            process::capture(Command::new("dpkg").arg("-x").arg(package).arg(root))?;
-        }
-        Ok(())
+        unpack(&debs, root)
+    }
+
+    /// The same, with all that these packages depend on.
+    pub(crate) fn unpack_all(&self, packages: &[&str], root: &Path) -> Result<()> {
+        let mut install = self.command("apt-get");
+        install.args(["install", "--download-only", "--no-install-recommends", "-y"]).args(packages);
+        process::capture(&mut install)?;
+        unpack(&self.folder.join("cache/archives"), root)
     }
 
     /// Lists and packages are large, and not needed any more.
     pub(crate) fn remove(self) {
         let _left_over = fs::remove_dir_all(self.folder);
     }
+}
+
+/// Unpacks all packages of a folder into another, which is emptied before.
+fn unpack(packages: &Path, root: &Path) -> Result<()> {
+    let _left_over = fs::remove_dir_all(root);
+    let files = fs::read_dir(packages)?.filter_map(|file| Some(file.ok()?.path()));
+    for package in files.filter(|file| file.extension().is_some_and(|extension| extension == "deb")) {
+        process::capture(Command::new("dpkg").arg("-x").arg(package).arg(root))?;
+    }
+    Ok(())
 }
 
 /// Where apt gets Debian's own packages.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::build::{self, Options};
+use crate::build::{self, Options, Target};
 use crate::say::say;
 use crate::{image, paths, process, setup};
 
@@ -74,7 +74,7 @@ fn units(filter: Option<&str>) -> Result<()> {
 }
 
 fn lab(binary: &Path, selection: &Selection) -> Result<()> {
-    let lab = lab_executable()?;
+    let lab = lab_executable(None)?;
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
     let mut command = process::as_root("env")?;
     command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
@@ -96,9 +96,9 @@ fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     process::run(command.current_dir(paths::root().join("tests")))
 }
 
-/// Builds the lab, as whoever we are, and says where it is.
-pub(crate) fn lab_executable() -> Result<PathBuf> {
-    let mut cargo = process::cargo();
+/// Builds the lab, as whoever we are, and says where it is; for this machine, or another.
+pub(crate) fn lab_executable(target: Option<Target>) -> Result<PathBuf> {
+    let mut cargo = target.map_or_else(|| Ok(process::cargo()), Target::cargo)?;
     cargo.args(["test", "--package", LAB, "--test", "lab", "--no-run"]);
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let output = cargo.output().context("cannot start cargo")?;

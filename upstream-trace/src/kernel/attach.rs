@@ -14,15 +14,13 @@ use upstream_trace_core::hooks::{Attach, AttachMethod, HOOKS, Hook, Need, Probe,
 use super::btf::Layout;
 use super::hook_filter::HookFilter;
 use super::load::Kernel;
+use super::refusal::{is_refused, plain};
 
 /// The hooks on what nginx sends and receives, which come and go.
 pub const IO: [&str; 2] = ["sock_send_length", "sock_recv_length"];
 
 /// What keeps a program attached for as long as it lives.
 pub(super) type Link = Box<dyn Any>;
-
-/// Says of a program that the verifier does not take it; the lab looks for these words.
-const REFUSED: &str = "the kernel refuses the program";
 
 /// What there is to know before a function can be watched; looked up once.
 #[derive(Default)]
@@ -337,17 +335,4 @@ pub(super) fn unusable(hook: &Hook, layout: &Layout) -> Option<String> {
         "this kernel gives no reason for a drop (it came with 5.17) and hides its symbols (kptr_restrict)"
             .to_owned()
     })
-}
-
-/// The innermost reason, without the library's wording around it.
-pub(super) fn plain(error: &anyhow::Error) -> String {
-    let text = error.root_cause().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let reason = line.split(" (os error").next().unwrap_or(line);
-    if is_refused(error) { format!("{REFUSED}: {reason}") } else { reason.to_owned() }
-}
-
-/// Whether the place is there and the verifier does not take the program for it.
-fn is_refused(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref(), Some(ProgramError::LoadError { .. }))
 }

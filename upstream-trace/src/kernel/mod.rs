@@ -10,6 +10,7 @@ pub mod hook_filter;
 pub mod load;
 mod load_ahead;
 pub mod probe;
+mod refusal;
 pub mod symbols;
 pub mod tables;
 pub mod tracefs;

@@ -9,10 +9,11 @@ use anyhow::{Result, anyhow};
 use aya::maps::{Map, MapData};
 use upstream_trace_core::hooks::{Attach, AttachMethod, HOOKS, Hook, Probe, When};
 
-use super::attach::{plain, unusable};
+use super::attach::unusable;
 use super::btf::{self, Layout};
 use super::hook_filter::HookFilter;
 use super::load::Kernel;
+use super::refusal::plain;
 
 /// What became of a rung.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -104,7 +104,7 @@ fn lints() -> Result<Outcome> {
 fn kernel_side() -> Result<Outcome> {
     let toolchain = setup::toolchain()?;
     let clippy = setup::clippy(&toolchain)?;
-    let mut cargo = build::bpf_cargo(&toolchain)?;
+    let mut cargo = build::bpf_cargo(&toolchain, std::env::consts::ARCH)?;
     // Beside the build, which has compiled all that runs on the host.
     cargo.args(["check", "--release", "--target-dir"]).arg(paths::target().join("bpf"));
     // What `cargo clippy` does, with a clippy that cargo would not find.

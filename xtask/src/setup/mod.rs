@@ -7,6 +7,7 @@ mod programs;
 mod stamp;
 mod stream_module;
 mod toolchain;
+mod zig;
 
 use std::process::Command;
 
@@ -19,6 +20,7 @@ pub(crate) use newer_nginx::root as newer_nginx;
 pub(crate) use programs::{browser, versioned};
 pub(crate) use stream_module::folder as stream_module;
 pub(crate) use toolchain::{Toolchain, own_tools};
+pub(crate) use zig::zig;
 
 /// The release of `bpf-linker` that is installed where none fits.
 const LINKER_VERSION: &str = "0.13.0";
@@ -63,6 +65,11 @@ pub(crate) fn for_healthy() -> Result<()> {
 /// What boots other kernels.
 pub(crate) fn for_vm() -> Result<()> {
     programs::ensure_for_vm()
+}
+
+/// What boots kernels of another architecture, beyond that.
+pub(crate) fn for_vm_of_another_architecture() -> Result<()> {
+    programs::ensure_for_vm_of_another_architecture()
 }
 
 /// Says what is there and what is not, and changes nothing.

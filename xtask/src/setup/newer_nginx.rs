@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::archive::Apt;
+use crate::archive::{AMD64, Apt};
 use crate::say::{note, say};
 use crate::{paths, process};
 
@@ -54,7 +54,7 @@ fn folder() -> PathBuf {
 fn fetch() -> Result<()> {
     let (folder, root) = (folder(), folder().join("root"));
     say("Fetching", format!("nginx of Debian {SUITE}"));
-    let apt = Apt::new(&folder.join("apt"), SUITE)?;
+    let apt = Apt::new(&folder.join("apt"), SUITE, AMD64)?;
     apt.unpack(&PACKAGES, &root)?;
     apt.remove();
     relocate(&root)?;

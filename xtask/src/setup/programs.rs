@@ -43,6 +43,9 @@ const VM: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
+/// What those of another architecture need beyond that.
+const OTHER_VM: [(&str, &str); 2] = [("qemu-system-aarch64", "qemu-system-arm"), ("patchelf", "patchelf")];
+
 /// Browsers that the tests can drive.
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 
@@ -84,6 +87,11 @@ pub(crate) fn ensure_for_bench() -> Result<()> {
 /// Makes sure that what virtual machines need beyond that is there.
 pub(crate) fn ensure_for_vm() -> Result<()> {
     ensure_all(&VM, "virtual machines need")
+}
+
+/// Makes sure that what those of another architecture need beyond that is there.
+pub(crate) fn ensure_for_vm_of_another_architecture() -> Result<()> {
+    ensure_all(&OTHER_VM, "virtual machines of another architecture need")
 }
 
 fn ensure_all(programs: &[(&'static str, &str)], who: &str) -> Result<()> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::machine::{ARM64, Machine, X86_64};
 use crate::archive::Apt;
 use crate::paths;
 use crate::say::say;
@@ -16,18 +17,23 @@ pub(super) struct Kernel {
     /// The version, as one asks for it.
     pub(super) name: &'static str,
     suite: &'static str,
+    pub(super) machine: &'static Machine,
 }
 
 /// All of them, oldest first.
-pub(super) const KERNELS: [Kernel; 4] = [
-    Kernel { name: "5.10", suite: "bullseye" },
-    Kernel { name: "6.1", suite: "bookworm" },
-    Kernel { name: "6.12", suite: "trixie" },
-    Kernel { name: "7.2", suite: "sid" },
+pub(super) const KERNELS: [Kernel; 8] = [
+    Kernel { name: "5.10", suite: "bullseye", machine: &X86_64 },
+    Kernel { name: "6.1", suite: "bookworm", machine: &X86_64 },
+    Kernel { name: "6.12", suite: "trixie", machine: &X86_64 },
+    Kernel { name: "7.2", suite: "sid", machine: &X86_64 },
+    Kernel { name: "5.10-arm64", suite: "bullseye", machine: &ARM64 },
+    Kernel { name: "6.1-arm64", suite: "bookworm", machine: &ARM64 },
+    Kernel { name: "6.12-arm64", suite: "trixie", machine: &ARM64 },
+    Kernel { name: "7.2-arm64", suite: "sid", machine: &ARM64 },
 ];
 
-/// The package that depends on the release's current kernel; small, and made for virtual machines.
-const META: &str = "linux-image-cloud-amd64";
+/// The packages that depend on the release's current kernel; small, and made for virtual machines.
+const META: &str = "linux-image-cloud-";
 
 /// Kernel and modules, unpacked.
 #[derive(Debug)]
@@ -47,8 +53,8 @@ impl Kernel {
         let (root, done) = (folder.join("root"), folder.join("fetched"));
         if !done.is_file() {
             say("Fetching", format!("Linux {} of Debian {}", self.name, self.suite));
-            let apt = Apt::new(&folder.join("apt"), self.suite)?;
-            apt.unpack(&names(&apt)?, &root)?;
+            let apt = Apt::new(&folder.join("apt"), self.suite, self.machine.debian)?;
+            apt.unpack(&names(&apt, self.machine)?, &root)?;
             apt.remove();
             fs::write(&done, "")?;
         }
@@ -70,35 +76,37 @@ fn unpacked(root: &Path) -> Result<Unpacked> {
 }
 
 /// The packages that hold the kernel: one, or since 7.x an image and its modules apart.
-fn names(apt: &Apt) -> Result<Vec<String>> {
-    let (mut queue, mut found) = (vec![META.to_owned()], BTreeSet::new());
+fn names(apt: &Apt, machine: &Machine) -> Result<Vec<String>> {
+    let (mut queue, mut found) = (vec![format!("{META}{}", machine.debian)], BTreeSet::new());
     while let Some(name) = queue.pop() {
-        for kernel in apt.depends(&name)?.into_iter().filter(|name| is_kernel(name)) {
+        for kernel in apt.depends(&name)?.into_iter().filter(|name| is_kernel(name, machine)) {
             if found.insert(kernel.clone()) {
                 queue.push(kernel);
             }
         }
     }
-    ensure!(!found.is_empty(), "{META} depends on no kernel");
+    ensure!(!found.is_empty(), "{META}{} depends on no kernel", machine.debian);
     Ok(found.into_iter().collect())
 }
 
-fn is_kernel(package: &str) -> bool {
+fn is_kernel(package: &str, machine: &Machine) -> bool {
     let begins = ["linux-image-", "linux-binary-", "linux-modules-"];
-    begins.iter().any(|begin| package.starts_with(begin)) && package.ends_with("-cloud-amd64")
+    let end = format!("-cloud-{}", machine.debian);
+    begins.iter().any(|begin| package.starts_with(begin)) && package.ends_with(&end)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_kernel;
+    use super::{ARM64, X86_64, is_kernel};
 
     #[test]
     fn packages_of_a_kernel() {
         for name in ["linux-image-6.1.0-56-cloud-amd64", "linux-modules-7.2.13+deb14-cloud-amd64"] {
-            assert!(is_kernel(name), "{name}");
+            assert!(is_kernel(name, &X86_64) && !is_kernel(name, &ARM64), "{name}");
+            assert!(is_kernel(&name.replace("amd64", "arm64"), &ARM64), "{name}");
         }
         for name in ["linux-base", "linux-headers-6.1.0-56-cloud-amd64", "linux-image-6.1.0-56-amd64"] {
-            assert!(!is_kernel(name), "{name}");
+            assert!(!is_kernel(name, &X86_64), "{name}");
         }
     }
 }

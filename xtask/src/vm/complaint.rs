@@ -32,7 +32,14 @@ impl Complaint<'_> {
 }
 
 /// Words of a kernel after which nothing good comes.
-const FAULTS: &[&str] = &["Kernel panic", "Oops:", "BUG:", "general protection fault"];
+const FAULTS: &[&str] = &[
+    "Kernel panic",
+    "Oops:",
+    "BUG:",
+    "general protection fault",
+    "Internal error:",
+    "Unable to handle kernel",
+];
 /// Comes before what the kernel's own checks say.
 const CUT: &str = "[ cut here ]";
 /// What the watchdogs say: of soft and hard lockups, of RCU, of tasks.
@@ -47,8 +54,8 @@ const WATCHDOGS: &[&str] = &[
 ];
 /// A breakpoint that nobody knows.
 const BREAKPOINT: &str = "Oops: int3:";
-/// Follows a complaint. Alone it is one whose first line is none of the above.
-const TRACE: &str = "Call Trace:";
+/// Follow a complaint, on x86-64 and on arm64. Alone they are one whose first line is none of the above.
+const TRACES: &[&str] = &["Call Trace:", "Call trace:"];
 
 /// The first complaint; a fault comes before all watchdogs, since what is broken may keep a processor, too.
 pub(super) fn of(console: &str) -> Option<Complaint<'_>> {
@@ -65,7 +72,7 @@ pub(super) fn of(console: &str) -> Option<Complaint<'_>> {
             time.get_or_insert(Complaint::Time(line));
         } else if line.contains(BREAKPOINT) {
             return Some(Complaint::Breakpoint(line));
-        } else if says(line, FAULTS) || (time.is_none() && line.contains(TRACE)) {
+        } else if says(line, FAULTS) || (time.is_none() && says(line, TRACES)) {
             return Some(fault(line));
         }
     }
@@ -96,7 +103,10 @@ mod tests {
             "Kernel panic - not syncing: Attempted to kill init!",
             "general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP",
             "BUG: scheduling while atomic: nginx/7/0x00000002",
+            "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008",
+            "Internal error: Oops - BUG: 00000000f2000800 [#1] SMP",
             TRACE,
+            "[   75.1] Call trace:",
         ];
         for line in lines {
             assert_eq!(of(&format!("{READY}\n{line}")), Some(Complaint::Fault(line)));

@@ -10,15 +10,14 @@ use anyhow::{Context as _, Result, bail};
 
 use super::archive::Unpacked;
 use super::complaint::{self, Complaint, READY};
+use super::machine::Machine;
 use crate::process;
 
 const MEMORY_MB: u32 = 2048;
-/// All that can be emulated, but for what takes an emulator longer than what it replaces.
-const CPU: &str = "max,erms=off,la57=off";
 /// A panic reboots at once, and a reboot ends the guest. On a busy host an emulated timer fails the check of it, and an
 /// emulated processor may stand still for half a minute: 120 s (twice `watchdog_thresh`) are a lockup, not 20. The rest
 /// saves a quarter of the time: code that lies at the same address in each process is translated once.
-const KERNEL: &str = "console=ttyS0 quiet panic=-1 oops=panic no_timer_check watchdog_thresh=60 \
+const KERNEL: &str = "quiet panic=-1 oops=panic no_timer_check watchdog_thresh=60 \
     rcupdate.rcu_cpu_stall_timeout=120 norandmaps mitigations=off init_on_alloc=0";
 /// From its start to the first word of its init.
 const BOOT: Duration = Duration::from_mins(5);
@@ -63,14 +62,14 @@ impl Drop for Guest {
 /// Boots and waits until the guest switches itself off or its kernel complains; an error if it complains of what the
 /// emulator did not do, or if it takes too long.
 pub(super) fn run(
-    kernel: &Unpacked,
+    (machine, kernel): (&Machine, &Unpacked),
     cpus: u32,
     initramfs: &Path,
     lines: &Lines,
     limit: Duration,
 ) -> Result<Ended> {
     let begin = Instant::now();
-    let mut guest = start(kernel, cpus, initramfs, lines)?;
+    let mut guest = start((machine, kernel), cpus, initramfs, lines)?;
     loop {
         let ended = guest.0.try_wait()?.is_some();
         let console = fs::read(&lines.console).unwrap_or_default();
@@ -101,17 +100,29 @@ pub(super) fn run(
     Ok(Ended::Done)
 }
 
-fn start(kernel: &Unpacked, cpus: u32, initramfs: &Path, lines: &Lines) -> Result<Guest> {
-    let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-accel", "tcg,thread=multi", "-cpu", CPU]);
+fn start(
+    (machine, kernel): (&Machine, &Unpacked),
+    cpus: u32,
+    initramfs: &Path,
+    lines: &Lines,
+) -> Result<Guest> {
+    let mut command = Command::new(machine.emulator);
+    command.args(["-accel", "tcg,thread=multi"]).args(machine.options);
     command.args(["-m", &MEMORY_MB.to_string(), "-smp", &cpus.to_string()]);
     command.args(["-nodefaults", "-display", "none", "-no-reboot", "-net", "none"]);
-    for line in [&lines.console, &lines.lab, &lines.results] {
+    let serial = ["-serial", "chardev:line%"];
+    let devices = [&serial, machine.line, machine.line];
+    for (number, (line, device)) in
+        [&lines.console, &lines.lab, &lines.results].into_iter().zip(devices).enumerate()
+    {
         File::create(line).with_context(|| format!("cannot write {}", line.display()))?;
-        command.arg("-serial").arg(format!("file:{}", line.display()));
+        // To the emulator, a comma in a name is two.
+        let path = line.display().to_string().replace(',', ",,");
+        command.arg("-chardev").arg(format!("file,id=line{number},path={path}"));
+        command.args(device.iter().map(|word| word.replace('%', &number.to_string())));
     }
     command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
-    command.args(["-append", KERNEL]);
+    command.arg("-append").arg(format!("console={} {KERNEL}", machine.console));
     command.stdin(Stdio::null());
     let child = command.spawn().with_context(|| format!("cannot start {}", process::text(&command)))?;
     Ok(Guest(child))

@@ -2,17 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::archive::Unpacked;
 use super::cpio::Archive;
 use super::modules;
-use crate::{paths, process};
+use super::source::Source;
 
-/// Programs of this host that the guest has, too.
+/// Programs that the guest has.
 const PROGRAMS: &[&str] = &[
     "busybox",
     "sh",
@@ -37,14 +36,14 @@ const PROGRAMS: &[&str] = &[
     "openssl",
 ];
 
-/// Beginnings of names of programs that the guest has where this host has them: origins of some scenarios. What brings
+/// Beginnings of names of programs that the guest has where its source has them: origins of some scenarios. What brings
 /// a hundred megabytes of libraries (Python, Node.js) is left out.
 const ORIGINS: &[&str] = &["haproxy", "php-fpm"];
 
-/// Folders that are taken as they are: extensions of iptables, distributions of netem, settings of OpenSSL, extensions of
-/// PHP.
-const FOLDERS: &[&str] =
-    &["/usr/lib/x86_64-linux-gnu/xtables", "/usr/lib/tc", "/usr/lib/ssl", "/usr/lib/php", "/etc/php"];
+/// Folders that are taken as they are: distributions of netem, settings of OpenSSL, extensions of PHP.
+const FOLDERS: &[&str] = &["/usr/lib/tc", "/usr/lib/ssl", "/usr/lib/php", "/etc/php"];
+/// Another, beside libraries: extensions of iptables.
+const EXTENSIONS: &str = "xtables";
 
 /// Files with a fixed content.
 const FILES: &[(&str, &str)] = &[
@@ -67,6 +66,8 @@ pub(super) struct Lab<'a> {
     pub(super) tests: &'a Path,
     /// A command line for the guest's shell.
     pub(super) script: String,
+    /// Where everything else comes from.
+    pub(super) source: &'a Source,
 }
 
 /// Writes the guest's file system for this kernel.
@@ -87,73 +88,59 @@ pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
         archive.file(name, 0o644, content.as_bytes())?;
     }
     for name in PROGRAMS {
-        add_program(&mut archive, name)?;
+        add_program(&mut archive, lab.source, name)?;
     }
-    for path in origins()? {
-        add_executable(
-            &mut archive,
-            &path,
-            &format!("usr/sbin/{}", path.file_name().unwrap_or_default().display()),
-        )?;
+    for path in lab.source.beginning_with(ORIGINS)? {
+        let name = format!("usr/sbin/{}", path.file_name().unwrap_or_default().display());
+        add_executable(&mut archive, lab.source, &path, &name)?;
     }
-    for folder in FOLDERS {
-        add_folder(&mut archive, Path::new(folder))?;
+    let extensions = format!("/usr/lib/{}/{EXTENSIONS}", lab.source.libraries_folder());
+    for folder in FOLDERS.iter().chain([&extensions.as_str()]) {
+        add_folder(&mut archive, lab.source, &lab.source.path(folder), folder)?;
     }
-    add_executable(&mut archive, lab.tool, "upstream-trace")?;
-    add_executable(&mut archive, lab.tests, "lab")?;
+    add_executable(&mut archive, lab.source, lab.tool, "upstream-trace")?;
+    add_executable(&mut archive, lab.source, lab.tests, "lab")?;
     add_modules(&mut archive, kernel)?;
     archive.finish()
 }
 
-fn origins() -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/usr/sbin").context("cannot list /usr/sbin")? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if ORIGINS.iter().any(|begin| name.starts_with(begin)) && entry.path().is_file() {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
-/// A program of the host, where the host has it, and for the shell.
-fn add_program(archive: &mut Archive<impl std::io::Write>, name: &str) -> Result<()> {
-    let Some(path) = paths::program(name) else {
+/// A program, for the shell.
+fn add_program(archive: &mut Archive<impl std::io::Write>, source: &Source, name: &str) -> Result<()> {
+    let Some(path) = source.program(name) else {
         bail!("the guest needs {name}, which this machine does not have; `cargo xtask setup` gets it");
     };
-    add_executable(archive, &path, &format!("usr/bin/{name}"))
+    add_executable(archive, source, &path, &format!("usr/bin/{name}"))
 }
 
 /// An executable file under another name, with the libraries that it needs under their own.
-fn add_executable(archive: &mut Archive<impl std::io::Write>, path: &Path, name: &str) -> Result<()> {
+fn add_executable(
+    archive: &mut Archive<impl std::io::Write>,
+    source: &Source,
+    path: &Path,
+    name: &str,
+) -> Result<()> {
     add_file(archive, path, name)?;
-    for library in libraries(path)? {
-        // `/lib` is a link to `/usr/lib` in the guest, whatever it is on the host.
-        let name = library.strip_prefix("/usr").unwrap_or(&library);
-        add_file(archive, Path::new(&library), &format!("usr{name}"))?;
+    for library in source.libraries(path)? {
+        add_file(archive, &library, &source.name(&library))?;
     }
     Ok(())
 }
 
-fn libraries(program: &Path) -> Result<Vec<String>> {
-    // It fails for programs without libraries.
-    let listed = process::capture(Command::new("ldd").arg(program)).unwrap_or_default();
-    if listed.contains("not found") {
-        bail!("{} lacks a library: {listed}", program.display());
-    }
-    let words = listed.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
-    Ok(words.map(str::to_owned).collect())
-}
-
-fn add_folder(archive: &mut Archive<impl std::io::Write>, folder: &Path) -> Result<()> {
+fn add_folder(
+    archive: &mut Archive<impl std::io::Write>,
+    source: &Source,
+    folder: &Path,
+    name: &str,
+) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
-        let path = entry?.path();
+        let entry = entry?;
+        let (path, name) =
+            (source.inside(entry.path()), format!("{name}/{}", entry.file_name().to_string_lossy()));
         if path.is_dir() {
-            add_folder(archive, &path)?;
+            add_folder(archive, source, &path, &name)?;
         } else if path.is_file() {
-            add_executable(archive, &path, &path.to_string_lossy())?;
+            add_executable(archive, source, &path, &name)?;
         }
     }
     Ok(())

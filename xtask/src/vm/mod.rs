@@ -5,8 +5,10 @@ mod complaint;
 mod cpio;
 mod guest;
 mod initramfs;
+mod machine;
 mod modules;
 mod results;
+mod source;
 mod table;
 
 use std::fs;
@@ -22,6 +24,8 @@ use crate::{paths, process, setup, test};
 use archive::{KERNELS, Kernel};
 use guest::{Ended, Lines};
 use initramfs::Lab;
+use machine::{ARM64, Machine, X86_64};
+use source::Source;
 
 /// What became of each scenario the last time that it ran.
 const RESULTS: &str = "results.jsonl";
@@ -33,8 +37,9 @@ const BOOTS: u32 = 3;
 /// Which kernels, and what to run on them.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Vm {
-    /// Kernels to boot: 5.10, 6.1, 6.12, 7.2, or `host` for this machine's own
-    /// without a virtual machine; all of them by default
+    /// Kernels to boot: 5.10, 6.1, 6.12, 7.2, the same of another architecture
+    /// (5.10-arm64 ...), or `host` for this machine's own without a virtual
+    /// machine; all of them by default
     kernels: Vec<String>,
     /// Write docs/KERNELS.md from all runs of this program
     #[arg(long)]
@@ -73,34 +78,35 @@ pub(crate) struct Vm {
 
 /// Runs the lab on each kernel, one after the other.
 pub(crate) fn vm(options: &Vm) -> Result<()> {
-    let kernels = chosen(&options.kernels)?;
+    let kernels = if options.table { Vec::new() } else { chosen(&options.kernels)? };
     if !cfg!(target_arch = "x86_64") {
         bail!("virtual machines are for x86-64 only so far");
     }
     setup::all()?;
     setup::for_vm()?;
-    let tool = match &options.binary {
-        Some(path) => path.clone(),
-        None => build::build(Options::default())?,
-    };
-    let lab = test::lab_executable()?;
-    let tool = Tool { build: results::build(&tool)?, path: tool };
-    if options.table {
-        return write(&tool.build, &lab);
-    }
     let mut failed = Vec::new();
-    for kernel in kernels {
-        let ran = match kernel {
-            Where::Host => host(options, &tool, &lab),
-            Where::Guest(kernel) => guest(kernel, options, &tool, &lab),
-        };
-        if let Err(error) = ran {
-            note("Failed", format!("Linux {}: {error:#}", kernel.name()));
-            failed.push(kernel.name());
+    let mut builds = Vec::new();
+    for machine in [&X86_64, &ARM64] {
+        let kernels: Vec<_> = kernels.iter().filter(|one| one.is_of(machine)).collect();
+        let is_in_table = || all().any(|one| one.is_of(machine) && one.folder().join(RESULTS).is_file());
+        if kernels.is_empty() && !((options.write || options.table) && is_in_table()) {
+            continue;
         }
+        let tool = Tool::built(options, machine)?;
+        for kernel in kernels {
+            let ran = match *kernel {
+                Where::Host => host(options, &tool),
+                Where::Guest(kernel) => guest(kernel, options, &tool),
+            };
+            if let Err(error) = ran {
+                note("Failed", format!("Linux {}: {error:#}", kernel.name()));
+                failed.push(kernel.name());
+            }
+        }
+        builds.push((machine, tool.build));
     }
-    if options.write {
-        write(&tool.build, &lab)?;
+    if options.write || options.table {
+        write(&builds)?;
     }
     if !failed.is_empty() {
         bail!("not as expected on Linux {}; what went wrong stands above", failed.join(", "));
@@ -108,12 +114,27 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// The program that runs there.
+/// The program that runs there, and the lab.
 #[derive(Debug)]
 struct Tool {
     path: PathBuf,
     /// Which one it is; see [`results::build`].
     build: String,
+    lab: PathBuf,
+}
+
+impl Tool {
+    /// For this architecture.
+    fn built(options: &Vm, machine: &Machine) -> Result<Self> {
+        if machine.target.is_some() {
+            setup::for_vm_of_another_architecture()?;
+        }
+        let path = match &options.binary {
+            Some(path) => path.clone(),
+            None => build::build(Options::of(machine.target))?,
+        };
+        Ok(Self { build: results::build(&path)?, lab: test::lab_executable(machine.target)?, path })
+    }
 }
 
 /// Where the lab runs.
@@ -136,6 +157,15 @@ impl Where {
         }
     }
 
+    /// Whether it has this architecture.
+    fn is_of(self, machine: &Machine) -> bool {
+        let own = match self {
+            Self::Guest(kernel) => kernel.machine,
+            Self::Host => &X86_64,
+        };
+        own.name == machine.name
+    }
+
     fn folder(self) -> PathBuf {
         paths::target().join("vm").join(self.name())
     }
@@ -150,19 +180,22 @@ fn chosen(names: &[String]) -> Result<Vec<Where>> {
     if names.is_empty() { Ok(all().collect()) } else { names.iter().map(find).collect() }
 }
 
-fn guest(kernel: Kernel, options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
+fn guest(kernel: Kernel, options: &Vm, tool: &Tool) -> Result<()> {
     let unpacked = kernel.fetch()?;
+    let machine = kernel.machine;
+    let source = Source::of(machine)?;
     let folder = Where::Guest(kernel).folder();
     let (initramfs, lines) = (folder.join("initramfs"), Lines::in_folder(&folder));
     let known = known(options, &folder, &tool.build);
-    let lab = Lab { tool: &tool.path, tests: lab, script: script(options, &known) };
+    let script = script(options, machine, &known);
+    let lab = Lab { tool: &tool.path, tests: &tool.lab, script, source: &source };
     initramfs::write(&initramfs, &unpacked, &lab).context("cannot write the guest's file system")?;
     fs::write(folder.join(RELEASE), &unpacked.release)?;
     say("Booting", format!("Linux {}", unpacked.release));
     let begin = Instant::now();
     let limit = Duration::from_mins(options.limit);
     let boot = || {
-        let ended = guest::run(&unpacked, options.cpus, &initramfs, &lines, limit);
+        let ended = guest::run((machine, &unpacked), options.cpus, &initramfs, &lines, limit);
         // Also what was found before it failed.
         keep(options, &lines.results, &folder, &tool.build)?;
         ended
@@ -197,7 +230,7 @@ fn until_done(mut boot: impl FnMut() -> Result<Ended>) -> Result<()> {
 }
 
 /// The lab on this machine's own kernel.
-fn host(options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
+fn host(options: &Vm, tool: &Tool) -> Result<()> {
     let folder = Where::Host.folder();
     fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
     let results = Lines::in_folder(&folder).results;
@@ -209,7 +242,7 @@ fn host(options: &Vm, tool: &Tool, lab: &Path) -> Result<()> {
     command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.path.display()));
     command.arg(format!("LAB_RESULTS={}", results.display()));
     command.arg(format!("LAB_ONLY={}", options.scenario.join(",")));
-    command.arg(format!("LAB_SKIP={}", known(options, &folder, &tool.build))).arg(lab);
+    command.arg(format!("LAB_SKIP={}", known(options, &folder, &tool.build))).arg(&tool.lab);
     let ran = process::run(command.current_dir(paths::root().join("tests")));
     keep(options, &results, &folder, &tool.build)?;
     ran
@@ -220,23 +253,25 @@ fn keep(options: &Vm, run: &Path, folder: &Path, build: &str) -> Result<()> {
     if options.depth.is_some() { Ok(()) } else { results::merge(run, &folder.join(RESULTS), build) }
 }
 
-/// The table of all kernels on which the lab has run, with this program alone.
-fn write(build: &str, lab: &Path) -> Result<()> {
-    let listed = process::capture(Command::new(lab).arg("--list"))?;
+/// The table of all kernels on which the lab has run, with this program of each architecture alone.
+fn write(builds: &[(&Machine, String)]) -> Result<()> {
+    let listed = process::capture(Command::new(test::lab_executable(None)?).arg("--list"))?;
     let scenarios =
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     let mut columns = Vec::new();
-    for one in all() {
-        let folder = one.folder();
-        if let (Ok(release), Ok(outcomes)) =
-            (fs::read_to_string(folder.join(RELEASE)), results::of_build(&folder.join(RESULTS), build))
-        {
-            columns.push((release, outcomes));
+    for (machine, build) in builds {
+        for folder in all().filter(|one| one.is_of(machine)).map(Where::folder) {
+            if let (Ok(release), Ok(outcomes)) =
+                (fs::read_to_string(folder.join(RELEASE)), results::of_build(&folder.join(RESULTS), build))
+            {
+                columns.push((release, outcomes));
+            }
         }
     }
+    let builds = builds.iter().map(|(machine, build)| (machine.name, build.as_str())).collect::<Vec<_>>();
     let page = paths::root().join("docs/KERNELS.md");
     fs::create_dir_all(paths::root().join("docs"))?;
-    fs::write(&page, table::page(&columns, build, &scenarios))
+    fs::write(&page, table::page(&columns, &builds, &scenarios))
         .with_context(|| format!("cannot write {}", page.display()))?;
     say("Wrote", paths::shown(&page));
     Ok(())
@@ -250,9 +285,10 @@ fn known(options: &Vm, folder: &Path, build: &str) -> String {
 }
 
 /// What the guest's init runs.
-fn script(options: &Vm, known: &str) -> String {
+fn script(options: &Vm, machine: &Machine, known: &str) -> String {
+    let [lab, results] = machine.lines;
     if let Some(script) = &options.sh {
-        return format!("{{\n{script}\n}} >/dev/ttyS1 2>&1\n");
+        return format!("{{\n{script}\n}} >{lab} 2>&1\n");
     }
     let mut environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
     if let Some(depth) = &options.depth {
@@ -261,7 +297,7 @@ fn script(options: &Vm, known: &str) -> String {
     }
     let only = options.scenario.join(",");
     format!(
-        "LAB_ONLY='{only}' LAB_SKIP='{known}' LAB_RESULTS=/dev/ttyS2 {environment} /lab --color=never --test-threads={} >/dev/ttyS1 2>&1\n",
+        "LAB_ONLY='{only}' LAB_SKIP='{known}' LAB_RESULTS={results} {environment} /lab --color=never --test-threads={} >{lab} 2>&1\n",
         options.jobs
     )
 }

@@ -38,9 +38,11 @@ const NOT_RUN: &str = "*not run: time*";
 /// From the surest on.
 const CONFIDENCES: [&str; 3] = ["proven", "likely", "possible"];
 
-/// The whole page: a row for each of the lab's scenarios; all columns are of this build.
-pub(super) fn page(columns: &[Column], build: &str, scenarios: &BTreeSet<String>) -> String {
-    let mut page = format!("{HEAD}; its SHA-256 begins with `{build}`.\n\n");
+/// The whole page: a row for each of the lab's scenarios; all columns of an architecture are of this build.
+pub(super) fn page(columns: &[Column], builds: &[(&str, &str)], scenarios: &BTreeSet<String>) -> String {
+    let build = |(machine, build): &(&str, &str)| format!("`{build}` ({machine})");
+    let builds = builds.iter().map(build).collect::<Vec<_>>().join(", ");
+    let mut page = format!("{HEAD}; its SHA-256 begins with {builds}.\n\n");
     let seen = columns.iter().flat_map(|(_, outcomes)| outcomes.keys());
     let scenarios: BTreeSet<_> = scenarios.iter().chain(seen).collect();
     head(&mut page, "", columns);
@@ -148,7 +150,7 @@ mod tests {
         let old = [line("a/x", "unknown", true), line("b/x", "unknown", false)];
         let [old, new] = [("5.10", &old[..]), ("6.18", &new[..])]
             .map(|(release, lines)| column(release, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
-        let page = page(&[old, new], "x", &BTreeSet::new());
+        let page = page(&[old, new], &[("x86-64", "x")], &BTreeSet::new());
         for line in [
             "| no-route | *not seen* | proven |",
             "| dns-failure | *not here* | proven |",
@@ -174,7 +176,11 @@ mod tests {
                 r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
             ],
         );
-        let page = page(&[old, new], "ba7816bf8f01", &BTreeSet::from(["rungs/x".to_owned()]));
+        let page = page(
+            &[old, new],
+            &[("x86-64", "ba7816bf8f01"), ("arm64", "b")],
+            &BTreeSet::from(["rungs/x".to_owned()]),
+        );
         for line in [
             "| as expected | 0 | 1 |",
             "| less was seen, see the numbers | 1 | 0 |",
@@ -191,7 +197,7 @@ mod tests {
         ] {
             assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
         }
-        assert!(page.contains("`ba7816bf8f01`"), "{page}");
+        assert!(page.contains("begins with `ba7816bf8f01` (x86-64), `b` (arm64)."), "{page}");
         // The first cell of the head of the first table has no name.
         assert!(page.lines().all(|line| line.starts_with("|  |") || !line.contains("|  |")), "{page}");
         // A verdict of a scenario that failed says nothing of its cause.

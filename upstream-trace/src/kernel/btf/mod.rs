@@ -96,16 +96,15 @@ impl Layout {
         layout
             .drop_reasons
             .extend(queueing.inspect(|(number, _)| layout.queueing_reasons = number & !0xffff));
-        if cfg!(target_arch = "x86_64") {
-            layout.registers_at = registers_at(&btf, &ids).unwrap_or(0);
-        }
+        layout.registers_at = registers_at(&btf, &ids).unwrap_or(0);
         for field in Offsets::FIELDS {
             match offset_of(&btf, &ids, field) {
                 Some(offset) => {
                     layout.offsets.set(field.name, offset);
                 }
-                // Only where the kernel does not hand the registers out (before 5.15); of another width from 6.9 on.
-                None if field.name == "regs_code" && layout.task_registers => {}
+                // Only where the kernel does not hand the registers out (before 5.15); on x86-64 of another width from 6.9
+                // on.
+                None if field.name == "regs_mode" && layout.task_registers => {}
                 None => layout.missing.push(field),
             }
         }

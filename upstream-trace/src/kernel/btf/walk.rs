@@ -77,7 +77,10 @@ pub(super) fn offset_of(btf: &Btf, ids: &HashMap<&'static str, u32>, field: &Fie
     let mut id = *ids.get(field.structure)?;
     let mut bits = 0u32;
     for part in field.path.split('.') {
-        let (at, of, width) = member(btf, id, part, &mut Vec::new())?;
+        let (at, of, width) = match part.parse() {
+            Ok(index) => element(btf, id, index)?,
+            Err(_) => member(btf, id, part, &mut Vec::new())?,
+        };
         if width.is_some() {
             return None;
         }
@@ -88,6 +91,14 @@ pub(super) fn offset_of(btf: &Btf, ids: &HashMap<&'static str, u32>, field: &Fie
     (bits.is_multiple_of(8) && width == usize::from(field.width))
         .then(|| u16::try_from(bits / 8).ok())
         .flatten()
+}
+
+/// The same as of a [`member`], of an element of an array.
+fn element(btf: &Btf, id: u32, index: usize) -> Option<(u32, u32, Option<u32>)> {
+    let Type::Array(array) = strip(btf, id)? else { return None };
+    let of = array.get_type_id().filter(|_| index < array.len())?;
+    let bits = size_of(btf, of, 0)?.checked_mul(index)?.checked_mul(8)?;
+    Some((u32::try_from(bits).ok()?, of, None))
 }
 
 /// Offset in bits, type and bit-field width of a member, looking into anonymous structures and unions, into each but
@@ -195,4 +206,52 @@ pub(super) fn arguments(btf: &Btf, id: u32) -> Option<usize> {
     let Type::FuncProto(function) = strip(btf, pointer.get_type_id()?)? else { return None };
     // The first parameter is the tracepoint's private data.
     Some(function.parameters.len().saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use upstream_trace_common::Registers;
+
+    use super::*;
+
+    /// BTF with these types, after a header; names of types and members are positions in `strings`.
+    fn btf(types: &[u32], strings: &[u8]) -> Btf {
+        let length = types.len() as u32 * 4;
+        let header = [0x0001_eb9f, 24, 0, length, length, strings.len() as u32];
+        let mut bytes: Vec<u8> = header.iter().chain(types).flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(strings);
+        Btf::from_bytes(&bytes).expect("BTF")
+    }
+
+    /// `pt_regs` of arm64 (arch/arm64/include/asm/ptrace.h, 4.x to 7.x), without what comes after `orig_x0`.
+    fn of_arm64() -> Btf {
+        let strings = b"\0pt_regs\0user_regs\0regs\0pstate\0orig_x0\0u64\0";
+        let at = |name: &str| {
+            let name = format!("\0{name}\0");
+            strings.windows(name.len()).position(|bytes| bytes == name.as_bytes()).expect("a name") as u32 + 1
+        };
+        let (structure, union, inner, int, array) = (4 << 24, 5 << 24, 3u32, 4u32, 5u32);
+        let types: [&[u32]; 5] = [
+            &[at("pt_regs"), structure | 2, 280, 0, 2, 0, at("orig_x0"), int, 272 * 8],
+            &[0, union | 2, 272, at("user_regs"), inner, 0, 0, inner, 0],
+            &[0, structure | 2, 272, at("regs"), array, 0, at("pstate"), int, 264 * 8],
+            &[at("u64"), 1 << 24, 8, 64],
+            &[0, 3 << 24, 0, int, int, 31],
+        ];
+        btf(&types.concat(), strings)
+    }
+
+    #[test]
+    fn the_registers_of_arm64_are_found() {
+        let btf = of_arm64();
+        let ids = find_ids(&btf).expect("types");
+        let offset = |path: &'static str| {
+            let field = FieldSpec { name: "x", structure: REGISTERS, path, width: 8, required: false };
+            offset_of(&btf, &ids, &field)
+        };
+        let Registers { first, second, third, mode, .. } = Registers::AARCH64;
+        assert_eq!([first, second, third, mode].map(offset), [Some(272), Some(8), Some(16), Some(264)]);
+        assert_eq!(["regs.30", "regs.31", "regs", "orig_x0.1"].map(offset), [Some(240), None, None, None]);
+        assert_eq!(offset(Registers::X86_64.first), None);
+    }
 }

@@ -1,9 +1,12 @@
 //! `cargo xtask build`: the kernel side, then one binary with the kernel side in it.
 
+mod target;
+
 use std::env;
+use std::env::consts::ARCH;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +14,7 @@ use anyhow::{Context as _, Result};
 use crate::say::say;
 use crate::setup::{self, Toolchain};
 use crate::{paths, process};
+pub(crate) use target::Target;
 
 /// Which binary to build.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -24,6 +28,9 @@ pub(crate) struct Options {
     /// Link the C library in, so that the binary runs on any Linux of this architecture
     #[arg(long = "static")]
     statically: bool,
+    /// Build for this instead of this machine; also static
+    #[arg(long, value_name = "TARGET", conflicts_with = "statically")]
+    target: Option<Target>,
 }
 
 impl Options {
@@ -31,24 +38,30 @@ impl Options {
     pub(crate) fn statically() -> Self {
         Self { statically: true, ..Self::default() }
     }
+
+    /// For another architecture perhaps.
+    pub(crate) fn of(target: Option<Target>) -> Self {
+        Self { target, ..Self::default() }
+    }
 }
 
 /// Builds it, says where it is, and returns where.
 pub(crate) fn build(options: Options) -> Result<PathBuf> {
-    let object = kernel_side(&setup::toolchain()?)?;
+    let arch = options.target.map_or(ARCH, Target::arch);
+    let object = kernel_side(&setup::toolchain()?, arch)?;
     let binary = host_side(options, &object)?;
     let size = fs::metadata(&binary).with_context(|| format!("there is no {}", binary.display()))?.len();
     say("Built", format!("{} ({:.1} MB)", paths::shown(&binary), size as f64 / 1e6));
     Ok(binary)
 }
 
-/// The object with the BPF programs.
-fn kernel_side(toolchain: &Toolchain) -> Result<PathBuf> {
-    let dir = paths::target().join("bpf");
-    let mut cargo = bpf_cargo(toolchain)?;
+/// The object with the BPF programs, for kernels of this architecture.
+fn kernel_side(toolchain: &Toolchain, arch: &str) -> Result<PathBuf> {
+    let dir = paths::target().join(if arch == ARCH { "bpf".to_owned() } else { format!("bpf-{arch}") });
+    let mut cargo = bpf_cargo(toolchain, arch)?;
     cargo.args(["build", "--release", "--target-dir"]).arg(&dir);
     process::run(&mut cargo).context("the eBPF side did not build")?;
-    Ok(dir.join(bpf_target()).join("release/upstream-trace"))
+    Ok(dir.join(bpf_target(arch)).join("release/upstream-trace"))
 }
 
 /// A cargo with the compiler that can build the standard library for targets that have none compiled.
@@ -61,8 +74,8 @@ pub(crate) fn source_cargo(toolchain: &Toolchain) -> Command {
     cargo
 }
 
-/// A cargo that builds for the BPF target; say which command.
-pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
+/// A cargo that builds for the BPF target, and for kernels of this architecture; say which command.
+pub(crate) fn bpf_cargo(toolchain: &Toolchain, arch: &str) -> Result<Command> {
     let mut cargo = source_cargo(toolchain);
     let linkers = toolchain.linker.parent().map(PathBuf::from);
     let path = env::var_os("PATH").unwrap_or_default();
@@ -71,8 +84,8 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
     cargo
         .current_dir(paths::root().join("upstream-trace-ebpf"))
         .env("PATH", path)
-        .env("RUSTFLAGS", format!("-C debuginfo=2 -C link-arg=--btf {}", anywhere()))
-        .env("CARGO_BUILD_TARGET", bpf_target())
+        .env("RUSTFLAGS", format!("-C debuginfo=2 -C link-arg=--btf {} {}", registers_of(arch), anywhere()))
+        .env("CARGO_BUILD_TARGET", bpf_target(arch))
         .env("CARGO_UNSTABLE_BUILD_STD", "core");
     Ok(cargo)
 }
@@ -95,20 +108,23 @@ fn is_of_host_build(name: &OsStr) -> bool {
     name.starts_with("CARGO") || name.starts_with("RUST") || name == "LD_LIBRARY_PATH"
 }
 
-fn bpf_target() -> &'static str {
-    if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
+/// For the compiler: whose registers programs see. aya asks for the same setting.
+fn registers_of(arch: &str) -> String {
+    format!("--cfg bpf_target_arch=\"{arch}\"")
 }
 
-fn host_side(options: Options, object: &PathBuf) -> Result<PathBuf> {
-    let mut cargo = process::cargo();
+/// All of [`Target`] are little endian.
+fn bpf_target(arch: &str) -> &'static str {
+    if arch == ARCH && cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
+}
+
+fn host_side(options: Options, object: &Path) -> Result<PathBuf> {
+    let (mut cargo, mut dir) = match options.target {
+        Some(target) => (target.cargo()?, target.folder()),
+        None if options.statically => statically(),
+        None => (process::cargo(), paths::target()),
+    };
     cargo.args(["build", "--package", "upstream-trace"]).env("UPSTREAM_TRACE_EBPF", object);
-    let mut dir = paths::target();
-    if options.statically {
-        let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        cargo.args(["--target", &triple]).env(flags, format!("-C target-feature=+crt-static {}", anywhere()));
-        dir.push(triple);
-    }
     if options.debug {
         dir.push("debug");
     } else {
@@ -117,6 +133,17 @@ fn host_side(options: Options, object: &PathBuf) -> Result<PathBuf> {
     }
     process::run(&mut cargo)?;
     Ok(dir.join("upstream-trace"))
+}
+
+/// With this machine's C library; and where that goes.
+fn statically() -> (Command, PathBuf) {
+    let triple = format!("{ARCH}-unknown-linux-gnu");
+    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    let mut cargo = process::cargo();
+    cargo
+        .env("CARGO_BUILD_TARGET", &triple)
+        .env(flags, format!("-C target-feature=+crt-static {}", anywhere()));
+    (cargo, paths::target().join(triple))
 }
 
 #[cfg(test)]
