@@ -71,17 +71,20 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
     cargo
         .current_dir(paths::root().join("upstream-trace-ebpf"))
         .env("PATH", path)
-        .env("RUSTFLAGS", format!("-C debuginfo=2 -C link-arg=--btf {}", anywhere()))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&["-Cdebuginfo=2", "-Clink-arg=--btf"]))
         .env("CARGO_BUILD_TARGET", bpf_target())
         .env("CARGO_UNSTABLE_BUILD_STD", "core");
     Ok(cargo)
 }
 
-/// For the compiler: names of folders of this machine stay out of what it makes, so that every clone gives the same bytes.
-fn anywhere() -> String {
+/// These, and others for the compiler: names of folders of this machine stay out of what it makes, so that every clone gives
+/// the same bytes. Separated as cargo wants flags in which there may be spaces.
+fn flags(flags: &[&str]) -> String {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let home = home.map(|home| format!(" --remap-path-prefix={}=/cargo", home.display())).unwrap_or_default();
-    format!("--remap-path-prefix={}=/upstream-trace{home}", paths::root().display())
+    let elsewhere = [Some((paths::root(), "/upstream-trace")), home.map(|home| (home, "/cargo"))];
+    let moved = elsewhere.into_iter().flatten();
+    let moved = moved.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    flags.iter().map(ToString::to_string).chain(moved).collect::<Vec<_>>().join("\x1f")
 }
 
 /// What cargo and rustup say to the build that runs xtask, and what a developer says to builds for the host.
@@ -105,8 +108,9 @@ fn host_side(options: Options, object: &PathBuf) -> Result<PathBuf> {
     let mut dir = paths::target();
     if options.statically {
         let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-        cargo.args(["--target", &triple]).env(flags, format!("-C target-feature=+crt-static {}", anywhere()));
+        cargo
+            .args(["--target", &triple])
+            .env("CARGO_ENCODED_RUSTFLAGS", flags(&["-Ctarget-feature=+crt-static"]));
         dir.push(triple);
     }
     if options.debug {
