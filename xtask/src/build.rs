@@ -81,7 +81,7 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain) -> Result<Command> {
 /// the same bytes. Separated as cargo wants flags in which there may be spaces.
 fn flags(flags: &[&str]) -> String {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let elsewhere = [Some((paths::root(), "/upstream-trace")), home.map(|home| (home, "/cargo"))];
+    let elsewhere = [Some((paths::root().to_owned(), "/upstream-trace")), home.map(|home| (home, "/cargo"))];
     let moved = elsewhere.into_iter().flatten();
     let moved = moved.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     flags.iter().map(ToString::to_string).chain(moved).collect::<Vec<_>>().join("\x1f")

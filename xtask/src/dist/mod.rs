@@ -73,12 +73,7 @@ fn tarball(folder: &Path, stage: &Path, epoch: &str) -> Result<()> {
     let name = format!("upstream-trace-{VERSION}-linux-{}", std::env::consts::ARCH);
     let archive = folder.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");
-    tar.env("GZIP", "-n").current_dir(stage).args([
-        "--sort=name",
-        "--owner=0",
-        "--group=0",
-        "--numeric-owner",
-    ]);
+    tar.current_dir(stage).args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
     tar.arg(format!("--mtime=@{epoch}")).arg(format!("--transform=s,^\\.,{name},"));
     tar.args(["--use-compress-program=gzip -n", "-cf"]).arg(&archive).arg(".");
     process::run(&mut tar)
