@@ -250,6 +250,10 @@ impl Engine {
             );
             out.push(Output::Note(Note { at: config.at, text }));
         }
+        if let Some(unread) = &config.unread {
+            let text = format!("Not all of nginx's configuration could be read ({unread}).");
+            out.push(Output::Note(Note { at: config.at, text }));
+        }
         self.configs.read(config);
     }
 
