@@ -14,7 +14,7 @@ use std::collections::{HashSet, VecDeque};
 
 use crate::bounded::Bounded;
 use crate::event::{
-    AttemptId, Config, Event, Hook, Host, LossPlace, MS, Nanos, Process, ProcessChange, SECOND,
+    AttemptId, Config, Event, Hook, Host, LossPlace, MS, Nanos, Process, ProcessChange, SECOND, Upstream,
 };
 use crate::verdict::{LogLines, Note, Output, Summary};
 
@@ -119,6 +119,9 @@ impl Engine {
             self.unwatched = self.latest;
         }
         let mut out = Vec::new();
+        if is_of_a_log(&event) {
+            return out;
+        }
         match event {
             Event::Host(host) => self.on_host(host),
             Event::Process(process) => self.on_process(&process, &mut out),
@@ -250,6 +253,10 @@ impl Engine {
             );
             out.push(Output::Note(Note { at: config.at, text }));
         }
+        if let Some(unread) = &config.unread {
+            let text = format!("Not all of nginx's configuration could be read ({unread}).");
+            out.push(Output::Note(Note { at: config.at, text }));
+        }
         self.configs.read(config);
     }
 
@@ -273,6 +280,16 @@ impl Engine {
             self.dns_lookups.forget(process.pid);
         }
     }
+}
+
+/// What nginx writes to its own log is no request, though it goes to a unix socket.
+fn is_of_a_log(event: &Event) -> bool {
+    let upstream = match event {
+        Event::Trouble(attempt) | Event::End(attempt) => attempt.upstream.as_ref(),
+        Event::Upstream(sample) => sample.upstream.as_ref(),
+        _ => None,
+    };
+    upstream.is_some_and(Upstream::is_journal)
 }
 
 #[cfg(test)]

@@ -385,3 +385,20 @@ fn a_doubtful_end_where_no_lines_are_read_is_possible_if_it_fits_a_timer() {
     assert!(matches!(found[..], [(_, Confidence::Possible)]), "{found:?}");
     assert_eq!(judged(perhaps_unanswered(1_400), false), []);
 }
+
+#[test]
+fn what_goes_to_the_journal_is_no_attempt() {
+    let told = |path: &str| {
+        let mut engine = Engine::new();
+        let attempt = Attempt { upstream: Some(Upstream::Unix(path.to_owned())), ..unanswered_request() };
+        let mut out = engine.on(Event::Trouble(attempt.clone()));
+        out.extend(engine.on(tick(attempt.seen + 5 * SECOND)));
+        out.extend(engine.on(Event::End(attempt.clone())));
+        out.extend(engine.on(tick(attempt.seen + 10 * SECOND)));
+        (out.is_empty(), engine.summary(attempt.seen).upstreams.is_empty())
+    };
+    assert_eq!(told("/run/systemd/journal/stdout"), (true, true));
+    assert_eq!(told("/run/systemd/journal.web/stdout"), (true, true));
+    assert_eq!(told("/run/systemd/journalist/stdout"), (false, false));
+    assert_eq!(told("/run/app/stdout"), (false, false));
+}

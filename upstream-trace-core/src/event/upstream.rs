@@ -42,6 +42,15 @@ fn socket_path<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 }
 
 impl Upstream {
+    /// The journal's, to which systemd connects stdout and stderr of a unit before it starts the program.
+    #[must_use]
+    pub fn is_journal(&self) -> bool {
+        let Self::Unix(path) = self else { return false };
+        // One for each namespace of the journal: `LogNamespace=`.
+        let rest = path.strip_prefix("/run/systemd/journal").and_then(|rest| rest.strip_suffix("/stdout"));
+        rest.is_some_and(|name| name.is_empty() || name.starts_with('.'))
+    }
+
     /// The address without the port, if it has one.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {

@@ -206,4 +206,10 @@ mod tests {
     fn the_file_that_is_shipped_is_right() {
         parse(include_str!("../../../packaging/upstream-trace.toml")).unwrap();
     }
+
+    #[test]
+    fn the_files_of_earlier_releases_are_taken() {
+        let settings = parse(include_str!("../../tests/configurations/0.1.0.toml")).unwrap();
+        assert_eq!(settings.len(), 24);
+    }
 }

@@ -9,6 +9,7 @@ mod open;
 mod patience;
 pub mod privileges;
 mod process;
+mod walk;
 mod watched;
 mod workload;
 

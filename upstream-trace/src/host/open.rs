@@ -15,6 +15,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::statfs::fstatfs;
 
+use super::walk;
+
 /// Magic numbers of file systems whose files are the kernel's own: `linux/magic.h`, and those of modules.
 const KERNEL_FILE_SYSTEMS: [i128; 22] = [
     0x9fa0,      // proc
@@ -66,7 +68,11 @@ pub fn regular_file_below(root: &File, path: &Path) -> io::Result<(File, Metadat
 /// What the kernel says.
 pub fn file_below(root: &File, path: &Path, flags: OFlag) -> io::Result<File> {
     let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    openat2(root, path, how).map(File::from).map_err(Errno::into)
+    match openat2(root, path, how) {
+        // What a filter of system calls says: it cannot look into the arguments of this one.
+        Err(Errno::ENOSYS | Errno::EPERM) => walk::file_below(root, path, flags),
+        opened => opened.map(File::from).map_err(Errno::into),
+    }
 }
 
 fn reopen(handle: &File) -> io::Result<(File, Metadata)> {

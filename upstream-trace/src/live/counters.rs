@@ -74,6 +74,9 @@ impl Counters {
     }
 
     fn sample(&mut self, now: Nanos, upstream: Upstream, mut counters: UpstreamCounters, to: &mut Batch) {
+        if upstream.is_journal() {
+            return;
+        }
         if let Some(earlier) = self.earlier.get(&upstream) {
             counters.add(earlier);
         }

@@ -84,17 +84,23 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain, arch: &str) -> Result<Command> {
     cargo
         .current_dir(paths::root().join("upstream-trace-ebpf"))
         .env("PATH", path)
-        .env("RUSTFLAGS", format!("-C debuginfo=2 -C link-arg=--btf {} {}", registers_of(arch), anywhere()))
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            flags(&["-Cdebuginfo=2", "-Clink-arg=--btf", "--cfg", &registers_of(arch)]),
+        )
         .env("CARGO_BUILD_TARGET", bpf_target(arch))
         .env("CARGO_UNSTABLE_BUILD_STD", "core");
     Ok(cargo)
 }
 
-/// For the compiler: names of folders of this machine stay out of what it makes, so that every clone gives the same bytes.
-fn anywhere() -> String {
+/// These, and others for the compiler: names of folders of this machine stay out of what it makes, so that every clone gives
+/// the same bytes. Separated as cargo wants flags in which there may be spaces.
+fn flags(flags: &[&str]) -> String {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let home = home.map(|home| format!(" --remap-path-prefix={}=/cargo", home.display())).unwrap_or_default();
-    format!("--remap-path-prefix={}=/upstream-trace{home}", paths::root().display())
+    let elsewhere = [Some((paths::root().to_owned(), "/upstream-trace")), home.map(|home| (home, "/cargo"))];
+    let moved = elsewhere.into_iter().flatten();
+    let moved = moved.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
+    flags.iter().map(ToString::to_string).chain(moved).collect::<Vec<_>>().join("\x1f")
 }
 
 /// What cargo and rustup say to the build that runs xtask, and what a developer says to builds for the host.
@@ -110,7 +116,7 @@ fn is_of_host_build(name: &OsStr) -> bool {
 
 /// For the compiler: whose registers programs see. aya asks for the same setting.
 fn registers_of(arch: &str) -> String {
-    format!("--cfg bpf_target_arch=\"{arch}\"")
+    format!("bpf_target_arch=\"{arch}\"")
 }
 
 /// All of [`Target`] are little endian.
@@ -138,11 +144,10 @@ fn host_side(options: Options, object: &Path) -> Result<PathBuf> {
 /// With this machine's C library; and where that goes.
 fn statically() -> (Command, PathBuf) {
     let triple = format!("{ARCH}-unknown-linux-gnu");
-    let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
     let mut cargo = process::cargo();
     cargo
         .env("CARGO_BUILD_TARGET", &triple)
-        .env(flags, format!("-C target-feature=+crt-static {}", anywhere()));
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&["-Ctarget-feature=+crt-static"]));
     (cargo, paths::target().join(triple))
 }
 

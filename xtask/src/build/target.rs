@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{anywhere, source_cargo};
+use super::{flags, source_cargo};
 use crate::{paths, setup};
 
 /// Takes the target out of the arguments of a script: Rust's names of targets are not zig's.
@@ -63,7 +63,7 @@ impl Target {
             .env("CARGO_TARGET_DIR", cross())
             .env("CARGO_UNSTABLE_BUILD_STD", "std,panic_unwind")
             .env(of_target("LINKER"), &c_compiler)
-            .env(of_target("RUSTFLAGS"), format!("-C link-self-contained=no {}", anywhere()))
+            .env("CARGO_ENCODED_RUSTFLAGS", flags(&["-Clink-self-contained=no"]))
             .env(format!("CC_{name}"), c_compiler)
             .env(format!("AR_{name}"), archiver)
             .env("ZIG_GLOBAL_CACHE_DIR", cross().join("zig"));

@@ -73,12 +73,7 @@ fn tarball(folder: &Path, stage: &Path, epoch: &str) -> Result<()> {
     let name = format!("upstream-trace-{VERSION}-linux-{}", std::env::consts::ARCH);
     let archive = folder.join(format!("{name}.tar.gz"));
     let mut tar = Command::new("tar");
-    tar.env("GZIP", "-n").current_dir(stage).args([
-        "--sort=name",
-        "--owner=0",
-        "--group=0",
-        "--numeric-owner",
-    ]);
+    tar.current_dir(stage).args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
     tar.arg(format!("--mtime=@{epoch}")).arg(format!("--transform=s,^\\.,{name},"));
     tar.args(["--use-compress-program=gzip -n", "-cf"]).arg(&archive).arg(".");
     process::run(&mut tar)
@@ -105,9 +100,17 @@ fn dependencies(folder: &Path) -> Result<()> {
     let fields = list.as_object_mut().context("a list that is no object")?;
     fields.remove("serialNumber");
     fields.get_mut("metadata").and_then(Value::as_object_mut).map(|metadata| metadata.remove("timestamp"));
-    let text = serde_json::to_string_pretty(&list)?.replace(&paths::root().display().to_string(), "");
+    let own =
+        list["metadata"]["component"]["bom-ref"].as_str().context("a list without a name of the program")?;
+    let root = root_of(own).context("the name of the program has no folder")?.to_owned();
+    let text = serde_json::to_string_pretty(&list)?.replace(&root, "path+file://");
     fs::write(folder.join(format!("upstream-trace-{VERSION}.cdx.json")), text)?;
     Ok(())
+}
+
+/// In the name that cargo gives a crate of the workspace: the folder of the workspace, written as in a URL.
+fn root_of(name: &str) -> Option<&str> {
+    Some(name.rsplit_once("/upstream-trace#")?.0).filter(|root| root.starts_with("path+file://"))
 }
 
 /// `SHA256SUMS`, for `sha256sum --check`.
@@ -124,4 +127,16 @@ fn checksums(folder: &Path) -> Result<()> {
     }
     fs::write(folder.join("SHA256SUMS"), sums)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::root_of;
+
+    #[test]
+    fn the_folder_of_a_clone_in_the_name_of_a_crate() {
+        let name = "path+file:///home/a%20b/clone/upstream-trace#0.1.0";
+        assert_eq!(root_of(name), Some("path+file:///home/a%20b/clone"));
+        assert_eq!(root_of("upstream-trace 0.1.0"), None);
+    }
 }

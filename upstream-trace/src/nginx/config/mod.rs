@@ -81,7 +81,8 @@ fn facts(
 ) -> Config {
     let unchanged = |worker: &u32| match (files.changed, started_at(*worker)) {
         (Some(changed), Some(started)) => changed <= started + SLACK,
-        _ => false,
+        // Of a file that was not read, that is what is to be told.
+        (changed, _) => changed.is_none(),
     };
     let (current, older): (Vec<_>, Vec<_>) = workers.iter().partition(|worker| unchanged(worker));
     let edited = current.is_empty();
@@ -251,6 +252,12 @@ mod tests {
             let read = folder.read();
             assert_eq!((read.edited, &read.workers[..]), (edited, &[std::process::id()][..]));
         }
+    }
+
+    #[test]
+    fn a_file_that_was_not_read_was_not_changed() {
+        let read = Folder::new("none").read();
+        assert!(read.unread.is_some() && !read.edited, "{read:?}");
     }
 
     #[test]
