@@ -60,11 +60,13 @@ fn turn(name: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use upstream_trace_core::hooks::Hook;
+
     use super::*;
 
     #[test]
     fn the_longest_are_programs_and_come_first() {
-        let programs: Vec<_> = HOOKS.iter().flat_map(|hook| hook.programs()).collect();
+        let programs: Vec<_> = HOOKS.iter().flat_map(Hook::programs).collect();
         for longest in LONGEST {
             assert!(programs.contains(&longest), "{longest}");
         }

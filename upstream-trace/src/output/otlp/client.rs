@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use percent_encoding::percent_decode_str;
-use serde_json::Value;
+use serde::Serialize;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
@@ -92,7 +92,7 @@ impl Client {
         Ok(Self { agent: config.into(), url: endpoint.0.clone(), headers: environment.headers.clone() })
     }
 
-    pub(super) fn send(&self, request: &Value) -> Sent {
+    pub(super) fn send(&self, request: &impl Serialize) -> Sent {
         let body = match zipped(request) {
             Ok(body) => body,
             Err(error) => return Sent::Refused(format!("{error:#}")),
@@ -109,7 +109,7 @@ impl Client {
     }
 }
 
-fn zipped(request: &Value) -> Result<Vec<u8>> {
+fn zipped(request: &impl Serialize) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     serde_json::to_writer(&mut encoder, request)?;
     encoder.flush()?;

@@ -3,6 +3,8 @@
 //! Attributes follow the semantic conventions where they have one: `error.type` is the cause, of which there are four
 //! dozen. What they have no name for begins with `upstream_trace.`.
 
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use upstream_trace_core::event::{Host, LogLine, Transport, Upstream, Workload};
 use upstream_trace_core::json::Clock;
@@ -16,11 +18,33 @@ const EVENT: &str = "upstream_trace.attempt.failed";
 const WARN: (u8, &str) = (13, "WARN");
 const ERROR: (u8, &str) = (17, "ERROR");
 
-/// A record, and which nginx it is of, by where that runs.
+/// A record, and which nginx it is of, by where that runs. As text: its tree of values takes 50 KB.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     workload: Option<Workload>,
-    record: Value,
+    record: Box<RawValue>,
+}
+
+/// An `ExportLogsServiceRequest`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request<'a> {
+    resource_logs: Vec<ResourceLogs<'a>>,
+}
+
+/// What one nginx has to say.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceLogs<'a> {
+    resource: Value,
+    scope_logs: [ScopeLogs<'a>; 1],
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeLogs<'a> {
+    scope: Value,
+    log_records: Vec<&'a RawValue>,
 }
 
 /// What all records of a run share.
@@ -48,9 +72,9 @@ impl Run {
         Self { clock: Clock::new(host), resource, version: host.version.clone() }
     }
 
-    /// An `ExportLogsServiceRequest`: records of each nginx have a resource of their own.
-    pub(super) fn request(&self, records: &[Record]) -> Value {
-        let mut groups: Vec<(Option<&Workload>, Vec<&Value>)> = Vec::new();
+    /// Records of each nginx have a resource of their own.
+    pub(super) fn request<'a>(&self, records: &'a [Record]) -> Request<'a> {
+        let mut groups: Vec<(Option<&Workload>, Vec<&RawValue>)> = Vec::new();
         for Record { workload, record } in records {
             let workload = workload.as_ref();
             match groups.iter_mut().find(|(of, _)| *of == workload) {
@@ -58,14 +82,12 @@ impl Run {
                 None => groups.push((workload, vec![record])),
             }
         }
-        let scope = json!({"name": "upstream-trace", "version": self.version});
-        let logs = groups.iter().map(|(workload, records)| {
-            json!({
-                "resource": {"attributes": self.resource_of(*workload)},
-                "scopeLogs": [{"scope": scope, "logRecords": records}],
-            })
-        });
-        json!({"resourceLogs": logs.collect::<Vec<_>>()})
+        let scope = || json!({"name": "upstream-trace", "version": self.version});
+        let of = |(workload, log_records): (Option<&Workload>, _)| ResourceLogs {
+            resource: json!({"attributes": self.resource_of(workload)}),
+            scope_logs: [ScopeLogs { scope: scope(), log_records }],
+        };
+        Request { resource_logs: groups.into_iter().map(of).collect() }
     }
 
     /// What the container says of itself comes before what the environment says of all that this program watches.
@@ -76,8 +98,12 @@ impl Run {
     }
 
     /// One record.
-    pub(super) fn record(&self, verdict: &Verdict) -> Record {
-        Record { workload: verdict.details.workload.clone(), record: self.log_record(verdict) }
+    ///
+    /// # Errors
+    /// If it cannot be written as text.
+    pub(super) fn record(&self, verdict: &Verdict) -> serde_json::Result<Record> {
+        let record = to_raw_value(&self.log_record(verdict))?;
+        Ok(Record { workload: verdict.details.workload.clone(), record })
     }
 
     /// A `LogRecord`.

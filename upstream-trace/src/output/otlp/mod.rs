@@ -139,7 +139,13 @@ impl Exporter {
                         self.run = Run::new(&host, &self.resource);
                         self.intake.delivered(1);
                     }
-                    Message::Failure(verdict) => records.push(self.run.record(&verdict)),
+                    Message::Failure(verdict) => match self.run.record(&verdict) {
+                        Ok(record) => records.push(record),
+                        Err(error) => {
+                            log::debug!("{error}");
+                            self.intake.lose(1);
+                        }
+                    },
                 }
             }
             if !records.is_empty() {
