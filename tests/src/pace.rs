@@ -15,6 +15,12 @@ pub fn slow() -> u32 {
     *FACTOR
 }
 
+/// Everything takes longer than on a real machine.
+#[must_use]
+pub fn is_emulated() -> bool {
+    slow() > 1
+}
+
 /// A limit, on this machine.
 #[must_use]
 pub fn patient(limit: Duration) -> Duration {

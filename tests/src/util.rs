@@ -1,5 +1,6 @@
 //! Small things that several modules need.
 
+use std::fmt;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +10,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::pace::patient;
+
+/// A program that a scenario needs. `cargo xtask test` installs all of them; an emulated machine has few, and what needs others
+/// is not run there.
+#[derive(Debug)]
+pub struct Missing(pub String);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is missing: `cargo xtask setup` installs it", self.0)
+    }
+}
+
+impl std::error::Error for Missing {}
 
 /// Runs a command line (split at spaces) to its end and gives its output; an error says what it printed.
 pub fn sh(line: &str) -> Result<String> {

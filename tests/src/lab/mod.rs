@@ -15,9 +15,11 @@ use serde_json::Value;
 
 use crate::lab::expect::Expected;
 use crate::limits::{self, Limit};
+use crate::pace::is_emulated;
 use crate::report;
 use crate::results;
 use crate::table::Row;
+use crate::util::Missing;
 
 /// What to do with the scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +87,10 @@ impl Lab {
         };
         match catch_unwind(AssertUnwindSafe(|| body(&lab))) {
             Ok(Ok(())) => {}
+            Ok(Err(error)) if is_emulated() && error.is::<Missing>() => {
+                results::not_run(name, &format!("{error:#}"));
+                return Ok(());
+            }
             Ok(Err(error)) => lab.complain(format!("{error:#}")),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -7,7 +7,7 @@ mod depth;
 use std::fs;
 use std::path::Path;
 
-use crate::pace::slow;
+use crate::pace::is_emulated;
 
 /// A limit of some kernels.
 #[derive(Debug)]
@@ -54,8 +54,16 @@ const LIMITS: &[Limit] = &[
     Limit {
         why: "Before 6.10 the kernel does not say why it resets a connection.",
         holds: resets_without_socket_are_silent,
-        scenarios: &["origins/reset-with"],
+        scenarios: &["origins/reset-with", "no-live-upstreams/peers-of-its-own-group-only"],
         instead: &[],
+        unseen: false,
+        fields: &[],
+    },
+    Limit {
+        why: "Before 5.17 the kernel does not say why it drops a packet.",
+        holds: drops_without_reason,
+        scenarios: &["kernel-drop-local"],
+        instead: &["firewall-drop-remote"],
         unseen: false,
         fields: &[],
     },
@@ -113,9 +121,10 @@ pub fn of(scenario: &str) -> Option<&'static Limit> {
     depth::ONLY_DEPTH.iter().chain(LIMITS).filter(touches).find(|limit| (limit.holds)())
 }
 
-/// Everything takes longer than on a real machine.
-fn is_emulated() -> bool {
-    slow() > 1
+/// By the tracepoint, which has an argument for it.
+fn drops_without_reason() -> bool {
+    let format = "/sys/kernel/tracing/events/skb/kfree_skb/format";
+    fs::read_to_string(format).is_ok_and(|format| !format.contains("reason"))
 }
 
 /// `tcp_send_reset` came to tell of all resets with the same series that gave it a reason.

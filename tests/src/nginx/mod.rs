@@ -17,7 +17,7 @@ pub use config::{Config, FOLDER};
 
 use crate::client::NGINX;
 use crate::netns::Namespace;
-use crate::util::{alive, children, signal, wait_until};
+use crate::util::{Missing, alive, children, signal, wait_until};
 
 /// A running nginx; ended, with whatever it became, on drop.
 #[derive(Debug)]
@@ -167,7 +167,9 @@ pub fn newer() -> Option<PathBuf> {
 /// The path of nginx, or of a copy of it under another name.
 fn program(folder: &Path, config: &Config) -> Result<PathBuf> {
     if config.newer {
-        return Ok(newer().context("LAB_NEWER_NGINX names no folder")?.join("usr/sbin/nginx"));
+        return Ok(newer()
+            .ok_or_else(|| Missing("a newer nginx, where LAB_NEWER_NGINX names it".to_owned()))?
+            .join("usr/sbin/nginx"));
     }
     let path = env::var_os("PATH").context("PATH")?;
     let nginx = env::split_paths(&path)

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::util::{alive, wait_until};
+use crate::util::{Missing, alive, wait_until};
 use crate::world::World;
 
 /// A running program with all that it started; killed on drop.
@@ -90,7 +90,7 @@ fn find(program: &str) -> Result<PathBuf> {
             path.is_file() && version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         })
     };
-    exact.or_else(versioned).with_context(|| format!("{program} is missing: `cargo xtask setup` installs it"))
+    exact.or_else(versioned).ok_or_else(|| Missing(program.to_owned()).into())
 }
 
 /// Whether a program is installed.
