@@ -82,13 +82,15 @@ impl ErrorLogs {
         })
     }
 
-    /// From here on attempts are seen. Lines that were written before would be taken for those of the next ones.
-    pub(super) fn begin(&mut self, watched: WatchedPids) {
+    /// From here on attempts are seen, from the time that is given back. Lines that were written before would be taken for those
+    /// of the next ones.
+    pub(super) fn begin(&mut self, watched: WatchedPids) -> Nanos {
         let since = now();
         self.ask(since, watched);
         self.kept = self.take_all(PROMPT);
         self.kept.retain(|said| line_of(said).is_none());
         self.since = since;
+        since
     }
 
     /// All that is written until `known` is to be handed on.

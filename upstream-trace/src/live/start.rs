@@ -71,7 +71,7 @@ pub(super) fn start(
         tables.watch_io(now());
     }
     kernel.attach(&layout, &cli.hooks, deep)?;
-    logs.begin(nginx.watched());
+    let attached = logs.begin(nginx.watched());
     let mut depth = Depth::new(cli.depth, Instant::now());
     if deep && !kernel.sees_io() {
         tables.watch_io(0);
@@ -106,7 +106,7 @@ pub(super) fn start(
         unread: 0,
         configs,
     };
-    let host = host(&kernel, &nginx, slow, cli.depth);
+    let host = Host { slow, ..host(&kernel, &nginx, attached, cli.depth) };
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
     let redactor = cli.redact.then(Redactor::default);
     let shows_progress = recorder.is_some() && !cli.screen;
@@ -131,13 +131,15 @@ fn say(live: &mut Live, stuck: Vec<Attempt>) {
     live.feed_batch(batch, now());
 }
 
-fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos, depth: cli::Depth) -> Host {
+/// The trace begins when everything is attached.
+fn host(kernel: &Kernel, nginx: &WatchedNginx, attached: Nanos, depth: cli::Depth) -> Host {
+    let since = i64::try_from(now().saturating_sub(attached) / 1_000).unwrap_or_default();
     let of_kernel = |name: &str| {
         fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
     };
     Host {
-        at: now(),
-        unix_us: Timestamp::now().as_microsecond(),
+        at: attached,
+        unix_us: Timestamp::now().as_microsecond() - since,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hostname: of_kernel("hostname"),
         kernel: of_kernel("osrelease"),
@@ -145,7 +147,7 @@ fn host(kernel: &Kernel, nginx: &WatchedNginx, slow: Nanos, depth: cli::Depth) -
         hooks: kernel.hooks.clone(),
         masters: nginx.masters.iter().copied().collect(),
         workers: nginx.worker_pids(),
-        slow,
         depth: depth.name().to_owned(),
+        ..Host::default()
     }
 }

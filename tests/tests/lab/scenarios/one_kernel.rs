@@ -167,6 +167,8 @@ pub(crate) const ALL: &[Scenario] = &[
         let world = lab.world().upstream(V4).location("proxy_bind 10.94.0.5 transparent;").start()?;
         let _origin = world.origin(V4, Script::answer(10))?;
         world.up().command("ip route add 10.94.0.0/24 via 10.99.0.1")?;
+        // A new namespace has the setting of the host.
+        world.ng().sysctl("ipv4/ip_forward", "0")?;
         kernel_dropped(&world, V4, "IP_INADDRERRORS")
     }),
     // A translation behind which the address stays, and nothing is dropped: the origin is silent.
