@@ -50,7 +50,7 @@ pub(super) fn start(
     sinks: Sinks,
     wake: &Arc<Notify>,
 ) -> Result<(Live, Ring)> {
-    let configs = Configs::begin(&nginx, wake);
+    let mut configs = Configs::begin(&nginx, wake);
     let workers = nginx.worker_pids();
     let before = Open::look(&workers, now());
     let (mut layout, loader) = prepared.take()?;
@@ -71,6 +71,10 @@ pub(super) fn start(
         tables.watch_io(now());
     }
     kernel.attach(&layout, &cli.hooks, deep)?;
+    // Read long since, while programs were loaded: where logs go is said with it in mind.
+    let mut configured = Batch::default();
+    configs.wait(&mut configured);
+    configured.events.iter().for_each(|event| logs.notice(event));
     let attached = logs.begin(nginx.watched());
     let mut depth = Depth::new(cli.depth, Instant::now());
     if deep && !kernel.sees_io() {
@@ -113,7 +117,7 @@ pub(super) fn start(
     let progress = shows_progress.then(|| Progress::on_terminal(opened)).flatten();
     let pipeline = Pipeline::new(recorder, redactor, sinks, progress);
     let mut live = Live { context, sources, pipeline };
-    say(&mut live, stuck);
+    say(&mut live, configured, stuck);
     // SAFETY: the ring buffer owns its descriptor, keeps it open and the same as long as it lives, and moves into the
     // AsyncFd.
     let events = unsafe { AsyncFd::register(events) }.context("cannot wait for the ring buffer")?;
@@ -121,11 +125,9 @@ pub(super) fn start(
 }
 
 /// Says what is watched, and what is stuck already.
-fn say(live: &mut Live, stuck: Vec<Attempt>) {
+fn say(live: &mut Live, mut batch: Batch, stuck: Vec<Attempt>) {
     let host = live.context.host.clone();
     live.pipeline.start(host);
-    let mut batch = Batch::default();
-    live.sources.configs.wait(&mut batch);
     batch.events.extend(live.context.nginx.workloads(now()));
     batch.events.extend(stuck.into_iter().map(Event::Trouble));
     live.feed_batch(batch, now());
