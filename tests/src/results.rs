@@ -19,14 +19,14 @@ pub fn note(scenario: &str, said: &[Value], complaints: &[String], because: Opti
     }));
 }
 
-/// Notes a scenario that cannot run on this machine, and why.
-pub fn not_run(scenario: &str, because: &str) {
+/// Notes a scenario that cannot run on this machine, for want of a program.
+pub fn not_run(scenario: &str, program: &str) {
     write(&json!({
         "scenario": scenario,
         "verdicts": [],
         "passed": true,
         "complaints": [],
-        "because": because,
+        "because": format!("The scenario needs {program}, which is not on that machine."),
         "ran": false,
     }));
 }

@@ -87,11 +87,13 @@ impl Lab {
         };
         match catch_unwind(AssertUnwindSafe(|| body(&lab))) {
             Ok(Ok(())) => {}
-            Ok(Err(error)) if is_emulated() && error.is::<Missing>() => {
-                results::not_run(name, &format!("{error:#}"));
-                return Ok(());
-            }
-            Ok(Err(error)) => lab.complain(format!("{error:#}")),
+            Ok(Err(error)) => match error.downcast_ref() {
+                Some(Missing(program)) if is_emulated() => {
+                    results::not_run(name, program);
+                    return Ok(());
+                }
+                _ => lab.complain(format!("{error:#}")),
+            },
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 lab.complain(format!(

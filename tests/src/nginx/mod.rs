@@ -167,9 +167,7 @@ pub fn newer() -> Option<PathBuf> {
 /// The path of nginx, or of a copy of it under another name.
 fn program(folder: &Path, config: &Config) -> Result<PathBuf> {
     if config.newer {
-        return Ok(newer()
-            .ok_or_else(|| Missing("a newer nginx, where LAB_NEWER_NGINX names it".to_owned()))?
-            .join("usr/sbin/nginx"));
+        return Ok(newer().ok_or_else(|| Missing("a newer nginx".to_owned()))?.join("usr/sbin/nginx"));
     }
     let path = env::var_os("PATH").context("PATH")?;
     let nginx = env::split_paths(&path)

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         let missing = scenarios::missing(name);
         if let Some(program) = missing {
             eprintln!("{name} is ignored: {program} is not installed");
-            results::not_run(name, &format!("The scenario needs {program}, which is not on that machine."));
+            results::not_run(name, program);
         }
         let (ignored, mode) = (matches!(mode, Mode::Nothing(_)) || missing.is_some(), mode.clone());
         let trial = move || {

@@ -110,7 +110,7 @@ pub(super) fn start(
         unread: 0,
         configs,
     };
-    let host = Host { slow, ..host(&kernel, &nginx, attached, cli.depth) };
+    let host = host(&kernel, &nginx, attached, slow, cli.depth);
     let context = Context { kernel, tables, layout, symbols, nginx, host, slow, choice: cli.hooks.clone() };
     let redactor = cli.redact.then(Redactor::default);
     let shows_progress = recorder.is_some() && !cli.screen;
@@ -134,7 +134,7 @@ fn say(live: &mut Live, mut batch: Batch, stuck: Vec<Attempt>) {
 }
 
 /// The trace begins when everything is attached.
-fn host(kernel: &Kernel, nginx: &WatchedNginx, attached: Nanos, depth: cli::Depth) -> Host {
+fn host(kernel: &Kernel, nginx: &WatchedNginx, attached: Nanos, slow: Nanos, depth: cli::Depth) -> Host {
     let since = i64::try_from(now().saturating_sub(attached) / 1_000).unwrap_or_default();
     let of_kernel = |name: &str| {
         fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
@@ -149,7 +149,7 @@ fn host(kernel: &Kernel, nginx: &WatchedNginx, attached: Nanos, depth: cli::Dept
         hooks: kernel.hooks.clone(),
         masters: nginx.masters.iter().copied().collect(),
         workers: nginx.worker_pids(),
+        slow,
         depth: depth.name().to_owned(),
-        ..Host::default()
     }
 }

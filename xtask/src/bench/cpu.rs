@@ -68,10 +68,11 @@ pub(super) fn measure(plan: &Plan, tracers: &Tracers<'_>) -> Result<Value> {
             courses.push(Course { name: format!("{name}, {how}"), load, cells: Cells::new() });
         }
     }
+    let watchers: &[Tracer] = if plan.left_on { &LEFT_ON } else { &WATCHERS };
     for round in 0..plan.short_rounds {
         say("Round", format!("{} of {}", round + 1, plan.short_rounds));
         for course in &mut courses {
-            run_round(plan, tracers, &world, round, course)?;
+            run_round(watchers, tracers, &world, round, course)?;
         }
     }
     for course in &courses {
@@ -94,13 +95,13 @@ fn paced_clients(rate: f64) -> u32 {
 }
 
 fn run_round(
-    plan: &Plan,
+    watchers: &[Tracer],
     tracers: &Tracers<'_>,
     world: &World,
     round: usize,
     course: &mut Course,
 ) -> Result<()> {
-    let mut watchers = if plan.left_on { LEFT_ON.to_vec() } else { WATCHERS.to_vec() };
+    let mut watchers = watchers.to_vec();
     // Whoever comes first has the warmer caches, or the colder ones: not always the same.
     let first = round % watchers.len();
     watchers.rotate_left(first);

@@ -67,7 +67,7 @@ impl Tracer {
             Self::Deep => "upstream-trace --depth deep",
             Self::Recording => "upstream-trace --record",
             Self::Collected => "upstream-trace --record --metrics --otlp",
-            Self::SettledCollected => "the same, after its first look",
+            Self::SettledCollected => "upstream-trace --record --metrics --otlp, after its first look",
             Self::Floor => "empty programs",
             Self::Bpftrace => "bpftrace",
             Self::Tcpdump => "tcpdump -w",
