@@ -1,7 +1,7 @@
 //! `cargo xtask test`: unit tests, then the fault lab with the release binary, as root.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -76,12 +76,7 @@ fn units(filter: Option<&str>) -> Result<()> {
 fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     let lab = lab_executable(None)?;
     say("Testing", format!("the fault lab with {}", paths::shown(binary)));
-    let mut command = process::as_root("env")?;
-    command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
-    command.arg(format!("LAB_IMAGE={}", image::for_lab(binary)?.display()));
-    if let Some(root) = setup::newer_nginx() {
-        command.arg(format!("LAB_NEWER_NGINX={}", root.display()));
-    }
+    let mut command = lab_command(binary)?;
     if let Some(depth) = &selection.depth {
         command.arg(format!("UPSTREAM_TRACE_DEPTH={depth}"));
     }
@@ -94,6 +89,18 @@ fn lab(binary: &Path, selection: &Selection) -> Result<()> {
     }
     command.arg(lab).args(selection.filter.as_deref());
     process::run(command.current_dir(paths::root().join("tests")))
+}
+
+/// The beginning of a command that runs the lab on this machine, with all that [`prepare`] got for it; more of its
+/// environment may follow, then the lab.
+pub(crate) fn lab_command(binary: &Path) -> Result<Command> {
+    let mut command = process::as_root("env")?;
+    command.arg(format!("UPSTREAM_TRACE_BIN={}", binary.display()));
+    command.arg(format!("LAB_IMAGE={}", image::for_lab(binary)?.display()));
+    if let Some(root) = setup::newer_nginx() {
+        command.arg(format!("LAB_NEWER_NGINX={}", root.display()));
+    }
+    Ok(command)
 }
 
 /// Builds the lab, as whoever we are, and says where it is; for this machine, or another.

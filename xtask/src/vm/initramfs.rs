@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::archive::Unpacked;
 use super::cpio::Archive;
+use super::extras;
 use super::modules;
 use super::source::Source;
 
@@ -32,12 +33,13 @@ const PROGRAMS: &[&str] = &[
     "ip6tables-save",
     "prlimit",
     "setpriv",
+    "unshare",
     "conntrack",
     "openssl",
 ];
 
 /// Beginnings of names of programs that the guest has where its source has them: origins of some scenarios. What brings
-/// a hundred megabytes of libraries (Python, Node.js) is left out.
+/// a hundred megabytes of libraries (Node.js) is left out.
 const ORIGINS: &[&str] = &["haproxy", "php-fpm"];
 
 /// Folders that are taken as they are: distributions of netem, settings of OpenSSL, extensions of PHP.
@@ -96,8 +98,9 @@ pub(super) fn write(to: &Path, kernel: &Unpacked, lab: &Lab<'_>) -> Result<()> {
     }
     let extensions = format!("/usr/lib/{}/{EXTENSIONS}", lab.source.libraries_folder());
     for folder in FOLDERS.iter().chain([&extensions.as_str()]) {
-        add_folder(&mut archive, lab.source, &lab.source.path(folder), folder)?;
+        add_folder(&mut archive, lab.source, &lab.source.path(folder), folder, &|_| false)?;
     }
+    extras::add(&mut archive, lab.source)?;
     add_executable(&mut archive, lab.source, lab.tool, "upstream-trace")?;
     add_executable(&mut archive, lab.source, lab.tests, "lab")?;
     add_modules(&mut archive, kernel)?;
@@ -113,7 +116,7 @@ fn add_program(archive: &mut Archive<impl std::io::Write>, source: &Source, name
 }
 
 /// An executable file under another name, with the libraries that it needs under their own.
-fn add_executable(
+pub(super) fn add_executable(
     archive: &mut Archive<impl std::io::Write>,
     source: &Source,
     path: &Path,
@@ -126,19 +129,24 @@ fn add_executable(
     Ok(())
 }
 
-fn add_folder(
+/// A folder, if there is one, with the libraries that its files need; without what it says by its name is left out.
+pub(super) fn add_folder(
     archive: &mut Archive<impl std::io::Write>,
     source: &Source,
     folder: &Path,
     name: &str,
+    is_left_out: &impl Fn(&str) -> bool,
 ) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
         let entry = entry?;
-        let (path, name) =
-            (source.inside(entry.path()), format!("{name}/{}", entry.file_name().to_string_lossy()));
+        let own = entry.file_name().to_string_lossy().into_owned();
+        if is_left_out(&own) {
+            continue;
+        }
+        let (path, name) = (source.inside(entry.path()), format!("{name}/{own}"));
         if path.is_dir() {
-            add_folder(archive, source, &path, &name)?;
+            add_folder(archive, source, &path, &name, is_left_out)?;
         } else if path.is_file() {
             add_executable(archive, source, &path, &name)?;
         }
@@ -146,7 +154,8 @@ fn add_folder(
     Ok(())
 }
 
-fn add_file(archive: &mut Archive<impl std::io::Write>, path: &Path, name: &str) -> Result<()> {
+/// A file under this name, unless there is one.
+pub(super) fn add_file(archive: &mut Archive<impl std::io::Write>, path: &Path, name: &str) -> Result<()> {
     if archive.has(name) {
         return Ok(());
     }

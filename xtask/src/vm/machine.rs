@@ -18,6 +18,8 @@ pub(super) struct Machine {
     pub(super) debian: &'static str,
     /// As Debian names its folders of libraries.
     pub(super) libraries: &'static str,
+    /// Its number in a program (`EM_...` in `elf.h`).
+    pub(super) elf: u16,
     /// What program and lab are built for; none is this machine itself.
     pub(super) target: Option<Target>,
     /// The program that emulates it.
@@ -37,6 +39,7 @@ pub(super) const X86_64: Machine = Machine {
     name: "x86-64",
     debian: AMD64,
     libraries: "x86_64-linux-gnu",
+    elf: 62,
     target: None,
     emulator: "qemu-system-x86_64",
     options: &["-cpu", "max,erms=off,la57=off"],
@@ -50,6 +53,7 @@ pub(super) const ARM64: Machine = Machine {
     name: "arm64",
     debian: "arm64",
     libraries: "aarch64-linux-gnu",
+    elf: 183,
     target: Some(Target::Aarch64),
     emulator: "qemu-system-aarch64",
     options: &["-machine", "virt", "-cpu", "cortex-a72"],
@@ -62,7 +66,7 @@ pub(super) const ARM64: Machine = Machine {
 const SUITE: &str = "bookworm";
 
 /// What the lab starts.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "busybox-static",
     "dash",
     "nginx-light",
@@ -73,6 +77,7 @@ const PACKAGES: [&str; 10] = [
     "openssl",
     "util-linux",
     "haproxy",
+    "python3",
 ];
 
 impl Machine {

@@ -3,6 +3,8 @@
 mod archive;
 mod complaint;
 mod cpio;
+mod elf;
+mod extras;
 mod guest;
 mod initramfs;
 mod machine;
@@ -16,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::build::{self, Options};
 use crate::say::{note, say};
@@ -59,9 +61,9 @@ pub(crate) struct Vm {
     /// Run the lab with this `--depth` of the tool, where a scenario names none
     #[arg(long, value_name = "auto|watch|deep", value_parser = ["auto", "watch", "deep"])]
     depth: Option<String>,
-    /// Run this program instead of a new one, such as that of a release
+    /// Run this program instead of a new one, such as that of a release; may be given once for each architecture
     #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    binary: Vec<PathBuf>,
     /// Scenarios at once
     #[arg(long, default_value_t = 2)]
     jobs: u32,
@@ -129,12 +131,28 @@ impl Tool {
         if machine.target.is_some() {
             setup::for_vm_of_another_architecture()?;
         }
-        let path = match &options.binary {
-            Some(path) => path.clone(),
+        let path = match given(&options.binary, machine)? {
+            Some(path) => path.to_owned(),
             None => build::build(Options::of(machine.target))?,
         };
         Ok(Self { build: results::build(&path)?, lab: test::lab_executable(machine.target)?, path })
     }
+}
+
+/// The program for this architecture, if there is one among those that were given.
+fn given<'a>(binaries: &'a [PathBuf], machine: &Machine) -> Result<Option<&'a Path>> {
+    for path in binaries {
+        let elf = elf::machine(path).with_context(|| format!("{} is no program", path.display()))?;
+        ensure!(
+            [&X86_64, &ARM64].iter().any(|known| known.elf == elf),
+            "{} is for another architecture than x86-64 and arm64",
+            path.display()
+        );
+        if elf == machine.elf {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the lab runs.
@@ -187,7 +205,7 @@ fn guest(kernel: Kernel, options: &Vm, tool: &Tool) -> Result<()> {
     let folder = Where::Guest(kernel).folder();
     let (initramfs, lines) = (folder.join("initramfs"), Lines::in_folder(&folder));
     let known = known(options, &folder, &tool.build);
-    let script = script(options, machine, &known);
+    let script = script(options, &source, &known);
     let lab = Lab { tool: &tool.path, tests: &tool.lab, script, source: &source };
     initramfs::write(&initramfs, &unpacked, &lab).context("cannot write the guest's file system")?;
     fs::write(folder.join(RELEASE), &unpacked.release)?;
@@ -231,6 +249,8 @@ fn until_done(mut boot: impl FnMut() -> Result<Ended>) -> Result<()> {
 
 /// The lab on this machine's own kernel.
 fn host(options: &Vm, tool: &Tool) -> Result<()> {
+    setup::for_tests()?;
+    setup::browser();
     let folder = Where::Host.folder();
     fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
     let results = Lines::in_folder(&folder).results;
@@ -238,8 +258,7 @@ fn host(options: &Vm, tool: &Tool) -> Result<()> {
     // Only the version: what else a name of a kernel says is about this machine.
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     fs::write(folder.join(RELEASE), release.trim().split('-').next().unwrap_or_default())?;
-    let mut command = process::as_root("env")?;
-    command.arg(format!("UPSTREAM_TRACE_BIN={}", tool.path.display()));
+    let mut command = test::lab_command(&tool.path)?;
     command.arg(format!("LAB_RESULTS={}", results.display()));
     command.arg(format!("LAB_ONLY={}", options.scenario.join(",")));
     command.arg(format!("LAB_SKIP={}", known(options, &folder, &tool.build))).arg(&tool.lab);
@@ -285,8 +304,8 @@ fn known(options: &Vm, folder: &Path, build: &str) -> String {
 }
 
 /// What the guest's init runs.
-fn script(options: &Vm, machine: &Machine, known: &str) -> String {
-    let [lab, results] = machine.lines;
+fn script(options: &Vm, source: &Source, known: &str) -> String {
+    let [lab, results] = source.machine.lines;
     if let Some(script) = &options.sh {
         return format!("{{\n{script}\n}} >{lab} 2>&1\n");
     }
@@ -294,6 +313,9 @@ fn script(options: &Vm, machine: &Machine, known: &str) -> String {
     if let Some(depth) = &options.depth {
         environment.push_str(" UPSTREAM_TRACE_DEPTH=");
         environment.push_str(depth);
+    }
+    if let Some(root) = extras::newer_nginx(source) {
+        environment.push_str(&format!(" LAB_NEWER_NGINX='{}'", root.display()));
     }
     let only = options.scenario.join(",");
     format!(

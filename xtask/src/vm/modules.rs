@@ -15,6 +15,7 @@ const WANTED: &[&str] = &[
     "crc32c_cryptoapi", // nf_tables asks for a checksum by name
     "veth",
     "dummy",
+    "tun",
     "bridge",
     "sch_netem",
     "sch_tbf",

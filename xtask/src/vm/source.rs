@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::elf;
 use super::machine::Machine;
 use crate::{paths, process};
 
@@ -18,7 +19,7 @@ const INSTALLED: [(&str, &str); 2] =
 #[derive(Debug)]
 pub(super) struct Source {
     root: PathBuf,
-    machine: &'static Machine,
+    pub(super) machine: &'static Machine,
 }
 
 impl Source {
@@ -32,7 +33,8 @@ impl Source {
         self.machine.libraries
     }
 
-    fn is_this_machine(&self) -> bool {
+    /// Whether it is this machine itself.
+    pub(super) fn is_this_machine(&self) -> bool {
         self.machine.target.is_none()
     }
 
@@ -79,8 +81,11 @@ impl Source {
         Ok(found)
     }
 
-    /// The libraries of a program, and theirs.
+    /// The libraries of a program, and theirs; none of another file.
     pub(super) fn libraries(&self, program: &Path) -> Result<Vec<PathBuf>> {
+        if !elf::is(program) {
+            return Ok(Vec::new());
+        }
         if self.is_this_machine() {
             return linked(program);
         }
