@@ -19,14 +19,14 @@ pub fn note(scenario: &str, said: &[Value], complaints: &[String], because: Opti
     }));
 }
 
-/// Notes a scenario that cannot run on this machine, for want of a program.
-pub fn not_run(scenario: &str, program: &str) {
+/// Notes a scenario that cannot run on this machine, for want of a program or of something else.
+pub fn not_run(scenario: &str, needed: &str) {
     write(&json!({
         "scenario": scenario,
         "verdicts": [],
         "passed": true,
         "complaints": [],
-        "because": format!("The scenario needs {program}, which is not on that machine."),
+        "because": format!("Not run there: it needs {needed}."),
         "ran": false,
     }));
 }

@@ -41,9 +41,9 @@ fn main() -> ExitCode {
     };
     let trials = scenarios::all().filter(|(name, _)| chosen(name)).map(|(name, body)| {
         let missing = scenarios::missing(name);
-        if let Some(program) = missing {
-            eprintln!("{name} is ignored: {program} is not installed");
-            results::not_run(name, program);
+        if let Some(needed) = missing {
+            eprintln!("{name} is ignored: it needs {needed}");
+            results::not_run(name, needed);
         }
         let (ignored, mode) = (matches!(mode, Mode::Nothing(_)) || missing.is_some(), mode.clone());
         let trial = move || {

@@ -21,10 +21,10 @@ use upstream_trace_tests::pace::slow;
 use upstream_trace_tests::seen::Seen;
 use upstream_trace_tests::{Lab, Scenario, World};
 
-pub(crate) const ALL: &[Scenario] = &[
-    ("mixed/every-way-at-once", |lab| mixed(lab, WAYS.len())),
-    ("mixed/two-thousand-on-two-workers", |lab| mixed(lab, 2000)),
-];
+pub(crate) const ALL: &[Scenario] =
+    &[("mixed/every-way-at-once", |lab| mixed(lab, WAYS.len())), (MANY, |lab| mixed(lab, 2000))];
+
+const MANY: &str = "mixed/two-thousand-on-two-workers";
 
 const CLIENTS: usize = 48;
 
@@ -200,6 +200,12 @@ fn check(world: &World<'_>, seen: &Seen<'_>, count: usize) {
     let workers: BTreeSet<u64> =
         seen.of_type("failure").filter_map(|failure| failure["worker"].as_u64()).collect();
     lab.check(workers.len() == 2 || count < 1000, || format!("failures of workers {workers:?}, not of two"));
+}
+
+/// What is missing on this host for a scenario.
+pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
+    // There timeouts of so many come together that lines come long after their failures.
+    (scenario == MANY && slow() > 1).then_some("a real machine, that 48 clients at once do not overload")
 }
 
 /// 99 of 100.

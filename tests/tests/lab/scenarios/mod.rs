@@ -47,11 +47,12 @@ mod translation;
 
 use upstream_trace_tests::Scenario;
 
-/// What a scenario needs and this host has not: a program, or a small virtual machine.
+/// What a scenario needs and this host has not: a program, a small virtual machine, or speed.
 pub(crate) fn missing(scenario: &str) -> Option<&'static str> {
     software::missing(scenario)
         .or_else(|| container::missing(scenario))
         .or_else(|| service::missing(scenario))
+        .or_else(|| mixed::missing(scenario))
 }
 
 /// Every scenario.
