@@ -7,6 +7,7 @@ mod elf;
 mod extras;
 mod guest;
 mod initramfs;
+mod lab;
 mod machine;
 mod modules;
 mod results;
@@ -16,7 +17,8 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -24,17 +26,12 @@ use crate::build::{self, Options};
 use crate::say::{note, say};
 use crate::{paths, process, setup, test};
 use archive::{KERNELS, Kernel};
-use guest::{Ended, Lines};
-use initramfs::Lab;
 use machine::{ARM64, Machine, X86_64};
-use source::Source;
 
 /// What became of each scenario the last time that it ran.
 const RESULTS: &str = "results.jsonl";
 /// The kernel's `uname -r`.
 const RELEASE: &str = "release";
-/// How often a guest is booted that the emulator lets down.
-const BOOTS: u32 = 3;
 
 /// Which kernels, and what to run on them.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,7 +61,10 @@ pub(crate) struct Vm {
     /// Run this program instead of a new one, such as that of a release; may be given once for each architecture
     #[arg(long, value_name = "FILE")]
     binary: Vec<PathBuf>,
-    /// Scenarios at once
+    /// Guests at once: scenarios wait half of the time, so two for each processor of this machine get most done
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    guests: u32,
+    /// Scenarios at once in a guest
     #[arg(long, default_value_t = 2)]
     jobs: u32,
     /// Processors of a guest; where several guests share this machine, one each gets more done
@@ -78,7 +78,7 @@ pub(crate) struct Vm {
     limit: u64,
 }
 
-/// Runs the lab on each kernel, one after the other.
+/// Runs the lab on each kernel.
 pub(crate) fn vm(options: &Vm) -> Result<()> {
     let kernels = if options.table { Vec::new() } else { chosen(&options.kernels)? };
     if !cfg!(target_arch = "x86_64") {
@@ -89,22 +89,13 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
     let mut failed = Vec::new();
     let mut builds = Vec::new();
     for machine in [&X86_64, &ARM64] {
-        let kernels: Vec<_> = kernels.iter().filter(|one| one.is_of(machine)).collect();
+        let kernels: Vec<_> = kernels.iter().copied().filter(|one| one.is_of(machine)).collect();
         let is_in_table = || all().any(|one| one.is_of(machine) && one.folder().join(RESULTS).is_file());
         if kernels.is_empty() && !((options.write || options.table) && is_in_table()) {
             continue;
         }
         let tool = Tool::built(options, machine)?;
-        for kernel in kernels {
-            let ran = match *kernel {
-                Where::Host => host(options, &tool),
-                Where::Guest(kernel) => guest(kernel, options, &tool),
-            };
-            if let Err(error) = ran {
-                note("Failed", format!("Linux {}: {error:#}", kernel.name()));
-                failed.push(kernel.name());
-            }
-        }
+        failed.extend(run(&kernels, options, &tool));
         builds.push((machine, tool.build));
     }
     if options.write || options.table {
@@ -114,6 +105,36 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
         bail!("not as expected on Linux {}; what went wrong stands above", failed.join(", "));
     }
     Ok(())
+}
+
+/// Runs the lab on these, guests several at once, this machine alone and last; gives those that were not as expected.
+fn run(kernels: &[Where], options: &Vm, tool: &Tool) -> Vec<&'static str> {
+    let failed = Mutex::new(Vec::new());
+    let judge = |kernel: Where, ran: Result<()>| {
+        if let Err(error) = ran {
+            note("Failed", format!("Linux {}: {error:#}", kernel.name()));
+            failed.lock().unwrap_or_else(PoisonError::into_inner).push(kernel.name());
+        }
+    };
+    let guests = kernels.iter().filter_map(|one| match one {
+        Where::Guest(kernel) => Some(*kernel),
+        Where::Host => None,
+    });
+    let guests = Mutex::new(guests);
+    let next = || guests.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..options.guests {
+            scope.spawn(|| {
+                while let Some(kernel) = next() {
+                    judge(Where::Guest(kernel), lab::guest(kernel, options, tool));
+                }
+            });
+        }
+    });
+    if kernels.iter().any(|one| matches!(one, Where::Host)) {
+        judge(Where::Host, lab::host(options, tool));
+    }
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The program that runs there, and the lab.
@@ -198,80 +219,6 @@ fn chosen(names: &[String]) -> Result<Vec<Where>> {
     if names.is_empty() { Ok(all().collect()) } else { names.iter().map(find).collect() }
 }
 
-fn guest(kernel: Kernel, options: &Vm, tool: &Tool) -> Result<()> {
-    let unpacked = kernel.fetch()?;
-    let machine = kernel.machine;
-    let source = Source::of(machine)?;
-    let folder = Where::Guest(kernel).folder();
-    let (initramfs, lines) = (folder.join("initramfs"), Lines::in_folder(&folder));
-    let known = known(options, &folder, &tool.build);
-    let script = script(options, &source, &known);
-    let lab = Lab { tool: &tool.path, tests: &tool.lab, script, source: &source };
-    initramfs::write(&initramfs, &unpacked, &lab).context("cannot write the guest's file system")?;
-    fs::write(folder.join(RELEASE), &unpacked.release)?;
-    say("Booting", format!("Linux {}", unpacked.release));
-    let begin = Instant::now();
-    let limit = Duration::from_mins(options.limit);
-    let boot = || {
-        let ended = guest::run((machine, &unpacked), options.cpus, &initramfs, &lines, limit);
-        // Also what was found before it failed.
-        keep(options, &lines.results, &folder, &tool.build)?;
-        ended
-    };
-    until_done(boot)?;
-    if options.sh.is_some() {
-        say("Ran", format!("it; its words are in {}", paths::shown(&lines.lab)));
-        return Ok(());
-    }
-    let said = fs::read_to_string(&lines.lab).unwrap_or_default();
-    let result = said.lines().rev().find(|line| line.starts_with("test result:")).unwrap_or("no result");
-    say("Ran", format!("{result} ({} s; {})", begin.elapsed().as_secs(), paths::shown(&lines.lab)));
-    for outcome in results::read(&lines.results)?.values().filter(|outcome| !outcome.passed) {
-        note("Failed", format!("{}: {}", outcome.scenario, outcome.complaints.join("; ")));
-    }
-    if !result.contains(" 0 failed") {
-        bail!("scenarios failed");
-    }
-    Ok(())
-}
-
-/// Boots again if all that went wrong is the emulator's doing, and says so.
-fn until_done(mut boot: impl FnMut() -> Result<Ended>) -> Result<()> {
-    for left in (0..BOOTS).rev() {
-        let Ended::Emulator(why) = boot()? else { return Ok(()) };
-        if left == 0 {
-            bail!("{why}; {BOOTS} boots");
-        }
-        note("Repeating", format!("the boot: {why}"));
-    }
-    Ok(())
-}
-
-/// The lab on this machine's own kernel.
-fn host(options: &Vm, tool: &Tool) -> Result<()> {
-    setup::for_tests()?;
-    setup::browser();
-    let folder = Where::Host.folder();
-    fs::create_dir_all(&folder).context("cannot make a folder for the results")?;
-    let results = Lines::in_folder(&folder).results;
-    fs::write(&results, "")?;
-    // Only the version: what else a name of a kernel says is about this machine.
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    fs::write(folder.join(RELEASE), release.trim().split('-').next().unwrap_or_default())?;
-    let mut command = test::lab_command(&tool.path)?;
-    command.arg(format!("LAB_RESULTS={}", results.display()));
-    command.arg(format!("LAB_ONLY={}", options.scenario.join(",")));
-    command.arg(format!("LAB_SKIP={}", known(options, &folder, &tool.build))).arg(&tool.lab);
-    let ran = process::run(command.current_dir(paths::root().join("tests")));
-    keep(options, &results, &folder, &tool.build)?;
-    ran
-}
-
-/// Keeps what a run found, for the table; of what another depth saw the table tells nothing.
-fn keep(options: &Vm, run: &Path, folder: &Path, build: &str) -> Result<()> {
-    if options.depth.is_some() { Ok(()) } else { results::merge(run, &folder.join(RESULTS), build) }
-}
-
 /// The table of all kernels on which the lab has run, with this program of each architecture alone.
 fn write(builds: &[(&Machine, String)]) -> Result<()> {
     let listed = process::capture(Command::new(test::lab_executable(None)?).arg("--list"))?;
@@ -294,67 +241,4 @@ fn write(builds: &[(&Machine, String)]) -> Result<()> {
         .with_context(|| format!("cannot write {}", page.display()))?;
     say("Wrote", paths::shown(&page));
     Ok(())
-}
-
-/// The scenarios that are left out, with commas between them.
-fn known(options: &Vm, folder: &Path, build: &str) -> String {
-    let before = results::of_build(&folder.join(RESULTS), build).unwrap_or_default();
-    let passed = before.into_values().filter(|outcome| options.resume && outcome.passed);
-    passed.map(|outcome| outcome.scenario).collect::<Vec<_>>().join(",")
-}
-
-/// What the guest's init runs.
-fn script(options: &Vm, source: &Source, known: &str) -> String {
-    let [lab, results] = source.machine.lines;
-    if let Some(script) = &options.sh {
-        return format!("{{\n{script}\n}} >{lab} 2>&1\n");
-    }
-    let mut environment = format!("UPSTREAM_TRACE_BIN=/upstream-trace LAB_SLOW={}", options.slow);
-    if let Some(depth) = &options.depth {
-        environment.push_str(" UPSTREAM_TRACE_DEPTH=");
-        environment.push_str(depth);
-    }
-    if let Some(root) = extras::newer_nginx(source) {
-        environment.push_str(&format!(" LAB_NEWER_NGINX='{}'", root.display()));
-    }
-    let only = options.scenario.join(",");
-    format!(
-        "LAB_ONLY='{only}' LAB_SKIP='{known}' LAB_RESULTS={results} {environment} /lab --color=never --test-threads={} >{lab} 2>&1\n",
-        options.jobs
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use anyhow::bail;
-
-    use super::{BOOTS, Ended, until_done};
-
-    #[test]
-    fn only_a_guest_that_the_emulator_let_down_is_booted_again() {
-        let let_down = || Ok(Ended::Emulator("BUG: soft lockup".to_owned()));
-        let mut boots = 0;
-        let error = until_done(|| {
-            boots += 1;
-            let_down()
-        });
-        assert!(error.is_err_and(|error| error.to_string().contains("soft lockup")));
-        assert_eq!(boots, BOOTS);
-
-        boots = 0;
-        let second = until_done(|| {
-            boots += 1;
-            if boots == 1 { let_down() } else { Ok(Ended::Done) }
-        });
-        assert!(second.is_ok());
-        assert_eq!(boots, 2);
-
-        boots = 0;
-        let fault = until_done(|| {
-            boots += 1;
-            bail!("its kernel complained")
-        });
-        assert!(fault.is_err());
-        assert_eq!(boots, 1);
-    }
 }
