@@ -17,8 +17,10 @@ use libtest_mimic::{Arguments, Trial};
 use upstream_trace_tests::origin::{ORIGIN_PROCESS, serve_forever};
 use upstream_trace_tests::{Lab, Mode, Scenario, results, table};
 
-/// Scenarios wait more than they work; more of them at once would disturb each other's timing.
+/// Scenarios wait more than they work; more of them at once would disturb each other's timing, unless that is slow anyway.
 const AT_ONCE: usize = 4;
+/// As many as may be asked for.
+const MOST_AT_ONCE: usize = 16;
 
 /// Shared by scenarios that run beside each other; a second try has the lab for itself.
 static QUIET: RwLock<()> = RwLock::new(());
@@ -28,7 +30,7 @@ fn main() -> ExitCode {
         return if serve_forever(&address).is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).clamp(1, AT_ONCE));
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(AT_ONCE).clamp(1, MOST_AT_ONCE));
     let mode = Mode::from_environment();
     if let Mode::Nothing(reason) = &mode {
         eprintln!("the fault lab is ignored: {reason}");

@@ -37,9 +37,10 @@ pub(super) fn add(archive: &mut Archive<impl Write>, source: &Source) -> Result<
     Ok(())
 }
 
-/// The newer nginx, if the guest can run it; in the guest it is in the same place.
+/// The newer nginx, if the guest can run it; in the guest it is in the same place, where it looks for its libraries.
 pub(super) fn newer_nginx(source: &Source) -> Option<PathBuf> {
-    setup::newer_nginx().filter(|_| source.is_this_machine())
+    let root = setup::newer_nginx().filter(|_| source.is_this_machine())?;
+    root.canonicalize().ok()
 }
 
 fn add_python(archive: &mut Archive<impl Write>, source: &Source) -> Result<()> {
