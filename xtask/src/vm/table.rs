@@ -11,8 +11,8 @@ pub(super) type Column = (String, BTreeMap<String, Outcome>);
 const HEAD: &str = "\
 # Kernels
 
-Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, and on the kernel
-of the machine that made it. Do not edit. All of it comes from one program";
+Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, of x86-64 and arm64,
+and on the kernel of the machine that made it. Do not edit. All of it comes from one program";
 
 const CAUSES: &str = "
 ## Causes
@@ -26,9 +26,9 @@ const SCENARIOS: &str = "
 ## Scenarios
 
 Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
-its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. *not run: time* was not run: an
-emulated kernel takes hours for all of them; *not here* could not be run on that machine. A number points to the reason why
-less was seen there.
+its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. *not here* could not be run on that
+machine. A number points to the reason why less was seen there, or to what the machine lacks. *not run: time* was not run: an
+emulated kernel takes an hour for all of them, one of another architecture longer.
 
 ";
 
