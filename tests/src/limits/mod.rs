@@ -90,6 +90,15 @@ const LIMITS: &[Limit] = &[
         fields: &[],
     },
     Limit {
+        why: "An emulated nginx may take longer than the 5 ms that the kernel side allows between the end of a connection and \
+              the word to the client, and of sockets of Lua error.log tells nothing.",
+        holds: is_emulated,
+        scenarios: &["newer/lua-socket-closed"],
+        instead: &[],
+        unseen: true,
+        fields: &[],
+    },
+    Limit {
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
         holds: is_emulated,

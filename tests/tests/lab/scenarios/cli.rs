@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use nix::sys::signal::Signal;
+use upstream_trace_tests::pace::patient;
 use upstream_trace_tests::tool::Ended;
 use upstream_trace_tests::util::ms;
 use upstream_trace_tests::{Lab, Scenario, World};
@@ -54,9 +55,10 @@ pub(crate) const ALL: &[Scenario] = &[
         let Some(ended) = run(&world, &["--json", "--duration", "1s"], |_| Ok(()))? else { return Ok(()) };
         status(lab, &ended, 0);
         let last = ended.lines.last().map(|(at, line)| (*at, line.contains(r#""type":"summary""#)));
-        lab.check(last.is_some_and(|(at, summary)| summary && (ms(900)..ms(3000)).contains(&at)), || {
-            format!("no summary after a second: {last:?}")
-        });
+        lab.check(
+            last.is_some_and(|(at, summary)| summary && (ms(900)..patient(ms(3000))).contains(&at)),
+            || format!("no summary after a second: {last:?}"),
+        );
         Ok(())
     }),
     ("cli/sigterm-ends", |lab| {
@@ -101,9 +103,9 @@ pub(crate) const ALL: &[Scenario] = &[
 fn run(world: &World<'_>, args: &[&str], then: impl Fn(&World<'_>) -> Result<()>) -> Result<Option<Ended>> {
     let master = world.nginx().master().to_string();
     let tool = world.start_tool(&[&["--pid", &master], args].concat())?;
-    if tool.is_some() {
-        // Without --json there is no line that says so, and a pause is all that is left.
-        world.pause(ms(1000));
+    if let Some(tool) = &tool {
+        let attached = tool.wait_error(patient(LIMIT), |line| line.contains("watching nginx"));
+        world.lab().check(attached.is_some(), || "it does not say what it watches".into());
     }
     then(world)?;
     let ended = tool.map(|tool| tool.wait(LIMIT)).transpose()?;

@@ -2,6 +2,7 @@
 
 use upstream_trace_tests::Scenario;
 use upstream_trace_tests::container::{Journald, Pod, Podman};
+use upstream_trace_tests::pace::patient;
 use upstream_trace_tests::util::ms;
 
 use super::faults::{IN_IMAGE, REFUSED, V4, config, eight_dropped_here};
@@ -33,7 +34,7 @@ pub(crate) const ALL: &[Scenario] = &[
         eight_dropped_here(&world, &["--pod", "shop/web-0"], address, ("containerd", "app", "cri"))?;
         let trace = world.trace_of(&["--pod", "shop/web-0"], &[])?;
         world.get_from(address, "/refused").status(502);
-        world.pause(ms(300));
+        trace.wait_line(patient(ms(5000)), |line| line.contains("port-refused"));
         pod.rotate()?;
         world.pause(ms(400));
         world.get_from(address, "/refused").status(502);
