@@ -16,19 +16,31 @@ pub struct Registers {
     mask: u64,
     /// These bits, if a process ran.
     process: u64,
+    /// Bytes of the stack on top of which they lie, if a page is not larger; 0 if that differs between kernels.
+    stack: u64,
 }
 
 impl Registers {
     /// x86-64: arguments by its calling convention; the two lowest bits of the code segment are the privilege.
-    pub const X86_64: Self = Self { first: "di", second: "si", third: "dx", mode: "cs", mask: 3, process: 3 };
+    pub const X86_64: Self =
+        Self { first: "di", second: "si", third: "dx", mode: "cs", mask: 3, process: 3, stack: 0 };
 
     /// arm64: the register of the first argument is that of the result, too, so that the kernel keeps a copy; the lowest
-    /// bits of the processor's state are the exception level (`PSR_MODE_MASK`), 0 for processes of 32 and 64 bits.
-    pub const AARCH64: Self =
-        Self { first: "orig_x0", second: "regs.1", third: "regs.2", mode: "pstate", mask: 0xf, process: 0 };
+    /// bits of the processor's state are the exception level (`PSR_MODE_MASK`), 0 for processes of 32 and 64 bits. The stack
+    /// is `MIN_THREAD_SHIFT` (4.14 to 7.x) without KASAN.
+    pub const AARCH64: Self = Self {
+        first: "orig_x0",
+        second: "regs.1",
+        third: "regs.2",
+        mode: "pstate",
+        mask: 0xf,
+        process: 0,
+        stack: 1 << 14,
+    };
 
     /// Names that no structure has: nothing is read.
-    const UNKNOWN: Self = Self { first: "-", second: "-", third: "-", mode: "-", mask: 0, process: 1 };
+    const UNKNOWN: Self =
+        Self { first: "-", second: "-", third: "-", mode: "-", mask: 0, process: 1, stack: 0 };
 
     /// Of the kernel that this is built for. The kernel side is told its architecture, see `cargo xtask build`.
     pub const HERE: Self = if cfg!(any(target_arch = "x86_64", bpf_target_arch = "x86_64")) {
@@ -44,6 +56,16 @@ impl Registers {
     #[inline(always)]
     pub const fn of_process(&self, mode: u64) -> bool {
         mode & self.mask == self.process
+    }
+
+    /// How large the stack of a process is in a kernel with such pages, where the kernel does not say it.
+    #[must_use]
+    pub const fn stack(&self, page: u64) -> Option<u64> {
+        match self.stack {
+            0 => None,
+            least if least < page => Some(page),
+            least => Some(least),
+        }
     }
 }
 
@@ -61,6 +83,14 @@ mod tests {
         assert!(Registers::AARCH64.of_process(0x6000_1000) && Registers::AARCH64.of_process(0x6000_0010));
         assert!(!Registers::AARCH64.of_process(0x6040_0005) && !Registers::AARCH64.of_process(0x6040_0009));
         assert!((0..=u64::from(u16::MAX)).all(|mode| !Registers::UNKNOWN.of_process(mode)));
+    }
+
+    /// Pages of 4, 16 and 64 KiB.
+    #[test]
+    fn a_stack_is_a_page_at_least() {
+        let sizes = |registers: Registers| [4096, 16384, 65536].map(|page| registers.stack(page));
+        assert_eq!(sizes(Registers::AARCH64), [Some(16384), Some(16384), Some(65536)]);
+        assert_eq!([sizes(Registers::X86_64), sizes(Registers::UNKNOWN)], [[None; 3]; 2]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use upstream_trace_common::{DROP_PLACES, DropPlace, FieldSpec, Offsets};
+use upstream_trace_common::{DROP_PLACES, DropPlace, FieldSpec, Offsets, Registers};
 
 use super::symbols::Symbols;
 pub(super) use walk::known;
@@ -96,7 +96,7 @@ impl Layout {
         layout
             .drop_reasons
             .extend(queueing.inspect(|(number, _)| layout.queueing_reasons = number & !0xffff));
-        layout.registers_at = registers_at(&btf, &ids).unwrap_or(0);
+        layout.registers_at = registers_at(&btf, &ids, &Registers::HERE).unwrap_or(0);
         for field in Offsets::FIELDS {
             match offset_of(&btf, &ids, field) {
                 Some(offset) => {

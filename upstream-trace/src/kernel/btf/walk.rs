@@ -9,11 +9,12 @@ use std::path::Path;
 use anyhow::Result;
 use btf_rs::{Backend, Btf, BtfType, Type};
 use fallible_iterator::FallibleIterator;
-use upstream_trace_common::{FieldSpec, Offsets};
+use upstream_trace_common::{FieldSpec, Offsets, Registers};
 
 use super::{DROP_REASON, HELPERS, PATH, QUEUEING_REASON, RESET_REASON, TRACEPOINTS};
 
 /// As large as a kernel stack: what it is part of, and on x86-64 the stack of interrupts, where BTF has only that (5.10).
+/// On arm64 it may have neither.
 const STACKS: [&str; 2] = ["thread_union", "irq_stack"];
 const REGISTERS: &str = "pt_regs";
 /// Most anonymous structures and unions that are looked into for one member; `sk_buff` has about a dozen.
@@ -195,10 +196,14 @@ pub(super) fn has_value(btf: &Btf, ids: &HashMap<&'static str, u32>, name: &str,
 }
 
 /// The registers lie at the top of the stack.
-pub(super) fn registers_at(btf: &Btf, ids: &HashMap<&'static str, u32>) -> Option<u64> {
-    let size = |name: &str| size_of(btf, *ids.get(name)?, 0);
-    let stack = STACKS.into_iter().find_map(size)?;
-    u64::try_from(stack.checked_sub(size(REGISTERS)?)?).ok()
+pub(super) fn registers_at(
+    btf: &Btf,
+    ids: &HashMap<&'static str, u32>,
+    architecture: &Registers,
+) -> Option<u64> {
+    let size = |name: &str| u64::try_from(size_of(btf, *ids.get(name)?, 0)?).ok();
+    let stack = STACKS.into_iter().find_map(size).or_else(|| architecture.stack(procfs::page_size()))?;
+    stack.checked_sub(size(REGISTERS)?)
 }
 
 pub(super) fn arguments(btf: &Btf, id: u32) -> Option<usize> {
@@ -210,8 +215,6 @@ pub(super) fn arguments(btf: &Btf, id: u32) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use upstream_trace_common::Registers;
-
     use super::*;
 
     /// BTF with these types, after a header; names of types and members are positions in `strings`.
@@ -253,5 +256,15 @@ mod tests {
         assert_eq!([first, second, third, mode].map(offset), [Some(272), Some(8), Some(16), Some(264)]);
         assert_eq!(["regs.30", "regs.31", "regs", "orig_x0.1"].map(offset), [Some(240), None, None, None]);
         assert_eq!(offset(Registers::X86_64.first), None);
+    }
+
+    /// 5.10 on arm64, whose BTF has nothing that is as large as the stack.
+    #[test]
+    fn the_stack_of_arm64_is_known() {
+        let btf = of_arm64();
+        let ids = find_ids(&btf).expect("types");
+        let page = procfs::page_size();
+        assert_eq!(registers_at(&btf, &ids, &Registers::AARCH64), Some(page.max(16384) - 280));
+        assert_eq!(registers_at(&btf, &ids, &Registers::X86_64), None);
     }
 }
