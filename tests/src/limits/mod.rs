@@ -40,7 +40,7 @@ const LIMITS: &[Limit] = &[
         scenarios: &["dns-failure", "dns-timeout"],
         instead: &[],
         unseen: true,
-        fields: &[],
+        fields: &["upstream"],
     },
     Limit {
         why: "An emulated nginx may take longer than the 2 ms within which a lookup is taken for one of the client that spoke \

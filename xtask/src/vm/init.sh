@@ -16,6 +16,8 @@ for applet in $(busybox --list); do
     [ -e "/usr/bin/$applet" ] || [ -e "/usr/sbin/$applet" ] || busybox ln -s busybox "/usr/bin/$applet"
 done
 busybox hostname guest
+# As services and logins of a Debian host may: the lab opens more than the kernel's 1024.
+ulimit -n 65536
 ip link set lo up
 while read -r module; do
     insmod "/modules/$module.ko" || echo "upstream-trace-vm: module $module was not loaded"
