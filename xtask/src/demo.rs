@@ -11,13 +11,16 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::build::{self, Options};
-use crate::sandbox::{Namespace, Nginx, Running, interrupt};
+use crate::sandbox::{Files, Namespace, Nginx, Notices, Running, interrupt};
 use crate::say::say;
 use crate::site::{self, LISTEN, UPSTREAMS, client};
 use crate::{paths, process, setup};
 
-/// From the start of the tracer to the first request.
-const HEAD_START: Duration = Duration::from_secs(1);
+/// From the start of the tracer until it is attached, on a slow machine. After that the client asks all the same.
+const START: Duration = Duration::from_secs(10);
+
+/// From the last answer to the end of the trace, seconds.
+const SPARE: u64 = 1;
 
 /// How the demo runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +42,7 @@ pub(crate) fn demo(demo: &Demo) -> Result<()> {
         return show(demo, program);
     }
     setup::all()?;
-    let program = build::build(Options::default())?;
+    let program = build::build(Options::soonest())?;
     if process::is_root() { show(demo, &program) } else { become_root(demo, &program) }
 }
 
@@ -81,11 +84,13 @@ fn trace(seconds: u64, program: &Path, nginx: u32, namespace: &Namespace) -> Res
     let mut command = Command::new(program);
     command.args(["--pid", &nginx.to_string(), "--duration", &format!("{seconds}s")]);
     say("Tracing", process::text(&command).replace(&program.display().to_string(), &paths::shown(program)));
+    let files = Files::new("ut-demo-tracer")?;
+    let notices = Notices::of(&mut command, &files.0)?;
     let mut tracer = Running::start(&mut command)?;
     let limit = Duration::from_secs(seconds + 10);
     let mut client = None;
-    if !tracer.wait(HEAD_START, interrupt::happened) && !interrupt::happened() {
-        client = Some(start_client(namespace, client::rounds_in(seconds - HEAD_START.as_secs()))?);
+    if !tracer.wait(START, || notices.say_ready() || interrupt::happened()) && !interrupt::happened() {
+        client = Some(start_client(namespace, client::rounds_in(seconds - SPARE))?);
         tracer.wait(limit, interrupt::happened);
     }
     // Ctrl-C reaches the tracer as well, another signal may not.

@@ -5,8 +5,10 @@ mod collectors;
 pub(crate) mod interrupt;
 mod namespace;
 mod nginx;
+mod notices;
 
 pub(crate) use child::Running;
 pub(crate) use collectors::{Collectors, Receives};
 pub(crate) use namespace::{Namespace, ip};
 pub(crate) use nginx::{Files, Nginx};
+pub(crate) use notices::Notices;
