@@ -61,6 +61,8 @@ pub struct Worker {
     pub deferred_client: u64,
     /// When it was deferred, nanoseconds of `CLOCK_MONOTONIC`.
     pub deferred_ns: u64,
+    /// Socket for whose record there was no room when it began to connect; 0 if there is none.
+    pub unrecorded: u64,
     /// 1 for a master, which makes no upstream connections.
     pub master: u32,
     /// Network namespace of its sockets: its inode number, 0 until there was one.
@@ -243,7 +245,7 @@ impl UnixPath {
 }
 
 const _: () = {
-    assert!(size_of::<Worker>() == 144);
+    assert!(size_of::<Worker>() == 152);
     assert!(size_of::<UpstreamCounters>() == 272);
     assert!(size_of::<AdoptKey>() == 44);
     assert!(size_of::<AdoptState>() == 56);

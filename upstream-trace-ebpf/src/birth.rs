@@ -49,6 +49,11 @@ fn connecting(sk: u64) {
 #[inline(never)]
 pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     let Some(worker) = worker::serving(tgid) else { return };
+    // SAFETY: a map value, written by this process only.
+    if flag == 0 && unsafe { (*worker).unrecorded } == sk {
+        // The first hook has counted it.
+        return;
+    }
     let head = kernel::head(sk);
     if !head.is_internet() {
         return;
@@ -61,7 +66,10 @@ pub fn tcp(sk: u64, tgid: u32, flag: u32) {
     let now = emit::now();
     emit::count(stats::ATTEMPTS, 1);
     remember_own_address(sk, &head, worker);
-    let Some(record) = create(sk, &remote, now) else { return };
+    let record = create(sk, &remote, now);
+    // SAFETY: as above.
+    unsafe { (*worker).unrecorded = if record.is_none() { sk } else { 0 } };
+    let Some(record) = record else { return };
     // SAFETY: a map value that no other CPU can find yet: the socket has sent nothing.
     unsafe {
         (*record).tgid = tgid;

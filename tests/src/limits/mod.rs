@@ -31,6 +31,8 @@ impl Limit {
         Self { why: "", holds: || true, scenarios: &[], instead: &[], unseen: false, fields: &[] };
 }
 
+const DROPS: &str = "/sys/kernel/tracing/events/skb/kfree_skb/format";
+
 /// All of them; of several that touch a scenario the first counts.
 const LIMITS: &[Limit] = &[
     Limit {
@@ -72,6 +74,7 @@ const LIMITS: &[Limit] = &[
             "origins/reset-with",
             "no-live-upstreams/peers-of-its-own-group-only",
             "names/one-address-in-two-groups",
+            "log/container",
         ],
         instead: &[],
         unseen: false,
@@ -81,6 +84,14 @@ const LIMITS: &[Limit] = &[
         why: "Before 5.17 the kernel does not say why it drops a packet.",
         holds: drops_without_reason,
         scenarios: &["kernel-drop-local"],
+        instead: &["firewall-drop-remote"],
+        unseen: false,
+        fields: &[],
+    },
+    Limit {
+        why: "Before 6.13 the kernel does not say that it drops a packet since that comes from an address of its own.",
+        holds: || !reasons_of_drops().contains("IP_LOCAL_SOURCE"),
+        scenarios: &["kernel-drop-local/hairpin"],
         instead: &["firewall-drop-remote"],
         unseen: false,
         fields: &[],
@@ -107,7 +118,7 @@ const LIMITS: &[Limit] = &[
         why: "An emulated nginx may take longer than the 5 ms that the kernel side allows between the end of a connection and \
               the word to the client, and of sockets of Lua error.log tells nothing.",
         holds: is_emulated,
-        scenarios: &["newer/lua-socket-closed"],
+        scenarios: &["newer/lua-socket-closed", "newer/lua-socket-read-timed-out"],
         instead: &[],
         unseen: true,
         fields: &[],
@@ -168,8 +179,13 @@ pub fn of(scenario: &str) -> Option<&'static Limit> {
 
 /// By the tracepoint, which has an argument for it.
 fn drops_without_reason() -> bool {
-    let format = "/sys/kernel/tracing/events/skb/kfree_skb/format";
-    fs::read_to_string(format).is_ok_and(|format| !format.contains("reason"))
+    let format = fs::read_to_string(DROPS);
+    format.is_ok_and(|format| !format.contains("reason"))
+}
+
+/// With their names, if the kernel tells of them; all that it may say where that cannot be read.
+fn reasons_of_drops() -> String {
+    fs::read_to_string(DROPS).unwrap_or_else(|_| "IP_LOCAL_SOURCE".to_owned())
 }
 
 /// `tcp_send_reset` came to tell of all resets with the same series that gave it a reason.

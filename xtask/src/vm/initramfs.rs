@@ -34,6 +34,7 @@ const PROGRAMS: &[&str] = &[
     "prlimit",
     "setpriv",
     "unshare",
+    "script",
     "conntrack",
     "openssl",
 ];

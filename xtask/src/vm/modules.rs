@@ -16,6 +16,8 @@ const WANTED: &[&str] = &[
     "veth",
     "dummy",
     "tun",
+    "xfrm_user",
+    "esp4",
     "bridge",
     "sch_netem",
     "sch_tbf",

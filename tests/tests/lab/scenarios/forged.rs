@@ -9,6 +9,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use upstream_trace_tests::firewall::Firewall;
 use upstream_trace_tests::netns::Namespace;
 use upstream_trace_tests::origin::{Dns, Says, Script, Step};
+use upstream_trace_tests::pace::patient;
 use upstream_trace_tests::util::{ms, sh};
 use upstream_trace_tests::{Likely, Possible, Proven, Scenario, World, seen::Seen};
 
@@ -175,11 +176,11 @@ fn forged_to_a_pipe<'lab>(
     let nginx = world.software("sh", &["-c", script], address)?;
     let master = std::fs::read_to_string(world.folder().join("x.pid"))?;
     let trace = world.trace_pid(master.trim(), &[])?;
-    world.pause(ms(1_000));
+    world.pause(patient(ms(1_000)));
     say(world, address)?;
     world.get_from(address, "/refused").status(502);
     if let Some(note) = note {
-        let said = trace.wait_line(ms(5_000), |line| line.contains(note));
+        let said = trace.wait_line(patient(ms(5_000)), |line| line.contains(note));
         world.lab().check(said, || format!("not said: {note}"));
     }
     let seen = trace.finish();
