@@ -75,6 +75,7 @@ const LIMITS: &[Limit] = &[
             "no-live-upstreams/peers-of-its-own-group-only",
             "names/one-address-in-two-groups",
             "log/container",
+            "newer/stream-refused",
         ],
         instead: &[],
         unseen: false,
@@ -124,10 +125,19 @@ const LIMITS: &[Limit] = &[
         fields: &[],
     },
     Limit {
+        why: "An emulated nginx may take longer than the 100 ms after which the first bytes of a connection are not taken for \
+              a greeting of TLS.",
+        holds: is_emulated,
+        scenarios: &["slow-tls-handshake"],
+        instead: &["slow-response"],
+        unseen: false,
+        fields: &[],
+    },
+    Limit {
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
         holds: is_emulated,
-        scenarios: &["firewall-drop-local", "firewall-reject-local", "firewall-rule"],
+        scenarios: &["firewall-drop-local", "firewall-reject-local", "firewall-rule", "one-kernel"],
         instead: &[],
         unseen: false,
         fields: &[],
@@ -163,6 +173,15 @@ const LIMITS: &[Limit] = &[
         why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as those of an \
               origin whose translation was deleted.",
         holds: resets_without_socket_are_silent,
+        scenarios: &["nat-failed/entry-deleted"],
+        instead: &["slow-response", "slow-body"],
+        unseen: false,
+        fields: &[],
+    },
+    Limit {
+        why: "In an emulated machine the end of a connection may come too late to be seen beside the timeout: error.log alone \
+              tells of it then.",
+        holds: is_emulated,
         scenarios: &["nat-failed/entry-deleted"],
         instead: &["slow-response", "slow-body"],
         unseen: false,
