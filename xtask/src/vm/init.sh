@@ -12,6 +12,11 @@ busybox mount -t tmpfs tmp /tmp
 busybox mount -t devpts pts /dev/pts
 busybox mount -t tracefs trace /sys/kernel/tracing
 busybox mount -t cgroup2 cgroup /sys/fs/cgroup
+# nginx in a container logs to these.
+busybox ln -s /proc/self/fd /dev/fd
+for number in 0:stdin 1:stdout 2:stderr; do
+    busybox ln -s "/proc/self/fd/${number%:*}" "/dev/${number#*:}"
+done
 for applet in $(busybox --list); do
     [ -e "/usr/bin/$applet" ] || [ -e "/usr/sbin/$applet" ] || busybox ln -s busybox "/usr/bin/$applet"
 done
