@@ -61,7 +61,7 @@ pub(crate) struct Vm {
     /// Run this program instead of a new one, such as that of a release; may be given once for each architecture
     #[arg(long, value_name = "FILE")]
     binary: Vec<PathBuf>,
-    /// Guests at once: scenarios wait half of the time, so two for each processor of this machine get most done
+    /// Guests at once: an emulated processor keeps one of this machine busy
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     guests: u32,
     /// Scenarios at once in a guest

@@ -28,7 +28,7 @@ const SCENARIOS: &str = "
 Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
 its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. *not here* could not be run on that
 machine. A number points to the reason why less was seen there, or to what the machine lacks. *not run: time* was not run: an
-emulated kernel takes an hour for all of them, one of another architecture longer.
+emulated kernel takes an hour or two for all of them, one of another architecture longer.
 
 ";
 
