@@ -33,6 +33,9 @@ impl Limit {
 
 const DROPS: &str = "/sys/kernel/tracing/events/skb/kfree_skb/format";
 
+/// Of machines that are slower than what the tool allows for.
+const EMULATED: Limit = Limit { holds: is_emulated, ..Limit::NONE };
+
 /// All of them; of several that touch a scenario the first counts.
 const LIMITS: &[Limit] = &[
     Limit {
@@ -40,23 +43,21 @@ const LIMITS: &[Limit] = &[
               error.log alone tells.",
         holds: || !Path::new("/sys/kernel/tracing/events/sock/sock_send_length").exists(),
         scenarios: &["dns-failure", "dns-timeout"],
-        instead: &[],
         unseen: true,
         fields: &["upstream"],
+        ..Limit::NONE
     },
     Limit {
         why: "An emulated nginx may take longer than the 2 ms within which a lookup is taken for one of the client that spoke \
               last: without error.log it is not known then whether a client got an answer.",
-        holds: is_emulated,
         scenarios: &[
             "dns-failure/no-such-name",
             "dns-failure/refused",
             "dns-failure/server-failure",
             "dns-timeout/without-log",
         ],
-        instead: &[],
-        unseen: false,
         fields: &["status"],
+        ..EMULATED
     },
     Limit {
         why: "Where a tracepoint tells of what is received (6.3) the function behind it is not needed, and this kernel's \
@@ -64,8 +65,7 @@ const LIMITS: &[Limit] = &[
         holds: || is_from(7),
         scenarios: &["rungs/requests-by-fentry", "rungs/unix-requests-by-fentry"],
         instead: &["unknown"],
-        unseen: false,
-        fields: &[],
+        ..Limit::NONE
     },
     Limit {
         why: "Before 6.10 the kernel does not say why it resets a connection.",
@@ -77,88 +77,67 @@ const LIMITS: &[Limit] = &[
             "log/container",
             "newer/stream-refused",
         ],
-        instead: &[],
-        unseen: false,
-        fields: &[],
+        ..Limit::NONE
     },
     Limit {
         why: "Before 5.17 the kernel does not say why it drops a packet.",
         holds: drops_without_reason,
         scenarios: &["kernel-drop-local"],
         instead: &["firewall-drop-remote"],
-        unseen: false,
-        fields: &[],
+        ..Limit::NONE
     },
     Limit {
-        why: "Before 6.13 the kernel does not say that it drops a packet since that comes from an address of its own.",
+        why: "Older kernels (6.12) do not say that they drop a packet since it comes from an address of their own.",
         holds: || !reasons_of_drops().contains("IP_LOCAL_SOURCE"),
         scenarios: &["kernel-drop-local/hairpin"],
         instead: &["firewall-drop-remote"],
-        unseen: false,
-        fields: &[],
+        ..Limit::NONE
     },
     Limit {
         why: "In the guests the rule in a bridge's own table is not found, and the verdict may be less sure; not yet known \
               why.",
-        holds: is_emulated,
         scenarios: &["firewall-rule/bridge"],
-        instead: &[],
-        unseen: false,
-        fields: &[],
+        ..EMULATED
     },
     Limit {
         why: "An emulated nginx may take longer than the 5 ms that the kernel side allows between giving an answer up and \
               cutting the client off: error.log alone tells of it then.",
-        holds: is_emulated,
         scenarios: &["slow-body", "mixed/every-way-at-once"],
-        instead: &[],
-        unseen: false,
-        fields: &[],
+        ..EMULATED
     },
     Limit {
         why: "An emulated nginx may take longer than the 5 ms that the kernel side allows between the end of a connection and \
               the word to the client, and of sockets of Lua error.log tells nothing.",
-        holds: is_emulated,
         scenarios: &["newer/lua-socket-closed", "newer/lua-socket-read-timed-out"],
-        instead: &[],
         unseen: true,
-        fields: &[],
+        ..EMULATED
     },
     Limit {
         why: "An emulated nginx may take longer than the 100 ms after which the first bytes of a connection are not taken for \
               a greeting of TLS.",
-        holds: is_emulated,
         scenarios: &["slow-tls-handshake"],
         instead: &["slow-response"],
-        unseen: false,
-        fields: &[],
+        ..EMULATED
     },
     Limit {
         why: "In an emulated machine the ruleset may take longer to read than the tool waits for it: the verdict then \
               does not name the rule.",
-        holds: is_emulated,
         scenarios: &["firewall-drop-local", "firewall-reject-local", "firewall-rule", "one-kernel"],
-        instead: &[],
-        unseen: false,
-        fields: &[],
+        ..EMULATED
     },
     Limit {
         why: "An emulated nginx may take longer to go on to the next peer than the kernel side allows for that (0.5 ms, and \
               20 ms where sends and receives are watched): that another peer answered is not told then.",
-        holds: is_emulated,
         scenarios: &["load/all-that-is-healthy", "late/stale-keepalive", "upstream-error-status/tried-on"],
-        instead: &[],
-        unseen: false,
         fields: &["recovered"],
+        ..EMULATED
     },
     Limit {
         why: "In an emulated machine there may be attempts between the time from which they are seen and that from which \
               lines are read: each of the next failures has the line of one after it.",
-        holds: is_emulated,
         scenarios: &["log/started-amid-failures"],
-        instead: &[],
-        unseen: false,
         fields: &["log"],
+        ..EMULATED
     },
     Limit {
         why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as a \
@@ -166,8 +145,7 @@ const LIMITS: &[Limit] = &[
         holds: resets_without_socket_are_silent,
         scenarios: &["connect-slow/slow-path"],
         instead: &["firewall-drop-remote"],
-        unseen: false,
-        fields: &[],
+        ..Limit::NONE
     },
     Limit {
         why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as those of an \
@@ -175,17 +153,14 @@ const LIMITS: &[Limit] = &[
         holds: resets_without_socket_are_silent,
         scenarios: &["nat-failed/entry-deleted"],
         instead: &["slow-response", "slow-body"],
-        unseen: false,
-        fields: &[],
+        ..Limit::NONE
     },
     Limit {
         why: "In an emulated machine the end of a connection may come too late to be seen beside the timeout: error.log alone \
               tells of it then.",
-        holds: is_emulated,
         scenarios: &["nat-failed/entry-deleted"],
         instead: &["slow-response", "slow-body"],
-        unseen: false,
-        fields: &[],
+        ..EMULATED
     },
 ];
 

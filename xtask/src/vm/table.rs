@@ -12,7 +12,7 @@ const HEAD: &str = "\
 # Kernels
 
 Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, of x86-64 and arm64,
-and on the kernel of the machine that made it. Do not edit. All of it comes from one program";
+and on the kernel of the machine that made it. Do not edit. All columns of an architecture come from one program";
 
 const CAUSES: &str = "
 ## Causes
