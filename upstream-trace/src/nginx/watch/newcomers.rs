@@ -14,7 +14,7 @@ const YOUNG: Duration = Duration::from_secs(5);
 const MOST: usize = 256;
 
 /// So often one of them is worth a search: its runtime's files, or its title, may come a moment after it.
-const TRIES: u8 = 3;
+const TRIES: u8 = 5;
 
 /// They, and what was made of each.
 #[derive(Debug)]

@@ -17,7 +17,10 @@ use crate::nginx::{Role, Target, role_of};
 const TITLES: usize = 256;
 /// Searching all processes for nginx may take this part of the time.
 const PART: u32 = 50;
-/// One of several that ended is expected again for so long: docker gives a container ten seconds to stop.
+/// Looking at new processes may take this part of the time while nginx is expected: with docker, 30 ms pass from its start to
+/// its first request, and what fails before it is found is not seen.
+const PART_SOON: u32 = 10;
+/// One that ended is expected again for so long: docker gives a container ten seconds to stop.
 const SOON: Nanos = 30_000_000_000;
 
 impl WatchedNginx {
@@ -51,6 +54,8 @@ impl WatchedNginx {
             // Forked after the search had passed them, and before the kernel side knew their master.
             let children = self.children();
             self.add_children(&children, tables);
+            // A worker among them is told of with the others, before where they run.
+            self.assign_roles(at, tables, &mut events);
         }
         events.extend(self.workloads(at));
         events
@@ -58,12 +63,16 @@ impl WatchedNginx {
 
     /// All masters of what was asked for are gone; or one of several has ended not long ago.
     fn may_come_again(&self, at: Nanos) -> bool {
-        let soon = self.master_ended.is_some_and(|ended| at.saturating_sub(ended) < SOON);
+        let soon = self.is_expected(at);
         self.selectors.iter().any(|selector| {
             let lives = selector.masters.iter().any(|master| self.masters.contains(master));
             let grows = soon && selector.target.may_grow();
             (!lives || grows) && !matches!(selector.target, Target::Pid(_))
         })
+    }
+
+    fn is_expected(&self, at: Nanos) -> bool {
+        self.master_ended.is_some_and(|ended| at.saturating_sub(ended) < SOON)
     }
 
     /// A master has been started that is not known.
@@ -74,7 +83,8 @@ impl WatchedNginx {
         let begun = processor_time();
         let newcomers = self.newcomers.get_or_insert_with(Newcomers::from_now);
         let come = newcomers.any_master(&self.masters);
-        self.next_look = at.saturating_add(nanos(processor_time().saturating_sub(begun) * PART));
+        let part = if self.is_expected(at) { PART_SOON } else { PART };
+        self.next_look = at.saturating_add(nanos(processor_time().saturating_sub(begun) * part));
         come
     }
 
