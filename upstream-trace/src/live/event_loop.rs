@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// Between two turns in which what changes seldom is looked at.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// How often memory that was freed is given back.
+const TRIM: Duration = Duration::from_mins(1);
+
 /// What the kernel puts before each message of a ring buffer, and what it aligns them to: `BPF_RINGBUF_HDR_SZ`.
 const HEADER: usize = 8;
 
@@ -56,13 +59,14 @@ pub(super) struct EventLoop {
     pub(super) duration: Option<Duration>,
     turn: Option<Turn>,
     seconds: Instant,
-    /// Memory of the start was given back.
-    trimmed: bool,
+    /// When memory is next given back.
+    next_trim: Instant,
 }
 
 impl EventLoop {
     pub(super) fn new(ring: Ring, wake: Arc<Notify>, stop: Stop, duration: Option<Duration>) -> Self {
-        Self { ring, wake, stop, duration, turn: None, seconds: Instant::now(), trimmed: false }
+        let now = Instant::now();
+        Self { ring, wake, stop, duration, turn: None, seconds: now, next_trim: now }
     }
 
     /// Runs until the time is over, a signal comes, or nobody reads the results any more.
@@ -143,7 +147,8 @@ impl EventLoop {
         let each_second = self.seconds.elapsed() >= SECOND;
         if each_second {
             self.seconds = Instant::now();
-            if !std::mem::replace(&mut self.trimmed, true) {
+            if self.seconds >= self.next_trim {
+                self.next_trim = self.seconds + TRIM;
                 memory::trim_heap();
             }
         }
