@@ -2,6 +2,7 @@
 
 use super::Case;
 use crate::errno;
+use crate::errorlog::Kind;
 use crate::event::{BenignEnd, Ended, Nanos, SECOND};
 use crate::verdict::Phase;
 
@@ -144,8 +145,18 @@ impl Case<'_> {
     pub fn errno(&self) -> Option<i32> {
         match self.connect {
             Some(error) => Some(error.errno),
-            None => self.errno_by_log().or_else(|| self.attempt.errno()),
+            None => self.errno_by_log().or_else(|| self.attempt.errno()).or_else(|| self.errno_unseen()),
         }
+    }
+
+    /// The errno of a failed `connect()` that nobody but nginx saw: an answer came that no hook told of, or its record lost it.
+    #[must_use]
+    pub fn errno_unseen(&self) -> Option<i32> {
+        let seen = self.connect.is_some() || self.attempt.errno().is_some();
+        if seen || !self.connecting() || self.attempt.ended != Ended::Broken {
+            return None;
+        }
+        self.log.filter(|_| self.log_kind() == Some(Kind::Connect)).and_then(|line| line.errno)
     }
 
     /// What nginx answers the client: 504 if its timer ran out, else 502; nothing more once the answer has begun.

@@ -50,7 +50,8 @@ fn judge(case: &Case<'_>) -> Option<Finding> {
         whereabouts(case)
     );
     if case.reset_at().is_none() {
-        let untold = case.errno() == Some(ECONNREFUSED) && case.lacks(Signal::Resets);
+        let unseen = case.lacks(Signal::Resets) || case.errno_unseen().is_some();
+        let untold = case.errno() == Some(ECONNREFUSED) && unseen;
         return untold.then(|| Finding::possible(summary).or(&["firewall-reject-remote"]).fix(fix));
     }
     Some(if case.nobody_listens() {
@@ -112,8 +113,10 @@ fn on_this_host(case: &Case<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Fact, Listener, PacketTuple, ResetSent};
-    use crate::testkit::{BEGUN, enrichment, expect, icmp, local, origin_killed, refused, remote, verdict};
+    use crate::event::{Ended, Fact, Listener, PacketTuple, ResetSent, SECOND};
+    use crate::testkit::{
+        BEGUN, enrichment, expect, icmp, line, local, origin_killed, refused, remote, unanswered_syn, verdict,
+    };
     use crate::verdict::Confidence;
 
     #[test]
@@ -121,6 +124,19 @@ mod tests {
         let (id, confidence, alternatives) = verdict(&Case::of_attempt(&refused()));
         assert_eq!((id, confidence), ("port-refused", Confidence::Likely));
         assert_eq!(alternatives, ["firewall-reject-remote"]);
+    }
+
+    #[test]
+    fn a_refusal_that_only_nginx_saw_is_no_silence() {
+        let mut attempt = unanswered_syn();
+        attempt.ended = Ended::Broken;
+        let refused = line("connect() failed (111: Connection refused) while connecting to upstream");
+        let mut case = Case::of_attempt(&attempt);
+        case.log = Some(&refused);
+        case.siblings.established = Some(BEGUN - SECOND);
+        expect(&case, "port-refused", Confidence::Possible);
+        case.log = None;
+        assert_ne!(verdict(&case).0, "port-refused");
     }
 
     #[test]
