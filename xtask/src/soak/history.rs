@@ -20,6 +20,9 @@ pub(super) struct History {
     /// The first failure of each cause and upstream that it told, to see whether it was right.
     #[serde(default)]
     pub(super) firsts: Vec<Value>,
+    /// The first failures whose cause is none that the upstream has.
+    #[serde(default)]
+    pub(super) wrong: Vec<Value>,
 }
 
 /// From one moment to another something was not as it is else.

@@ -1,5 +1,7 @@
 //! What must be so after a long run: nothing grew, nothing leaked, nothing was lost.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::looks::Look;
@@ -45,12 +47,12 @@ pub(super) fn growth(looks: &[Look], recorded_at_most: u64) -> Vec<String> {
     wrong
 }
 
-/// Median of each, bytes.
+/// Median of what was allocated in each, bytes.
 pub(super) fn memory(early: &[Look], late: &[Look]) -> (u64, u64) {
     let median = |looks: &[Look]| {
-        let mut resident: Vec<_> = looks.iter().map(|look| look.resident).collect();
-        resident.sort_unstable();
-        resident.get(resident.len() / 2).copied().unwrap_or_default()
+        let mut allocated: Vec<_> = looks.iter().map(|look| look.allocated).collect();
+        allocated.sort_unstable();
+        allocated.get(allocated.len() / 2).copied().unwrap_or_default()
     };
     (median(early), median(late))
 }
@@ -78,6 +80,12 @@ pub(super) fn summary(summary: &Value) -> Vec<String> {
     wrong
 }
 
+/// What is wrong with what was told: causes that the upstreams do not have.
+pub(super) fn causes(wrong: &[Value]) -> Vec<String> {
+    let of = |failure: &Value| format!("a wrong cause was told: {} of {}", failure["cause"], failure["upstream"]);
+    wrong.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 /// What is wrong with what is left over: programs and maps in the kernel, processes.
 pub(super) fn left(programs: usize, maps: usize, processes: bool) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -103,7 +111,7 @@ mod tests {
     type Change = fn(usize, &mut Look);
 
     fn looks(change: impl Fn(usize, &mut Look)) -> Vec<Look> {
-        let sound = Look { resident: 20 << 20, descriptors: 90, threads: 9, ..Look::default() };
+        let sound = Look { allocated: 20 << 20, descriptors: 90, threads: 9, ..Look::default() };
         let one = |index| {
             let mut look = Look { maps: 30, programs: 40, ..sound };
             change(index, &mut look);
@@ -116,7 +124,7 @@ mod tests {
     fn what_grows_is_found() {
         assert!(growth(&looks(|_, _| {}), FULL).is_empty());
         let grows: [(&str, Change); 6] = [
-            ("memory", |index, look| look.resident += (index as u64) << 20),
+            ("memory", |index, look| look.allocated += (index as u64) << 20),
             ("descriptors", |index, look| look.descriptors += index / 2),
             ("threads", |index, look| look.threads += index / 10),
             ("maps", |index, look| look.maps += index / 10),
@@ -161,6 +169,13 @@ mod tests {
         assert!(lost(json!({"otlp": 5})).is_empty());
         let wrong = lost(json!({"otlp": 2, "ring-buffer": 3}));
         assert!(wrong.len() == 1 && wrong[0].contains("ring-buffer"), "{wrong:?}");
+    }
+
+    #[test]
+    fn wrong_causes_are_named() {
+        assert!(causes(&[]).is_empty());
+        let wrong = causes(&[json!({"cause": "x", "upstream": "a"}), json!({"cause": "x", "upstream": "a"})]);
+        assert_eq!(wrong, ["a wrong cause was told: \"x\" of \"a\""]);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub(super) struct Look {
     pub(super) seconds: f64,
     /// Resident memory, bytes.
     pub(super) resident: u64,
+    /// Of that, what it has allocated, bytes: the rest is its program, and the ring buffer that it shares with the kernel.
+    #[serde(default)]
+    pub(super) allocated: u64,
     pub(super) descriptors: usize,
     pub(super) threads: usize,
     /// eBPF maps that it holds.
@@ -87,6 +90,7 @@ pub(super) fn look(pid: u32, seconds: f64, recordings: &Path, held: &mut Held) -
     // Behind the name in brackets, which may hold anything: state, ..., utime, stime.
     let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
     let pages: u64 = number(&statm, 1).context("statm")?;
+    let shared: u64 = number(&statm, 2).context("statm")?;
     let ticks = |index| number(behind, index).unwrap_or(0u64);
     let now = Held::by(pid)?;
     held.programs.extend(&now.programs);
@@ -94,6 +98,7 @@ pub(super) fn look(pid: u32, seconds: f64, recordings: &Path, held: &mut Held) -
     Ok(Look {
         seconds,
         resident: pages * 4096,
+        allocated: pages.saturating_sub(shared) * 4096,
         descriptors: count("fd")?,
         threads: count("task")?,
         maps: now.maps.len(),
@@ -116,8 +121,9 @@ pub(super) fn row(look: &Look, before: &Look) -> String {
     let cpu = cpu_percent(look, before);
     let (minutes, mib) = (look.seconds / 60.0, |bytes: u64| bytes as f64 / f64::from(1 << 20));
     format!(
-        "{minutes:>7.1}  {:>12.1}  {:>11}  {:>7}  {:>4}  {:>8}  {cpu:>5.1}  {:>12.2}",
+        "{minutes:>7.1}  {:>12.1}  {:>13.1}  {:>11}  {:>7}  {:>4}  {:>8}  {cpu:>5.1}  {:>12.2}",
         mib(look.resident),
+        mib(look.allocated),
         look.descriptors,
         look.threads,
         look.maps,
@@ -128,7 +134,7 @@ pub(super) fn row(look: &Look, before: &Look) -> String {
 
 /// The head of that table.
 pub(super) const HEAD: &str =
-    "minutes  resident MiB  descriptors  threads  maps  programs  CPU %  recorded MiB";
+    "minutes  resident MiB  allocated MiB  descriptors  threads  maps  programs  CPU %  recorded MiB";
 
 /// Of one processor, from one look to the next.
 pub(super) fn cpu_percent(look: &Look, before: &Look) -> f64 {
@@ -145,7 +151,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("one"), "12345").unwrap();
         let look = look(std::process::id(), 1.0, folder.path(), &mut Held::default()).unwrap();
-        assert!(look.resident > 1 << 20 && look.descriptors > 2 && look.threads >= 1);
+        assert!(look.resident > look.allocated && look.allocated > 1 << 18);
+        assert!( look.descriptors > 2 && look.threads >= 1);
         assert_eq!((look.recorded, look.maps, look.programs), (5, 0, 0));
     }
 

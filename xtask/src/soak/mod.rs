@@ -8,6 +8,7 @@ mod looks;
 mod plot;
 mod schedule;
 mod tracer;
+mod truth;
 mod world;
 
 use std::ffi::OsString;
@@ -123,11 +124,13 @@ fn run(time: Duration, program: &Path, json: &Path, history: &mut History) -> Re
     let said = tracer.end()?;
     history.summary = said.summary;
     history.firsts = said.firsts.into_values().collect();
+    history.wrong = said.wrong;
     let left = held.left(GIVEN_BACK);
     // Its process group has its number.
     let processes = killpg(Pid::from_raw(pid.cast_signed()), None).is_ok();
     let mut wrong = judge::growth(&history.looks, RECORD_LIMIT);
     wrong.extend(judge::summary(&history.summary));
+    wrong.extend(judge::causes(&history.wrong));
     wrong.extend(judge::left(left.0, left.1, processes));
     if !interrupt::happened() {
         let (taken, scraped) = world.collectors.since();
@@ -208,7 +211,7 @@ fn show(history: &History) {
     let late = history.looks.len() - quarter;
     let quarters = (&history.looks[quarter..2 * quarter], &history.looks[late..]);
     let (early, late) = judge::memory(quarters.0, quarters.1);
-    say("Memory", format!("{} KiB in the second quarter, {} KiB in the last", early >> 10, late >> 10));
+    say("Allocated", format!("{} KiB in the second quarter, {} KiB in the last", early >> 10, late >> 10));
     for told in summary["by_cause"].as_array().into_iter().flatten() {
         let (cause, upstream) = (&told["cause"], &told["upstream"]);
         let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();

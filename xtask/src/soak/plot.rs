@@ -38,8 +38,11 @@ pub(super) fn draw(history: &History, file: &Path) -> Result<()> {
     let of = |number: fn(&Look) -> f64| {
         history.looks.iter().map(|look| (look.seconds / 60.0, number(look))).collect::<Vec<_>>()
     };
-    let memory = of(|look| look.resident as f64 / f64::from(1 << 20));
-    curves(&first, minutes, "resident memory, MiB", &[("", memory)])?;
+    let memory = [
+        ("all", of(|look| look.resident as f64 / f64::from(1 << 20))),
+        ("allocated", of(|look| look.allocated as f64 / f64::from(1 << 20))),
+    ];
+    curves(&first, minutes, "resident memory, MiB", &memory)?;
     let held = [
         ("descriptors", of(|look| look.descriptors as f64)),
         ("programs", of(|look| look.programs as f64)),
@@ -147,10 +150,10 @@ mod tests {
         let file = folder.path().join("soak.svg");
         draw(&history, &file).unwrap();
         let svg = std::fs::read_to_string(&file).unwrap();
-        for wanted in ["resident memory, MiB", "name server away", "descriptors", "minutes", "</svg>"] {
+        for wanted in ["resident memory, MiB", "name server away", "allocated", "descriptors", "minutes", "</svg>"] {
             assert!(svg.contains(wanted), "{wanted}");
         }
-        assert!(svg.matches("<polyline").count() >= 5, "{svg}");
+        assert!(svg.matches("<polyline").count() >= 6, "{svg}");
         assert!((processor(&history.looks)[0].1 - 10.0).abs() < 1e-9);
         history.looks.truncate(1);
         assert!(draw(&history, &file).is_err());

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::truth;
 use crate::sandbox::Running;
 
 /// So many objects are kept to be shown.
@@ -32,6 +33,8 @@ pub(super) struct Said {
     pub(super) shown: Vec<String>,
     /// The first failure of each cause and upstream.
     pub(super) firsts: BTreeMap<String, Value>,
+    /// The first failures whose cause is none that the upstream has.
+    pub(super) wrong: Vec<Value>,
     pub(super) summary: Value,
 }
 
@@ -49,6 +52,9 @@ impl Said {
             }
             Some("failure") => {
                 self.failures += 1;
+                if !truth::is_possible(&object) && self.wrong.len() < SHOWN {
+                    self.wrong.push(object.clone());
+                }
                 let of = format!("{} of {}", object["cause"], object["upstream"]);
                 self.firsts.entry(of).or_insert(object);
             }
