@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -57,8 +58,15 @@ impl Program {
         let script = script.replace("PROGRAM", &self.0.display().to_string());
         let mut command = Command::new(&self.0);
         command.arg0("nginx: master process nginx").args(["-c", &format!("exec 9<&0; {script}")]);
-        let child = command.stdin(Stdio::piped()).process_group(0).spawn().unwrap();
-        Running(child)
+        command.stdin(Stdio::piped()).process_group(0);
+        loop {
+            match command.spawn() {
+                Ok(child) => return Running(child),
+                // A process that another test has just forked has the file open for writing, as long as that was copied.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 
@@ -134,7 +142,7 @@ fn what_no_event_told_is_found_all_the_same() {
     while host::stat(first).is_some() {
         thread::yield_now();
     }
-    std::io::Write::write_all(&mut nginx.0.stdin.as_ref().unwrap(), b"x\n").unwrap();
+    nginx.0.stdin.as_ref().unwrap().write_all(b"x\n").unwrap();
     let second = nginx.workers(1)[0];
     assert_ne!(first, second);
     let told = changes(&watched.tick(SECOND, &mut noted));
@@ -192,6 +200,45 @@ fn a_new_master_is_found_before_the_next_search_is_due() {
     assert!(watched.newcomers.is_none());
 }
 
+/// A master that forks its worker as soon as it is watched: behind the search that found it.
+struct Forks<'a>(&'a Running);
+
+impl WatchTable for Forks<'_> {
+    fn watch(&mut self, pid: u32, _: bool) -> Result<()> {
+        if pid == self.0.pid() {
+            self.0.0.stdin.as_ref().unwrap().write_all(b"x\n").unwrap();
+            self.0.workers(1);
+        }
+        Ok(())
+    }
+
+    fn serves(&mut self, _: u32) {}
+
+    fn forget(&mut self, _: u32) {}
+
+    fn listening(&mut self, _: u16) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_worker_that_is_forked_behind_the_search_is_told_with_its_master() {
+    let program = Program::new(8);
+    let nginx = program.start("worker");
+    nginx.workers(1);
+    let (mut watched, mut noted) = find(&program);
+    watched.next_search = Nanos::MAX;
+    let old = nginx.pid();
+    drop(nginx);
+    watched.ended(old, SECOND, None, &mut noted);
+    assert_eq!(changes(&watched.find_again(2 * SECOND, &mut noted)), [], "there is none");
+    watched.next_look = 0;
+    let nginx = program.start("read x; worker");
+    let told = changes(&watched.find_again(3 * SECOND, &mut Forks(&nginx)));
+    let started = |(_, change): &(u32, ProcessChange)| *change == ProcessChange::WorkerStarted;
+    assert!(told.iter().any(started), "{told:?}");
+}
+
 #[test]
 fn a_pid_that_another_process_got_is_not_watched() {
     let program = Program::new(3);
@@ -216,7 +263,7 @@ fn a_child_with_the_masters_title_is_no_master() {
     watched.forked(child);
     assert_eq!(changes(&watched.tick(SECOND, &mut noted)), []);
     assert_eq!(watched.watched().others, [child]);
-    std::io::Write::write_all(&mut nginx.0.stdin.as_ref().unwrap(), b"x\n").unwrap();
+    nginx.0.stdin.as_ref().unwrap().write_all(b"x\n").unwrap();
     nginx.children(1, |pid| nginx::role_of(pid) == Some(Role::Worker));
     assert_eq!(changes(&watched.tick(2 * SECOND, &mut noted)), [(child, ProcessChange::WorkerStarted)]);
 }
