@@ -46,4 +46,6 @@ counters! {
     LOST_WORKERS = 11;
     /// Packets of no connection of nginx, to or from an upstream, beyond so many a second.
     LOST_PACKETS = 12;
+    /// Runs of a hook that were left out, and that its stand-in handled.
+    STOOD_IN = 13;
 }

@@ -39,6 +39,10 @@ static RESET_REASON: u8 = 0;
 #[unsafe(no_mangle)]
 static TASK_REGISTERS: u8 = 0;
 
+/// A process may lose its processor in the middle of a tracepoint (7.0).
+#[unsafe(no_mangle)]
+static PREEMPTS: u8 = 0;
+
 /// Where on a process's kernel stack those registers are, for kernels without these helpers; 0 if that is not known.
 #[unsafe(no_mangle)]
 static REGISTERS_AT: u64 = 0;
@@ -79,6 +83,7 @@ global!(kfree_rx_sk, KFREE_RX_SK, u8);
 global!(retransmit_err, RETRANSMIT_ERR, u8);
 global!(reset_reason, RESET_REASON, u8);
 global!(task_registers, TASK_REGISTERS, u8);
+global!(preempts, PREEMPTS, u8);
 global!(registers_at, REGISTERS_AT, u64);
 global!(recvmsg_nonblock, RECVMSG_NONBLOCK, u8);
 global!(wakeup_bytes, WAKEUP_BYTES, u64);

@@ -37,6 +37,7 @@ mod response;
 mod retry;
 mod sendrecv;
 mod sighting;
+mod stand_in;
 mod state;
 mod syscalls;
 mod tls;

@@ -3,12 +3,14 @@
 //! `sock_send_length` and `sock_recv_length` (6.3) see every family and way of sending in one place. They run for
 //! every socket of the host, so a process that is not watched must leave at once.
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::Record;
 
 use crate::kernel::{self, AF_UNIX, EAGAIN, EPIPE, Head};
 use crate::maps::io_since;
+use crate::stand_in::{self, Tracepoint};
 use crate::{adopt, client, dns, records, request, response, under_way, unix, worker};
 
 /// Whose socket a watched process used.
@@ -24,11 +26,27 @@ enum Side {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
+    stand_in::take(Tracepoint::Send, ctx.as_ptr());
+    sent(&ctx);
+    0
+}
+
+/// The same.
+#[raw_tracepoint(tracepoint = "sock_send_length")]
+pub fn sock_send_length_stand_in(ctx: RawTracePointContext) -> i32 {
+    if !stand_in::is_taken(Tracepoint::Send, ctx.as_ptr()) {
+        sent(&ctx);
+    }
+    0
+}
+
+/// A process sent something, or tried to.
+#[inline(always)]
+fn sent(ctx: &RawTracePointContext) {
     let tgid = kernel::current_tgid();
     if worker::may_be_watched(tgid) {
         send_returned(ctx.arg(0), tgid, ctx.arg::<u64>(1) as i32);
     }
-    0
 }
 
 /// A watched process sent through this socket, or tried to.
@@ -61,15 +79,31 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
+    stand_in::take(Tracepoint::Receive, ctx.as_ptr());
+    received(&ctx);
+    0
+}
+
+/// The same.
+#[raw_tracepoint(tracepoint = "sock_recv_length")]
+pub fn sock_recv_length_stand_in(ctx: RawTracePointContext) -> i32 {
+    if !stand_in::is_taken(Tracepoint::Receive, ctx.as_ptr()) {
+        received(&ctx);
+    }
+    0
+}
+
+/// A process read something, or tried to.
+#[inline(always)]
+fn received(ctx: &RawTracePointContext) {
     let (sk, ret, how): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
     if ret as i32 == EAGAIN {
-        return 0;
+        return;
     }
     let tgid = kernel::current_tgid();
     if worker::may_be_watched(tgid) {
         receive_returned(sk, tgid, ret as i32, how as u32);
     }
-    0
 }
 
 /// A watched process read from this socket, or tried to; `how` are the flags of the call.

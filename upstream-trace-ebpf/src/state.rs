@@ -1,5 +1,6 @@
 //! TCP states: birth, handshake, FIN, and every way to end.
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{End, Moment, Record, StepKind, flags, stats};
@@ -9,12 +10,30 @@ use crate::kernel::{
     TCP_SYN_SENT,
 };
 use crate::maps::{LISTENING, io_since};
+use crate::stand_in::{self, Tracepoint};
 use crate::trail::note;
 use crate::{adopt, birth, client, closers, counters, emit, exchange, finish, records, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
+    stand_in::take(Tracepoint::State, ctx.as_ptr());
+    state_set(&ctx);
+    0
+}
+
+/// The same.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn inet_sock_set_state_stand_in(ctx: RawTracePointContext) -> i32 {
+    if !stand_in::is_taken(Tracepoint::State, ctx.as_ptr()) {
+        state_set(&ctx);
+    }
+    0
+}
+
+/// A TCP socket of this host changes its state.
+#[inline(always)]
+fn state_set(ctx: &RawTracePointContext) {
     let (sk, old, new): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
     let (old, new) = (old as u8, new as u8);
     match (old, new) {
@@ -23,7 +42,6 @@ pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
         (TCP_SYN_SENT | TCP_ESTABLISHED | TCP_CLOSE_WAIT, _) => changes(sk, old, new),
         _ => {}
     }
-    0
 }
 
 /// (struct sock *sk), 4.16 to 7.2. What is left here was closed by an error before nginx closed it.
@@ -100,6 +118,9 @@ fn changes(sk: u64, old: u8, new: u8) {
         }
         return;
     };
+    if new == TCP_ESTABLISHED || is_behind(record, old) {
+        catch_up(sk, record, old);
+    }
     let is_close = matches!(new, TCP_FIN_WAIT1 | TCP_LAST_ACK | TCP_CLOSE);
     if is_close && kernel::shutdown(sk) == SHUTDOWN_BOTH {
         if !finish::finish_answered(sk, record) {
@@ -107,18 +128,41 @@ fn changes(sk: u64, old: u8, new: u8) {
         }
         return;
     }
-    let now = emit::now();
     match (old, new) {
-        (TCP_SYN_SENT, TCP_ESTABLISHED) => established(sk, record, now),
         (TCP_ESTABLISHED, TCP_CLOSE_WAIT) => {
+            let now = emit::now();
             if fin(sk, record, now) == 0 {
                 under_way::decide(sk, record, Moment::Fin, now);
             }
         }
         // A half-closed connection (stream{} with proxy_half_close) goes on.
-        (_, TCP_CLOSE) => fails(sk, record, old, now),
+        (_, TCP_CLOSE) => fails(sk, record, old, emit::now()),
         _ => {}
     }
+}
+
+/// The socket has been through more than its record knows: the kernel had left out a run.
+#[inline(always)]
+fn is_behind(record: *mut Record, old: u8) -> bool {
+    // SAFETY: a map value.
+    let seen = unsafe { (*record).flags };
+    let has = flags::ESTABLISHED | if old == TCP_CLOSE_WAIT { flags::FIN_RECEIVED } else { 0 };
+    old != TCP_SYN_SENT && seen & has != has
+}
+
+/// Notes that it was established, and that the FIN came if it was in [`TCP_CLOSE_WAIT`].
+#[inline(never)]
+fn catch_up(sk: u64, record: *mut Record, old: u8) -> u32 {
+    let now = emit::now();
+    // SAFETY: a map value.
+    let seen = unsafe { (*record).flags };
+    if seen & flags::ESTABLISHED == 0 {
+        established(sk, record, now);
+    }
+    if old == TCP_CLOSE_WAIT && seen & flags::FIN_RECEIVED == 0 {
+        fin(sk, record, now);
+    }
+    0
 }
 
 /// The TCP handshake finished.

@@ -70,6 +70,9 @@ loss_places! {
     /// Kernel side: no room for the flight record of a connection.
     ConnectionMap = "connection-map", Attempts,
         "the connection table was full; enlarge it with --max-connections";
+    /// Kernel: runs of a program that were left out.
+    HookRuns = "hook-runs", Attempts,
+        "the kernel left out runs of hooks, since the same hook had been interrupted on that processor";
     /// Kernel side: no room for the counters of an upstream.
     UpstreamTable = "upstream-table", Counters,
         "the upstream table was full: the numbers of further upstreams are missing";
@@ -156,7 +159,7 @@ pub struct Lost {
     pub at: Nanos,
     /// How many events, between `since` and `at`.
     pub count: u64,
-    /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `packet-reports`, `connection-map`, `upstream-table`, `origin-table`,
+    /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `packet-reports`, `connection-map`, `hook-runs`, `upstream-table`, `origin-table`,
     /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `output`, `otlp`, `journal` in
     /// recordings; in output also `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`,
     /// `log-lines`, `workers`. A

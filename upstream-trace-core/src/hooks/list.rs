@@ -41,6 +41,30 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Whether a single one that is missed can make a verdict wrong. Of the others, error.log or `/proc` tell as well, or less is
+    /// told.
+    #[must_use]
+    pub const fn decides(self) -> bool {
+        match self {
+            Self::Connections
+            | Self::Drops
+            | Self::Resets
+            | Self::ResetsSent
+            | Self::Retransmits
+            | Self::Icmp
+            | Self::Requests
+            | Self::Answers => true,
+            Self::ConnectErrors
+            | Self::UnixConnections
+            | Self::UnixEnds
+            | Self::LocalPorts
+            | Self::Workers
+            | Self::Upgrades
+            | Self::Exits
+            | Self::Lines => false,
+        }
+    }
+
     /// Which attempts it is about.
     #[must_use]
     pub const fn concerns(self) -> Concerns {
@@ -64,6 +88,10 @@ const fn probe(program: &'static str, attach: Attach) -> Probe {
 
 const fn raw(name: &'static str) -> Probe {
     probe(name, Attach::Raw(name))
+}
+
+const fn stand_in(program: &'static str, name: &'static str) -> Probe {
+    Probe { program, attach: Attach::Raw(name), when: When::Preempted }
 }
 
 const fn syscall(name: &'static str, when: When) -> Probe {
@@ -108,6 +136,14 @@ const CONNECT_BY_SYSCALL: AttachMethod = AttachMethod {
 /// Slows every system call of the host as well, while it is attached.
 const WRITE_BY_SYSCALL: AttachMethod = AttachMethod {
     probes: &[syscall("sys_enter_write", When::OnLog), syscall("sys_enter_sendto", When::OnLog)],
+};
+
+const SEND_BY_TRACEPOINT: AttachMethod = AttachMethod {
+    probes: &[raw("sock_send_length"), stand_in("sock_send_length_stand_in", "sock_send_length")],
+};
+
+const RECEIVE_BY_TRACEPOINT: AttachMethod = AttachMethod {
+    probes: &[raw("sock_recv_length"), stand_in("sock_recv_length_stand_in", "sock_recv_length")],
 };
 
 const SEND_BY_FENTRY: AttachMethod = AttachMethod {
@@ -203,14 +239,14 @@ pub const HOOKS: &[Hook] = &[
     },
     Hook {
         name: "sock_send_length",
-        methods: &[AttachMethod { probes: &[raw("sock_send_length")] }, SEND_BY_FENTRY, SEND_BY_KPROBE],
+        methods: &[SEND_BY_TRACEPOINT, SEND_BY_FENTRY, SEND_BY_KPROBE],
         need: Need::Wanted,
         provides: &[Signal::Requests],
         costs: "requests: nothing can be said of established connections",
     },
     Hook {
         name: "sock_recv_length",
-        methods: &[AttachMethod { probes: &[raw("sock_recv_length")] }, RECEIVE_BY_FENTRY, RECEIVE_BY_KPROBE],
+        methods: &[RECEIVE_BY_TRACEPOINT, RECEIVE_BY_FENTRY, RECEIVE_BY_KPROBE],
         need: Need::Wanted,
         provides: &[Signal::Answers],
         costs: "answers: nothing can be said of established connections",
@@ -252,7 +288,12 @@ pub const HOOKS: &[Hook] = &[
     },
     Hook {
         name: "inet_sock_set_state",
-        methods: &[AttachMethod { probes: &[raw("inet_sock_set_state")] }],
+        methods: &[AttachMethod {
+            probes: &[
+                raw("inet_sock_set_state"),
+                stand_in("inet_sock_set_state_stand_in", "inet_sock_set_state"),
+            ],
+        }],
         need: Need::Required,
         provides: &[Signal::Connections],
         costs: "all TCP attempts",

@@ -184,7 +184,8 @@ impl Kernel {
     pub(super) fn attach_rung(&mut self, rung: &'static AttachMethod) -> Result<()> {
         for probe in rung.probes {
             let attached = match probe.when {
-                When::Always => self.attach_probe(probe),
+                When::Preempted if !self.stands_in => Ok(()),
+                When::Always | When::Preempted => self.attach_probe(probe),
                 When::IfThere => {
                     // Without it a kernel has another way, which a probe of the same rung sees.
                     match self.attach_probe(probe) {

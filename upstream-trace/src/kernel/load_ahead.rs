@@ -29,7 +29,7 @@ impl Kernel {
             usable.filter_map(|hook| hook.methods.iter().find(|rung| choice.allows(hook, rung).is_ok()));
         let places: HashMap<_, _> = first
             .flat_map(|rung| rung.probes)
-            .filter(|probe| probe.when == When::Always)
+            .filter(|probe| probe.when == When::Always || probe.when == When::Preempted && self.stands_in)
             .map(|probe| (probe.program, probe.attach))
             .collect();
         let programs =

@@ -81,7 +81,10 @@ impl Kernel {
             match (tried, &unusable) {
                 (Ok(()), None) => Tried::Works,
                 (Ok(()), Some(why)) => Tried::Fails(why.clone()),
-                (Err(error), _) => Tried::Fails(plain(&error)),
+                (Err(error), _) => {
+                    log::debug!("{} by {}: {error:#}", hook.name, rung.kind());
+                    Tried::Fails(plain(&error))
+                }
             }
         };
         hook.methods.iter().map(|rung| (rung, probe(rung))).collect()
@@ -126,8 +129,9 @@ pub fn untried() -> Vec<Probed> {
     let known = btf::known(&wanted).ok();
     let there = |probe: &Probe| is_there(probe.attach, known.as_ref());
     // Without one of them a rung does not hold, but for those that may be missing.
-    let needed =
-        |rung: &AttachMethod| rung.probes.iter().filter(|probe| probe.when != When::IfThere).map(there);
+    let needed = |rung: &AttachMethod| {
+        rung.probes.iter().filter(|probe| !matches!(probe.when, When::IfThere | When::Preempted)).map(there)
+    };
     let state = |rung: &AttachMethod| {
         Tried::Untried(needed(rung).try_fold(true, |so_far, there| there.map(|there| so_far && there)))
     };

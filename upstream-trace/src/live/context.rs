@@ -1,7 +1,7 @@
 //! What several sources need: the kernel side, the processes, and where to put what they bring.
 
 use jiff::Timestamp;
-use upstream_trace_common::{Addr, Record, UnixPath};
+use upstream_trace_common::{Addr, Record, UnixPath, stats};
 use upstream_trace_core::event::{Attempt, Event, Host, Nanos, Upstream};
 use upstream_trace_core::verdict::Note;
 
@@ -51,6 +51,13 @@ impl Context {
             workers: self.nginx.worker_pids(),
             ..self.host.clone()
         }
+    }
+
+    /// Runs of hooks that the kernel left out and that no stand-in handled.
+    pub(super) fn left_out(&self) -> u64 {
+        let all = self.kernel.left_out();
+        let stood_in = self.tables.sums().map_or(0, |sums| sums[stats::STOOD_IN as usize]);
+        all.saturating_sub(stood_in)
     }
 
     /// The upstream with this key of the counters.

@@ -48,6 +48,8 @@ pub(super) struct Sources {
     pub(super) malformed: u64,
     /// Messages that were left in the ring buffer at the end.
     pub(super) unread: u64,
+    /// Runs of hooks that the kernel left out.
+    pub(super) left_out: u64,
 }
 
 /// A trace.
@@ -88,6 +90,7 @@ impl Live {
             }
         }
         if each_second {
+            self.sources.left_out = self.context.left_out().max(self.sources.left_out);
             // 3. Processes, and whose logs and configuration follow from them.
             for event in self.context.nginx.tick(now, &mut self.context.tables) {
                 self.feed(event, now);
@@ -145,6 +148,7 @@ impl Live {
             (LossPlace::OriginTable, self.sources.origins.lost()),
             (LossPlace::OpenConnections, self.context.tables.seeds_lost),
             (LossPlace::Undecoded, self.sources.malformed),
+            (LossPlace::HookRuns, self.sources.left_out),
             (LossPlace::RingBuffer, self.sources.unread),
             (LossPlace::ErrorLog, self.sources.logs.lost()),
             (LossPlace::NameLookups, self.sources.dns.lost()),

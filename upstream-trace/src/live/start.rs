@@ -108,6 +108,7 @@ pub(super) fn start(
         rules: FirewallRules::new(wake),
         malformed: 0,
         unread: 0,
+        left_out: 0,
         configs,
     };
     let host = host(&kernel, &nginx, attached, slow, cli.depth);

@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 
 use crate::sandbox::{Namespace, Running};
 pub(crate) use fault::{
-    FIREWALL_PORT, HEALTHY_PORT, LISTEN, NAMED, NGINX_ADDRESS, QUEUE_PORT, SLOW_PORT, UPSTREAM_ADDRESS, UPSTREAMS,
+    FIREWALL_PORT, HEALTHY_PORT, LISTEN, NAMED, NGINX_ADDRESS, QUEUE_PORT, SLOW_PORT, UPSTREAM_ADDRESS,
+    UPSTREAMS,
 };
 pub(crate) use network::{add_firewall, pair as network};
 pub(crate) use nginx::{configuration, configuration_with};

@@ -82,7 +82,8 @@ pub(super) fn summary(summary: &Value) -> Vec<String> {
 
 /// What is wrong with what was told: causes that the upstreams do not have.
 pub(super) fn causes(wrong: &[Value]) -> Vec<String> {
-    let of = |failure: &Value| format!("a wrong cause was told: {} of {}", failure["cause"], failure["upstream"]);
+    let of =
+        |failure: &Value| format!("a wrong cause was told: {} of {}", failure["cause"], failure["upstream"]);
     wrong.iter().map(of).collect::<BTreeSet<_>>().into_iter().collect()
 }
 

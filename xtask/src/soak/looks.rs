@@ -152,7 +152,7 @@ mod tests {
         fs::write(folder.path().join("one"), "12345").unwrap();
         let look = look(std::process::id(), 1.0, folder.path(), &mut Held::default()).unwrap();
         assert!(look.resident > look.allocated && look.allocated > 1 << 18);
-        assert!( look.descriptors > 2 && look.threads >= 1);
+        assert!(look.descriptors > 2 && look.threads >= 1);
         assert_eq!((look.recorded, look.maps, look.programs), (5, 0, 0));
     }
 

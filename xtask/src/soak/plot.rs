@@ -150,7 +150,9 @@ mod tests {
         let file = folder.path().join("soak.svg");
         draw(&history, &file).unwrap();
         let svg = std::fs::read_to_string(&file).unwrap();
-        for wanted in ["resident memory, MiB", "name server away", "allocated", "descriptors", "minutes", "</svg>"] {
+        for wanted in
+            ["resident memory, MiB", "name server away", "allocated", "descriptors", "minutes", "</svg>"]
+        {
             assert!(svg.contains(wanted), "{wanted}");
         }
         assert!(svg.matches("<polyline").count() >= 6, "{svg}");

@@ -20,6 +20,8 @@ const DROP_REASON: &str = "skb_drop_reason";
 /// A list of its own from 7.1 on.
 const QUEUEING_REASON: &str = "qdisc_drop_reason";
 const RESET_REASON: &str = "sk_rst_reason";
+/// A variable of each processor that came with tracepoints in which a process may lose its processor (7.0).
+const TRACEPOINTS_PREEMPT: &str = "tracepoint_srcu_srcu_data";
 const HELPERS: &str = "bpf_func_id";
 const TRACEPOINTS: [&str; 4] = [
     "btf_trace_kfree_skb",
@@ -49,6 +51,8 @@ pub struct Layout {
     pub reset_reasons: BTreeMap<u32, String>,
     /// Programs may ask for the registers with which a process entered the kernel (5.15).
     pub task_registers: bool,
+    /// A process may lose its processor in the middle of a tracepoint (7.0).
+    pub preempts: bool,
     /// Where these lie on the stack of a process, for programs that may not ask; 0 if that is not known.
     pub registers_at: u64,
     /// Arguments of the tracepoints, the context pointer not counted.
@@ -67,6 +71,7 @@ impl Default for Layout {
             receive_arguments: 0,
             reset_reasons: BTreeMap::new(),
             task_registers: false,
+            preempts: false,
             registers_at: 0,
             arguments: HashMap::new(),
         }
@@ -88,6 +93,7 @@ impl Layout {
         let mut layout = Self {
             drop_reasons: reasons(&btf, &ids, DROP_REASON, &["SKB_DROP_REASON_", "SKB_"]),
             reset_reasons: reasons(&btf, &ids, RESET_REASON, &["SK_RST_REASON_"]),
+            preempts: ids.contains_key(TRACEPOINTS_PREEMPT),
             task_registers: has_value(&btf, &ids, HELPERS, "BPF_FUNC_task_pt_regs"),
             ..Self::default()
         };

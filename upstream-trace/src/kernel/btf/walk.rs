@@ -11,7 +11,7 @@ use btf_rs::{Backend, Btf, BtfType, Type};
 use fallible_iterator::FallibleIterator;
 use upstream_trace_common::{FieldSpec, Offsets, Registers};
 
-use super::{DROP_REASON, HELPERS, PATH, QUEUEING_REASON, RESET_REASON, TRACEPOINTS};
+use super::{DROP_REASON, HELPERS, PATH, QUEUEING_REASON, RESET_REASON, TRACEPOINTS, TRACEPOINTS_PREEMPT};
 
 /// As large as a kernel stack: what it is part of, and on x86-64 the stack of interrupts, where BTF has only that (5.10).
 /// On arm64 it may have neither.
@@ -38,7 +38,7 @@ pub(super) fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let structures = Offsets::FIELDS.iter().map(|field| field.structure);
     let wanted: HashMap<&str, &'static str> = structures
         .chain(TRACEPOINTS)
-        .chain([DROP_REASON, QUEUEING_REASON, RESET_REASON, HELPERS, REGISTERS])
+        .chain([DROP_REASON, QUEUEING_REASON, RESET_REASON, HELPERS, REGISTERS, TRACEPOINTS_PREEMPT])
         .chain(STACKS)
         .map(|name| (name, name))
         .collect();
@@ -47,7 +47,7 @@ pub(super) fn find_ids(btf: &Btf) -> Result<HashMap<&'static str, u32>> {
     let mut types = btf.type_iter();
     let mut id = first;
     while let Some(found) = types.next()? {
-        if matches!(found, Type::Struct(_) | Type::Union(_) | Type::Typedef(_) | Type::Enum(_))
+        if matches!(found, Type::Struct(_) | Type::Union(_) | Type::Typedef(_) | Type::Enum(_) | Type::Var(_))
             && let Some(name) = found.as_btf_type().and_then(|t| btf.resolve_name(t).ok())
             && let Some(name) = wanted.get(name.as_str())
         {
