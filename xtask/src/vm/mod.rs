@@ -58,7 +58,8 @@ pub(crate) struct Vm {
     /// Run the lab with this `--depth` of the tool, where a scenario names none
     #[arg(long, value_name = "auto|watch|deep", value_parser = ["auto", "watch", "deep"])]
     depth: Option<String>,
-    /// Run this program instead of a new one, such as that of a release; may be given once for each architecture
+    /// Run this program instead of a new one, such as that of a release; may be repeated: the last one for the architecture
+    /// runs, and the table has of each kernel what the last one did that ran there
     #[arg(long, value_name = "FILE")]
     binary: Vec<PathBuf>,
     /// Guests at once: an emulated processor keeps one of this machine busy
@@ -96,7 +97,10 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
         }
         let tool = Tool::built(options, machine)?;
         failed.extend(run(&kernels, options, &tool));
-        builds.push((machine, tool.build));
+        let earlier = given(&options.binary, machine)?;
+        let mut of_machine = earlier.into_iter().map(results::build).collect::<Result<Vec<_>>>()?;
+        of_machine.push(tool.build);
+        builds.push((machine, of_machine));
     }
     if options.write || options.table {
         write(&builds)?;
@@ -152,16 +156,17 @@ impl Tool {
         if machine.target.is_some() {
             setup::for_vm_of_another_architecture()?;
         }
-        let path = match given(&options.binary, machine)? {
-            Some(path) => path.to_owned(),
+        let path = match given(&options.binary, machine)?.last() {
+            Some(path) => (*path).to_owned(),
             None => build::build(Options::of(machine.target))?,
         };
         Ok(Self { build: results::build(&path)?, lab: test::lab_executable(machine.target)?, path })
     }
 }
 
-/// The program for this architecture, if there is one among those that were given.
-fn given<'a>(binaries: &'a [PathBuf], machine: &Machine) -> Result<Option<&'a Path>> {
+/// The programs for this architecture among those that were given.
+fn given<'a>(binaries: &'a [PathBuf], machine: &Machine) -> Result<Vec<&'a Path>> {
+    let mut of_machine = Vec::new();
     for path in binaries {
         let elf = elf::machine(path).with_context(|| format!("{} is no program", path.display()))?;
         ensure!(
@@ -170,10 +175,10 @@ fn given<'a>(binaries: &'a [PathBuf], machine: &Machine) -> Result<Option<&'a Pa
             path.display()
         );
         if elf == machine.elf {
-            return Ok(Some(path));
+            of_machine.push(path.as_path());
         }
     }
-    Ok(None)
+    Ok(of_machine)
 }
 
 /// Where the lab runs.
@@ -219,25 +224,28 @@ fn chosen(names: &[String]) -> Result<Vec<Where>> {
     if names.is_empty() { Ok(all().collect()) } else { names.iter().map(find).collect() }
 }
 
-/// The table of all kernels on which the lab has run, with this program of each architecture alone.
-fn write(builds: &[(&Machine, String)]) -> Result<()> {
+/// The table of all kernels on which the lab has run: on each with the last one of these programs that ran there.
+fn write(builds: &[(&Machine, Vec<String>)]) -> Result<()> {
     let listed = process::capture(Command::new(test::lab_executable(None)?).arg("--list"))?;
     let scenarios =
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
     let mut columns = Vec::new();
-    for (machine, build) in builds {
+    for (machine, builds) in builds {
         for folder in all().filter(|one| one.is_of(machine)).map(Where::folder) {
-            if let (Ok(release), Ok(outcomes)) =
-                (fs::read_to_string(folder.join(RELEASE)), results::of_build(&folder.join(RESULTS), build))
-            {
-                columns.push((release, outcomes));
+            let Ok(release) = fs::read_to_string(folder.join(RELEASE)) else { continue };
+            for build in builds.iter().rev() {
+                let outcomes = results::of_build(&folder.join(RESULTS), build).unwrap_or_default();
+                if !outcomes.is_empty() {
+                    let is_core = machine.target.is_some();
+                    columns.push(table::Column { release, build: build.clone(), is_core, outcomes });
+                    break;
+                }
             }
         }
     }
-    let builds = builds.iter().map(|(machine, build)| (machine.name, build.as_str())).collect::<Vec<_>>();
     let page = paths::root().join("docs/KERNELS.md");
     fs::create_dir_all(paths::root().join("docs"))?;
-    fs::write(&page, table::page(&columns, &builds, &scenarios))
+    fs::write(&page, table::page(&columns, &scenarios))
         .with_context(|| format!("cannot write {}", page.display()))?;
     say("Wrote", paths::shown(&page));
     Ok(())

@@ -5,14 +5,33 @@ use std::fmt::Write as _;
 
 use super::results::Outcome;
 
-/// A column: the kernel's release, and what became of the scenarios on it.
-pub(super) type Column = (String, BTreeMap<String, Outcome>);
+/// What became of the scenarios on one kernel.
+#[derive(Debug)]
+pub(super) struct Column {
+    /// The kernel's release.
+    pub(super) release: String,
+    /// Which program it was; see [`super::results::build`].
+    pub(super) build: String,
+    /// Only the core of the lab was meant to run there.
+    pub(super) is_core: bool,
+    pub(super) outcomes: BTreeMap<String, Outcome>,
+}
+
+impl Column {
+    /// For a scenario that nobody has run there with this program.
+    fn not_run(&self) -> String {
+        if self.is_core { "*not run: core only*" } else { "*not run: time*" }.to_owned()
+    }
+}
 
 const HEAD: &str = "\
 # Kernels
 
 Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, of x86-64 and arm64,
-and on the kernel of the machine that made it. Do not edit. All columns of an architecture come from one program";
+and on the kernel of the machine that made it. Do not edit. Each column comes from one program, named by the first digits of
+its SHA-256.
+
+";
 
 const CAUSES: &str = "
 ## Causes
@@ -27,23 +46,19 @@ const SCENARIOS: &str = "
 
 Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
 its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. *not here* could not be run on that
-machine. A number points to the reason why less was seen there, or to what the machine lacks. *not run: time* was not run: an
-emulated kernel takes an hour or two for all of them, one of another architecture longer.
+machine. A number points to the reason why less was seen there, or to what the machine lacks. *not run: core only*: an
+emulated processor of another architecture takes a day for all of them; one or two scenarios of each cause were run there.
+*not run: time*: an emulated kernel takes an hour or two for all of them, and more was not to be had.
 
 ";
-
-/// A scenario that nobody has run there with this program.
-const NOT_RUN: &str = "*not run: time*";
 
 /// From the surest on.
 const CONFIDENCES: [&str; 3] = ["proven", "likely", "possible"];
 
-/// The whole page: a row for each of the lab's scenarios; all columns of an architecture are of this build.
-pub(super) fn page(columns: &[Column], builds: &[(&str, &str)], scenarios: &BTreeSet<String>) -> String {
-    let build = |(machine, build): &(&str, &str)| format!("`{build}` ({machine})");
-    let builds = builds.iter().map(build).collect::<Vec<_>>().join(", ");
-    let mut page = format!("{HEAD}; its SHA-256 begins with {builds}.\n\n");
-    let seen = columns.iter().flat_map(|(_, outcomes)| outcomes.keys());
+/// The whole page: a row for each of the lab's scenarios.
+pub(super) fn page(columns: &[Column], scenarios: &BTreeSet<String>) -> String {
+    let mut page = HEAD.to_owned();
+    let seen = columns.iter().flat_map(|column| column.outcomes.keys());
     let scenarios: BTreeSet<_> = scenarios.iter().chain(seen).collect();
     head(&mut page, "", columns);
     counts(&mut page, columns, scenarios.len());
@@ -54,9 +69,9 @@ pub(super) fn page(columns: &[Column], builds: &[(&str, &str)], scenarios: &BTre
     head(&mut page, "scenario", columns);
     let mut reasons: Vec<String> = Vec::new();
     for scenario in scenarios {
-        let cell = |(_, outcomes): &Column| {
-            let shown = outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons));
-            shown.unwrap_or_else(|| NOT_RUN.to_owned())
+        let cell = |column: &Column| {
+            let shown = column.outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons));
+            shown.unwrap_or_else(|| column.not_run())
         };
         row(&mut page, scenario, columns.iter().map(cell));
     }
@@ -68,7 +83,7 @@ pub(super) fn page(columns: &[Column], builds: &[(&str, &str)], scenarios: &BTre
 }
 
 fn head(page: &mut String, what: &str, columns: &[Column]) {
-    row(page, what, columns.iter().map(|(name, _)| name.clone()));
+    row(page, what, columns.iter().map(|column| column.release.clone()));
     let _infallible = writeln!(page, "|---{}|", "|---".repeat(columns.len()));
 }
 
@@ -76,34 +91,36 @@ fn row(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
     let _infallible = writeln!(page, "| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
 }
 
-/// How many scenarios ended how.
+/// Which program, and how many scenarios ended how.
 fn counts(page: &mut String, columns: &[Column], all: usize) {
+    row(page, "program", columns.iter().map(|column| format!("`{}`", column.build)));
     let mut counted = |name: &str, is_so: fn(&Outcome) -> bool| {
-        let count = |(_, outcomes): &Column| outcomes.values().filter(|one| is_so(one)).count().to_string();
+        let count = |column: &Column| column.outcomes.values().filter(|one| is_so(one)).count().to_string();
         row(page, name, columns.iter().map(count));
     };
     counted("as expected", |one| one.ran && one.passed && one.because.is_none());
     counted("less was seen, see the numbers", |one| one.ran && one.passed && one.because.is_some());
     counted("failed", |one| !one.passed);
     counted("not here", |one| !one.ran);
-    row(page, "not run", columns.iter().map(|(_, outcomes)| (all - outcomes.len()).to_string()));
+    row(page, "not run", columns.iter().map(|column| (all - column.outcomes.len()).to_string()));
 }
 
 fn causes(page: &mut String, columns: &[Column]) {
     // Cause, then the scenarios that showed it somewhere.
     let mut shown: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for outcome in columns.iter().flat_map(|(_, outcomes)| outcomes.values()) {
+    for outcome in columns.iter().flat_map(|column| column.outcomes.values()) {
         for (cause, _) in outcome.right().filter(|(cause, _)| cause != "unknown") {
             shown.entry(cause).or_default().insert(&outcome.scenario);
         }
     }
     for (cause, scenarios) in shown {
-        row(page, &cause, columns.iter().map(|(_, outcomes)| how_sure(&cause, &scenarios, outcomes)));
+        row(page, &cause, columns.iter().map(|column| how_sure(&cause, &scenarios, column)));
     }
 }
 
 /// A cell: how sure the tool was of this cause there, or why that is not known.
-fn how_sure(cause: &str, scenarios: &BTreeSet<&str>, outcomes: &BTreeMap<String, Outcome>) -> String {
+fn how_sure(cause: &str, scenarios: &BTreeSet<&str>, column: &Column) -> String {
+    let outcomes = &column.outcomes;
     let verdicts: BTreeSet<_> = outcomes.values().flat_map(Outcome::right).collect();
     let found = |confidence: &&str| verdicts.contains(&(cause.to_owned(), (*confidence).to_owned()));
     let sure: Vec<_> = CONFIDENCES.into_iter().filter(found).collect();
@@ -112,7 +129,7 @@ fn how_sure(cause: &str, scenarios: &BTreeSet<&str>, outcomes: &BTreeMap<String,
         false => sure.join(", "),
         true if scenarios.iter().any(ran) => "*not seen*".to_owned(),
         true if scenarios.iter().all(|name| outcomes.contains_key(*name)) => "*not here*".to_owned(),
-        true => NOT_RUN.to_owned(),
+        true => column.not_run(),
     }
 }
 
@@ -135,7 +152,12 @@ mod tests {
     fn column(release: &str, lines: &[&str]) -> Column {
         let outcomes = lines.iter().map(|line| serde_json::from_str(line).unwrap());
         let named = outcomes.map(|outcome: super::Outcome| (outcome.scenario.clone(), outcome));
-        (release.to_owned(), named.collect())
+        Column {
+            release: release.to_owned(),
+            build: "ba7816bf8f01".to_owned(),
+            is_core: false,
+            outcomes: named.collect(),
+        }
     }
 
     #[test]
@@ -150,7 +172,7 @@ mod tests {
         let old = [line("a/x", "unknown", true), line("b/x", "unknown", false)];
         let [old, new] = [("5.10", &old[..]), ("6.18", &new[..])]
             .map(|(release, lines)| column(release, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
-        let page = page(&[old, new], &[("x86-64", "x")], &BTreeSet::new());
+        let page = page(&[old, new], &BTreeSet::new());
         for line in [
             "| no-route | *not seen* | proven |",
             "| dns-failure | *not here* | proven |",
@@ -169,19 +191,17 @@ mod tests {
                 r#"{"scenario":"software/x","passed":true,"verdicts":[],"complaints":[],"because":"Needs x.","ran":false}"#,
             ],
         );
-        let new = column(
+        let mut new = column(
             "6.18",
             &[
                 r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","proven"]],"complaints":[],"because":null,"ran":true}"#,
                 r#"{"scenario":"mixed/x","passed":false,"verdicts":[["path-lost","proven"]],"complaints":["?"],"because":null,"ran":true}"#,
             ],
         );
-        let page = page(
-            &[old, new],
-            &[("x86-64", "ba7816bf8f01"), ("arm64", "b")],
-            &BTreeSet::from(["rungs/x".to_owned()]),
-        );
+        (new.build, new.is_core) = ("b".to_owned(), true);
+        let page = page(&[old, new], &BTreeSet::from(["rungs/x".to_owned()]));
         for line in [
+            "| program | `ba7816bf8f01` | `b` |",
             "| as expected | 0 | 1 |",
             "| less was seen, see the numbers | 1 | 0 |",
             "| failed | 0 | 1 |",
@@ -189,15 +209,14 @@ mod tests {
             "| not run | 2 | 2 |",
             "| no-route | likely | proven |",
             "| no-route/none4 | likely (1) | proven |",
-            "| rungs/x | *not run: time* | *not run: time* |",
+            "| rungs/x | *not run: time* | *not run: core only* |",
             "| mixed/x | *not run: time* | **failed** |",
-            "| software/x | *not here* (2) | *not run: time* |",
+            "| software/x | *not here* (2) | *not run: core only* |",
             "1. No.",
             "2. Needs x.",
         ] {
             assert!(page.lines().any(|one| one == line), "{line} is not in\n{page}");
         }
-        assert!(page.contains("begins with `ba7816bf8f01` (x86-64), `b` (arm64)."), "{page}");
         // The first cell of the head of the first table has no name.
         assert!(page.lines().all(|line| line.starts_with("|  |") || !line.contains("|  |")), "{page}");
         // A verdict of a scenario that failed says nothing of its cause.
