@@ -157,7 +157,10 @@ impl Tool {
             setup::for_vm_of_another_architecture()?;
         }
         let path = match given(&options.binary, machine)?.last() {
-            Some(path) => (*path).to_owned(),
+            // The lab runs in another folder.
+            Some(path) => {
+                fs::canonicalize(path).with_context(|| format!("there is no {}", path.display()))?
+            }
             None => build::build(Options::of(machine.target))?,
         };
         Ok(Self { build: results::build(&path)?, lab: test::lab_executable(machine.target)?, path })
