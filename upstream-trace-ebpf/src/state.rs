@@ -210,7 +210,9 @@ fn fails(sk: u64, record: *mut Record, old: u8, now: u64) {
         (*record).tcp.err = error;
         if error != 0 {
             note(record, StepKind::Error, now, error as i32);
-        } else if old == TCP_SYN_SENT {
+        } else if old == TCP_SYN_SENT && (*record).flags & (flags::ICMP | flags::RESET_RECEIVED) == 0 {
+            // Of an error that came from outside nginx may have heard already, and fetched it: ICMP is reported twice, and
+            // the first time is before this.
             (*record).flags |= flags::NO_LOCAL_PORT;
         }
     }
