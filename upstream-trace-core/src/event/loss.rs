@@ -159,11 +159,10 @@ pub struct Lost {
     pub at: Nanos,
     /// How many events, between `since` and `at`.
     pub count: u64,
-    /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `packet-reports`, `connection-map`, `hook-runs`, `upstream-table`, `origin-table`,
-    /// `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `output`, `otlp`, `journal` in
-    /// recordings; in output also `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`, `origin-exits`,
-    /// `log-lines`, `workers`. A
-    /// later release may know others.
+    /// Id of the [`LossPlace`]: `ring-buffer`, `events`, `packet-reports`, `connection-map`, `hook-runs`, `upstream-table`,
+    /// `origin-table`, `process-table`, `open-connections`, `undecoded`, `error-log`, `name-lookups`, `output`, `otlp`,
+    /// `journal` in recordings; in output also `failures-held`, `pending`, `retries`, `packets`, `rules`, `facts`,
+    /// `origin-exits`, `log-lines`, `workers`. A later release may know others.
     #[serde(deserialize_with = "text")]
     pub place: String,
     /// Begin of the time in which they were lost, same clock.

@@ -79,8 +79,10 @@ impl Kernel {
     /// Detaches them; they stay loaded.
     pub fn detach_io(&mut self) {
         for hook in HOOKS.iter().filter(|hook| IO.contains(&hook.name)) {
-            let programs: Vec<_> = hook.programs().collect();
-            self.links.retain(|(program, _)| !programs.contains(program));
+            // A stand-in would take what is over for left out.
+            for program in hook.programs().collect::<Vec<_>>().into_iter().rev() {
+                self.links.retain(|(attached, _)| *attached != program);
+            }
             if let Some(state) = self.hooks.iter_mut().find(|state| state.name == hook.name) {
                 *state = absent(hook);
             }
@@ -226,7 +228,7 @@ impl Kernel {
     }
 
     fn release(&mut self, probes: &[Probe]) {
-        for probe in probes {
+        for probe in probes.iter().rev() {
             self.late.retain(|waiting| waiting.program != probe.program);
             self.unload(probe);
         }

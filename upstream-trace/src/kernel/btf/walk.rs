@@ -267,4 +267,14 @@ mod tests {
         assert_eq!(registers_at(&btf, &ids, &Registers::AARCH64), Some(page.max(16384) - 280));
         assert_eq!(registers_at(&btf, &ids, &Registers::X86_64), None);
     }
+
+    #[test]
+    fn a_variable_tells_that_tracepoints_preempt() {
+        let strings = format!("\0int\0{TRACEPOINTS_PREEMPT}\0");
+        let int = [1, 1 << 24, 4, 32];
+        let variable = [5, 14 << 24, 1, 1];
+        let found = |types: &[u32]| find_ids(&btf(types, strings.as_bytes())).expect("types");
+        assert!(found(&[int, variable].concat()).contains_key(TRACEPOINTS_PREEMPT));
+        assert!(!found(&int).contains_key(TRACEPOINTS_PREEMPT));
+    }
 }
