@@ -273,11 +273,14 @@ impl Engine {
         out.extend(self.notes.on(process).map(Output::Note));
         self.logs.process(process);
         self.configs.process(process);
-        if matches!(process.change, ProcessChange::WorkerStarted) {
-            self.workloads.forget(process.pid);
-        }
-        if matches!(process.change, ProcessChange::WorkerExited { .. }) {
-            self.dns_lookups.forget(process.pid);
+        match process.change {
+            ProcessChange::WorkerStarted => self.workloads.forget(process.pid),
+            ProcessChange::WorkerExited { .. } => {
+                self.dns_lookups.forget(process.pid);
+                self.workloads.end(process.pid, process.at);
+            }
+            ProcessChange::MasterExited => self.workloads.end(process.pid, process.at),
+            ProcessChange::WorkerDraining | ProcessChange::MasterStarted { .. } => {}
         }
     }
 }
