@@ -11,7 +11,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use upstream_trace_common::{DROP_BITS, Offsets, UpstreamCounters, drop_bit};
-use upstream_trace_core::hooks::{HOOKS, Probe, When};
+use upstream_trace_core::hooks::{AttachMethod, HOOKS, Probe, When};
 use upstream_trace_core::{event, tables};
 
 use super::attach::{Functions, Link};
@@ -181,13 +181,17 @@ impl Kernel {
     }
 
     /// Runs of hooks that the kernel left out so far, since the same program ran on that processor (5.12 to 7.2; 0 where it
-    /// does not say), whether a stand-in handled them or not. Of hooks that only add to what others tell, none.
+    /// does not say), whether a stand-in handled them or not. Not of hooks that only add to what others tell; nor, where only
+    /// an interrupt comes in between (before 7.0), of those that have a stand-in elsewhere: a record learns from its socket what
+    /// that changed, and a busy proxy has some of these each second.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         let decide = HOOKS.iter().filter(|hook| hook.provides.iter().any(|signal| signal.decides()));
-        let probes = decide.flat_map(|hook| hook.methods).flat_map(|method| method.probes);
+        let is_stand_in = |probe: &Probe| probe.when == When::Preempted;
+        let counts = |method: &&AttachMethod| self.stands_in || !method.probes.iter().any(is_stand_in);
+        let probes = decide.flat_map(|hook| hook.methods).filter(counts).flat_map(|method| method.probes);
         let programs: HashSet<_> =
-            probes.filter(|probe| probe.when != When::Preempted).map(|probe| probe.program).collect();
+            probes.filter(|probe| !is_stand_in(probe)).map(|probe| probe.program).collect();
         programs.into_iter().filter_map(|name| left_out(self.ebpf.program(name)?)).sum()
     }
 }
