@@ -85,7 +85,7 @@ impl Live {
         // 2. What no hook tells: attempts that are stuck, or ended unseen.
         poll!(scan, now, self.sources.connects.unix, &mut self.context);
         if !each_second {
-            for event in self.context.nginx.find_again(now, &mut self.context.tables) {
+            for event in self.context.nginx.turn(now, &mut self.context.tables) {
                 self.feed(event, now);
             }
         }

@@ -68,6 +68,8 @@ pub struct WatchedNginx {
     last_titled: u32,
     /// When nginx may be looked for again.
     next_search: Nanos,
+    /// When a process was last found that may have no title yet, if one was.
+    last_fork: Option<Nanos>,
     /// When a master ended last, if one did.
     master_ended: Option<Nanos>,
     /// What was started since a master ended, while another one is looked for.
@@ -208,15 +210,16 @@ impl WatchedNginx {
     ) -> Vec<Event> {
         let (pid, at) = (event.header.tgid, event.header.now_ns);
         match kind {
-            EventKind::Fork => self.forked(event.child),
+            EventKind::Fork => self.forked(event.child, at),
             EventKind::Exit => return self.ended(pid, at, Some(event.exit_code), tables),
             _ => {}
         }
         Vec::new()
     }
 
-    /// What it is for shows in its title, which it sets a little later: see `tick`.
-    fn forked(&mut self, child: u32) {
+    /// What it is for shows in its title, which it sets a little later: see `settle`.
+    fn forked(&mut self, child: u32, at: Nanos) {
+        self.last_fork = Some(at);
         if !self.knows(child) {
             self.others.insert(child);
             self.started.extend(Identity::of(child).map(|identity| (child, identity.started)));

@@ -20,6 +20,8 @@ const PART: u32 = 50;
 /// Looking at new processes may take this part of the time while nginx is expected: with docker, 30 ms pass from its start to
 /// its first request, and what fails before it is found is not seen.
 const PART_SOON: u32 = 10;
+/// A process has a title so long after its fork, on a busy machine; later it is looked at each second.
+const SETTLES: Nanos = 1_000_000_000;
 /// One that ended is expected again for so long: docker gives a container ten seconds to stop.
 const SOON: Nanos = 30_000_000_000;
 
@@ -37,9 +39,29 @@ impl WatchedNginx {
         events
     }
 
+    /// Between two ticks: what cannot wait for the next one.
+    pub fn turn(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
+        let mut events = self.settle(at, tables);
+        events.extend(self.find_again(at, tables));
+        events
+    }
+
+    /// Looks at processes that have just been forked, until they have a title: where a worker runs must be known before its
+    /// first failure is told.
+    fn settle(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
+        let mut events = Vec::new();
+        if self.last_fork.is_some_and(|last| at.saturating_sub(last) < SETTLES) {
+            self.assign_roles(at, tables, &mut events);
+        }
+        if !events.is_empty() {
+            events.extend(self.workloads(at));
+        }
+        events
+    }
+
     /// Looks for nginx that was started again: more often than each second, since what fails before it is found is not
     /// seen.
-    pub fn find_again(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
+    fn find_again(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
         let mut events = Vec::new();
         if !self.may_come_again(at) {
             self.newcomers = None;
@@ -54,6 +76,7 @@ impl WatchedNginx {
             // Forked after the search had passed them, and before the kernel side knew their master.
             let children = self.children();
             self.add_children(&children, tables);
+            self.last_fork = Some(at);
             // A worker among them is told of with the others, before where they run.
             self.assign_roles(at, tables, &mut events);
         }

@@ -189,14 +189,14 @@ fn a_new_master_is_found_before_the_next_search_is_due() {
     let old = nginx.pid();
     drop(nginx);
     watched.ended(old, SECOND, None, &mut noted);
-    assert_eq!(changes(&watched.find_again(2 * SECOND, &mut noted)), [], "there is none");
+    assert_eq!(changes(&watched.turn(2 * SECOND, &mut noted)), [], "there is none");
     watched.next_look = 0;
     let nginx = program.start("worker");
     let new = [nginx.workers(1)[0], nginx.pid()];
-    let told = changes(&watched.find_again(3 * SECOND, &mut noted));
+    let told = changes(&watched.turn(3 * SECOND, &mut noted));
     assert!(told.contains(&(new[1], ProcessChange::MasterStarted { upgrades: None })), "{told:?}");
     assert!(new.iter().all(|pid| noted.0.contains(pid)), "{noted:?}");
-    assert_eq!(watched.find_again(4 * SECOND, &mut noted), [], "it is not looked for any more");
+    assert_eq!(watched.turn(4 * SECOND, &mut noted), [], "it is not looked for any more");
     assert!(watched.newcomers.is_none());
 }
 
@@ -231,10 +231,10 @@ fn a_worker_that_is_forked_behind_the_search_is_told_with_its_master() {
     let old = nginx.pid();
     drop(nginx);
     watched.ended(old, SECOND, None, &mut noted);
-    assert_eq!(changes(&watched.find_again(2 * SECOND, &mut noted)), [], "there is none");
+    assert_eq!(changes(&watched.turn(2 * SECOND, &mut noted)), [], "there is none");
     watched.next_look = 0;
     let nginx = program.start("read x; worker");
-    let told = changes(&watched.find_again(3 * SECOND, &mut Forks(&nginx)));
+    let told = changes(&watched.turn(3 * SECOND, &mut Forks(&nginx)));
     let started = |(_, change): &(u32, ProcessChange)| *change == ProcessChange::WorkerStarted;
     assert!(told.iter().any(started), "{told:?}");
 }
@@ -260,12 +260,15 @@ fn a_child_with_the_masters_title_is_no_master() {
         program.start("( read x; exec -a 'nginx: worker process' PROGRAM -c 'read x; :' ) 0<&9 & wait");
     let child = nginx.children(1, |pid| nginx::role_of(pid) == Some(Role::Master))[0];
     let (mut watched, mut noted) = find(&program);
-    watched.forked(child);
-    assert_eq!(changes(&watched.tick(SECOND, &mut noted)), []);
+    watched.forked(child, SECOND);
+    assert_eq!(changes(&watched.turn(SECOND, &mut noted)), []);
     assert_eq!(watched.watched().others, [child]);
     nginx.0.stdin.as_ref().unwrap().write_all(b"x\n").unwrap();
     nginx.children(1, |pid| nginx::role_of(pid) == Some(Role::Worker));
-    assert_eq!(changes(&watched.tick(2 * SECOND, &mut noted)), [(child, ProcessChange::WorkerStarted)]);
+    assert_eq!(changes(&watched.turn(2 * SECOND, &mut noted)), [], "it has had its time");
+    watched.forked(child, 2 * SECOND);
+    let told = changes(&watched.turn(2 * SECOND + 1, &mut noted));
+    assert_eq!(told, [(child, ProcessChange::WorkerStarted)]);
 }
 
 #[test]
