@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -41,7 +41,9 @@ struct Program(PathBuf);
 impl Program {
     fn new(number: u32) -> Self {
         let path = std::env::temp_dir().join(format!("nginx-{number}-{}", std::process::id()));
-        fs::copy("/bin/bash", &path).unwrap();
+        // By another process: what this one has open for writing, processes that other tests fork meanwhile have as well, and
+        // nobody can run it.
+        assert!(Command::new("cp").arg("/bin/bash").arg(&path).status().unwrap().success());
         Self(path)
     }
 
@@ -58,15 +60,8 @@ impl Program {
         let script = script.replace("PROGRAM", &self.0.display().to_string());
         let mut command = Command::new(&self.0);
         command.arg0("nginx: master process nginx").args(["-c", &format!("exec 9<&0; {script}")]);
-        command.stdin(Stdio::piped()).process_group(0);
-        loop {
-            match command.spawn() {
-                Ok(child) => return Running(child),
-                // A process that another test has just forked has the file open for writing, as long as that was copied.
-                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        }
+        let child = command.stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        Running(child)
     }
 }
 
