@@ -3,7 +3,6 @@
 //! `sock_send_length` and `sock_recv_length` (6.3) see every family and way of sending in one place. They run for
 //! every socket of the host, so a process that is not watched must leave at once.
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::Record;
@@ -26,18 +25,13 @@ enum Side {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
-    stand_in::take(Tracepoint::Send, ctx.as_ptr());
-    sent(&ctx);
-    0
+    stand_in::first(Tracepoint::Send, &ctx, sent)
 }
 
 /// The same.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length_stand_in(ctx: RawTracePointContext) -> i32 {
-    if !stand_in::is_taken(Tracepoint::Send, ctx.as_ptr()) {
-        sent(&ctx);
-    }
-    0
+    stand_in::second(Tracepoint::Send, &ctx, sent)
 }
 
 /// A process sent something, or tried to.
@@ -79,18 +73,13 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
-    stand_in::take(Tracepoint::Receive, ctx.as_ptr());
-    received(&ctx);
-    0
+    stand_in::first(Tracepoint::Receive, &ctx, received)
 }
 
 /// The same.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub fn sock_recv_length_stand_in(ctx: RawTracePointContext) -> i32 {
-    if !stand_in::is_taken(Tracepoint::Receive, ctx.as_ptr()) {
-        received(&ctx);
-    }
-    0
+    stand_in::second(Tracepoint::Receive, &ctx, received)
 }
 
 /// A process read something, or tried to.

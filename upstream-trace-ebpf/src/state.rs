@@ -1,6 +1,5 @@
 //! TCP states: birth, handshake, FIN, and every way to end.
 
-use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use upstream_trace_common::{End, Moment, Record, StepKind, flags, stats};
@@ -17,18 +16,13 @@ use crate::{adopt, birth, client, closers, counters, emit, exchange, finish, rec
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
-    stand_in::take(Tracepoint::State, ctx.as_ptr());
-    state_set(&ctx);
-    0
+    stand_in::first(Tracepoint::State, &ctx, state_set)
 }
 
 /// The same.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state_stand_in(ctx: RawTracePointContext) -> i32 {
-    if !stand_in::is_taken(Tracepoint::State, ctx.as_ptr()) {
-        state_set(&ctx);
-    }
-    0
+    stand_in::second(Tracepoint::State, &ctx, state_set)
 }
 
 /// A TCP socket of this host changes its state.

@@ -183,7 +183,7 @@ impl Kernel {
     /// Runs of hooks that the kernel left out so far, since the same program ran on that processor (5.12 to 7.2; 0 where it
     /// does not say), whether a stand-in handled them or not. Not of hooks that only add to what others tell; nor, where only
     /// an interrupt comes in between (before 7.0), of those that have a stand-in elsewhere: a record learns from its socket what
-    /// that changed, and a busy proxy has some of these each second.
+    /// that changed.
     #[must_use]
     pub fn left_out(&self) -> u64 {
         let decide = HOOKS.iter().filter(|hook| hook.provides.iter().any(|signal| signal.decides()));

@@ -1,4 +1,4 @@
-//! Memory that the start took and nothing needs any more.
+//! Memory that nothing needs any more: of the start, of a storm, of a receiver that was away.
 
 /// Gives memory that was freed back to the system. glibc keeps what lies below something that is still in use; the
 /// lists of a hundred thousand sockets are 100 MB.

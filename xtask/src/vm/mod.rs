@@ -97,9 +97,11 @@ pub(crate) fn vm(options: &Vm) -> Result<()> {
         }
         let tool = Tool::built(options, machine)?;
         failed.extend(run(&kernels, options, &tool));
-        let earlier = given(&options.binary, machine)?;
-        let mut of_machine = earlier.into_iter().map(results::build).collect::<Result<Vec<_>>>()?;
-        of_machine.push(tool.build);
+        let given = given(&options.binary, machine)?;
+        let mut of_machine = given.into_iter().map(results::build).collect::<Result<Vec<_>>>()?;
+        if of_machine.is_empty() {
+            of_machine.push(tool.build);
+        }
         builds.push((machine, of_machine));
     }
     if options.write || options.table {

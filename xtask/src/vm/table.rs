@@ -46,9 +46,9 @@ const SCENARIOS: &str = "
 
 Each cell is what the tool said: the confidence of the verdict that the scenario's name begins with, another verdict by
 its name, or `unknown`. **failed** is a verdict or a detail that is not as it should be. *not here* could not be run on that
-machine. A number points to the reason why less was seen there, or to what the machine lacks. *not run: core only*: an
-emulated processor of another architecture takes a day for all of them; one or two scenarios of each cause were run there.
-*not run: time*: an emulated kernel takes an hour or two for all of them, and more was not to be had.
+machine. A number points to the reason why less was seen there, or to what the machine lacks. *not run: core only*: of
+another architecture than this machine's only the core of the lab was run. *not run: time*: an emulated kernel takes an hour or
+two for all of them, and more was not to be had.
 
 ";
 

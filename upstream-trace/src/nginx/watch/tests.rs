@@ -174,18 +174,24 @@ fn a_restarted_nginx_is_found_again() {
     assert_eq!(noted.0, BTreeSet::from(new));
 }
 
-#[test]
-fn a_new_master_is_found_before_the_next_search_is_due() {
-    let program = Program::new(7);
+/// What is watched once nginx has ended and the next search is far off.
+fn after_the_end(program: &Program) -> (WatchedNginx, Noted) {
     let nginx = program.start("worker");
     nginx.workers(1);
-    let (mut watched, mut noted) = find(&program);
+    let (mut watched, mut noted) = find(program);
     watched.next_search = Nanos::MAX;
     let old = nginx.pid();
     drop(nginx);
     watched.ended(old, SECOND, None, &mut noted);
     assert_eq!(changes(&watched.turn(2 * SECOND, &mut noted)), [], "there is none");
     watched.next_look = 0;
+    (watched, noted)
+}
+
+#[test]
+fn a_new_master_is_found_before_the_next_search_is_due() {
+    let program = Program::new(7);
+    let (mut watched, mut noted) = after_the_end(&program);
     let nginx = program.start("worker");
     let new = [nginx.workers(1)[0], nginx.pid()];
     let told = changes(&watched.turn(3 * SECOND, &mut noted));
@@ -219,15 +225,7 @@ impl WatchTable for Forks<'_> {
 #[test]
 fn a_worker_that_is_forked_behind_the_search_is_told_with_its_master() {
     let program = Program::new(8);
-    let nginx = program.start("worker");
-    nginx.workers(1);
-    let (mut watched, mut noted) = find(&program);
-    watched.next_search = Nanos::MAX;
-    let old = nginx.pid();
-    drop(nginx);
-    watched.ended(old, SECOND, None, &mut noted);
-    assert_eq!(changes(&watched.turn(2 * SECOND, &mut noted)), [], "there is none");
-    watched.next_look = 0;
+    let (mut watched, _) = after_the_end(&program);
     let nginx = program.start("read x; worker");
     let told = changes(&watched.turn(3 * SECOND, &mut Forks(&nginx)));
     let started = |(_, change): &(u32, ProcessChange)| *change == ProcessChange::WorkerStarted;
