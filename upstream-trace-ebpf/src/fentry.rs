@@ -9,6 +9,7 @@ use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use upstream_trace_common::InflightConnect;
 
+use crate::stand_in::{self, Place};
 use crate::{config, connect, emit, errors, kernel, sendrecv, unix, worker};
 
 /// int inet_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags), 3.x to 7.2.
@@ -20,6 +21,18 @@ pub fn inet_stream_connect_fexit(ctx: FExitContext) -> i32 {
 /// int unix_stream_connect(struct socket *sock, struct sockaddr *uaddr, int addr_len, int flags), 3.x to 7.2.
 #[fexit(function = "unix_stream_connect")]
 pub fn unix_stream_connect_fexit(ctx: FExitContext) -> i32 {
+    stand_in::handled(Place::UnixConnect, &ctx);
+    unix_connected(&ctx)
+}
+
+/// The same.
+#[fexit(function = "unix_stream_connect")]
+pub fn unix_stream_connect_fexit_stand_in(ctx: FExitContext) -> i32 {
+    if stand_in::is_left_out(Place::UnixConnect, &ctx) { unix_connected(&ctx) } else { 0 }
+}
+
+#[inline(always)]
+fn unix_connected(ctx: &FExitContext) -> i32 {
     connected(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg::<u64>(4) as i32)
 }
 
@@ -45,7 +58,17 @@ pub fn security_socket_connect_fexit(ctx: FExitContext) -> i32 {
 /// int unix_release(struct socket *sock), 3.x to 7.2: the end of a unix connection.
 #[fentry(function = "unix_release")]
 pub fn unix_release_fentry(ctx: FEntryContext) -> i32 {
+    stand_in::handled(Place::UnixRelease, &ctx);
     unix::released(ctx.arg(0));
+    0
+}
+
+/// The same.
+#[fentry(function = "unix_release")]
+pub fn unix_release_fentry_stand_in(ctx: FEntryContext) -> i32 {
+    if stand_in::is_left_out(Place::UnixRelease, &ctx) {
+        unix::released(ctx.arg(0));
+    }
     0
 }
 

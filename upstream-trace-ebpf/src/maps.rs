@@ -102,10 +102,10 @@ pub static RESOLVERS: LruHashMap<NameServer, u64> = LruHashMap::with_max_entries
 #[map]
 pub static RESOLVING: Array<u64> = Array::with_max_entries(1, 0);
 
-/// By tracepoint with a stand-in: where the arguments lie of events that the first program had and of which the stand-in has
+/// By place with a stand-in: where the arguments lie of events that the first program had and of which the stand-in has
 /// not heard yet. One, and those that were interrupted between the two.
 #[map]
-pub static TAKEN: PerCpuArray<[u64; 4]> = PerCpuArray::with_max_entries(3, 0);
+pub static TAKEN: PerCpuArray<[u64; 4]> = PerCpuArray::with_max_entries(5, 0);
 
 /// Since when the hooks on send and receive are attached; 0 if they are not.
 #[inline(always)]

@@ -9,7 +9,7 @@ use upstream_trace_common::Record;
 
 use crate::kernel::{self, AF_UNIX, EAGAIN, EPIPE, Head};
 use crate::maps::io_since;
-use crate::stand_in::{self, Tracepoint};
+use crate::stand_in::{self, Place};
 use crate::{adopt, client, dns, records, request, response, under_way, unix, worker};
 
 /// Whose socket a watched process used.
@@ -25,13 +25,18 @@ enum Side {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length(ctx: RawTracePointContext) -> i32 {
-    stand_in::first(Tracepoint::Send, &ctx, sent)
+    stand_in::handled(Place::Send, &ctx);
+    sent(&ctx);
+    0
 }
 
 /// The same.
 #[raw_tracepoint(tracepoint = "sock_send_length")]
 pub fn sock_send_length_stand_in(ctx: RawTracePointContext) -> i32 {
-    stand_in::second(Tracepoint::Send, &ctx, sent)
+    if stand_in::is_left_out(Place::Send, &ctx) {
+        sent(&ctx);
+    }
+    0
 }
 
 /// A process sent something, or tried to.
@@ -73,13 +78,18 @@ pub fn send_returned(sk: u64, tgid: u32, ret: i32) {
 /// (struct sock *sk, int ret, int flags), 6.3 to 7.2.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub fn sock_recv_length(ctx: RawTracePointContext) -> i32 {
-    stand_in::first(Tracepoint::Receive, &ctx, received)
+    stand_in::handled(Place::Receive, &ctx);
+    received(&ctx);
+    0
 }
 
 /// The same.
 #[raw_tracepoint(tracepoint = "sock_recv_length")]
 pub fn sock_recv_length_stand_in(ctx: RawTracePointContext) -> i32 {
-    stand_in::second(Tracepoint::Receive, &ctx, received)
+    if stand_in::is_left_out(Place::Receive, &ctx) {
+        received(&ctx);
+    }
+    0
 }
 
 /// A process read something, or tried to.

@@ -9,20 +9,25 @@ use crate::kernel::{
     TCP_SYN_SENT,
 };
 use crate::maps::{LISTENING, io_since};
-use crate::stand_in::{self, Tracepoint};
+use crate::stand_in::{self, Place};
 use crate::trail::note;
 use crate::{adopt, birth, client, closers, counters, emit, exchange, finish, records, under_way, worker};
 
 /// (const struct sock *sk, const int oldstate, const int newstate), 4.16 to 7.2.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
-    stand_in::first(Tracepoint::State, &ctx, state_set)
+    stand_in::handled(Place::State, &ctx);
+    state_set(&ctx);
+    0
 }
 
 /// The same.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub fn inet_sock_set_state_stand_in(ctx: RawTracePointContext) -> i32 {
-    stand_in::second(Tracepoint::State, &ctx, state_set)
+    if stand_in::is_left_out(Place::State, &ctx) {
+        state_set(&ctx);
+    }
+    0
 }
 
 /// A TCP socket of this host changes its state.

@@ -90,8 +90,8 @@ const fn raw(name: &'static str) -> Probe {
     probe(name, Attach::Raw(name))
 }
 
-const fn stand_in(program: &'static str, name: &'static str) -> Probe {
-    Probe { program, attach: Attach::Raw(name), when: When::Preempted }
+const fn stand_in(program: &'static str, attach: Attach) -> Probe {
+    Probe { program, attach, when: When::Preempted }
 }
 
 const fn syscall(name: &'static str, when: When) -> Probe {
@@ -105,8 +105,11 @@ const fn if_there(program: &'static str, attach: Attach) -> Probe {
 /// Results of `connect()`, and the end of unix connections, by the functions behind the system calls.
 const CONNECT_BY_FENTRY: AttachMethod = AttachMethod {
     probes: &[
+        // Of several programs at a function the kernel calls the one first that was attached last (5.5 to 7.2).
+        stand_in("unix_release_fentry_stand_in", Attach::Fentry("unix_release")),
         probe("unix_release_fentry", Attach::Fentry("unix_release")),
         probe("inet_stream_connect_fexit", Attach::Fexit("inet_stream_connect")),
+        stand_in("unix_stream_connect_fexit_stand_in", Attach::Fexit("unix_stream_connect")),
         probe("unix_stream_connect_fexit", Attach::Fexit("unix_stream_connect")),
         probe("security_socket_connect_fexit", Attach::Fexit("security_socket_connect")),
     ],
@@ -139,11 +142,11 @@ const WRITE_BY_SYSCALL: AttachMethod = AttachMethod {
 };
 
 const SEND_BY_TRACEPOINT: AttachMethod = AttachMethod {
-    probes: &[raw("sock_send_length"), stand_in("sock_send_length_stand_in", "sock_send_length")],
+    probes: &[raw("sock_send_length"), stand_in("sock_send_length_stand_in", Attach::Raw("sock_send_length"))],
 };
 
 const RECEIVE_BY_TRACEPOINT: AttachMethod = AttachMethod {
-    probes: &[raw("sock_recv_length"), stand_in("sock_recv_length_stand_in", "sock_recv_length")],
+    probes: &[raw("sock_recv_length"), stand_in("sock_recv_length_stand_in", Attach::Raw("sock_recv_length"))],
 };
 
 const SEND_BY_FENTRY: AttachMethod = AttachMethod {
@@ -291,7 +294,7 @@ pub const HOOKS: &[Hook] = &[
         methods: &[AttachMethod {
             probes: &[
                 raw("inet_sock_set_state"),
-                stand_in("inet_sock_set_state_stand_in", "inet_sock_set_state"),
+                stand_in("inet_sock_set_state_stand_in", Attach::Raw("inet_sock_set_state")),
             ],
         }],
         need: Need::Required,

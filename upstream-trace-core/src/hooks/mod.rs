@@ -57,8 +57,8 @@ pub enum When {
     Always,
     /// At the start, if the kernel has that place: functions come and go.
     IfThere,
-    /// At the start, where a process may lose its processor in the middle of a tracepoint: handles what the program before it
-    /// does not get.
+    /// At the start, where a process may lose its processor in the middle of a tracepoint: handles what the other program at
+    /// the same place does not get.
     Preempted,
     /// Where error.log does not tell of errors of `connect()`, or once nginx uses a unix upstream.
     OnConnect,

@@ -12,24 +12,28 @@ use crate::verdict::{self, Connection, TryEnd, Verdict};
 /// `failure`: one per failed attempt.
 #[must_use]
 pub fn failure<'a>(verdict: &'a Verdict, scope: Scope<'a>, numbers: &mut Numbers) -> Judged<'a> {
+    // Before those of its tries: numbers follow the order in which attempts are told of.
+    let attempt = numbers.of_ended(verdict.attempt);
     Judged {
         duration_ms: Some(milliseconds(verdict.at.saturating_sub(verdict.since))),
         recovered: Some(verdict.recovered),
-        ..judged(verdict, scope, numbers, "failure")
+        ..judged(verdict, attempt, scope, numbers, "failure")
     }
 }
 
 /// `pending`: an attempt in trouble that is not over.
 #[must_use]
 pub fn pending<'a>(verdict: &'a Verdict, scope: Scope<'a>, numbers: &mut Numbers) -> Judged<'a> {
+    let attempt = numbers.of_pending(verdict.attempt);
     Judged {
         since_ms: Some(milliseconds(verdict.at.saturating_sub(verdict.since))),
-        ..judged(verdict, scope, numbers, "pending")
+        ..judged(verdict, attempt, scope, numbers, "pending")
     }
 }
 
 fn judged<'a>(
     verdict: &'a Verdict,
+    attempt: u64,
     scope: Scope<'a>,
     numbers: &mut Numbers,
     kind: &'static str,
@@ -40,8 +44,6 @@ fn judged<'a>(
     let several = details.names.len() > 1;
     let of =
         |pick: fn(&Connection) -> Option<u64>| details.connection.as_ref().and_then(pick).map(milliseconds);
-    // Before the tries: numbers follow the order in which attempts are told of.
-    let attempt = numbers.of(verdict.attempt);
     Judged {
         alternatives: &verdict.alternatives,
         attempt,

@@ -100,7 +100,7 @@ fn hook(hook: &event::Hook) -> Hook<'_> {
 #[must_use]
 pub fn resolved<'a>(resolved: &verdict::Resolved, scope: Scope<'a>, numbers: &mut Numbers) -> Resolved<'a> {
     Resolved {
-        attempt: numbers.of(resolved.attempt),
+        attempt: numbers.of_ended(resolved.attempt),
         host: scope.host,
         how: resolved.how,
         time: scope.clock.iso(resolved.at),

@@ -11,7 +11,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use aya_log::EbpfLogger;
 use upstream_trace_common::{DROP_BITS, Offsets, UpstreamCounters, drop_bit};
-use upstream_trace_core::hooks::{AttachMethod, HOOKS, Probe, When};
+use upstream_trace_core::hooks::{HOOKS, Hook, Probe, When};
 use upstream_trace_core::{event, tables};
 
 use super::attach::{Functions, Link};
@@ -181,19 +181,26 @@ impl Kernel {
     }
 
     /// Runs of hooks that the kernel left out so far, since the same program ran on that processor (5.12 to 7.2; 0 where it
-    /// does not say), whether a stand-in handled them or not. Not of hooks that only add to what others tell; nor, where only
-    /// an interrupt comes in between (before 7.0), of those that have a stand-in elsewhere: a record learns from its socket what
-    /// that changed.
+    /// does not say), whether a stand-in handled them or not. Not of hooks that only add to what others tell, unless they have
+    /// a stand-in; nor, where only an interrupt comes in between (before 7.0), of those that have a stand-in elsewhere: a record
+    /// learns from its socket what that changed.
     #[must_use]
     pub fn left_out(&self) -> u64 {
-        let decide = HOOKS.iter().filter(|hook| hook.provides.iter().any(|signal| signal.decides()));
-        let is_stand_in = |probe: &Probe| probe.when == When::Preempted;
-        let counts = |method: &&AttachMethod| self.stands_in || !method.probes.iter().any(is_stand_in);
-        let probes = decide.flat_map(|hook| hook.methods).filter(counts).flat_map(|method| method.probes);
-        let programs: HashSet<_> =
-            probes.filter(|probe| !is_stand_in(probe)).map(|probe| probe.program).collect();
+        let of_hook = |hook: &'static Hook| {
+            let decides = hook.provides.iter().any(|signal| signal.decides());
+            let probes = hook.methods.iter().flat_map(|method| method.probes);
+            probes.filter(move |probe| if has_stand_in(probe) { self.stands_in } else { decides })
+        };
+        let probes = HOOKS.iter().flat_map(of_hook).filter(|probe| probe.when != When::Preempted);
+        let programs: HashSet<_> = probes.map(|probe| probe.program).collect();
         programs.into_iter().filter_map(|name| left_out(self.ebpf.program(name)?)).sum()
     }
+}
+
+/// Whether another program handles what this one does not get.
+fn has_stand_in(probe: &Probe) -> bool {
+    let all = HOOKS.iter().flat_map(|hook| hook.methods).flat_map(|method| method.probes);
+    all.filter(|other| other.when == When::Preempted).any(|other| other.attach == probe.attach)
 }
 
 fn left_out(program: &Program) -> Option<u64> {
