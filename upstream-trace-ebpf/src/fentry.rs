@@ -31,6 +31,7 @@ pub fn unix_stream_connect_fexit_stand_in(ctx: FExitContext) -> i32 {
     if stand_in::is_left_out(Place::UnixConnect, &ctx) { unix_connected(&ctx) } else { 0 }
 }
 
+/// The function returned.
 #[inline(always)]
 fn unix_connected(ctx: &FExitContext) -> i32 {
     connected(ctx.arg(0), ctx.arg(1), ctx.arg(2), ctx.arg::<u64>(4) as i32)

@@ -50,7 +50,7 @@ const LIMITS: &[Limit] = &[
         why: "Before 6.3 sending and receiving is watched on TCP and unix sockets alone: of lookups of names nginx's \
               error.log alone tells.",
         holds: || !Path::new("/sys/kernel/tracing/events/sock/sock_send_length").exists(),
-        scenarios: &["dns-failure", "dns-timeout"],
+        scenarios: &["dns-failure", "dns-timeout", "hostile/questions-to-an-upstream"],
         unseen: true,
         fields: &["upstream"],
         ..Limit::NONE

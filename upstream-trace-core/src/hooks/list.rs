@@ -142,11 +142,17 @@ const WRITE_BY_SYSCALL: AttachMethod = AttachMethod {
 };
 
 const SEND_BY_TRACEPOINT: AttachMethod = AttachMethod {
-    probes: &[raw("sock_send_length"), stand_in("sock_send_length_stand_in", Attach::Raw("sock_send_length"))],
+    probes: &[
+        raw("sock_send_length"),
+        stand_in("sock_send_length_stand_in", Attach::Raw("sock_send_length")),
+    ],
 };
 
 const RECEIVE_BY_TRACEPOINT: AttachMethod = AttachMethod {
-    probes: &[raw("sock_recv_length"), stand_in("sock_recv_length_stand_in", Attach::Raw("sock_recv_length"))],
+    probes: &[
+        raw("sock_recv_length"),
+        stand_in("sock_recv_length_stand_in", Attach::Raw("sock_recv_length")),
+    ],
 };
 
 const SEND_BY_FENTRY: AttachMethod = AttachMethod {

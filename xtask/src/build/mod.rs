@@ -90,6 +90,11 @@ pub(crate) fn source_cargo(toolchain: &Toolchain) -> Command {
     cargo
 }
 
+/// Short structures are set and copied by stores in a row. By default bpf-linker has LLVM call a loop for it, of which the verifier
+/// walks each iteration: that took a third of the time until all hooks are attached (66,218 instructions walked of
+/// `inet_sock_set_state` instead of 48,764 on 6.18).
+const SHORT_COPIES: &str = "-Clink-arg=--disable-expand-memcpy-in-order";
+
 /// A cargo that builds for the BPF target, and for kernels of this architecture; say which command.
 pub(crate) fn bpf_cargo(toolchain: &Toolchain, arch: &str) -> Result<Command> {
     let mut cargo = source_cargo(toolchain);
@@ -102,7 +107,7 @@ pub(crate) fn bpf_cargo(toolchain: &Toolchain, arch: &str) -> Result<Command> {
         .env("PATH", path)
         .env(
             "CARGO_ENCODED_RUSTFLAGS",
-            flags(&["-Cdebuginfo=2", "-Clink-arg=--btf", "--cfg", &registers_of(arch)]),
+            flags(&["-Cdebuginfo=2", "-Clink-arg=--btf", SHORT_COPIES, "--cfg", &registers_of(arch)]),
         )
         .env("CARGO_BUILD_TARGET", bpf_target(arch))
         .env("CARGO_UNSTABLE_BUILD_STD", "core");

@@ -47,6 +47,13 @@ pub(super) struct Unpacked {
 }
 
 impl Kernel {
+    /// Whether a kernel of its packages has this `uname -r`.
+    pub(super) fn has_release(self, release: &str) -> bool {
+        let version = self.name.split('-').next().unwrap_or_default();
+        let is_of_version = release.strip_prefix(version).is_some_and(|rest| rest.starts_with('.'));
+        is_of_version && release.ends_with(&format!("-cloud-{}", self.machine.debian))
+    }
+
     /// Gets it, unless it is there.
     pub(super) fn fetch(self) -> Result<Unpacked> {
         let folder = paths::target().join("vm").join(self.name);

@@ -22,7 +22,8 @@ const POSSIBLE: u32 = 8;
 /// emulated processor may stand still for half a minute: 120 s (twice `watchdog_thresh`) are a lockup, not 20. The rest
 /// saves a quarter of the time: code that lies at the same address in each process is translated once.
 const KERNEL: &str = "quiet panic=-1 oops=panic no_timer_check watchdog_thresh=60 \
-    rcupdate.rcu_cpu_stall_timeout=120 norandmaps mitigations=off init_on_alloc=0";
+    rcupdate.rcu_cpu_stall_timeout=120 norandmaps mitigations=off init_on_alloc=0 \
+    cgroup.memory=nokmem";
 /// From its start to the first word of its init.
 const BOOT: Duration = Duration::from_mins(5);
 

@@ -35,6 +35,7 @@ const PROGRAMS: &[&str] = &[
     "setpriv",
     "unshare",
     "script",
+    "date",
     "conntrack",
     "openssl",
 ];

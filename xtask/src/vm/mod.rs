@@ -1,6 +1,7 @@
 //! `cargo xtask vm [KERNEL...]`: the fault lab on other kernels, in virtual machines.
 
 mod archive;
+mod column;
 mod complaint;
 mod cpio;
 mod elf;
@@ -10,6 +11,7 @@ mod initramfs;
 mod lab;
 mod machine;
 mod modules;
+mod page;
 mod results;
 mod source;
 mod table;
@@ -26,6 +28,7 @@ use crate::build::{self, Options};
 use crate::say::{note, say};
 use crate::{paths, process, setup, test};
 use archive::{KERNELS, Kernel};
+use column::{Found, Ran};
 use machine::{ARM64, Machine, X86_64};
 
 /// What became of each scenario the last time that it ran.
@@ -40,7 +43,7 @@ pub(crate) struct Vm {
     /// (5.10-arm64 ...), or `host` for this machine's own without a virtual
     /// machine; all of them by default
     kernels: Vec<String>,
-    /// Write docs/KERNELS.md from all runs of this program
+    /// Write docs/KERNELS.md from all runs of this program; columns of kernels on which it did not run stay as they are
     #[arg(long)]
     write: bool,
     /// The same without a run
@@ -215,6 +218,14 @@ impl Where {
         own.name == machine.name
     }
 
+    /// Whether a kernel with this `uname -r` may be it.
+    fn has_release(self, release: &str) -> bool {
+        match self {
+            Self::Guest(kernel) => kernel.has_release(release),
+            Self::Host => !KERNELS.iter().any(|kernel| kernel.has_release(release)),
+        }
+    }
+
     fn folder(self) -> PathBuf {
         paths::target().join("vm").join(self.name())
     }
@@ -229,29 +240,38 @@ fn chosen(names: &[String]) -> Result<Vec<Where>> {
     if names.is_empty() { Ok(all().collect()) } else { names.iter().map(find).collect() }
 }
 
-/// The table of all kernels on which the lab has run: on each with the last one of these programs that ran there.
+/// The table of all kernels on which the lab has run: on each with the last one of these programs that ran there. A kernel on
+/// which none of them ran keeps its column.
 fn write(builds: &[(&Machine, Vec<String>)]) -> Result<()> {
     let listed = process::capture(Command::new(test::lab_executable(None)?).arg("--list"))?;
     let scenarios =
         listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect();
-    let mut columns = Vec::new();
-    for (machine, builds) in builds {
-        for folder in all().filter(|one| one.is_of(machine)).map(Where::folder) {
-            let Ok(release) = fs::read_to_string(folder.join(RELEASE)) else { continue };
-            for build in builds.iter().rev() {
-                let outcomes = results::of_build(&folder.join(RESULTS), build).unwrap_or_default();
-                if !outcomes.is_empty() {
-                    let is_core = machine.target.is_some();
-                    columns.push(table::Column { release, build: build.clone(), is_core, outcomes });
-                    break;
-                }
-            }
+    let page = paths::root().join("docs/KERNELS.md");
+    let before = page::read(&fs::read_to_string(&page).unwrap_or_default());
+    let (mut columns, mut found) = (Vec::new(), Found::new());
+    for one in [&X86_64, &ARM64].into_iter().flat_map(|machine| all().filter(|one| one.is_of(machine))) {
+        let of_machine = builds.iter().find(|(machine, _)| one.is_of(machine));
+        if let Some(ran) = of_machine.and_then(|(machine, builds)| ran(one, machine, builds)) {
+            ran.find(&mut found);
+            columns.push(ran.column());
+        } else {
+            columns.extend(before.iter().find(|column| one.has_release(&column.release)).cloned());
         }
     }
-    let page = paths::root().join("docs/KERNELS.md");
-    fs::create_dir_all(paths::root().join("docs"))?;
-    fs::write(&page, table::page(&columns, &scenarios))
+    fs::write(&page, table::page(&columns, &scenarios, &found))
         .with_context(|| format!("cannot write {}", page.display()))?;
     say("Wrote", paths::shown(&page));
     Ok(())
+}
+
+/// What the last one of these programs that ran there did.
+fn ran(one: Where, machine: &Machine, builds: &[String]) -> Option<Ran> {
+    let folder = one.folder();
+    let release = fs::read_to_string(folder.join(RELEASE)).ok()?;
+    let of = |build: &String| {
+        let outcomes = results::of_build(&folder.join(RESULTS), build).unwrap_or_default();
+        (!outcomes.is_empty()).then(|| (build.clone(), outcomes))
+    };
+    let (build, outcomes) = builds.iter().rev().find_map(of)?;
+    Some(Ran { release, build, is_core: machine.target.is_some(), outcomes })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
+use super::column::NOT_HERE;
 use crate::sha256;
 
 /// What became of a scenario.
@@ -37,7 +38,7 @@ impl Outcome {
     /// For a cell of a table: each cause once.
     pub(super) fn cell(&self) -> String {
         if !self.ran {
-            return "*not here*".to_owned();
+            return NOT_HERE.to_owned();
         }
         if !self.passed {
             return "**failed**".to_owned();

@@ -1,35 +1,16 @@
 //! The table scenario × kernel, as a page of the documentation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::results::Outcome;
-
-/// What became of the scenarios on one kernel.
-#[derive(Debug)]
-pub(super) struct Column {
-    /// The kernel's release.
-    pub(super) release: String,
-    /// Which program it was; see [`super::results::build`].
-    pub(super) build: String,
-    /// Only the core of the lab was meant to run there.
-    pub(super) is_core: bool,
-    pub(super) outcomes: BTreeMap<String, Outcome>,
-}
-
-impl Column {
-    /// For a scenario that nobody has run there with this program.
-    fn not_run(&self) -> String {
-        if self.is_core { "*not run: core only*" } else { "*not run: time*" }.to_owned()
-    }
-}
+use super::column::{COUNTS, Cell, Column, Found, NOT_RUN};
 
 const HEAD: &str = "\
 # Kernels
 
 Made by `cargo xtask vm --write`: the fault lab on the kernels of Debian releases in emulated machines, of x86-64 and arm64,
 and on the kernel of the machine that made it. Do not edit. Each column comes from one program, named by the first digits of
-its SHA-256.
+its SHA-256; columns of kernels on which nothing ran since stay as they were.
 
 ";
 
@@ -52,29 +33,36 @@ two for all of them, and more was not to be had.
 
 ";
 
-/// From the surest on.
-const CONFIDENCES: [&str; 3] = ["proven", "likely", "possible"];
-
-/// The whole page: a row for each of the lab's scenarios.
-pub(super) fn page(columns: &[Column], scenarios: &BTreeSet<String>) -> String {
+/// The whole page: a row for each of the lab's scenarios, and for each of which a column tells.
+pub(super) fn page(columns: &[Column], scenarios: &BTreeSet<String>, found: &Found) -> String {
     let mut page = HEAD.to_owned();
-    let seen = columns.iter().flat_map(|column| column.outcomes.keys());
-    let scenarios: BTreeSet<_> = scenarios.iter().chain(seen).collect();
+    let told = columns.iter().flat_map(|column| column.scenarios.keys());
+    let scenarios: BTreeSet<_> = scenarios.iter().chain(told).collect();
+    let mut reasons: Vec<String> = Vec::new();
+    let mut cells = |scenario: &String| -> Vec<String> {
+        let cell = |column: &Column| {
+            let cell = column.scenarios.get(scenario);
+            cell.map_or_else(|| column.not_run(), |cell| with_number(cell, &mut reasons))
+        };
+        columns.iter().map(cell).collect()
+    };
+    let rows: Vec<_> = scenarios.into_iter().map(|scenario| (scenario, cells(scenario))).collect();
     head(&mut page, "", columns);
-    counts(&mut page, columns, scenarios.len());
+    for name in COUNTS {
+        let count = |column: &Column| column.counts.get(name).cloned().unwrap_or_default();
+        row(&mut page, name, columns.iter().map(count));
+    }
+    let not_run = |index: usize| rows.iter().filter(|(_, cells)| cells[index].starts_with(NOT_RUN)).count();
+    row(&mut page, "not run", (0..columns.len()).map(|index| not_run(index).to_string()));
     page.push_str(CAUSES);
     head(&mut page, "cause", columns);
-    causes(&mut page, columns);
+    let causes: BTreeSet<_> = columns.iter().flat_map(|column| column.causes.keys()).collect();
+    for cause in causes {
+        row(&mut page, cause, columns.iter().map(|column| column.how_sure(cause, found)));
+    }
     page.push_str(SCENARIOS);
     head(&mut page, "scenario", columns);
-    let mut reasons: Vec<String> = Vec::new();
-    for scenario in scenarios {
-        let cell = |column: &Column| {
-            let shown = column.outcomes.get(scenario).map(|outcome| with_reason(outcome, &mut reasons));
-            shown.unwrap_or_else(|| column.not_run())
-        };
-        row(&mut page, scenario, columns.iter().map(cell));
-    }
+    rows.into_iter().for_each(|(scenario, cells)| row(&mut page, scenario, cells.into_iter()));
     page.push('\n');
     for (number, reason) in (1..).zip(&reasons) {
         let _infallible = writeln!(page, "{number}. {reason}");
@@ -91,68 +79,33 @@ fn row(page: &mut String, name: &str, cells: impl Iterator<Item = String>) {
     let _infallible = writeln!(page, "| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
 }
 
-/// Which program, and how many scenarios ended how.
-fn counts(page: &mut String, columns: &[Column], all: usize) {
-    row(page, "program", columns.iter().map(|column| format!("`{}`", column.build)));
-    let mut counted = |name: &str, is_so: fn(&Outcome) -> bool| {
-        let count = |column: &Column| column.outcomes.values().filter(|one| is_so(one)).count().to_string();
-        row(page, name, columns.iter().map(count));
-    };
-    counted("as expected", |one| one.ran && one.passed && one.because.is_none());
-    counted("less was seen, see the numbers", |one| one.ran && one.passed && one.because.is_some());
-    counted("failed", |one| !one.passed);
-    counted("not here", |one| !one.ran);
-    row(page, "not run", columns.iter().map(|column| (all - column.outcomes.len()).to_string()));
-}
-
-fn causes(page: &mut String, columns: &[Column]) {
-    // Cause, then the scenarios that showed it somewhere.
-    let mut shown: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for outcome in columns.iter().flat_map(|column| column.outcomes.values()) {
-        for (cause, _) in outcome.right().filter(|(cause, _)| cause != "unknown") {
-            shown.entry(cause).or_default().insert(&outcome.scenario);
-        }
-    }
-    for (cause, scenarios) in shown {
-        row(page, &cause, columns.iter().map(|column| how_sure(&cause, &scenarios, column)));
-    }
-}
-
-/// A cell: how sure the tool was of this cause there, or why that is not known.
-fn how_sure(cause: &str, scenarios: &BTreeSet<&str>, column: &Column) -> String {
-    let outcomes = &column.outcomes;
-    let verdicts: BTreeSet<_> = outcomes.values().flat_map(Outcome::right).collect();
-    let found = |confidence: &&str| verdicts.contains(&(cause.to_owned(), (*confidence).to_owned()));
-    let sure: Vec<_> = CONFIDENCES.into_iter().filter(found).collect();
-    let ran = |name: &&str| outcomes.get(*name).is_some_and(|outcome| outcome.ran);
-    match sure.is_empty() {
-        false => sure.join(", "),
-        true if scenarios.iter().any(ran) => "*not seen*".to_owned(),
-        true if scenarios.iter().all(|name| outcomes.contains_key(*name)) => "*not here*".to_owned(),
-        true => column.not_run(),
-    }
-}
-
-fn with_reason(outcome: &Outcome, reasons: &mut Vec<String>) -> String {
-    let Some(because) = &outcome.because else { return outcome.cell() };
+fn with_number(cell: &Cell, reasons: &mut Vec<String>) -> String {
+    let Some(because) = &cell.because else { return cell.text.clone() };
     let known = reasons.iter().position(|reason| reason == because);
     let number = known.unwrap_or_else(|| {
         reasons.push(because.clone());
         reasons.len() - 1
     });
-    format!("{} ({})", outcome.cell(), number + 1)
+    format!("{} ({})", cell.text, number + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use super::super::column::Ran;
+    use super::super::results::Outcome;
+    use super::*;
 
-    use super::{Column, page};
+    fn page_of(ran: &[Ran], scenarios: &[&str]) -> String {
+        let mut found = Found::new();
+        ran.iter().for_each(|ran| ran.find(&mut found));
+        let columns: Vec<_> = ran.iter().map(Ran::column).collect();
+        page(&columns, &scenarios.iter().map(|name| (*name).to_owned()).collect(), &found)
+    }
 
-    fn column(release: &str, lines: &[&str]) -> Column {
+    fn ran(release: &str, lines: &[&str]) -> Ran {
         let outcomes = lines.iter().map(|line| serde_json::from_str(line).unwrap());
-        let named = outcomes.map(|outcome: super::Outcome| (outcome.scenario.clone(), outcome));
-        Column {
+        let named = outcomes.map(|outcome: Outcome| (outcome.scenario.clone(), outcome));
+        Ran {
             release: release.to_owned(),
             build: "ba7816bf8f01".to_owned(),
             is_core: false,
@@ -171,8 +124,8 @@ mod tests {
             [line("a/x", "no-route", true), line("b/x", "dns-failure", true), line("c/x", "path-lost", true)];
         let old = [line("a/x", "unknown", true), line("b/x", "unknown", false)];
         let [old, new] = [("5.10", &old[..]), ("6.18", &new[..])]
-            .map(|(release, lines)| column(release, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
-        let page = page(&[old, new], &BTreeSet::new());
+            .map(|(release, lines)| ran(release, &lines.iter().map(String::as_str).collect::<Vec<_>>()));
+        let page = page_of(&[old, new], &[]);
         for line in [
             "| no-route | *not seen* | proven |",
             "| dns-failure | *not here* | proven |",
@@ -184,14 +137,14 @@ mod tests {
 
     #[test]
     fn a_page_counts_what_ran_and_gives_reasons() {
-        let old = column(
+        let old = ran(
             "5.10",
             &[
                 r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","likely"]],"complaints":[],"because":"No.","ran":true}"#,
                 r#"{"scenario":"software/x","passed":true,"verdicts":[],"complaints":[],"because":"Needs x.","ran":false}"#,
             ],
         );
-        let mut new = column(
+        let mut new = ran(
             "6.18",
             &[
                 r#"{"scenario":"no-route/none4","passed":true,"verdicts":[["no-route","proven"]],"complaints":[],"because":null,"ran":true}"#,
@@ -199,7 +152,7 @@ mod tests {
             ],
         );
         (new.build, new.is_core) = ("b".to_owned(), true);
-        let page = page(&[old, new], &BTreeSet::from(["rungs/x".to_owned()]));
+        let page = page_of(&[old, new], &["rungs/x"]);
         for line in [
             "| program | `ba7816bf8f01` | `b` |",
             "| as expected | 0 | 1 |",
