@@ -116,6 +116,17 @@ fn everything_has_its_field() {
 
 /// As they always did: what compares lines need not take JSON apart.
 #[test]
+fn a_pending_attempt_keeps_its_number() {
+    let mut numbers = Numbers::default();
+    let number = |object: Value| object["attempt"].clone();
+    let told = number(value(&pending(&verdict(), Scope::default(), &mut numbers)));
+    for other in 0..100_000 {
+        numbers.of_ended(AttemptId::log_line(other));
+    }
+    assert_eq!(number(value(&failure(&verdict(), Scope::default(), &mut numbers))), told);
+}
+
+#[test]
 fn fields_stand_in_the_order_of_their_names() {
     let mut verdict = Verdict { log: Some(line("x failed")), ..verdict() };
     verdict.evidence.push(Evidence {

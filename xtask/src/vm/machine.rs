@@ -66,8 +66,9 @@ pub(super) const ARM64: Machine = Machine {
 const SUITE: &str = "bookworm";
 
 /// What the lab starts.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "busybox-static",
+    "coreutils",
     "bsdutils",
     "dash",
     "nginx-light",

@@ -62,7 +62,9 @@ pub(super) fn page(columns: &[Column], scenarios: &BTreeSet<String>, found: &Fou
     }
     page.push_str(SCENARIOS);
     head(&mut page, "scenario", columns);
-    rows.into_iter().for_each(|(scenario, cells)| row(&mut page, scenario, cells.into_iter()));
+    for (scenario, cells) in rows {
+        row(&mut page, scenario, cells.into_iter());
+    }
     page.push('\n');
     for (number, reason) in (1..).zip(&reasons) {
         let _infallible = writeln!(page, "{number}. {reason}");
@@ -97,7 +99,9 @@ mod tests {
 
     fn page_of(ran: &[Ran], scenarios: &[&str]) -> String {
         let mut found = Found::new();
-        ran.iter().for_each(|ran| ran.find(&mut found));
+        for ran in ran {
+            ran.find(&mut found);
+        }
         let columns: Vec<_> = ran.iter().map(Ran::column).collect();
         page(&columns, &scenarios.iter().map(|name| (*name).to_owned()).collect(), &found)
     }
