@@ -148,13 +148,6 @@ const LIMITS: &[Limit] = &[
         ..EMULATED
     },
     Limit {
-        why: "On a busy emulated machine not each of 64 attempts that end at once is told as a failure of its own, though all \
-              are accounted for; not yet known why.",
-        scenarios: &["loss/table-full"],
-        fields: &["log_lines"],
-        ..EMULATED
-    },
-    Limit {
         why: "Before 6.10 the kernel does not tell of resets in answer to packets that no socket wants, such as a \
               SYN-ACK that comes too late.",
         holds: resets_without_socket_are_silent,

@@ -91,8 +91,8 @@ pub(crate) fn source_cargo(toolchain: &Toolchain) -> Command {
 }
 
 /// Short structures are set and copied by stores in a row. By default bpf-linker has LLVM call a loop for it, of which the verifier
-/// walks each iteration: that took a third of the time until all hooks are attached (66,218 instructions walked of
-/// `inet_sock_set_state` instead of 48,764 on 6.18).
+/// walks each iteration: that took a third of the verifier's time (66,218 instructions walked of `inet_sock_set_state` instead of
+/// 48,764 on 6.18).
 const SHORT_COPIES: &str = "-Clink-arg=--disable-expand-memcpy-in-order";
 
 /// A cargo that builds for the BPF target, and for kernels of this architecture; say which command.

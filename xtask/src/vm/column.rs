@@ -99,7 +99,7 @@ impl Column {
         if self.is_core { CORE_ONLY.to_owned() } else { format!("{NOT_RUN}time*") }
     }
 
-    /// Whether a scenario was meant to run there: what stands in its cell.
+    /// Whether a scenario could run there; none if nobody has tried.
     fn ran(&self, scenario: &str) -> Option<bool> {
         self.scenarios.get(scenario).map(|cell| cell.text != NOT_HERE)
     }
