@@ -2,7 +2,6 @@
 
 use crate::case::Case;
 use crate::engine::judge::verdicts::verdict;
-use crate::engine::logjoin::logs::LINE_COMES;
 use crate::engine::{Engine, RETRY_ANSWERS};
 use crate::event::Nanos;
 use crate::verdict::Output;
@@ -32,9 +31,8 @@ impl Engine {
     pub(in crate::engine) fn release(&mut self, until: Nanos, out: &mut Vec<Output>) {
         while let Some(failed) = self.held.due(until) {
             let (id, ended) = (failed.attempt.id, failed.attempt.seen);
-            let awaits_line = self.awaits_line(failed, until);
-            if awaits_line {
-                self.held.postpone(id, ended + LINE_COMES);
+            if let Some(due) = self.awaits_line_until(failed, until) {
+                self.held.postpone(id, due);
                 continue;
             }
             let waits =

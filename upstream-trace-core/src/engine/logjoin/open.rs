@@ -83,10 +83,12 @@ impl OpenFailures {
         }
     }
 
-    /// Forgets failures whose line cannot come any more.
-    pub(in crate::engine) fn expire(&mut self, now: Nanos) {
-        self.by_key.retain(|_, open| {
-            while open.pop_front_if(|open| open.at.saturating_add(AFTER) < now).is_some() {
+    /// Forgets failures from before this time: their line cannot come any more. Where a line waits, those that it cannot be
+    /// about: `waits` tells which are older.
+    pub(in crate::engine) fn expire(&mut self, before: Nanos, waits: impl Fn(&JoinKey) -> Option<Nanos>) {
+        self.by_key.retain(|key, open| {
+            let before = waits(key).map_or(before, |oldest| oldest.min(before));
+            while open.pop_front_if(|open| open.at < before).is_some() {
                 self.count -= 1;
             }
             !open.is_empty()
@@ -140,8 +142,10 @@ mod tests {
         }
         failures.remove(&(1, None), id(2));
         failures.remove(&(2, upstream.clone()), id(9));
-        assert_eq!((failures.count, failures.of(&(2, upstream)).count()), (2, 1));
-        failures.expire(BEGUN + AFTER + 1);
+        assert_eq!((failures.count, failures.of(&(2, upstream.clone())).count()), (2, 1));
+        failures.expire(BEGUN + 1, |_| Some(BEGUN));
+        assert_eq!((failures.count, failures.of(&(2, upstream)).count()), (2, 1), "a line waits");
+        failures.expire(BEGUN + 1, |_| None);
         assert_eq!((failures.count, failures.by_key.len()), (0, 0));
     }
 }

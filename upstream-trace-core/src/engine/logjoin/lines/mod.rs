@@ -42,12 +42,18 @@ impl Engine {
         self.logs.failed(attempt.id, attempt.worker, attempt.upstream.as_ref(), attempt.seen, signature);
     }
 
-    /// A failure whose line is still to be expected.
-    pub(in crate::engine) fn awaits_line(&self, failed: &Failed, now: Nanos) -> bool {
+    /// Until when the line of a failure is still to be expected. On a host so busy that lines are read late, longer than
+    /// usual: one that was read, and waits for the ends of other attempts, may be the one.
+    pub(in crate::engine) fn awaits_line_until(&self, failed: &Failed, now: Nanos) -> Option<Nanos> {
         let attempt = &failed.attempt;
-        !failed.is_unlogged()
-            && now < attempt.seen.saturating_add(LINE_COMES)
-            && !self.logs.ready(attempt.id, attempt.worker)
+        if failed.is_unlogged() || self.logs.ready(attempt.id, attempt.worker) {
+            return None;
+        }
+        let comes = Some(attempt.seen.saturating_add(LINE_COMES)).filter(|comes| now < *comes);
+        comes.or_else(|| {
+            let settles = self.logs.settles_by(attempt, FailureSignature::of(&failed.case()))?;
+            Some(settles).filter(|settles| now < *settles)
+        })
     }
 
     /// Joins lines whose moment has passed.

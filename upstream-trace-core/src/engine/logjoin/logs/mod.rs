@@ -8,6 +8,7 @@ mod waiting;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::bounded::Bounded;
+use crate::engine::logjoin::align::BEFORE;
 use crate::engine::logjoin::healthy::Healthy;
 use crate::engine::logjoin::matching::{earliest, timeout};
 use crate::engine::logjoin::open::{Open, OpenFailures};
@@ -272,6 +273,22 @@ impl Logs {
         self.joined.contains_key(&id) || !self.followed(worker)
     }
 
+    /// By when a timeout that was read, and that may be about this failure, is joined to one.
+    pub(in crate::engine) fn settles_by(
+        &self,
+        attempt: &Attempt,
+        signature: FailureSignature,
+    ) -> Option<Nanos> {
+        let key = (attempt.worker, attempt.upstream.clone());
+        let from = attempt.seen.saturating_sub(BEFORE);
+        let numbers = self.by_key.get(&key)?.range((from, 0)..);
+        numbers
+            .filter_map(|(_, number)| self.lines.get(number))
+            .take_while(|waiting| earliest(&waiting.line) <= attempt.seen)
+            .find(|waiting| timeout(waiting.kind) && signature.fits(waiting.kind, &waiting.line).is_some())
+            .map(|waiting| waiting.due)
+    }
+
     /// The line of a failure that is let go.
     pub(in crate::engine) fn take(&mut self, id: AttemptId) -> Option<LogLine> {
         self.joined.remove(&id)
@@ -294,7 +311,12 @@ impl Logs {
             return;
         }
         self.cleaned = now;
-        self.open.expire(now);
+        let (by_key, lines) = (&self.by_key, &self.lines);
+        let waits = |key: &JoinKey| {
+            let (_, number) = by_key.get(key)?.first()?;
+            lines.get(number).map(|waiting| earliest(&waiting.line))
+        };
+        self.open.expire(now.saturating_sub(AFTER), waits);
         self.healthy.expire(now);
         self.forgotten.expire(now.saturating_sub(2 * AFTER));
         while let Some((_, pid)) = self.exited.pop_front_if(|(at, _)| at.saturating_add(AFTER) < now) {

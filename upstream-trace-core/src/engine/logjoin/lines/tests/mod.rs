@@ -173,6 +173,36 @@ fn a_failure_waits_for_its_line_only_if_the_log_is_read_and_never_longer_than_a_
     assert_eq!(told(&engine.on(tick(AT + 3 * SECOND + RETRY_STARTS))), [(2, "port-refused", None)]);
 }
 
+/// The tool did not get to run for long: lines come late, and wait for the ends of other attempts then.
+#[test]
+fn a_line_that_is_read_late_finds_its_failure() {
+    for late in [1_300 * MS, 3_300 * MS] {
+        let mut engine = followed();
+        let line = |connection| {
+            let line = LogLine { at: AT + late, connection: Some(connection), ..line(HEADER) };
+            Event::Log(LogLine { after: AT - 10 * MS, ..line })
+        };
+        // A busy nginx comes to its timers late.
+        let silent = Attempt { seen: BEGUN + SECOND + 200 * MS, ..unanswered_request() };
+        let mut out = feed(
+            &mut engine,
+            [
+                tick(AT - 10 * MS),
+                end(silent.clone(), 1, AT),
+                end(silent, 2, AT + MS),
+                line(1),
+                line(2),
+                tick(AT + late),
+                tick(AT + late + 40 * MS),
+            ],
+        );
+        assert_eq!(told(&out), [], "it is not settled yet");
+        out.extend(engine.on(tick(AT + late + 80 * MS)));
+        assert_eq!(told(&out), [(1, "slow-response", Some(1)), (2, "slow-response", Some(2))]);
+        assert_eq!(engine.summary(0).log_lines, LogLines { seen: 2, joined: 2, lost: 0, passed_over: 0 });
+    }
+}
+
 #[test]
 fn at_the_end_lines_settle_at_once() {
     let mut engine = followed();
