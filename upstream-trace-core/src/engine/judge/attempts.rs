@@ -91,7 +91,8 @@ impl Engine {
             }
             // Not before its own events, and its line, had time to arrive.
             let arrived = self.held.get(id).is_some_and(|failed| {
-                failed.attempt.seen + RETRY_STARTS <= self.now && self.awaits_line_until(failed, self.now).is_none()
+                failed.attempt.seen + RETRY_STARTS <= self.now
+                    && self.awaits_line_until(failed, self.now).is_none()
             });
             if arrived {
                 self.let_go(id, out);
