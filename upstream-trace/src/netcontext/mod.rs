@@ -7,6 +7,7 @@ mod elsewhere;
 mod holders;
 mod host_map;
 mod owner;
+mod queue;
 mod unix_path;
 mod view;
 
@@ -106,7 +107,7 @@ impl Enricher {
             Upstream::Tcp(address) => tcp_listening(view, *address),
             Upstream::Unix(path) => {
                 let file = unix_path::look(worker_pid, path);
-                unix_listener(view, path, file)
+                unix_socket(view, path, file)
                     .map(|found| found.map(|socket| socket.inode).into_iter().collect())
             }
         };
@@ -159,7 +160,8 @@ impl Enricher {
         let nowhere = listener.is_none() && facts.contains(&Fact::UnixPath { target: UnixTarget::Socket });
         let listener = match upstream {
             Upstream::Unix(path) if nowhere => {
-                self.elsewhere.listener(pid, netns, path, now).as_ref().map(as_listener)
+                let mut look = || self.elsewhere.listener(pid, netns, path, now);
+                look().and_then(|socket| queue::unix_listener(&socket, || Ok(look())).ok())
             }
             _ => listener,
         };
@@ -299,13 +301,17 @@ fn tcp_listener(view: &mut View, ip: IpAddr, port: u16, ifindex: u32) -> Result<
     let fullest = same.chain([chosen.clone()]).max_by_key(|socket| fill(socket.rqueue, socket.wqueue));
     let socket = fullest.unwrap_or(chosen);
     let overflows = view.listen_overflows();
-    let unaccepted = if socket.rqueue == 0 {
-        None
+    let (first, limit) = (socket.rqueue, socket.wqueue);
+    let ends = if first == 0 {
+        Vec::new()
     } else {
-        let ends = view.diag.unaccepted(SocketAddr::new(ip, port), Family::of(socket.local))?;
-        Some(ends).filter(|ends| !ends.is_empty() && ends.len() <= UNACCEPTED)
+        view.diag.unaccepted(SocketAddr::new(ip, port), Family::of(socket.local))?
     };
-    let (queue, limit) = (socket.rqueue, socket.wqueue);
+    let queue = queue::still_waiting(first, limit, || {
+        let again = view.diag.listeners(port)?.into_iter().find(|again| again.inode == socket.inode);
+        Ok(again.map(|again| again.rqueue))
+    })?;
+    let unaccepted = Some(ends).filter(|ends| queue > 0 && !ends.is_empty() && ends.len() <= UNACCEPTED);
     Ok(Some((socket.inode, Listener { queue, limit, overflows, unaccepted, ..Listener::default() })))
 }
 
@@ -331,17 +337,12 @@ fn unix_facts(view: &mut View, pid: u32, path: &str, facts: &mut Vec<Fact>) -> R
     if file.as_ref().is_some_and(|file| file.target != UnixTarget::Socket) {
         return Ok(None);
     }
-    let found = unix_listener(view, path, file)?;
-    Ok(found.as_ref().map(as_listener))
-}
-
-fn as_listener(socket: &UnixSocket) -> (u32, Listener) {
-    let listener = Listener { queue: socket.rqueue, limit: socket.wqueue, ..Listener::default() };
-    (socket.inode, listener)
+    let Some(socket) = unix_socket(view, path, file)? else { return Ok(None) };
+    queue::unix_listener(&socket, || unix_socket(view, path, file)).map(Some)
 }
 
 /// The socket that listens at this path.
-fn unix_listener(view: &mut View, path: &str, file: Option<SocketFile>) -> Result<Option<UnixSocket>, Error> {
+fn unix_socket(view: &mut View, path: &str, file: Option<SocketFile>) -> Result<Option<UnixSocket>, Error> {
     let sockets = view.diag.unix_sockets(true)?;
     let is_it = |name: Option<&str>, id: Option<(u32, u32)>| match file {
         Some(SocketFile { id: Some(wanted), .. }) if id.is_some() => id == Some(wanted),

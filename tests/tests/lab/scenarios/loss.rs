@@ -105,7 +105,7 @@ pub(crate) const ALL: &[Scenario] = &[
         Ok(())
     }),
     ("loss/table-full", |lab| {
-        let world = lab.world().upstream(V4).read_timeout("5s").start()?;
+        let world = lab.world().upstream(V4).read_timeout("2s").start()?;
         let _origin = world.origin(V4, Script::silent())?;
         let trace = world.trace(&["--max-connections", "64"])?;
         let waiting = (0..100).map(|_| world.begin("GET", "/", &[])).collect::<Result<Vec<_>>>()?;
