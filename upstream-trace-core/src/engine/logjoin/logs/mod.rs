@@ -21,7 +21,7 @@ use crate::event::{
 };
 use crate::verdict::LogLines;
 
-/// How long a failure is held for its line, if the log of its worker is read.
+/// How long a failure is held for its line, if the log of its worker is read and none waits there that may be its own.
 pub(in crate::engine) const LINE_COMES: Nanos = SECOND;
 /// A line that comes later than this after a failure is not its own.
 pub(in crate::engine) const AFTER: Nanos = 2 * SECOND;

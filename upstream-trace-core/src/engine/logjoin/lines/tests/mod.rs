@@ -159,7 +159,7 @@ fn a_line_comes_before_or_after_the_end() {
 }
 
 #[test]
-fn a_failure_waits_for_its_line_only_if_the_log_is_read_and_never_longer_than_a_second() {
+fn a_failure_waits_a_second_for_a_line_that_does_not_come_and_only_if_the_log_is_read() {
     let mut engine = followed();
     engine.on(end(refused(), 1, AT));
     assert_eq!(told(&engine.on(tick(AT + LINE_COMES - 1))), []);
