@@ -1,10 +1,11 @@
 //! The tool as another user with capabilities, and what it keeps of them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::limits::kernel_is_from;
 use crate::tool::Tool;
 
 /// `nobody` of most distributions; no file here is its own.
@@ -14,14 +15,28 @@ const NOBODY: &str = "65534";
 pub const USEFUL: [&str; 8] =
     ["bpf", "perfmon", "sys_ptrace", "dac_read_search", "sys_admin", "net_admin", "net_raw", "syslog"];
 
-/// Starts a program as nobody, with these capabilities and no others.
-pub fn start(program: &std::path::Path, capabilities: &[&str], args: &[String]) -> Result<Tool> {
+/// Starts a program as nobody, with these capabilities and no others. Its maps are no question of memory: before 5.11 they
+/// count as locked, and what root may lock there is not limited.
+pub fn start(program: &Path, capabilities: &[&str], args: &[String]) -> Result<Tool> {
+    let locked = (!kernel_is_from((5, 11))).then_some("unlimited");
+    start_with_memory(locked, program, capabilities, args)
+}
+
+/// The same with so much memory that it may lock, in words of `prlimit`; what this process may lock if none is given.
+pub fn start_with_memory(
+    locked: Option<&str>,
+    program: &Path,
+    capabilities: &[&str],
+    args: &[String],
+) -> Result<Tool> {
     let set = capabilities.iter().fold("-all".to_owned(), |set, name| set + ",+" + name);
-    let mut all = vec![format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()];
+    let limit = locked.map(|locked| format!("--memlock={locked}"));
+    let mut all: Vec<String> = limit.into_iter().chain(["setpriv".to_owned()]).collect();
+    all.extend([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
     all.extend(["inh-caps", "ambient-caps", "bounding-set"].map(|which| format!("--{which}={set}")));
     all.push(program.display().to_string());
     all.extend_from_slice(args);
-    Tool::start(&PathBuf::from("setpriv"), &all)
+    Tool::start(&PathBuf::from("prlimit"), &all)
 }
 
 /// A line of `/proc/PID/status` of each thread, such as `CapEff` or `NoNewPrivs`.

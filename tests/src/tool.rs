@@ -115,7 +115,7 @@ impl Tool {
 
 /// The depth that the run of the lab is for, for a trace that names none.
 fn depth(args: &[String]) -> Option<String> {
-    // `setpriv` may stand before it.
+    // `prlimit` and `setpriv` may stand before it.
     let subcommand =
         |arg: &String| matches!(arg.as_str(), "report" | "redact" | "explain" | "doctor" | "config");
     let traces = args.first().is_some_and(|first| first.starts_with("--")) && !args.iter().any(subcommand);

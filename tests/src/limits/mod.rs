@@ -40,7 +40,7 @@ const EMULATED: Limit = Limit { holds: is_emulated, ..Limit::NONE };
 pub(crate) const LEFT_OUT: Limit = Limit {
     why: "From 7.0 on a process may lose its processor in the middle of a hook, and an emulated one takes so long for it that it \
           loses it in the stand-in as well: runs are left out, counted, and take the proof.",
-    holds: || is_emulated() && is_from(7),
+    holds: || is_emulated() && kernel_is_from((7, 0)),
     ..Limit::NONE
 };
 
@@ -70,7 +70,7 @@ const LIMITS: &[Limit] = &[
     Limit {
         why: "Where a tracepoint tells of what is received (6.3) the function behind it is not needed, and this kernel's \
               has other arguments than those known: told to watch it all the same, the tool says that it cannot.",
-        holds: || is_from(7),
+        holds: || kernel_is_from((7, 0)),
         scenarios: &["rungs/requests-by-fentry", "rungs/unix-requests-by-fentry"],
         instead: &["unknown"],
         ..Limit::NONE
@@ -197,7 +197,8 @@ fn resets_without_socket_are_silent() -> bool {
 }
 
 /// By its version; where the kernel says none, nothing is excused.
-fn is_from(major: u32) -> bool {
+pub fn kernel_is_from(version: (u32, u32)) -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    release.split('.').next().and_then(|number| number.parse().ok()).is_some_and(|found: u32| found >= major)
+    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|found| found >= version)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use aya::maps::{Map, MapData};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
@@ -16,6 +16,7 @@ use upstream_trace_core::{event, tables};
 
 use super::attach::{Functions, Link};
 use super::btf::Layout;
+use super::refusal;
 
 /// The kernel side, or nothing if the program was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/upstream-trace.bpf.o"));
@@ -141,7 +142,7 @@ impl Kernel {
             .map_max_entries("EVENTS", sizes.buffer)
             .map_max_entries("UPSTREAMS", UpstreamCounters::room(sizes.processors))
             .load(OBJECT)
-            .context("the kernel refused the maps")?;
+            .map_err(|error| refusal::of_maps(error.into()))?;
         // Without it only remarks are lost; what counts is counted in the maps.
         let logger = EbpfLogger::init(&mut ebpf).map_err(|error| log::debug!("{error}")).ok();
         Ok(Self {

@@ -58,15 +58,17 @@ pub(super) struct EventLoop {
     pub(super) stop: Stop,
     pub(super) duration: Option<Duration>,
     turn: Option<Turn>,
-    seconds: Instant,
+    /// When what changes seldom is looked at next.
+    next_second: Instant,
     /// When memory is next given back.
     next_trim: Instant,
 }
 
 impl EventLoop {
     pub(super) fn new(ring: Ring, wake: Arc<Notify>, stop: Stop, duration: Option<Duration>) -> Self {
+        // At once: what nginx forked after it was found and before the hooks were there, no event tells.
         let now = Instant::now();
-        Self { ring, wake, stop, duration, turn: None, seconds: now, next_trim: now }
+        Self { ring, wake, stop, duration, turn: None, next_second: now, next_trim: now + TRIM }
     }
 
     /// Runs until the time is over, a signal comes, or nobody reads the results any more.
@@ -144,11 +146,12 @@ impl EventLoop {
     }
 
     fn end_turn(&mut self, live: &mut Live, known: u64) {
-        let each_second = self.seconds.elapsed() >= SECOND;
+        let begun = Instant::now();
+        let each_second = begun >= self.next_second;
         if each_second {
-            self.seconds = Instant::now();
-            if self.seconds >= self.next_trim {
-                self.next_trim = self.seconds + TRIM;
+            self.next_second = begun + SECOND;
+            if begun >= self.next_trim {
+                self.next_trim = begun + TRIM;
                 memory::trim_heap();
             }
         }

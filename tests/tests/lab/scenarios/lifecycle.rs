@@ -1,8 +1,11 @@
 //! nginx changes while it is watched: crash, reload, upgrade; and the tool itself comes and goes.
 
-use nix::sys::signal::Signal;
-use upstream_trace_tests::Scenario;
-use upstream_trace_tests::util::{alive, ms};
+use std::thread;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use upstream_trace_tests::util::{alive, ms, wait_until};
+use upstream_trace_tests::{Proven, Scenario};
 
 const V4: &str = "10.99.0.2:8081";
 
@@ -20,14 +23,27 @@ pub(crate) const ALL: &[Scenario] = &[
     }),
     ("lifecycle/reload", |lab| {
         let world = lab.world().upstream(V4).start()?;
+        // The first time while the tool starts: it has found the worker, and its hooks are not there yet.
+        let master = Pid::from_raw(world.nginx().master().cast_signed());
+        let first = world.nginx().worker()?;
+        let reload = thread::spawn(move || {
+            thread::sleep(ms(80));
+            kill(master, Signal::SIGHUP)
+        });
         let trace = world.trace(&[])?;
-        let before = world.nginx().worker()?;
+        reload.join().expect("it does not panic")?;
+        wait_until("the first worker to end", ms(5000), || !alive(first))?;
+        let second = world.nginx().worker()?;
+        world.pause(ms(150));
+        world.get("/").status(502);
         world.nginx().reload()?;
-        upstream_trace_tests::util::wait_until("the old worker to end", ms(5000), || !alive(before))?;
-        let worker = world.nginx().worker()?;
+        wait_until("the second worker to end", ms(5000), || !alive(second))?;
+        let third = world.nginx().worker()?;
         world.get("/").status(502);
         let seen = trace.finish()?;
-        seen.failure("port-refused").upstream(V4).worker(worker);
+        for worker in [second, third] {
+            seen.failure("port-refused").upstream(V4).worker(worker).confidence(Proven);
+        }
         seen.nothing_else();
         Ok(())
     }),

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use upstream_trace_tests::firewall::Firewall;
+use upstream_trace_tests::limits::kernel_is_from;
 use upstream_trace_tests::rights::{self, USEFUL};
 use upstream_trace_tests::tool::Ended;
 use upstream_trace_tests::util::{alive, ms, wait_until};
@@ -135,6 +136,17 @@ pub(crate) const ALL: &[Scenario] = &[
         let text: String = ended.lines.iter().map(|(_, line)| line.clone() + "\n").collect();
         for part in ["CAP_BPF", "this kernel has it", "sudo upstream-trace doctor", "workers", "Not ready:"] {
             lab.check(text.contains(part), || format!("{part} is missing"));
+        }
+        // With all that it has a use for but memory, which counts on old kernels only.
+        let ended = rights::start_with_memory(Some("65536"), tool, &USEFUL, &args)?.wait(LIMIT)?;
+        lab.note("the doctor with little memory", &ended.said());
+        if kernel_is_from((5, 11)) {
+            lab.check(ended.status.success(), || format!("{}", ended.status));
+        } else {
+            let text: String = ended.lines.iter().map(|(_, line)| line.trim().to_owned() + " ").collect();
+            for part in ["Not ready:", "64 KiB", "LimitMEMLOCK=infinity"] {
+                lab.check(text.contains(part), || format!("{part} is missing"));
+            }
         }
         Ok(())
     }),

@@ -31,7 +31,7 @@ impl WatchedNginx {
     pub fn tick(&mut self, at: Nanos, tables: &mut impl WatchTable) -> Vec<Event> {
         let children = self.children();
         let mut events = self.remove_gone(&children, at, tables);
-        self.add_children(&children, tables);
+        self.add_children(&children, at, tables);
         self.assign_roles(at, tables, &mut events);
         self.look_for_draining(at, &mut events);
         self.find_restarted(at, tables, &mut events);
@@ -75,7 +75,7 @@ impl WatchedNginx {
         if self.masters.len() > known {
             // Forked after the search had passed them, and before the kernel side knew their master.
             let children = self.children();
-            self.add_children(&children, tables);
+            self.add_children(&children, at, tables);
             self.last_fork = Some(at);
             // A worker among them is told of with the others, before where they run.
             self.assign_roles(at, tables, &mut events);
@@ -149,8 +149,8 @@ impl WatchedNginx {
         gone.into_iter().flat_map(|pid| self.ended(pid, at, None, tables)).collect()
     }
 
-    /// Children whose fork was not told.
-    fn add_children(&mut self, children: &BTreeMap<u32, u32>, tables: &mut impl WatchTable) {
+    /// Children whose fork was not told. They may have no title yet.
+    fn add_children(&mut self, children: &BTreeMap<u32, u32>, at: Nanos, tables: &mut impl WatchTable) {
         self.strangers.retain(|pid, _| children.contains_key(pid));
         for pid in children.keys() {
             if self.knows(*pid) {
@@ -162,6 +162,7 @@ impl WatchedNginx {
             }
             self.others.insert(*pid);
             self.started.insert(*pid, identity.started);
+            self.last_fork = Some(at);
             if let Err(error) = tables.watch(*pid, false) {
                 log::warn!("cannot watch process {pid}: {error:#}");
             }

@@ -265,6 +265,23 @@ fn a_child_with_the_masters_title_is_no_master() {
 }
 
 #[test]
+fn a_child_that_no_event_told_of_is_a_worker_as_soon_as_its_title_says_so() {
+    let program = Program::new(9);
+    let nginx = program
+        .start("read x; ( read x; exec -a 'nginx: worker process' PROGRAM -c 'read x; :' ) 0<&9 & wait");
+    let (mut watched, mut noted) = find(&program);
+    let go_on = || nginx.0.stdin.as_ref().unwrap().write_all(b"x\n").unwrap();
+    go_on();
+    let child = nginx.children(1, |pid| nginx::role_of(pid) == Some(Role::Master))[0];
+    assert_eq!(changes(&watched.tick(SECOND, &mut noted)), []);
+    assert!(noted.0.contains(&child), "{noted:?}");
+    go_on();
+    nginx.workers(1);
+    let told = changes(&watched.turn(SECOND + 1, &mut noted));
+    assert_eq!(told, [(child, ProcessChange::WorkerStarted)]);
+}
+
+#[test]
 fn the_master_of_a_binary_upgrade_is_one() {
     let program = Program::new(5);
     let nginx = program.start("( exec -a 'nginx: master process nginx' PROGRAM -c 'read x; :' ) 0<&9 &");
