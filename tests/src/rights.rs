@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::limits::kernel_is_from;
 use crate::tool::Tool;
+use crate::util::kernel_is_from;
 
 /// `nobody` of most distributions; no file here is its own.
 const NOBODY: &str = "65534";

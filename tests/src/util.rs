@@ -86,3 +86,11 @@ pub fn children(pid: u32) -> Vec<u32> {
 pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
+
+/// Whether the running kernel has this version or a later one; false where it says none.
+#[must_use]
+pub fn kernel_is_from(version: (u32, u32)) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|found| found >= version)
+}

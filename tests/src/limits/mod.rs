@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::pace::is_emulated;
+use crate::util::kernel_is_from;
 
 /// A limit of some kernels.
 #[derive(Debug)]
@@ -194,11 +195,4 @@ fn reasons_of_drops() -> String {
 fn resets_without_socket_are_silent() -> bool {
     let format = "/sys/kernel/tracing/events/tcp/tcp_send_reset/format";
     fs::read_to_string(format).is_ok_and(|format| !format.contains("reason"))
-}
-
-/// By its version; where the kernel says none, nothing is excused.
-pub fn kernel_is_from(version: (u32, u32)) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut numbers = release.split('.').map_while(|number| number.parse().ok());
-    numbers.next().zip(numbers.next()).is_some_and(|found| found >= version)
 }

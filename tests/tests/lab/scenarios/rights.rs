@@ -5,10 +5,9 @@ use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use upstream_trace_tests::firewall::Firewall;
-use upstream_trace_tests::limits::kernel_is_from;
 use upstream_trace_tests::rights::{self, USEFUL};
 use upstream_trace_tests::tool::Ended;
-use upstream_trace_tests::util::{alive, ms, wait_until};
+use upstream_trace_tests::util::{alive, kernel_is_from, ms, wait_until};
 use upstream_trace_tests::{Lab, Proven, Scenario, World};
 
 const V4: &str = "10.99.0.2:8081";
