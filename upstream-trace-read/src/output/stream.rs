@@ -3,7 +3,7 @@
 //! A command that ends by itself writes to them directly: whoever reads slowly gets everything. A trace asks for
 //! [`queue`]s, so that nobody who reads can hold it up.
 
-use std::io::{self, Stderr, Stdout, Write};
+use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,19 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 struct Queues {
     results: Queue,
-    remarks: Queue,
+    /// None if both are the same terminal: there what was written first has to be seen first, such as the end of a status
+    /// line before a verdict, and two threads would not keep that order.
+    remarks: Option<Queue>,
+}
+
+impl Queues {
+    fn remarks(&self) -> &Queue {
+        self.remarks.as_ref().unwrap_or(&self.results)
+    }
+
+    fn lost(&self) -> u64 {
+        self.results.lost() + self.remarks.as_ref().map_or(0, Queue::lost)
+    }
 }
 
 static QUEUES: OnceLock<Queues> = OnceLock::new();
@@ -34,13 +46,15 @@ pub struct Left {
     pub remarks: bool,
 }
 
-/// From now on both are written by threads of their own, which run `on_start` first, and nobody waits for them.
+/// From now on both are written by threads of their own (by one if both are the same terminal), which run `on_start` first,
+/// and nobody waits for them.
 ///
 /// # Errors
 /// If no thread can be started.
 pub fn queue(on_start: fn()) -> io::Result<()> {
     let results = Queue::new(io::stdout(), "stdout", RESULTS, on_start)?;
-    let remarks = Queue::new(io::stderr(), "stderr", REMARKS, on_start)?;
+    let remarks =
+        if is_one_terminal() { None } else { Some(Queue::new(io::stderr(), "stderr", REMARKS, on_start)?) };
     // A second call changes nothing.
     let _queued_before = QUEUES.set(Queues { results, remarks });
     Ok(())
@@ -68,7 +82,7 @@ pub struct Remarks;
 impl Write for Remarks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match QUEUES.get() {
-            Some(queues) => queues.remarks.clone().write(bytes),
+            Some(queues) => queues.remarks().clone().write(bytes),
             None => io::stderr().write(bytes),
         }
     }
@@ -93,20 +107,20 @@ pub fn is_closed() -> bool {
 #[must_use]
 pub fn lost() -> Option<u64> {
     let queues = QUEUES.get()?;
-    queues.results.has_room().then(|| queues.results.lost() + queues.remarks.lost())
+    queues.results.has_room().then(|| queues.lost())
 }
 
 /// The same, whether there is room or not.
 #[must_use]
 pub fn lost_in_all() -> u64 {
-    QUEUES.get().map_or(0, |queues| queues.results.lost() + queues.remarks.lost())
+    QUEUES.get().map_or(0, Queues::lost)
 }
 
 /// The end has come: until then what is still to be written may wait for a reader that reads.
 pub fn be_patient(until: Instant) {
     if let Some(queues) = QUEUES.get() {
         queues.results.be_patient(until);
-        queues.remarks.be_patient(until);
+        queues.remarks().be_patient(until);
     }
 }
 
@@ -116,7 +130,7 @@ pub fn drain(until: Instant) -> Left {
     let all = |queue: &Queue| queue.drain(PAUSE, until);
     QUEUES.get().map_or(Left { results: true, remarks: true }, |queues| Left {
         results: all(&queues.results),
-        remarks: all(&queues.remarks),
+        remarks: all(queues.remarks()),
     })
 }
 
@@ -130,6 +144,24 @@ impl Target for Stderr {
     fn is_gone(&self) -> bool {
         is_gone(self)
     }
+}
+
+/// Both show on the same screen.
+fn is_one_terminal() -> bool {
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    stdout.is_terminal() && stderr.is_terminal() && is_one_file(&stdout, &stderr)
+}
+
+#[cfg(unix)]
+fn is_one_file(one: &impl std::os::fd::AsFd, other: &impl std::os::fd::AsFd) -> bool {
+    use nix::sys::stat::fstat;
+    let (Ok(one), Ok(other)) = (fstat(one), fstat(other)) else { return false };
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+#[cfg(not(unix))]
+fn is_one_file<T, U>(_one: &T, _other: &U) -> bool {
+    false
 }
 
 /// A pipe without a reader is in error, a socket or terminal has hung up.
