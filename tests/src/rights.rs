@@ -1,7 +1,7 @@
 //! The tool as another user with capabilities, and what it keeps of them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
@@ -15,14 +15,14 @@ const NOBODY: &str = "65534";
 pub const USEFUL: [&str; 8] =
     ["bpf", "perfmon", "sys_ptrace", "dac_read_search", "sys_admin", "net_admin", "net_raw", "syslog"];
 
-/// Starts a program as nobody, with these capabilities and no others. Its maps are no question of memory: before 5.11 they
-/// count as locked, and what root may lock there is not limited.
+/// Starts a program as nobody, with these capabilities and no others. Before 5.11 maps count as locked memory, of which
+/// another user may have too little: there the program may lock as much as it wants.
 pub fn start(program: &Path, capabilities: &[&str], args: &[String]) -> Result<Tool> {
     let locked = (!kernel_is_from((5, 11))).then_some("unlimited");
     start_with_memory(locked, program, capabilities, args)
 }
 
-/// The same with so much memory that it may lock, in words of `prlimit`; what this process may lock if none is given.
+/// The same with a limit of locked memory, as `prlimit` takes it; with that of this process if none is given.
 pub fn start_with_memory(
     locked: Option<&str>,
     program: &Path,
@@ -36,7 +36,7 @@ pub fn start_with_memory(
     all.extend(["inh-caps", "ambient-caps", "bounding-set"].map(|which| format!("--{which}={set}")));
     all.push(program.display().to_string());
     all.extend_from_slice(args);
-    Tool::start(&PathBuf::from("prlimit"), &all)
+    Tool::start(Path::new("prlimit"), &all)
 }
 
 /// A line of `/proc/PID/status` of each thread, such as `CapEff` or `NoNewPrivs`.

@@ -136,7 +136,7 @@ pub(crate) const ALL: &[Scenario] = &[
         for part in ["CAP_BPF", "this kernel has it", "sudo upstream-trace doctor", "workers", "Not ready:"] {
             lab.check(text.contains(part), || format!("{part} is missing"));
         }
-        // With all that it has a use for but memory, which counts on old kernels only.
+        // With every capability and little memory to lock, which matters before 5.11 only.
         let ended = rights::start_with_memory(Some("65536"), tool, &USEFUL, &args)?.wait(LIMIT)?;
         lab.note("the doctor with little memory", &ended.said());
         if kernel_is_from((5, 11)) {
